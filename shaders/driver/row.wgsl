@@ -1,0 +1,124 @@
+// Rows of a (slab, class, inner) array, one row to LANES lanes of a workgroup: forward, backward or both,
+// as the output pieces say. A row is read once for its statistics and, where a gradient is wanted, once more for
+// that; nothing of the input's size lies in between.
+//
+// Lane p of a row takes the quads p, p + LANES, p + 2 LANES, … of its columns, whatever the window: so the order of
+// every sum depends on the column alone.
+//
+// A loss supplies: `Row`, row_open, row_reads, coefs4, row_loss, row_grad.
+
+// Where a quad's columns are missing (the last one of a row), a logit of -inf with coefficient 0 says nothing.
+fn input_tail(i: u32, step: u32, count: u32) -> vec4<f32> {
+    var x = vec4<f32>(params.neg_inf);
+    x.x = input1(i);
+    if (count > 1u) { x.y = input1(i + step); }
+    if (count > 2u) { x.z = input1(i + 2u * step); }
+    if (count > 3u) { x.w = input1(i + 3u * step); }
+    return x;
+}
+
+// The gradients of one quad of columns.
+fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
+    let step = params.col_stride;
+    let column = 4u * quad;
+    let count = min(params.cols - column, 4u);
+    if (row_reads(row)) {
+        if (count == 4u) {
+            let x = input4(input_at + column * step, step);
+            let q = coefs4(row, column, 4u);
+            put_grad_input4(grad_at + column * step, step, vec4<f32>(
+                scale * row_grad(row, s, column, x.x, q.x),
+                scale * row_grad(row, s, column + 1u, x.y, q.y),
+                scale * row_grad(row, s, column + 2u, x.z, q.z),
+                scale * row_grad(row, s, column + 3u, x.w, q.w),
+            ));
+            put_grad_target4(row, s, scale, column, 4u, x);
+        } else {
+            let x = input_tail(input_at + column * step, step, count);
+            let q = coefs4(row, column, count);
+            for (var k = 0u; k < count; k++) {
+                put_grad_input1(grad_at + (column + k) * step, scale * row_grad(row, s, column + k, x[k], q[k]));
+            }
+            put_grad_target4(row, s, scale, column, count, x);
+        }
+    } else if (count == 4u) {
+        put_grad_input4(grad_at + column * step, step, vec4<f32>(0.0));
+    } else {
+        for (var k = 0u; k < count; k++) {
+            put_grad_input1(grad_at + (column + k) * step, 0.0);
+        }
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = params.first_tile + group.y * params.groups_x + group.x;
+    if (tile >= params.end_tile) {
+        return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
+    }
+    let within = (tile % params.block_tiles) * ROWS + lane / LANES;
+    let index = (tile / params.block_tiles) * params.block_rows + within;
+    let live = within < params.block_rows && index < params.rows;
+    let part = lane % LANES;
+
+    let slab = index / params.inner - params.first_slab;
+    let inner = index % params.inner - params.first_inner;
+    let input_at = params.input_base + slab * params.input_stride + inner;
+    let step = params.col_stride;
+
+    var row: Row;
+    if (live) {
+        row = row_open(index, slab, inner, input_at);
+    }
+    let reads = live && row_reads(row);
+
+    let quads = (params.cols + 3u) / 4u;
+    let blocks = (params.cols / 4u) / (4u * LANES);
+    var state = identity();
+    if (reads) {
+        for (var b = 0u; b < blocks; b++) {
+            let c0 = 4u * (b * 4u * LANES + part);
+            let c1 = c0 + 4u * LANES;
+            let c2 = c1 + 4u * LANES;
+            let c3 = c2 + 4u * LANES;
+            state = push16(
+                state,
+                input4(input_at + c0 * step, step), input4(input_at + c1 * step, step),
+                input4(input_at + c2 * step, step), input4(input_at + c3 * step, step),
+                coefs4(row, c0, 4u), coefs4(row, c1, 4u), coefs4(row, c2, 4u), coefs4(row, c3, 4u),
+            );
+        }
+        for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
+            let column = 4u * quad;
+            let count = min(params.cols - column, 4u);
+            if (count == 4u) {
+                state = push4(state, input4(input_at + column * step, step), coefs4(row, column, 4u));
+            } else {
+                state = push4(state, input_tail(input_at + column * step, step, count), coefs4(row, column, count));
+            }
+        }
+    }
+    state = tree(lane, state);
+
+    var loss = 0.0;
+    if (live) {
+        loss = row_loss(row, state);
+    }
+    put_row_loss(tile, lane, index, live, part == 0u, loss);
+
+    if (live && WANTS_GRAD) {
+        let grad_at = params.grad_input_base + slab * params.grad_input_stride + inner;
+        let scale = reduction_scale() * grad_output_of(index);
+        // Four quads a turn, so that a row of 2^25 classes stays under the loop limit that the plan keeps.
+        for (var b = 0u; b < blocks; b++) {
+            let quad = b * 4u * LANES + part;
+            grad_quad(row, state, scale, input_at, grad_at, quad);
+            grad_quad(row, state, scale, input_at, grad_at, quad + LANES);
+            grad_quad(row, state, scale, input_at, grad_at, quad + 2u * LANES);
+            grad_quad(row, state, scale, input_at, grad_at, quad + 3u * LANES);
+        }
+        for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
+            grad_quad(row, state, scale, input_at, grad_at, quad);
+        }
+    }
+}

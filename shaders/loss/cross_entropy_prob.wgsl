@@ -1,0 +1,38 @@
+// Probability targets of cross_entropy: no class stands apart, all of b is the coefficient q.
+fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
+    return Row(
+        KEPT,
+        0xffffffffu,
+        0.0,
+        0.0,
+        params.targets_base + slab * params.targets_stride + inner,
+        params.grad_target_base + slab * params.grad_target_stride + inner,
+    );
+}
+
+fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
+    let step = params.col_stride;
+    let at = row.targets_at + column * step;
+    var p: vec4<f32>;
+    if (count == 4u) {
+        p = targets4(at, step);
+    } else {
+        p = vec4<f32>(
+            targets1(at),
+            targets1(at + min(1u, count - 1u) * step),
+            targets1(at + min(2u, count - 1u) * step),
+            0.0,
+        );
+    }
+    let q = class_weight4(column) * ((1.0 - label_smoothing()) * p + vec4<f32>(smooth_share()));
+    return select(vec4<f32>(0.0), q, QUAD < vec4<u32>(count));
+}
+
+// d loss / d p_c = (1 - label_smoothing) w_c (lse - x_c)
+fn row_grad_target(s: State, column: u32, x: f32) -> f32 {
+    if (is_poisoned(s)) {
+        return params.nan;
+    }
+    let factor = (1.0 - label_smoothing()) * class_weight(column);
+    return select(factor * ((s.peak - x) + log1p(s.rest)), 0.0, factor == 0.0);
+}

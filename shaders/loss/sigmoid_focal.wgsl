@@ -1,0 +1,58 @@
+// Sigmoid focal loss of logits x and targets t in [0, 1] (Lin et al. 2017, as torchvision computes it):
+//
+//   miss = 1 - p_t = (1 - t) s + t (1 - s),  s = sigmoid(x)
+//   loss = a_t miss^gamma bce(x, t),         a_t = alpha t + (1 - alpha)(1 - t), or 1 where alpha < 0
+//   grad = a_t miss^gamma (s - t + gamma bce(x, t) ratio),   ratio = (d miss / d x) / miss
+//
+// The textbook's gamma miss^(gamma - 1) d miss is infinity times zero for gamma < 1 and saturated x. The ratio is
+// bounded: with e = exp(-|x|) and r = t where x >= 0, else 1 - t (so 1 - r weighs the likelier side),
+//
+//   miss = ((1 - r) + r e) / (1 + e)
+//   ratio = sign(x) e (1 - 2 r) / ((1 + e) ((1 - r) + r e))        |ratio| <= 1
+
+fn alpha() -> f32 {
+    return params.hyper.x;
+}
+
+fn gamma() -> f32 {
+    return params.hyper.y;
+}
+
+fn alpha_of(t: f32) -> f32 {
+    if (alpha() < 0.0) {
+        return 1.0;
+    }
+    return alpha() * t + (1.0 - alpha()) * (1.0 - t);
+}
+
+fn bce(x: f32, t: f32) -> f32 {
+    return t * softplus(-x) + (1.0 - t) * softplus(x);
+}
+
+// (r, 1 - r), each from t itself: 1 - (1 - t) would lose a small t.
+fn sides(x: f32, t: f32) -> vec2<f32> {
+    return select(vec2<f32>(1.0 - t, t), vec2<f32>(t, 1.0 - t), x >= 0.0);
+}
+
+fn miss_power(x: f32, t: f32) -> f32 {
+    let e = exp(-abs(x));
+    let r = sides(x, t);
+    let odds = r.y + r.x * e;
+    // Where e has left the range of f32 and r is 1, log(odds) is still -|x|.
+    let log_odds = select(log(odds), -abs(x), r.y == 0.0);
+    return pow_unit(odds / (1.0 + e), log_odds - log1p_unit(e), gamma());
+}
+
+fn loss(x: f32, t: f32, u: f32) -> f32 {
+    return alpha_of(t) * miss_power(x, t) * bce(x, t);
+}
+
+fn grad(x: f32, t: f32, u: f32) -> f32 {
+    // The smallest normal f32 keeps e / e at 1 where the exponential is 0.
+    let e = max(exp(-abs(x)), 1.1754944e-38);
+    let r = sides(x, t);
+    let side = select(-1.0, 1.0, x >= 0.0);
+    let ratio = side * (r.y - r.x) * (e / (r.y + r.x * e)) / (1.0 + e);
+    let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
+    return alpha_of(t) * miss_power(x, t) * (slope + gamma() * bce(x, t) * ratio);
+}

@@ -1,0 +1,116 @@
+// The statistics of a row for every loss of the softmax family, in one pass over its columns.
+//
+//   peak = max_c x_c
+//   rest = sum_c exp(x_c - peak), less the 1 of one column at the peak
+//   mass = sum_c q_c,  pull = sum_c q_c (peak - x_c)      for the loss's own coefficients q
+//
+// so log sum exp = peak + log1p(rest), and a row that is sure of its class keeps its relative accuracy: with the 1
+// inside the sum, a rest below 2^-24 would be rounded away. The terms of `pull` all have the sign of their q:
+// nothing cancels, whatever the logits' offset. A coefficient of 0 contributes 0, also on a logit of -inf.
+struct State {
+    peak: f32,
+    rest: f32,
+    mass: f32,
+    pull: f32,
+    bits: u32, // the largest |x| as bits: tells NaN without a floating-point comparison
+}
+
+fn identity() -> State {
+    return State(params.neg_inf, 0.0, 0.0, 0.0, 0u);
+}
+
+// The state seen from a higher peak. Columns of -inf add nothing to `rest`, and neither does a state that saw none.
+fn lift(s: State, peak: f32) -> State {
+    let step = peak - max(s.peak, LOWEST);
+    return State(
+        peak,
+        select((s.rest + 1.0) * exp(-step), 0.0, s.peak < LOWEST),
+        s.mass,
+        s.pull + select(s.mass * step, 0.0, s.mass == 0.0),
+        s.bits,
+    );
+}
+
+// (sum of exp(x - peak) over the columns below the peak, how many are at it)
+fn split4(x: vec4<f32>, peak: f32) -> vec2<f32> {
+    let below = select(exp(x - peak), vec4<f32>(0.0), x == vec4<f32>(peak));
+    let at = select(vec4<f32>(0.0), vec4<f32>(1.0), x == vec4<f32>(peak));
+    return vec2<f32>((below.x + below.y) + (below.z + below.w), (at.x + at.y) + (at.z + at.w));
+}
+
+fn sum4(x: vec4<f32>) -> f32 {
+    return (x.x + x.y) + (x.z + x.w);
+}
+
+fn exp4(x: vec4<f32>, peak: f32) -> f32 {
+    return sum4(exp(x - max(peak, LOWEST)));
+}
+
+fn pull4(x: vec4<f32>, q: vec4<f32>, peak: f32) -> f32 {
+    return sum4(select(q * (max(peak, LOWEST) - x), vec4<f32>(0.0), q == vec4<f32>(0.0)));
+}
+
+fn top4(x: vec4<f32>) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+fn bits4(x: vec4<f32>) -> u32 {
+    let b = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+    return max(max(b.x, b.y), max(b.z, b.w));
+}
+
+// Takes in four columns with their coefficients.
+fn push4(s: State, x: vec4<f32>, q: vec4<f32>) -> State {
+    let top = top4(x);
+    var t = s;
+    if (top > s.peak) {
+        t = lift(s, top);
+        let part = split4(x, top);
+        t.rest += part.x + (part.y - 1.0);
+    } else {
+        t.rest += exp4(x, s.peak);
+    }
+    t.pull += pull4(x, q, t.peak);
+    t.mass += sum4(q);
+    t.bits = max(s.bits, bits4(x));
+    return t;
+}
+
+// Sixteen columns at once: four loads in flight, one look at the peak.
+fn push16(
+    s: State,
+    x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>,
+    q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>,
+) -> State {
+    let top = top4(max(max(x0, x1), max(x2, x3)));
+    var t = s;
+    if (top > s.peak) {
+        t = lift(s, top);
+        let part = (split4(x0, top) + split4(x1, top)) + (split4(x2, top) + split4(x3, top));
+        t.rest += part.x + (part.y - 1.0);
+    } else {
+        t.rest += (exp4(x0, s.peak) + exp4(x1, s.peak)) + (exp4(x2, s.peak) + exp4(x3, s.peak));
+    }
+    t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
+    t.mass += (sum4(q0) + sum4(q1)) + (sum4(q2) + sum4(q3));
+    t.bits = max(max(s.bits, max(bits4(x0), bits4(x1))), max(bits4(x2), bits4(x3)));
+    return t;
+}
+
+fn merge(a: State, b: State) -> State {
+    var high = a;
+    var low = b;
+    if (b.peak > a.peak) {
+        high = b;
+        low = a;
+    }
+    // The lower state sees its columns from the higher peak; its own peak joins the rest.
+    let seen = lift(low, high.peak);
+    return State(
+        high.peak,
+        high.rest + seen.rest,
+        high.mass + low.mass,
+        high.pull + seen.pull,
+        max(high.bits, low.bits),
+    );
+}

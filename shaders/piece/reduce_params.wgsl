@@ -1,0 +1,20 @@
+// The parameters of driver/reduce.wgsl; `ReduceParams` in src/layout.rs is their Rust side.
+struct Params {
+    first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
+    end_tile: u32,
+    groups_x: u32,      // workgroups along x, to join x and y into one index
+    len: u32,           // items in all
+    first_item: u32,    // the item that the window begins with
+    base: u32,          // where that item lies in its binding
+    slab: u32,          // items per index of the first dimension; 0: no gaps between them
+    stride: u32,        // elements from one such index to the next
+    classes: u32,
+    weight_base: u32,
+    ignore: vec2<u32>,  // ignore_index as the two words of an i64
+    scale: f32,         // of the result
+    neg_inf: f32,
+    nan: f32,
+    states_base: u32,   // where the state of first_tile goes
+}
+
+@group(0) @binding(0) var<uniform> params: Params;

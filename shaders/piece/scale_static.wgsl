@@ -1,0 +1,4 @@
+// The reduction's factor, known before the run.
+fn reduction_scale() -> f32 {
+    return params.scale;
+}

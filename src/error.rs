@@ -1,0 +1,61 @@
+//! Everything that can go wrong, each with the numbers in it.
+
+use crate::readback::Values;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option outside its domain: wrong before any tensor is looked at.
+    #[error("{name}: {message}")]
+    Option { name: &'static str, message: String },
+
+    /// A tensor of the wrong shape, dtype, device, usage or size for its place.
+    #[error("{name}: {message}")]
+    Operand { name: &'static str, message: String },
+
+    /// A problem that no way of splitting brings under the adapter's limits.
+    #[error("beyond the adapter's limits: {0}")]
+    Limit(String),
+
+    /// No adapter fits the request.
+    #[error("no adapter: {0}")]
+    NoAdapter(String),
+
+    /// wgpu or the device refused or failed.
+    #[error("device: {0}")]
+    Device(String),
+
+    /// Class targets outside `0..classes`. The rows concerned have a NaN loss and a zero gradient; `values` still
+    /// carries every output.
+    #[error(
+        "target: {count} of {rows} class indices out of range: the first is {value} in row {first_row}, \
+         expected 0 to {} or the ignore_index {ignore_index}", .classes.saturating_sub(1)
+    )]
+    BadLabels {
+        count: u64,
+        rows: u64,
+        first_row: u64,
+        value: i64,
+        classes: u64,
+        ignore_index: i64,
+        values: Box<Values>,
+    },
+}
+
+impl Error {
+    pub(crate) fn option(name: &'static str, message: impl Into<String>) -> Self {
+        Self::Option {
+            name,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn operand(name: &'static str, message: impl Into<String>) -> Self {
+        Self::Operand {
+            name,
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Binding slots and uniform structs: the one owner of the layout that shaders and plans share. A test compares every
+//! struct with what naga reads from the shaders, field by field.
+
+use bytemuck::{Pod, Zeroable};
+
+/// The `@binding` numbers of group 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Slot {
+    Params = 0,
+    Input = 1,
+    Target = 2,
+    Weight = 3,
+    Third = 4,
+    GradOutput = 5,
+    /// Losses per row or element, or the states of tiles.
+    Loss = 6,
+    GradInput = 7,
+    GradTarget = 8,
+    Control = 9,
+    StatesIn = 10,
+    Result = 11,
+}
+
+/// Declares a uniform struct together with the names and offsets of its fields.
+macro_rules! params {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+        pub struct $name { $(pub $field: $type,)* }
+
+        impl $name {
+            pub const FIELDS: &'static [(&'static str, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field)),)*];
+        }
+    };
+}
+
+params! {
+    /// `Params` of `shaders/piece/row_params.wgsl`, which says what each field means.
+    RowParams {
+        rows: u32, cols: u32, inner: u32, col_stride: u32,
+        first_tile: u32, end_tile: u32, groups_x: u32, block_rows: u32,
+        block_tiles: u32, first_row: u32, first_slab: u32, first_inner: u32,
+        input_base: u32, input_stride: u32, targets_base: u32, targets_stride: u32,
+        grad_input_base: u32, grad_input_stride: u32, grad_target_base: u32, grad_target_stride: u32,
+        loss_base: u32, weight_base: u32, grad_output_base: u32, grad_output_step: u32,
+        ignore: [u32; 2], scale: f32, neg_inf: f32,
+        nan: f32, states_base: u32, pad0: u32, pad1: u32,
+        hyper: [f32; 4],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/piece/element_params.wgsl`.
+    ElementParams {
+        first_tile: u32, end_tile: u32, groups_x: u32, block_tiles: u32,
+        block_len: u32, last_len: u32, first_block: u32, skip: u32,
+        dims: u32, scale: f32, nan: f32, states_base: u32,
+        hyper: [f32; 4],
+        base: [u32; 8],
+        mode: [u32; 8],
+        sizes: [u32; 8],
+        origin: [u32; 8],
+        strides: [[u32; 8]; 8],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/piece/reduce_params.wgsl`.
+    ReduceParams {
+        first_tile: u32, end_tile: u32, groups_x: u32, len: u32,
+        first_item: u32, base: u32, slab: u32, stride: u32,
+        classes: u32, weight_base: u32, ignore: [u32; 2],
+        scale: f32, neg_inf: f32, nan: f32, states_base: u32,
+    }
+}
+
+/// What `shaders/monoid/count.wgsl` leaves behind: the denominator of `mean` and the fault record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct Control {
+    /// One over the denominator.
+    pub factor: f32,
+    /// The sum of `weight[target]` over the rows kept.
+    pub weight: f32,
+    pub kept: u32,
+    pub ignored: u32,
+    pub bad: u32,
+    pub first_bad: u32,
+    pub bad_low: u32,
+    pub bad_high: u32,
+}
+
+/// An i64 as the shaders hold it: low word first.
+pub fn words(value: i64) -> [u32; 2] {
+    [value as u32, (value >> 32) as u32]
+}
+
+/// The i64 of two words.
+pub fn from_words(low: u32, high: u32) -> i64 {
+    (i64::from(high as i32) << 32) | i64::from(low)
+}

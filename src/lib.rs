@@ -1,0 +1,68 @@
+//! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
+//!
+//! The way of a call: options ([`CrossEntropy`]) and tensors ([`Tensor`]) make a problem, in which every error of
+//! shape, dtype and option is found; the problem and the adapter's limits make a plan, without a device; the plan is
+//! recorded into a command encoder. The caller submits, and [`Output::read`] waits. The short forms below do all of it.
+//!
+//! ```
+//! use wgloss::{CrossEntropy, Engine, Loss, Tensor};
+//!
+//! # fn main() -> wgloss::Result<()> {
+//! // On a GPU where there is one, else by the f64 reference: the same results and errors.
+//! let engine = Engine::new().unwrap_or_else(|_| Engine::cpu());
+//! let logits = engine.upload(&Tensor::new(&[2.0f32, 0.0, 0.0, 0.0, 1.0, 0.0], &[2, 3])?)?;
+//! let labels = engine.upload(&Tensor::new(&[0i64, 1], &[2])?)?;
+//!
+//! let loss = CrossEntropy { label_smoothing: 0.1, ..Default::default() };
+//! let values = loss.forward_backward(&engine, &logits, &labels, None)?.read(&engine)?;
+//! assert!((values.scalar().unwrap() - 0.4945).abs() < 1e-3);
+//! assert_eq!(values.grad_input.unwrap().shape, [2, 3]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod cpu;
+mod engine;
+mod error;
+pub mod layout;
+pub mod limits;
+mod loss;
+pub mod plan;
+pub mod problem;
+mod readback;
+mod reduce;
+pub mod reference;
+pub mod shader;
+mod tensor;
+mod timing;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use limits::{Limits, Tuning};
+pub use loss::{
+    BceWithLogits, Call, CrossEntropy, GradTo, Info, Loss, OptionInfo, REGISTRY, Scalar, ScalarKind, SigmoidFocal,
+    TargetKind, TensorInfo, find,
+};
+pub use plan::ReduceOp;
+pub use problem::{Mode, Reduction, Role};
+pub use readback::{Array, Output, Values};
+pub use reduce::{encode_reduce, reduce};
+pub use tensor::{Dtype, Element, Tensor, View};
+pub use timing::Timing;
+
+/// The losses as functions: host arrays in, numbers out, in one call.
+///
+/// ```
+/// use wgloss::{CrossEntropy, Engine, Mode, functional::cross_entropy};
+///
+/// # fn main() -> wgloss::Result<()> {
+/// let engine = Engine::cpu();
+/// let (logits, labels) = ([2.0f32, 0.0, 0.0], [0i64]);
+/// let values = cross_entropy(&engine, (&logits[..], [1, 3]), (&labels[..], [1]), &CrossEntropy::default(), Mode::Forward)?;
+/// assert!((values.scalar().unwrap() - 0.2395).abs() < 1e-3);
+/// # Ok(())
+/// # }
+/// ```
+pub mod functional {
+    pub use crate::loss::{bce_with_logits, cross_entropy, sigmoid_focal};
+}

@@ -1,0 +1,77 @@
+//! The limits that the planner reads, as a plain struct that tests can invent, and the choices made from them.
+
+/// What a plan has to respect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that one storage binding can cover.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Storage binding offsets are multiples of this.
+    pub offset_alignment: u64,
+    /// Uniform binding offsets are multiples of this.
+    pub uniform_alignment: u64,
+    /// Workgroups along one dimension of a dispatch.
+    pub max_groups: u32,
+    /// Invocations of one workgroup.
+    pub max_width: u32,
+}
+
+/// No invocation runs more loop iterations than this in all. Mesa's llvmpipe silently ends every loop of an
+/// invocation at about 65,530 iterations, nested ones included; half of that leaves room.
+pub const MAX_ITERATIONS: u64 = 32_768;
+
+/// Element indices within a binding are 32-bit, and so are byte offsets on some drivers.
+const MAX_WINDOW_BYTES: u64 = 1 << 31;
+
+impl Limits {
+    pub fn new(limits: &wgpu::Limits) -> Self {
+        Self {
+            max_binding_bytes: limits.max_storage_buffer_binding_size.min(MAX_WINDOW_BYTES),
+            max_buffer_bytes: limits.max_buffer_size,
+            offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
+            uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
+            max_groups: limits.max_compute_workgroups_per_dimension,
+            max_width: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
+        }
+    }
+}
+
+/// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
+/// limits above never do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuning {
+    /// Invocations of a workgroup that folds a long row.
+    pub row_width: u32,
+    /// Contiguous rows of up to this many classes get one lane each.
+    pub lane_cols: u64,
+    /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
+    pub width: u32,
+    /// Elements of a tile of the elementwise and reduce drivers.
+    pub tile: u32,
+}
+
+impl Tuning {
+    /// Processors like small workgroups with long loops: a barrier there is a switch of stacks.
+    pub const SOFTWARE: Self = Self {
+        row_width: 8,
+        lane_cols: 64,
+        width: 8,
+        tile: 8192,
+    };
+    pub const HARDWARE: Self = Self {
+        row_width: 256,
+        lane_cols: 32,
+        width: 256,
+        tile: 16_384,
+    };
+
+    pub fn of(device: wgpu::DeviceType) -> Self {
+        match device {
+            wgpu::DeviceType::Cpu => Self::SOFTWARE,
+            _ => Self::HARDWARE,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Problem and limits become dispatches: pure arithmetic, no device.
+//!
+//! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
+//! whole tiles whose windows fit into bindings.
+
+mod elements;
+mod reduce;
+mod rows;
+mod window;
+
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::limits::{Limits, Tuning};
+use crate::problem::{Family, Problem, Role};
+use crate::shader::Variant;
+use crate::tensor::View;
+
+pub use reduce::{ReduceOp, plan_copy, plan_reduce};
+
+/// Where the memory of a binding or a copy comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// An operand or output of the problem.
+    Tensor(Role),
+    /// A scratch buffer, by its index in [`Plan::scratch`].
+    Scratch(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    pub slot: Slot,
+    pub source: Source,
+    pub offset: u64,
+    pub size: u64,
+    /// The shader writes it.
+    pub written: bool,
+}
+
+/// One dispatch.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    pub variant: Variant,
+    pub params: Vec<u8>,
+    pub bindings: Vec<Binding>,
+    pub groups: [u32; 2],
+    /// Loop iterations of its longest invocation.
+    pub iterations: u64,
+    /// The tiles it folds.
+    pub tiles: (u64, u64),
+}
+
+/// One copy between buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    pub from: Source,
+    pub from_offset: u64,
+    pub to: Source,
+    pub to_offset: u64,
+    pub size: u64,
+}
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Dispatch(Box<Dispatch>),
+    Copy(Copy),
+}
+
+/// Steps in order, and the scratch they need.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub steps: Vec<Step>,
+    /// Bytes of each scratch buffer.
+    pub scratch: Vec<u64>,
+}
+
+impl Plan {
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Dispatch(dispatch) => Some(dispatch.as_ref()),
+            Step::Copy(_) => None,
+        })
+    }
+
+    pub(crate) fn add_scratch(&mut self, bytes: u64, limits: &Limits) -> Result<Source> {
+        if bytes > limits.max_buffer_bytes {
+            return Err(Error::Limit(format!(
+                "{bytes} bytes of scratch in one buffer, the adapter allows {}",
+                limits.max_buffer_bytes
+            )));
+        }
+        self.scratch.push(bytes.max(32));
+        Ok(Source::Scratch(self.scratch.len() - 1))
+    }
+}
+
+/// Plans a problem.
+///
+/// # Errors
+/// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
+pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    for (role, view) in [
+        (Role::Input, Some(&problem.input)),
+        (Role::Target, Some(&problem.target)),
+        (Role::GradInput, problem.mode.wants_grad().then_some(&problem.grad_input)),
+        (Role::Weight, problem.weight()),
+    ] {
+        if view.is_some_and(|view| view.end() > limits.max_buffer_bytes) {
+            return Err(Error::Limit(format!(
+                "{} has {} bytes, a buffer of the adapter {}",
+                role.name(),
+                view.map_or(0, View::end),
+                limits.max_buffer_bytes
+            )));
+        }
+    }
+    match &problem.family {
+        Family::Rows(family) => rows::plan(problem, family, limits, tuning),
+        Family::Elements(family) => elements::plan(problem, family, limits, tuning),
+    }
+}
+
+/// The grid of `tiles` workgroups: along x as far as the limit lets, then along y.
+pub(crate) fn grid(tiles: u64, limits: &Limits) -> Option<[u32; 2]> {
+    let x = tiles.min(u64::from(limits.max_groups)).max(1);
+    let y = tiles.div_ceil(x).max(1);
+    (y <= u64::from(limits.max_groups)).then_some([x as u32, y as u32])
+}
+
+/// The largest `end` in `first + 1 ..= last` for which `fits(end)` holds, for a condition that only gets harder.
+pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Option<u64> {
+    if !fits(first + 1) {
+        return None;
+    }
+    let (mut good, mut bad) = (first + 1, last + 1);
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if fits(middle) {
+            good = middle;
+        } else {
+            bad = middle;
+        }
+    }
+    Some(good)
+}

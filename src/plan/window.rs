@@ -1,0 +1,70 @@
+//! Windows: the part of a tensor that one binding covers.
+
+use crate::layout::Slot;
+use crate::limits::Limits;
+use crate::plan::{Binding, Source};
+use crate::tensor::View;
+
+/// A run of elements of some memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub source: Source,
+    /// Bytes before element 0.
+    pub origin: u64,
+    pub element_bytes: u64,
+    /// Elements first..end, counted from `origin`.
+    pub first: u64,
+    pub end: u64,
+}
+
+impl Window {
+    pub fn of(view: &View, source: Source, first: u64, end: u64) -> Self {
+        Self {
+            source,
+            origin: view.offset,
+            element_bytes: view.dtype.bytes(),
+            first,
+            end,
+        }
+    }
+
+    /// A run of scratch elements.
+    pub fn scratch(source: Source, element_bytes: u64, first: u64, end: u64) -> Self {
+        Self {
+            source,
+            origin: 0,
+            element_bytes,
+            first,
+            end,
+        }
+    }
+
+    fn start_bytes(&self, limits: &Limits) -> u64 {
+        let start = self.origin + self.first * self.element_bytes;
+        start - start % limits.offset_alignment
+    }
+
+    fn end_bytes(&self) -> u64 {
+        self.origin + self.end.max(self.first + 1) * self.element_bytes
+    }
+
+    pub fn fits(&self, limits: &Limits) -> bool {
+        self.end_bytes() - self.start_bytes(limits) <= limits.max_binding_bytes
+    }
+
+    /// Where the first element lies in the binding, in elements.
+    pub fn base(&self, limits: &Limits) -> u32 {
+        ((self.origin + self.first * self.element_bytes - self.start_bytes(limits)) / self.element_bytes) as u32
+    }
+
+    pub fn binding(&self, slot: Slot, written: bool, limits: &Limits) -> Binding {
+        let offset = self.start_bytes(limits);
+        Binding {
+            slot,
+            source: self.source,
+            offset,
+            size: self.end_bytes() - offset,
+            written,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Tensors: a window of memory, on the host or in a `wgpu::Buffer`, with shape, row stride and dtype.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    F32,
+    I32,
+    U32,
+    I64,
+}
+
+impl Dtype {
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::I64 => 8,
+        }
+    }
+
+    pub fn is_float(self) -> bool {
+        self == Self::F32
+    }
+
+    /// The name in pieces, pipeline labels and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::I32 => "i32",
+            Self::U32 => "u32",
+            Self::I64 => "i64",
+        }
+    }
+}
+
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Rust types that a tensor can hold.
+pub trait Element: bytemuck::Pod {
+    const DTYPE: Dtype;
+}
+
+macro_rules! element {
+    ($($type:ty => $dtype:ident),*) => {
+        $(impl Element for $type { const DTYPE: Dtype = Dtype::$dtype; })*
+    };
+}
+element!(f32 => F32, i32 => I32, u32 => U32, i64 => I64);
+
+/// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    /// Elements from one index of the first dimension to the next; at least the product of the others. The other
+    /// dimensions are contiguous.
+    pub row_stride: usize,
+    /// Bytes before the first element.
+    pub offset: u64,
+}
+
+impl View {
+    pub fn contiguous(dtype: Dtype, shape: &[usize]) -> Self {
+        Self {
+            dtype,
+            shape: shape.to_vec(),
+            row_stride: shape.iter().skip(1).product(),
+            offset: 0,
+        }
+    }
+
+    pub fn len(&self) -> u64 {
+        self.shape.iter().map(|&n| n as u64).product()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The product of all dimensions but the first.
+    pub fn slab(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    pub fn is_contiguous(&self) -> bool {
+        self.row_stride == self.slab() || self.shape.first().is_none_or(|&n| n <= 1)
+    }
+
+    /// Elements from the first to the last, both counted.
+    pub fn extent(&self) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        let rows = self.shape.first().copied().unwrap_or(1) as u64;
+        (rows - 1) * self.row_stride as u64 + self.slab() as u64
+    }
+
+    /// Bytes behind the last element, from the start of the memory.
+    pub fn end(&self) -> u64 {
+        self.offset + self.extent() * self.dtype.bytes()
+    }
+
+    /// Stride of each dimension, in elements.
+    pub fn strides(&self) -> Vec<u64> {
+        let mut strides = vec![1u64; self.shape.len()];
+        for d in (0..self.shape.len().saturating_sub(1)).rev() {
+            strides[d] = strides[d + 1] * self.shape[d + 1] as u64;
+        }
+        if let Some(first) = strides.first_mut() {
+            *first = self.row_stride as u64;
+        }
+        strides
+    }
+}
+
+/// The number of elements of a shape, which has to be addressable in bytes even where some dimension is 0.
+fn checked_len(shape: &[usize]) -> Result<usize> {
+    shape
+        .iter()
+        .try_fold(8usize, |n, &d| n.checked_mul(d.max(1)))
+        .map(|_| shape.iter().product())
+        .ok_or_else(|| Error::operand("shape", format!("{shape:?} is too large to address")))
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    /// Held in words of 8 bytes, so that every dtype is aligned.
+    Host(Arc<Vec<u64>>),
+    Device(wgpu::Buffer),
+}
+
+/// A window of host or device memory. Cloning shares the memory.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    pub(crate) storage: Storage,
+    pub(crate) view: View,
+}
+
+impl Tensor {
+    /// A host tensor with a copy of `data`, in row-major order.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] when `shape` does not hold `data.len()` elements.
+    pub fn new<T: Element>(data: &[T], shape: &[usize]) -> Result<Self> {
+        let wanted = checked_len(shape)?;
+        let view = View::contiguous(T::DTYPE, shape);
+        if wanted != data.len() {
+            return Err(Error::operand(
+                "shape",
+                format!("{shape:?} holds {wanted} elements, the data has {}", data.len()),
+            ));
+        }
+        let bytes = bytemuck::cast_slice::<T, u8>(data);
+        let mut words = vec![0u64; bytes.len().div_ceil(8)];
+        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self {
+            storage: Storage::Host(Arc::new(words)),
+            view,
+        })
+    }
+
+    /// A window of the user's own buffer, read (or written) in place. `row_stride` is the number of elements from one
+    /// index of the first dimension to the next: for logits (N, C) whose rows are padded to C' columns, C'.
+    /// `offset` counts bytes. The buffer needs `STORAGE` usage, and `COPY_SRC` to be read back.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] when rows would overlap, the offset is not a multiple of the element size, or the window
+    /// does not lie within the buffer.
+    pub fn from_buffer(
+        buffer: wgpu::Buffer,
+        offset: u64,
+        dtype: Dtype,
+        shape: &[usize],
+        row_stride: Option<usize>,
+    ) -> Result<Self> {
+        checked_len(shape)?;
+        let mut view = View::contiguous(dtype, shape);
+        let slab = view.slab();
+        if let Some(stride) = row_stride {
+            if stride < slab {
+                return Err(Error::operand(
+                    "row_stride",
+                    format!("{stride} is less than the {slab} elements of a row of {shape:?}"),
+                ));
+            }
+            if shape.len() < 2 && stride != slab {
+                return Err(Error::operand(
+                    "row_stride",
+                    format!("{stride} given for shape {shape:?}, which has no rows"),
+                ));
+            }
+            if shape.first().is_some_and(|&n| stride.checked_mul(8).and_then(|b| b.checked_mul(n)).is_none()) {
+                return Err(Error::operand("row_stride", format!("{stride} is too large to address")));
+            }
+            view.row_stride = stride;
+        }
+        view.offset = offset;
+        if !offset.is_multiple_of(dtype.bytes()) {
+            return Err(Error::operand(
+                "offset",
+                format!("{offset} is not a multiple of {} bytes ({dtype})", dtype.bytes()),
+            ));
+        }
+        if offset > buffer.size() || view.end() > buffer.size() {
+            return Err(Error::operand(
+                "shape",
+                format!(
+                    "{shape:?} {dtype} ends at byte {}, the buffer has {}",
+                    view.end(),
+                    buffer.size()
+                ),
+            ));
+        }
+        Ok(Self {
+            storage: Storage::Device(buffer),
+            view,
+        })
+    }
+
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub fn shape(&self) -> &[usize] {
+        &self.view.shape
+    }
+
+    pub fn dtype(&self) -> Dtype {
+        self.view.dtype
+    }
+
+    /// The buffer of a device tensor.
+    pub fn buffer(&self) -> Option<&wgpu::Buffer> {
+        match &self.storage {
+            Storage::Host(_) => None,
+            Storage::Device(buffer) => Some(buffer),
+        }
+    }
+
+    /// The elements of a host tensor of type T.
+    pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
+        match &self.storage {
+            Storage::Host(words) if T::DTYPE == self.view.dtype => {
+                Some(&bytemuck::cast_slice(words)[..self.view.len() as usize])
+            }
+            _ => None,
+        }
+    }
+
+    /// The bytes of a host tensor.
+    pub(crate) fn host_bytes(&self) -> Option<&[u8]> {
+        match &self.storage {
+            Storage::Host(words) => Some(&bytemuck::cast_slice(words)[..self.view.end() as usize]),
+            Storage::Device(_) => None,
+        }
+    }
+
+    /// The same memory under another shape of as many elements.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] when the number of elements differs or rows have gaps between them.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
+        checked_len(shape)?;
+        let mut view = View::contiguous(self.view.dtype, shape);
+        view.offset = self.view.offset;
+        if view.len() != self.view.len() || !self.view.is_contiguous() {
+            return Err(Error::operand(
+                "shape",
+                format!("{:?} (row stride {}) cannot become {shape:?}", self.view.shape, self.view.row_stride),
+            ));
+        }
+        Ok(Self {
+            storage: self.storage.clone(),
+            view,
+        })
+    }
+}
+
+/// A slice with its shape becomes a host tensor, as the function forms of the losses take them.
+impl<T: Element, S: AsRef<[usize]>> TryFrom<(&[T], S)> for Tensor {
+    type Error = Error;
+
+    fn try_from((data, shape): (&[T], S)) -> Result<Self> {
+        Self::new(data, shape.as_ref())
+    }
+}
+
+impl TryFrom<&Tensor> for Tensor {
+    type Error = Error;
+
+    fn try_from(tensor: &Tensor) -> Result<Self> {
+        Ok(tensor.clone())
+    }
+}

@@ -1,0 +1,155 @@
+//! Times on the device: timestamps around the passes of one recording.
+
+use crate::engine::{Engine, Gpu};
+use crate::error::{Error, Result};
+use crate::loss::{Call, Loss};
+use crate::plan::{Plan, plan, plan_copy, plan_reduce};
+use crate::problem::Role;
+use crate::tensor::Tensor;
+
+/// One timing: what the clock on the wall and the device's own say.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From before the submission until the device was done.
+    pub wall_ns: f64,
+    /// From the start of the first dispatch to the end of the last; `None` where the device has no timestamps.
+    pub device_ns: Option<f64>,
+}
+
+/// Two timestamps.
+pub(crate) struct Timer {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+impl Timer {
+    fn new(gpu: &Gpu) -> Result<Option<Self>> {
+        if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            queries: gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("wgloss timing"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            }),
+            resolved: gpu.buffer(
+                "wgloss timing",
+                16,
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            )?,
+            staging: gpu.buffer(
+                "wgloss timing readback",
+                16,
+                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            )?,
+        }))
+    }
+
+    /// The timestamps of a pass: the first pass writes the start, and every pass the end, which the last leaves.
+    pub fn writes(&self, first: bool) -> wgpu::ComputePassTimestampWrites<'_> {
+        wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: first.then_some(0),
+            end_of_pass_write_index: Some(1),
+        }
+    }
+}
+
+impl Engine {
+    /// Runs a call `runs` times on tensors that stay where they are, and times each run. Outputs are allocated once,
+    /// before the first.
+    ///
+    /// # Errors
+    /// As [`Loss::run`].
+    pub fn time(&self, loss: &dyn Loss, call: &Call<'_>, runs: usize) -> Result<Vec<Timing>> {
+        let problem = loss.problem(call)?;
+        let Some(gpu) = self.gpu() else {
+            return (0..runs)
+                .map(|_| {
+                    let start = std::time::Instant::now();
+                    let _ = loss.run(self, call)?;
+                    Ok(Timing {
+                        wall_ns: start.elapsed().as_nanos() as f64,
+                        device_ns: None,
+                    })
+                })
+                .collect();
+        };
+        let plan = plan(&problem, &gpu.limits, &gpu.tuning)?;
+        let (tensors, _output) = gpu.prepare(&problem, call, &loss.tensors())?;
+        gpu.time(&plan, &tensors, runs)
+    }
+
+    /// Times the kernel that reads `tensor` and adds it up: the ceiling of a forward.
+    ///
+    /// # Errors
+    /// [`Error::Device`] on an engine without a device, [`Error::Limit`].
+    pub fn time_read(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
+        let gpu = self.device()?;
+        let plan = plan_reduce(crate::plan::ReduceOp::Sum, tensor.view(), &gpu.limits, &gpu.tuning)?;
+        let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
+        tensors.push((Role::Loss, gpu.allocate(crate::tensor::Dtype::F32, &[])?));
+        gpu.time(&plan, &tensors, runs)
+    }
+
+    /// Times the kernel that copies `tensor`, whose length must be a multiple of 4: the ceiling of a fused run.
+    ///
+    /// # Errors
+    /// As [`Engine::time_read`].
+    pub fn time_copy(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
+        let gpu = self.device()?;
+        if !tensor.view().len().is_multiple_of(4) || !tensor.view().is_contiguous() {
+            return Err(Error::operand("tensor", "expected a multiple of 4 elements without gaps"));
+        }
+        let plan = plan_copy(tensor.view(), &gpu.limits, &gpu.tuning)?;
+        let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
+        tensors.push((Role::GradInput, gpu.allocate(tensor.dtype(), tensor.shape())?));
+        gpu.time(&plan, &tensors, runs)
+    }
+}
+
+impl Gpu {
+    fn time(&self, plan: &Plan, tensors: &[(Role, Tensor)], runs: usize) -> Result<Vec<Timing>> {
+        let timer = Timer::new(self)?;
+        (0..runs).map(|_| self.time_once(plan, tensors, timer.as_ref())).collect()
+    }
+
+    fn time_once(&self, plan: &Plan, tensors: &[(Role, Tensor)], timer: Option<&Timer>) -> Result<Timing> {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        self.record(&mut encoder, plan, tensors, timer)?;
+        if let Some(timer) = timer {
+            encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
+            encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, 16);
+        }
+        let commands = encoder.finish();
+        let start = std::time::Instant::now();
+        self.queue.submit([commands]);
+        self.wait()?;
+        let wall_ns = start.elapsed().as_nanos() as f64;
+        self.check()?;
+        let Some(timer) = timer else {
+            return Ok(Timing { wall_ns, device_ns: None });
+        };
+        timer.staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.wait()?;
+        let ticks: [u64; 2] = {
+            let mapped = timer.staging.slice(..).get_mapped_range().map_err(|e| Error::Device(e.to_string()))?;
+            bytemuck::pod_read_unaligned(&mapped[..16])
+        };
+        timer.staging.unmap();
+        let period = f64::from(self.queue.get_timestamp_period());
+        Ok(Timing {
+            wall_ns,
+            device_ns: Some(ticks[1].wrapping_sub(ticks[0]) as f64 * period),
+        })
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.device
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map(|_| ())
+            .map_err(|e| Error::Device(e.to_string()))
+    }
+}
