@@ -18,7 +18,7 @@ fn merge(a: State, b: State) -> State {
         return a;
     }
     let ties = a.seen == 2u || a.value == b.value;
-    let beyond = select(b.value < a.value, b.value > a.value, LARGEST);
+    let beyond = select((b.value < a.value), (b.value > a.value), LARGEST);
     if (select(beyond, b.item < a.item, ties)) {
         return b;
     }

@@ -1,4 +1,4 @@
 // No `weight` was given.
-fn class_weight(class: u32) -> f32 {
+fn class_weight(label: u32) -> f32 {
     return 1.0;
 }

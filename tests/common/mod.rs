@@ -1,0 +1,101 @@
+//! What the tests share: the engine, the tolerance, data that hurts.
+
+pub mod data;
+
+use std::sync::OnceLock;
+
+use approx::AbsDiffEq;
+use wgloss::Engine;
+
+/// The GPU engine of the whole run.
+pub fn gpu() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => panic!("the tests need a GPU adapter, a software one at least: {error}"),
+    })
+}
+
+/// The rule that results are judged by: `bound · (|want| + min(1, largest |want| of the tensor))`. An f32 computation
+/// makes an error relative to its own size, and a small one relative to the numbers it is made of, which those of its
+/// tensor stand for. NaN equals only NaN, an infinity only itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    pub bound: f64,
+}
+
+/// What f32 results have to keep.
+pub const F32: Tolerance = Tolerance { bound: 1e-5 };
+
+impl Tolerance {
+    /// Every element of `got` against `want`; the message names the worst.
+    pub fn check(self, what: &str, got: &[f32], want: &[f64]) -> Result<(), String> {
+        if got.len() != want.len() {
+            return Err(format!("{what}: {} elements, expected {}", got.len(), want.len()));
+        }
+        let finite = want.iter().filter(|w| w.is_finite());
+        let largest = finite.fold(0.0f64, |m, w| m.max(w.abs())).min(1.0);
+        let mut worst: Option<(f64, usize)> = None;
+        let mut failures = 0;
+        for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
+            let g64 = f64::from(g);
+            let allowed = self.bound * (w.abs() + largest);
+            let fine = if w.is_nan() {
+                g.is_nan()
+            } else if w.is_infinite() {
+                g64 == w
+            } else {
+                g64.abs_diff_eq(&w, allowed)
+            };
+            if !fine {
+                failures += 1;
+                let over = (g64 - w).abs() / allowed;
+                if worst.is_none_or(|(most, _)| over > most) {
+                    worst = Some((over, i));
+                }
+            }
+        }
+        match worst {
+            None if failures == 0 => Ok(()),
+            None => Err(format!("{what}: {failures} of {} differ in NaN", got.len())),
+            Some((over, i)) => Err(format!(
+                "{what}: {failures} of {} elements; worst [{i}]: got {:e}, want {:e}, {over:.1} times the tolerance, \
+                 {} ulps; adapter {}",
+                got.len(),
+                got[i],
+                want[i],
+                ulps(got[i], want[i] as f32),
+                gpu().name(),
+            )),
+        }
+    }
+}
+
+fn ulps(a: f32, b: f32) -> i64 {
+    let key = |x: f32| {
+        let bits = i64::from(x.to_bits() & 0x7fff_ffff);
+        if x.is_sign_negative() { -bits } else { bits }
+    };
+    (key(a) - key(b)).abs()
+}
+
+/// Fails with all messages at once.
+pub fn report(failures: Vec<String>, total: usize) {
+    assert!(
+        failures.is_empty(),
+        "{} of {total} failed:\n{}",
+        failures.len(),
+        failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
+    );
+}
+
+#[test]
+fn the_tolerance_refuses_what_it_should() {
+    let fails = |got: &[f32], want: &[f64]| F32.check("", got, want).is_err();
+    assert!(!fails(&[1.0, 0.0], &[1.0, 0.0]));
+    assert!(fails(&[1.0, 3e-5], &[1.0, 0.0]), "too far from 0");
+    assert!(fails(&[1e-6, 2e-6], &[1e-6, 1.9e-6]), "small tensors are judged by their own size");
+    assert!(fails(&[f32::NAN], &[0.0]) && fails(&[0.0], &[f64::NAN]));
+    assert!(fails(&[f32::INFINITY], &[f64::NEG_INFINITY]) && fails(&[f32::MAX], &[f64::INFINITY]));
+    assert!(fails(&[1.0], &[1.0, 1.0]), "lengths");
+}

@@ -1,0 +1,11 @@
+//! The suite, by kind of claim. Everything that says GPU runs on a real adapter, a software one included; without any,
+//! the run fails and says what to install.
+
+mod common;
+mod deviations;
+mod faults;
+mod golden;
+mod gpu;
+mod gradients;
+mod plans;
+mod shaders;
