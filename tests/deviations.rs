@@ -1,9 +1,42 @@
-//! Every difference from the corpus, each with its reason. Nothing else may differ. `tests/golden/deviations.md` is the
-//! list for readers.
+//! `tests/golden/deviations.json`: every difference from the corpus, with its reason. Nothing else may differ.
 
-use crate::golden::Case;
+use std::sync::OnceLock;
 
-/// Cases whose expected values are not what we want, and what we want instead.
-pub fn apply(_case: &Case, _output: &str, want: Vec<f64>) -> Vec<f64> {
-    want
+use serde::Deserialize;
+
+use crate::golden::{Case, Corpus};
+
+#[derive(Deserialize)]
+struct Deviation {
+    case: String,
+    output: String,
+    expected: Vec<f64>,
+    reason: String,
+}
+
+fn list() -> &'static [Deviation] {
+    static LIST: OnceLock<Vec<Deviation>> = OnceLock::new();
+    LIST.get_or_init(|| serde_json::from_str(include_str!("golden/deviations.json")).unwrap())
+}
+
+/// What a case's output shall be: the corpus's values, or ours where the list says so.
+pub fn apply(case: &Case, output: &str, want: Vec<f64>) -> Vec<f64> {
+    match list().iter().find(|d| d.case == case.id && d.output == output) {
+        Some(deviation) => deviation.expected.clone(),
+        None => want,
+    }
+}
+
+/// An entry that names no case, gives no reason or does not differ is not a deviation.
+#[test]
+fn every_entry_is_needed() {
+    let corpus = Corpus::load();
+    for deviation in list() {
+        assert!(!deviation.reason.is_empty());
+        let case = corpus.cases.iter().find(|case| case.id == deviation.case).expect("a case of the corpus");
+        let theirs = corpus.expected(case, &deviation.output);
+        assert_eq!(theirs.len(), deviation.expected.len(), "{}", deviation.case);
+        let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());
+        assert!(!theirs.iter().zip(&deviation.expected).all(same), "{}", deviation.case);
+    }
 }

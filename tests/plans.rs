@@ -1,1 +1,241 @@
+//! Plans under tiny invented limits: every tile once, windows within limits and aligned, loops short. No device.
 
+use wgloss::limits::MAX_ITERATIONS;
+use wgloss::plan::{Plan, Source, Step, plan, plan_reduce};
+use wgloss::problem::Problem;
+use wgloss::{
+    BceWithLogits, Call, CrossEntropy, Dtype, Error, Limits, Loss, Mode, ReduceOp, Reduction, Role, Tensor, Tuning, View,
+};
+
+/// What WebGPU promises on every device.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    max_binding_bytes: 128 << 20,
+    max_buffer_bytes: 256 << 20,
+    offset_alignment: 256,
+    uniform_alignment: 256,
+    max_groups: 65_535,
+    max_width: 256,
+};
+
+/// Small enough that small data is cut.
+pub const TINY: Limits = Limits {
+    max_binding_bytes: 24 << 10,
+    max_buffer_bytes: 256 << 20,
+    max_groups: 7,
+    ..DEFAULT_LIMITS
+};
+
+/// Tiles that fit into the bindings of [`TINY`].
+pub const SMALL: Tuning = Tuning { tile: 1024, ..Tuning::SOFTWARE };
+const SMALL_HARDWARE: Tuning = Tuning { tile: 1024, width: 16, ..Tuning::HARDWARE };
+
+fn class_problem(shape: &[usize], reduction: Reduction, mode: Mode, full: bool) -> Problem {
+    let input = Tensor::new(&vec![0.0f32; shape.iter().product()], shape).unwrap();
+    let rows: Vec<usize> = shape.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect();
+    let labels = Tensor::new(&vec![0i64; rows.iter().product()], &rows).unwrap();
+    let loss = CrossEntropy { reduction, ..Default::default() };
+    let target = if full { &input } else { &labels };
+    let call = Call { grad_target: full && mode.wants_grad(), ..Call::new(mode, &input, target) };
+    loss.problem(&call).unwrap()
+}
+
+/// The claims about any plan; `covered` names the dispatches whose tiles are looked at.
+fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, covered: &str) {
+    let mut next = 0;
+    for dispatch in plan.dispatches() {
+        let label = &dispatch.variant.label;
+        let groups = u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]);
+        let (first, end) = dispatch.tiles;
+        assert!(dispatch.groups.iter().all(|&g| (1..=limits.max_groups).contains(&g)), "{label}");
+        assert!(groups >= end - first, "{label}: {groups} workgroups for tiles {first}..{end}");
+        assert!(dispatch.iterations < MAX_ITERATIONS, "{label}: {} iterations", dispatch.iterations);
+        for binding in &dispatch.bindings {
+            assert!(binding.size <= limits.max_binding_bytes, "{label} {binding:?}");
+            assert!(binding.offset.is_multiple_of(limits.offset_alignment), "{label} {binding:?}");
+            let size = match binding.source {
+                Source::Scratch(index) => plan.scratch[index],
+                Source::Tensor(role) => size_of(role),
+            };
+            assert!(binding.offset + binding.size <= size.max(32), "{label} {binding:?} of {size}");
+        }
+        if label.starts_with(covered) {
+            assert_eq!(first, next, "{label}: tiles left out or done twice");
+            next = end;
+        }
+    }
+    assert!(next > 0, "nothing covered");
+}
+
+fn sizes(problem: &Problem) -> impl Fn(Role) -> u64 {
+    move |role| match role {
+        Role::Input => problem.input.end(),
+        Role::Target => problem.target.end(),
+        Role::GradInput | Role::GradTarget => problem.input.len() * 4,
+        Role::Loss => problem.loss_shape().iter().product::<usize>() as u64 * 4,
+        Role::Weight | Role::PosWeight | Role::GradOutput | Role::Control => u64::MAX,
+    }
+}
+
+#[test]
+fn rows_are_covered_once_under_tiny_limits() {
+    for shape in [&[2000, 7][..], &[1000, 100], &[100, 1000], &[7, 4000], &[80, 5, 33], &[3, 5, 2000], &[2, 3, 60, 50]] {
+        for reduction in Reduction::ALL {
+            for mode in Mode::ALL {
+                for full in [false, true] {
+                    for tuning in [SMALL, SMALL_HARDWARE] {
+                        let problem = class_problem(shape, reduction, mode, full);
+                        let cut = plan(&problem, &TINY, &tuning).unwrap();
+                        verify(&cut, &TINY, &sizes(&problem), "cross_entropy/");
+                        let whole = plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap();
+                        verify(&whole, &DEFAULT_LIMITS, &sizes(&problem), "cross_entropy/");
+                        let count = |plan: &Plan| plan.dispatches().filter(|d| d.variant.label.starts_with("cross")).count();
+                        assert!(count(&cut) > count(&whole), "{shape:?} was not cut");
+                        assert_eq!(count(&whole), 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The rows of every dispatch lie within its windows: what the shader computes from the params, done here again.
+#[test]
+fn rows_reach_no_further_than_their_windows() {
+    use wgloss::layout::{RowParams, Slot};
+    for shape in [&[1000, 100][..], &[40, 5, 33], &[3, 5, 2000], &[3, 6000, 3]] {
+        let problem = class_problem(shape, Reduction::None, Mode::Fused, true);
+        for dispatch in plan(&problem, &TINY, &SMALL).unwrap().dispatches() {
+            let params: RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
+            let per_tile = match dispatch.variant.consts[2] {
+                wgloss::shader::Const::U32("ROWS", rows) => u64::from(rows),
+                other => panic!("{other:?}"),
+            };
+            let room = |slot| dispatch.bindings.iter().find(|b| b.slot == slot).map(|b| b.size / 4).unwrap();
+            for tile in dispatch.tiles.0..dispatch.tiles.1 {
+                for local in 0..per_tile {
+                    let within = tile % u64::from(params.block_tiles) * per_tile + local;
+                    let row = tile / u64::from(params.block_tiles) * u64::from(params.block_rows) + within;
+                    if within >= u64::from(params.block_rows) || row >= u64::from(params.rows) {
+                        continue;
+                    }
+                    let slab = row / u64::from(params.inner) - u64::from(params.first_slab);
+                    let inner = row % u64::from(params.inner) - u64::from(params.first_inner);
+                    let last = inner + u64::from(params.cols - 1) * u64::from(params.col_stride);
+                    for (slot, base, stride) in [
+                        (Slot::Input, params.input_base, params.input_stride),
+                        (Slot::Target, params.targets_base, params.targets_stride),
+                        (Slot::GradInput, params.grad_input_base, params.grad_input_stride),
+                    ] {
+                        let at = u64::from(base) + slab * u64::from(stride) + last;
+                        assert!(at < room(slot), "{shape:?} {slot:?} row {row}: {at} of {}", room(slot));
+                    }
+                    assert!(u64::from(params.loss_base) + row - u64::from(params.first_row) < room(Slot::Loss));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_are_covered_once_under_tiny_limits() {
+    for (shape, factor) in [
+        (&[100_000][..], &[][..]),
+        (&[300, 400], &[400]),
+        (&[300, 400], &[300, 1]),
+        (&[20, 30, 40, 5], &[30, 1, 1]),
+        (&[20, 30, 40, 5], &[20, 1, 40, 1]),
+    ] {
+        let floats = |shape: &[usize]| Tensor::new(&vec![0.0f32; shape.iter().product()], shape).unwrap();
+        for (mode, reduction) in Mode::ALL.iter().flat_map(|m| Reduction::ALL.map(|r| (*m, r))) {
+            let loss = BceWithLogits { weight: Some(floats(factor)), pos_weight: None, reduction };
+            let (input, target) = (floats(shape), floats(shape));
+            let problem = loss.problem(&Call::new(mode, &input, &target)).unwrap();
+            for tuning in [SMALL, SMALL_HARDWARE] {
+                let cut = plan(&problem, &TINY, &tuning).unwrap();
+                verify(&cut, &TINY, &sizes(&problem), "bce_with_logits/");
+                assert!(cut.dispatches().filter(|d| d.variant.label.starts_with("bce")).count() > 10);
+                verify(&plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap(), &DEFAULT_LIMITS, &sizes(&problem), "bce");
+            }
+        }
+    }
+}
+
+#[test]
+fn reductions_are_covered_once_under_tiny_limits() {
+    let mut padded = View::contiguous(Dtype::F32, &[3000, 70]);
+    padded.row_stride = 100;
+    for view in [View::contiguous(Dtype::F32, &[1_000_003]), padded] {
+        for op in ReduceOp::ALL {
+            let plan = plan_reduce(op, &view, &TINY, &SMALL).unwrap();
+            let bytes = view.end();
+            let size_of = |role| if role == Role::Input { bytes } else { 32 };
+            verify(&plan, &TINY, &size_of, &format!("reduce_{}/f32", op.name()));
+            let last = plan.dispatches().last().unwrap();
+            assert_eq!(last.tiles, (0, 1), "the last level is one tile");
+        }
+    }
+}
+
+/// The tiles, hence the bits, do not depend on the limits.
+#[test]
+fn limits_do_not_move_tiles() {
+    let problem = class_problem(&[5000, 9], Reduction::Mean, Mode::Fused, false);
+    let states = |limits| plan(&problem, limits, &SMALL).unwrap().scratch;
+    assert_eq!(states(&TINY), states(&DEFAULT_LIMITS));
+}
+
+/// The loop limit, for the longest rows that a binding can hold and for every way of spreading.
+#[test]
+fn no_invocation_runs_long() {
+    let roomy = Limits { max_binding_bytes: 1 << 31, max_buffer_bytes: 1 << 40, ..DEFAULT_LIMITS };
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        for cols in [1, 64, 65, 4096, 100_000, 524_288, 1_000_003, 16_777_216, 33_554_432] {
+            for inner in [1, 2, 3] {
+                let mut problem = class_problem(&[2, 8, 2], Reduction::Mean, Mode::Fused, false);
+                let wgloss::problem::Family::Rows(rows) = &mut problem.family else {
+                    panic!("rows");
+                };
+                (rows.cols, rows.inner) = (cols, inner);
+                problem.input = View::contiguous(Dtype::F32, &[2, cols, inner]);
+                problem.grad_input = problem.input.clone();
+                problem.target = View::contiguous(Dtype::I64, &[2, inner]);
+                for dispatch in plan(&problem, &roomy, &tuning).unwrap().dispatches() {
+                    assert!(dispatch.iterations < MAX_ITERATIONS, "{cols} classes: {}", dispatch.iterations);
+                }
+            }
+        }
+    }
+}
+
+/// A slab larger than a binding is gathered: every copy within its buffers, every class of every row copied.
+#[test]
+fn slabs_larger_than_a_binding_are_gathered() {
+    let problem = class_problem(&[2, 7, 3000], Reduction::Sum, Mode::Fused, false);
+    let plan = plan(&problem, &TINY, &SMALL).unwrap();
+    verify(&plan, &TINY, &sizes(&problem), "cross_entropy/");
+    let (mut read, mut written) = (0, 0);
+    for step in &plan.steps {
+        let Step::Copy(copy) = step else { continue };
+        for (source, offset) in [(copy.from, copy.from_offset), (copy.to, copy.to_offset)] {
+            let size = match source {
+                Source::Scratch(index) => plan.scratch[index],
+                Source::Tensor(_) => problem.input.end(),
+            };
+            assert!(offset + copy.size <= size && offset.is_multiple_of(4) && copy.size.is_multiple_of(4));
+        }
+        if copy.from == Source::Tensor(Role::Input) {
+            read += copy.size;
+        }
+        if copy.to == Source::Tensor(Role::GradInput) {
+            written += copy.size;
+        }
+    }
+    assert_eq!((read, written), (problem.input.end(), problem.input.end()));
+}
+
+#[test]
+fn what_no_splitting_helps_is_an_error() {
+    let problem = class_problem(&[2, 8192], Reduction::Mean, Mode::Forward, false);
+    let error = plan(&problem, &TINY, &SMALL).unwrap_err();
+    assert!(matches!(&error, Error::Limit(message) if message.contains("8192") && message.contains("24576")), "{error}");
+}
