@@ -1,1 +1,50 @@
-fn main(){}
+//! The command line of wgloss: arguments, files and printing. What is computed is the library's.
+
+mod args;
+mod bench;
+mod check;
+mod compute;
+mod files;
+mod list;
+mod npy;
+mod output;
+mod print;
+
+use std::process::ExitCode;
+
+/// Why a command did not do what was asked.
+enum Failure {
+    /// The command line alone is wrong: exit code 2.
+    Usage(String),
+    /// A file, a shape, a device or a comparison: exit code 1.
+    Failed(String),
+    /// Whoever read the output has read enough, as `head` does.
+    Closed,
+}
+
+impl From<wgloss::Error> for Failure {
+    fn from(error: wgloss::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+fn main() -> ExitCode {
+    let (code, message) = match run(&args::command().get_matches()) {
+        Ok(()) | Err(Failure::Closed) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => (1, message),
+        Err(Failure::Usage(message)) => (2, message),
+    };
+    print::note(&format!("error: {message}"));
+    ExitCode::from(code)
+}
+
+fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
+    match matches.subcommand() {
+        Some(("compute", matches)) => compute::run(matches),
+        Some(("check", matches)) => check::run(matches),
+        Some(("bench", matches)) => bench::run(matches),
+        Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),
+        Some(("losses", matches)) => list::losses(matches.get_flag("json")),
+        _ => Err(Failure::Usage("a command is missing; see --help".into())),
+    }
+}

@@ -48,11 +48,12 @@ fn loss(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
-    // The smallest normal f32 keeps e / e at 1 where the exponential is 0.
-    let e = max(exp(-abs(x)), 1.1754944e-38);
+    let e = exp(-abs(x));
     let r = sides(x, t);
     let side = select(-1.0, 1.0, x >= 0.0);
-    let ratio = side * (r.y - r.x) * (e / (r.y + r.x * e)) / (1.0 + e);
+    // Where r is 1, e / e is 1 also once the exponential is 0.
+    let share = select(e / (r.y + r.x * e), 1.0, r.y == 0.0);
+    let ratio = side * (r.y - r.x) * share / (1.0 + e);
     let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
-    return alpha_of(t) * miss_power(x, t) * (slope + gamma() * bce(x, t) * ratio);
+    return alpha_of(t) * miss_power(x, t) * (slope + gamma() * (bce(x, t) * ratio));
 }

@@ -238,7 +238,9 @@ fn reference_grad(row: &Row<'_>, grad: &mut [f64]) {
     let log_p = log_softmax(row.x);
     let total: f64 = (0..row.x.len()).map(|c| coefficient(row, c)).sum();
     for (c, g) in grad.iter_mut().enumerate() {
-        *g = total * log_p[c].exp() - coefficient(row, c);
+        // (Σ_j b_j) p_c - b_c, with 1 - p_c taken from the logarithm: p_c may be 1 to the last bit.
+        let own = coefficient(row, c);
+        *g = (total - own) * log_p[c].exp() + own * log_p[c].exp_m1();
     }
 }
 

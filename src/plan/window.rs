@@ -39,9 +39,12 @@ impl Window {
         }
     }
 
+    /// The last place before the first element that is aligned and whole elements away from it: states have 12 or 20
+    /// bytes, which the alignment is no multiple of.
     fn start_bytes(&self, limits: &Limits) -> u64 {
         let start = self.origin + self.first * self.element_bytes;
-        start - start % limits.offset_alignment
+        let step = limits.offset_alignment / gcd(limits.offset_alignment, self.element_bytes) * self.element_bytes;
+        start - start % step
     }
 
     fn end_bytes(&self) -> u64 {
@@ -67,4 +70,8 @@ impl Window {
             written,
         }
     }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

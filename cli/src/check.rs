@@ -1,0 +1,2 @@
+use crate::Failure;
+pub fn run(_: &clap::ArgMatches) -> Result<(), Failure> { Ok(()) }

@@ -1,0 +1,297 @@
+//! Tensors from .npy and .safetensors files.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use safetensors::tensor::Metadata;
+use wgloss::{Element, Tensor};
+
+use crate::npy;
+
+/// Text headers of .npy files are short; a longer one is not one.
+const MAX_NPY_HEADER: usize = 1 << 20;
+
+/// The numbers of a file before they are converted.
+struct Raw {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    fortran_order: bool,
+    big_endian: bool,
+    bytes: Vec<u8>,
+}
+
+/// The types that are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Dtype {
+    F32,
+    F64,
+    I8,
+    U8,
+    I16,
+    U16,
+    I32,
+    U32,
+    I64,
+    U64,
+}
+
+impl Dtype {
+    fn bytes(self) -> usize {
+        match self {
+            Self::I8 | Self::U8 => 1,
+            Self::I16 | Self::U16 => 2,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+        }
+    }
+}
+
+/// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.
+pub fn read(given: &OsStr) -> Result<Tensor, String> {
+    let name = given.to_string_lossy();
+    let with_key = given.to_str().and_then(|text| {
+        let end = text.rfind(".safetensors:")? + ".safetensors".len();
+        Some((&text[..end], &text[end + 1..]))
+    });
+    let raw = match with_key {
+        Some((path, key)) => read_safetensors(Path::new(path), Some(key)),
+        None if Path::new(given).extension() == Some(OsStr::new("safetensors")) => {
+            read_safetensors(Path::new(given), None)
+        }
+        None => read_npy(Path::new(given)),
+    };
+    raw.and_then(convert).map_err(|message| format!("{name}: {message}"))
+}
+
+/// Opens a regular file. A folder or a pipe has no length to hold a header against.
+fn open(path: &Path) -> Result<(File, u64), String> {
+    let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    if metadata.is_dir() {
+        return Err("is a folder, expected a file".into());
+    }
+    if !metadata.is_file() {
+        return Err("is not a regular file".into());
+    }
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    Ok((file, metadata.len()))
+}
+
+/// The next `len` bytes of a file that is known to have them.
+fn take(file: &mut File, len: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| format!("{len} bytes do not fit into memory"))?;
+    file.take(len as u64).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() < len {
+        return Err(format!("ended after {} of {len} bytes", bytes.len()));
+    }
+    Ok(bytes)
+}
+
+fn read_npy(path: &Path) -> Result<Raw, String> {
+    let (mut file, length) = open(path)?;
+    if length == 0 {
+        return Err("is empty, expected a .npy file".into());
+    }
+    let start = take(&mut file, length.min(8) as usize)?;
+    let version = match start.strip_prefix(npy::MAGIC) {
+        Some(&[major, _]) => major,
+        _ => return Err("is neither a .npy file (it does not start as one) nor named file.safetensors:key".into()),
+    };
+    let prefix = npy::prefix(version).ok_or_else(|| format!(".npy version {version} is unknown, expected 1 to 3"))?;
+    let cut = || "is cut off within its header".to_string();
+    if length < prefix as u64 {
+        return Err(cut());
+    }
+    let mut header_length = [0; 4];
+    header_length[..prefix - 8].copy_from_slice(&take(&mut file, prefix - 8)?);
+    let header_length = u32::from_le_bytes(header_length) as usize;
+    if header_length as u64 > length - prefix as u64 {
+        return Err(cut());
+    }
+    if header_length > MAX_NPY_HEADER {
+        return Err(format!("has a header of {header_length} bytes, no array has one"));
+    }
+    let text = take(&mut file, header_length)?;
+    let header = npy::parse(std::str::from_utf8(&text).map_err(|_| "its header is not text")?)?;
+    let (dtype, big_endian) = npy_dtype(&header.descr)?;
+    let size = byte_count(&header.shape, dtype)?;
+    let held = length - (prefix + header_length) as u64;
+    // Held against the file before anything is allocated.
+    if size != held {
+        return Err(format!(
+            "shape {:?} of '{}' takes {size} bytes, the file holds {held}{}",
+            header.shape,
+            header.descr,
+            if held < size { ": it is cut off" } else { "" }
+        ));
+    }
+    Ok(Raw {
+        dtype,
+        shape: header.shape,
+        fortran_order: header.fortran_order,
+        big_endian,
+        bytes: take(&mut file, size as usize)?,
+    })
+}
+
+fn byte_count(shape: &[usize], dtype: Dtype) -> Result<u64, String> {
+    let count = |size: u64, &n: &usize| size.checked_mul(n as u64);
+    // A 0 anywhere makes the array empty, whatever the others multiply to.
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    shape
+        .iter()
+        .try_fold(dtype.bytes() as u64, count)
+        .ok_or_else(|| format!("shape {shape:?} is too large to address"))
+}
+
+const ACCEPTED: &str = "expected f32, f64 or, for classes, an integer dtype";
+
+/// The dtype of a type string such as `<f4`, and whether its bytes are big-endian.
+fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
+    let code = descr.strip_prefix(['<', '>', '|', '=']).unwrap_or(descr);
+    let dtype = match code {
+        "f4" => Dtype::F32,
+        "f8" => Dtype::F64,
+        "i1" => Dtype::I8,
+        "u1" => Dtype::U8,
+        "i2" => Dtype::I16,
+        "u2" => Dtype::U16,
+        "i4" => Dtype::I32,
+        "u4" => Dtype::U32,
+        "i8" => Dtype::I64,
+        "u8" => Dtype::U64,
+        "b1" => return Err(format!("holds bool, {ACCEPTED}")),
+        "f2" => return Err(format!("holds f16, which is not read yet; {ACCEPTED}")),
+        _ => return Err(format!("holds '{descr}', {ACCEPTED}")),
+    };
+    Ok((dtype, descr.starts_with('>') || descr.starts_with('=') && cfg!(target_endian = "big")))
+}
+
+fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
+    let (mut file, length) = open(path)?;
+    let broken = || "is not a whole .safetensors file".to_string();
+    if length < 8 {
+        return Err(broken());
+    }
+    let mut header_length = [0; 8];
+    file.read_exact(&mut header_length).map_err(|e| e.to_string())?;
+    let header_length = u64::from_le_bytes(header_length);
+    if header_length > length - 8 {
+        return Err(broken());
+    }
+    let text = take(&mut file, header_length as usize)?;
+    let metadata: Metadata = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", broken()))?;
+    if metadata.data_len() as u64 != length - 8 - header_length {
+        return Err(format!(
+            "its header tells of {} bytes of data, the file holds {}",
+            metadata.data_len(),
+            length - 8 - header_length
+        ));
+    }
+    let Some(info) = key.and_then(|key| metadata.info(key)) else {
+        let mut keys = metadata.offset_keys();
+        keys.sort();
+        let keys = if keys.is_empty() { "none".into() } else { keys.join(", ") };
+        return Err(match key {
+            Some(key) => format!("has no key {key:?}; its keys: {keys}"),
+            None => format!("name a tensor of it, as file.safetensors:key; its keys: {keys}"),
+        });
+    };
+    use safetensors::Dtype as Theirs;
+    let dtype = match info.dtype {
+        Theirs::F32 => Dtype::F32,
+        Theirs::F64 => Dtype::F64,
+        Theirs::I8 => Dtype::I8,
+        Theirs::U8 => Dtype::U8,
+        Theirs::I16 => Dtype::I16,
+        Theirs::U16 => Dtype::U16,
+        Theirs::I32 => Dtype::I32,
+        Theirs::U32 => Dtype::U32,
+        Theirs::I64 => Dtype::I64,
+        Theirs::U64 => Dtype::U64,
+        Theirs::F16 | Theirs::BF16 => return Err(format!("holds {}, which is not read yet; {ACCEPTED}", info.dtype)),
+        other => return Err(format!("holds {other}, {ACCEPTED}")),
+    };
+    // The library has checked that the offsets follow from the shapes.
+    let (start, end) = info.data_offsets;
+    file.seek(SeekFrom::Start(8 + header_length + start as u64)).map_err(|e| e.to_string())?;
+    Ok(Raw {
+        dtype,
+        shape: info.shape.clone(),
+        fortran_order: false,
+        big_endian: false,
+        bytes: take(&mut file, end - start)?,
+    })
+}
+
+/// Numbers in the machine's byte order and in row-major order, as a dtype that the library has.
+fn convert(mut raw: Raw) -> Result<Tensor, String> {
+    if raw.big_endian != cfg!(target_endian = "big") && raw.dtype.bytes() > 1 {
+        raw.bytes.chunks_exact_mut(raw.dtype.bytes()).for_each(<[u8]>::reverse);
+    }
+    if raw.fortran_order && raw.shape.iter().filter(|&&size| size != 1).count() > 1 {
+        raw.bytes = row_major(&raw.bytes, &raw.shape, raw.dtype.bytes());
+    }
+    let shape = &raw.shape;
+    let bytes = &raw.bytes;
+    match raw.dtype {
+        Dtype::F32 => tensor(&elements::<f32>(bytes), shape),
+        Dtype::I32 => tensor(&elements::<i32>(bytes), shape),
+        Dtype::U32 => tensor(&elements::<u32>(bytes), shape),
+        Dtype::I64 => tensor(&elements::<i64>(bytes), shape),
+        Dtype::F64 => tensor(&elements::<f64>(bytes).iter().map(|&x| x as f32).collect::<Vec<_>>(), shape),
+        Dtype::I8 => tensor(&widened(&elements::<i8>(bytes)), shape),
+        Dtype::U8 => tensor(&widened(&elements::<u8>(bytes)), shape),
+        Dtype::I16 => tensor(&widened(&elements::<i16>(bytes)), shape),
+        Dtype::U16 => tensor(&widened(&elements::<u16>(bytes)), shape),
+        Dtype::U64 => {
+            let signed = |&x: &u64| i64::try_from(x).map_err(|_| format!("holds {x}, beyond the range of i64"));
+            let data: Vec<i64> = elements::<u64>(bytes).iter().map(signed).collect::<Result<_, _>>()?;
+            tensor(&data, shape)
+        }
+    }
+}
+
+fn tensor<T: Element>(data: &[T], shape: &[usize]) -> Result<Tensor, String> {
+    Tensor::new(data, shape).map_err(|e| e.to_string())
+}
+
+/// Bytes as elements; copied only where the allocator did not align them.
+fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(elements) => Cow::Borrowed(elements),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+    }
+}
+
+fn widened<T: Copy + Into<i32>>(data: &[T]) -> Vec<i32> {
+    data.iter().map(|&x| x.into()).collect()
+}
+
+/// An array stored with the first index fastest, rewritten with the last index fastest.
+fn row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut index = vec![0; shape.len()];
+    let mut at = 0; // the element at `index`, in the stored order
+    while out.len() < bytes.len() {
+        out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
+        // Counts `index` up, its last digit first. The stride of a digit is the product of the sizes before it.
+        let mut stride = bytes.len() / size;
+        for (digit, &len) in index.iter_mut().zip(shape).rev() {
+            stride /= len;
+            *digit += 1;
+            at += stride;
+            if *digit < len {
+                break;
+            }
+            at -= *digit * stride;
+            *digit = 0;
+        }
+    }
+    out
+}
