@@ -77,7 +77,7 @@ impl<'a> Floats<'a> {
     }
 }
 
-fn host<'a>(role: Role, tensor: &'a Tensor) -> Result<&'a [u8]> {
+fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
     tensor
         .host_bytes()
         .ok_or_else(|| Error::operand(role.name(), "is on a device, the engine computes on the host"))
@@ -133,13 +133,13 @@ fn run_rows<T: Number>(problem: &Problem, rows: &Rows, operands: &Operands<'_>) 
 
     let mut labels = Vec::new();
     let mut full = None;
+    let mut denominator = 0.0;
     if let Targets::Index { ignore_index } = rows.targets {
         let tensor = find(operands, Role::Target).ok_or_else(|| Error::operand("target", "missing"))?;
         let source = Labels {
             bytes: &host(Role::Target, tensor)?[tensor.view.offset as usize..],
             dtype: tensor.dtype(),
         };
-        let mut denominator = 0.0;
         for row in 0..count {
             let label = source.at(row);
             if label == ignore_index {
@@ -158,21 +158,16 @@ fn run_rows<T: Number>(problem: &Problem, rows: &Rows, operands: &Operands<'_>) 
                 labels.push((Kind::Kept, label as usize));
             }
         }
-        control.weight = denominator as f32;
     } else {
         full = Some(Floats::required(operands, Role::Target)?);
         control.kept = count as u32;
     }
-    // Nothing kept, or nothing but weights of 0, is 0 / 0.
-    let scale = if problem.counts_denominator() {
-        let denominator: f64 = labels
-            .iter()
-            .filter(|(kind, _)| *kind == Kind::Kept)
-            .map(|&(_, class)| weight.as_ref().map_or(1.0, |w| w[class]))
-            .sum();
-        if denominator == 0.0 { f64::NAN } else { 1.0 / denominator }
-    } else {
-        problem.static_scale()
+    control.weight = denominator as f32;
+    let scale = match problem.counts_denominator() {
+        // Nothing kept, or nothing but weights of 0, is 0 / 0.
+        true if denominator == 0.0 => f64::NAN,
+        true => 1.0 / denominator,
+        false => problem.static_scale(),
     };
 
     let grad = problem.mode.wants_grad();

@@ -94,7 +94,9 @@ impl Engine {
     pub fn open(name: &str) -> Result<Self> {
         let all = adapters();
         let wanted = |adapter: &&wgpu::Adapter| {
-            describe(&adapter.get_info()).to_lowercase().contains(&name.to_lowercase())
+            describe(&adapter.get_info())
+                .to_lowercase()
+                .contains(&name.to_lowercase())
         };
         let Some(adapter) = all.iter().find(wanted) else {
             let names: Vec<_> = all.iter().map(|adapter| describe(&adapter.get_info())).collect();
@@ -319,7 +321,9 @@ impl Gpu {
             usage: tensor_usage(),
             mapped_at_creation: true,
         });
-        let mapped = buffer.get_mapped_range_mut(..).map_err(|e| Error::Device(e.to_string()));
+        let mapped = buffer
+            .get_mapped_range_mut(..)
+            .map_err(|e| Error::Device(e.to_string()));
         let mut mapped = match self.check() {
             Ok(()) => mapped?,
             Err(error) => return Err(error),
@@ -417,7 +421,11 @@ impl Gpu {
         if problem.ignore_index().is_some() {
             output.control = Some(self.allocate(Dtype::U32, &[8])?);
         }
-        let grad_buffer = output.grad_input.as_ref().and_then(Tensor::buffer).filter(|_| !problem.in_place);
+        let grad_buffer = output
+            .grad_input
+            .as_ref()
+            .and_then(Tensor::buffer)
+            .filter(|_| !problem.in_place);
         if let Some(buffer) = grad_buffer {
             expect_usage(Role::GradInput, buffer, wgpu::BufferUsages::STORAGE)?;
             for (role, tensor) in tensors.iter() {
@@ -452,7 +460,10 @@ impl Gpu {
             (Role::GradTarget, &output.grad_target),
             (Role::Control, &output.control),
         ];
-        tensors.extend(made.into_iter().filter_map(|(role, tensor)| tensor.clone().map(|tensor| (role, tensor))));
+        tensors.extend(
+            made.into_iter()
+                .filter_map(|(role, tensor)| tensor.clone().map(|tensor| (role, tensor))),
+        );
         Ok(output)
     }
 
@@ -475,9 +486,10 @@ impl Gpu {
         let buffer_of = |source: Source| -> Result<&wgpu::Buffer> {
             match source {
                 Source::Scratch(index) => scratch.get(index),
-                Source::Tensor(role) => {
-                    tensors.iter().find(|(r, _)| *r == role).and_then(|(_, tensor)| tensor.buffer())
-                }
+                Source::Tensor(role) => tensors
+                    .iter()
+                    .find(|(r, _)| *r == role)
+                    .and_then(|(_, tensor)| tensor.buffer()),
             }
             .ok_or_else(|| Error::Device(format!("the plan names {source:?}, which the call does not have")))
         };
@@ -556,7 +568,12 @@ impl Gpu {
         let mut entries = vec![entry(Slot::Params, params, offset, dispatch.params.len() as u64)];
         for binding in &dispatch.bindings {
             // The shader's arrays hold vectors of 16 bytes and structs of up to 32; buffers of our own are that long.
-            entries.push(entry(binding.slot, buffer_of(binding.source)?, binding.offset, binding.size));
+            entries.push(entry(
+                binding.slot,
+                buffer_of(binding.source)?,
+                binding.offset,
+                binding.size,
+            ));
         }
         Ok(self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&dispatch.variant.label),

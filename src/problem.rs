@@ -278,7 +278,12 @@ pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], wh
 /// Refuses a shape that does not broadcast to the input's.
 pub(crate) fn expect_broadcast(name: &'static str, view: &View, to: &[usize]) -> Result<()> {
     let fits = view.shape.len() <= to.len()
-        && view.shape.iter().rev().zip(to.iter().rev()).all(|(&own, &want)| own == want || own == 1);
+        && view
+            .shape
+            .iter()
+            .rev()
+            .zip(to.iter().rev())
+            .all(|(&own, &want)| own == want || own == 1);
     if fits {
         return Ok(());
     }

@@ -89,7 +89,10 @@ impl Output {
         let parts = [&self.loss, &self.grad_input, &self.grad_target, &self.control];
         let tensors: Vec<&Tensor> = parts.iter().filter_map(|part| part.as_ref()).collect();
         let mut bytes = download(engine, &tensors).await?.into_iter();
-        let mut array = |part: &Option<Tensor>| part.as_ref().map(|tensor| floats(tensor, bytes.next().unwrap_or_default()));
+        let mut array = |part: &Option<Tensor>| {
+            part.as_ref()
+                .map(|tensor| floats(tensor, bytes.next().unwrap_or_default()))
+        };
         let (loss, grad_input, grad_target) = (array(&self.loss), array(&self.grad_input), array(&self.grad_target));
         let control: Control = match (&self.control, bytes.next()) {
             (Some(_), Some(bytes)) => bytemuck::pod_read_unaligned(&bytes),
@@ -124,7 +127,10 @@ fn floats(tensor: &Tensor, bytes: Vec<u8>) -> Array {
     let data = if view.is_contiguous() {
         all
     } else {
-        all.chunks(view.row_stride).flat_map(|row| &row[..view.slab()]).copied().collect()
+        all.chunks(view.row_stride)
+            .flat_map(|row| &row[..view.slab()])
+            .copied()
+            .collect()
     };
     Array {
         shape: view.shape.clone(),
@@ -139,14 +145,21 @@ impl Tensor {
     /// [`Error::Operand`] for another dtype, [`Error::Device`].
     pub fn read<T: crate::tensor::Element>(&self, engine: &Engine) -> Result<Vec<T>> {
         if T::DTYPE != self.dtype() {
-            return Err(Error::operand("tensor", format!("holds {}, read as {}", self.dtype(), T::DTYPE)));
+            return Err(Error::operand(
+                "tensor",
+                format!("holds {}, read as {}", self.dtype(), T::DTYPE),
+            ));
         }
         let bytes = pollster::block_on(download(engine, &[self]))?.pop().unwrap_or_default();
         let all: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
         if self.view.is_contiguous() {
             return Ok(all);
         }
-        Ok(all.chunks(self.view.row_stride).flat_map(|row| &row[..self.view.slab()]).copied().collect())
+        Ok(all
+            .chunks(self.view.row_stride)
+            .flat_map(|row| &row[..self.view.slab()])
+            .copied()
+            .collect())
     }
 }
 
@@ -169,7 +182,10 @@ async fn download(engine: &Engine, tensors: &[&Tensor]) -> Result<Vec<Vec<u8>>> 
             return Err(Error::operand("tensor", "some results are on the device, some are not"));
         };
         if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::operand("tensor", "its buffer cannot be read back: it lacks COPY_SRC usage"));
+            return Err(Error::operand(
+                "tensor",
+                "its buffer cannot be read back: it lacks COPY_SRC usage",
+            ));
         }
         let bytes = range.end - range.start;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;

@@ -61,7 +61,11 @@ fn check(op: ReduceOp, input: &Tensor) -> Result<()> {
     if input.view().is_empty() && matches!(op, ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax) {
         return Err(Error::operand(
             "input",
-            format!("shape {:?} has no elements, of which there is no {}", input.shape(), op.name()),
+            format!(
+                "shape {:?} has no elements, of which there is no {}",
+                input.shape(),
+                op.name()
+            ),
         ));
     }
     Ok(())

@@ -115,9 +115,18 @@ pub(crate) mod pieces {
     pub fn input(access: Access) -> [Piece; 2] {
         match (access.quads, access.in_place) {
             (false, false) => [piece!("piece/bind_input_f32.wgsl"), piece!("piece/input_f32.wgsl")],
-            (true, false) => [piece!("piece/bind_input_f32_x4.wgsl"), piece!("piece/input_f32_x4.wgsl")],
-            (false, true) => [piece!("piece/bind_input_in_place_f32.wgsl"), piece!("piece/input_f32.wgsl")],
-            (true, true) => [piece!("piece/bind_input_in_place_f32_x4.wgsl"), piece!("piece/input_f32_x4.wgsl")],
+            (true, false) => [
+                piece!("piece/bind_input_f32_x4.wgsl"),
+                piece!("piece/input_f32_x4.wgsl"),
+            ],
+            (false, true) => [
+                piece!("piece/bind_input_in_place_f32.wgsl"),
+                piece!("piece/input_f32.wgsl"),
+            ],
+            (true, true) => [
+                piece!("piece/bind_input_in_place_f32_x4.wgsl"),
+                piece!("piece/input_f32_x4.wgsl"),
+            ],
         }
     }
 

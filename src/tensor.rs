@@ -195,8 +195,14 @@ impl Tensor {
                     format!("{stride} given for shape {shape:?}, which has no rows"),
                 ));
             }
-            if shape.first().is_some_and(|&n| stride.checked_mul(8).and_then(|b| b.checked_mul(n)).is_none()) {
-                return Err(Error::operand("row_stride", format!("{stride} is too large to address")));
+            if shape
+                .first()
+                .is_some_and(|&n| stride.checked_mul(8).and_then(|b| b.checked_mul(n)).is_none())
+            {
+                return Err(Error::operand(
+                    "row_stride",
+                    format!("{stride} is too large to address"),
+                ));
             }
             view.row_stride = stride;
         }
@@ -272,7 +278,10 @@ impl Tensor {
         if view.len() != self.view.len() || !self.view.is_contiguous() {
             return Err(Error::operand(
                 "shape",
-                format!("{:?} (row stride {}) cannot become {shape:?}", self.view.shape, self.view.row_stride),
+                format!(
+                    "{:?} (row stride {}) cannot become {shape:?}",
+                    self.view.shape, self.view.row_stride
+                ),
             ));
         }
         Ok(Self {

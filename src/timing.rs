@@ -101,7 +101,10 @@ impl Engine {
     pub fn time_copy(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
         let gpu = self.device()?;
         if !tensor.view().len().is_multiple_of(4) || !tensor.view().is_contiguous() {
-            return Err(Error::operand("tensor", "expected a multiple of 4 elements without gaps"));
+            return Err(Error::operand(
+                "tensor",
+                "expected a multiple of 4 elements without gaps",
+            ));
         }
         let plan = plan_copy(tensor.view(), &gpu.limits, &gpu.tuning)?;
         let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
@@ -113,7 +116,9 @@ impl Engine {
 impl Gpu {
     fn time(&self, plan: &Plan, tensors: &[(Role, Tensor)], runs: usize) -> Result<Vec<Timing>> {
         let timer = Timer::new(self)?;
-        (0..runs).map(|_| self.time_once(plan, tensors, timer.as_ref())).collect()
+        (0..runs)
+            .map(|_| self.time_once(plan, tensors, timer.as_ref()))
+            .collect()
     }
 
     fn time_once(&self, plan: &Plan, tensors: &[(Role, Tensor)], timer: Option<&Timer>) -> Result<Timing> {
@@ -130,12 +135,19 @@ impl Gpu {
         let wall_ns = start.elapsed().as_nanos() as f64;
         self.check()?;
         let Some(timer) = timer else {
-            return Ok(Timing { wall_ns, device_ns: None });
+            return Ok(Timing {
+                wall_ns,
+                device_ns: None,
+            });
         };
         timer.staging.map_async(wgpu::MapMode::Read, .., |_| {});
         self.wait()?;
         let ticks: [u64; 2] = {
-            let mapped = timer.staging.slice(..).get_mapped_range().map_err(|e| Error::Device(e.to_string()))?;
+            let mapped = timer
+                .staging
+                .slice(..)
+                .get_mapped_range()
+                .map_err(|e| Error::Device(e.to_string()))?;
             bytemuck::pod_read_unaligned(&mapped[..16])
         };
         timer.staging.unmap();

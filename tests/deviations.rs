@@ -33,7 +33,11 @@ fn every_entry_is_needed() {
     let corpus = Corpus::load();
     for deviation in list() {
         assert!(!deviation.reason.is_empty());
-        let case = corpus.cases.iter().find(|case| case.id == deviation.case).expect("a case of the corpus");
+        let case = corpus
+            .cases
+            .iter()
+            .find(|case| case.id == deviation.case)
+            .expect("a case of the corpus");
         let theirs = corpus.expected(case, &deviation.output);
         assert_eq!(theirs.len(), deviation.expected.len(), "{}", deviation.case);
         let same = |(a, b): (&f64, &f64)| a == b || (a.is_nan() && b.is_nan());

@@ -28,18 +28,46 @@ fn labels_out_of_range_are_reported_and_not_followed() {
         for (row, label) in [(17, cols as i64), (18, -1), (250, 1 << 40), (299, i64::MIN)] {
             bad[row] = label;
         }
-        let row_shape: Vec<usize> = shape.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect();
+        let row_shape: Vec<usize> = shape
+            .iter()
+            .enumerate()
+            .filter(|(d, _)| *d != 1)
+            .map(|(_, &n)| n)
+            .collect();
         let good = Tensor::new(&good, &row_shape).unwrap();
         let bad = Tensor::new(&bad, &row_shape).unwrap();
         both(|engine| {
             for reduction in Reduction::ALL {
-                let loss = CrossEntropy { reduction, ..Default::default() };
-                let before = loss.forward_backward(engine, &x, &good, None).unwrap().read(engine).unwrap();
-                let error = loss.forward_backward(engine, &x, &bad, None).unwrap().read(engine).unwrap_err();
-                let Error::BadLabels { count, rows, first_row, value, classes, values, .. } = &error else {
+                let loss = CrossEntropy {
+                    reduction,
+                    ..Default::default()
+                };
+                let before = loss
+                    .forward_backward(engine, &x, &good, None)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap();
+                let error = loss
+                    .forward_backward(engine, &x, &bad, None)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap_err();
+                let Error::BadLabels {
+                    count,
+                    rows,
+                    first_row,
+                    value,
+                    classes,
+                    values,
+                    ..
+                } = &error
+                else {
                     panic!("{error}");
                 };
-                assert_eq!((*count, *rows, *first_row, *value, *classes), (4, 300, 17, cols as i64, cols as u64));
+                assert_eq!(
+                    (*count, *rows, *first_row, *value, *classes),
+                    (4, 300, 17, cols as i64, cols as u64)
+                );
                 let text = error.to_string();
                 assert!(text.contains("4 of 300") && text.contains("row 17"), "{text}");
                 let (loss_values, grad) = (values.loss.as_ref().unwrap(), values.grad_input.as_ref().unwrap());
@@ -58,7 +86,11 @@ fn labels_out_of_range_are_reported_and_not_followed() {
                 }
                 assert!(grad.data.iter().all(|g| g.is_finite()));
                 assert!(grad.data.iter().any(|g| *g != 0.0));
-                let after = loss.forward_backward(engine, &x, &good, None).unwrap().read(engine).unwrap();
+                let after = loss
+                    .forward_backward(engine, &x, &good, None)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap();
                 assert_eq!(before, after, "the next batch is untouched");
             }
         });
@@ -73,12 +105,16 @@ fn bad_labels_count_in_no_denominator() {
     both(|engine| {
         let loss = CrossEntropy::default();
         let labels = Tensor::new(&[1i32, 9], &[2]).unwrap();
-        let Err(Error::BadLabels { values, .. }) = loss.backward(engine, &x, &labels, None).unwrap().read(engine) else {
+        let Err(Error::BadLabels { values, .. }) = loss.backward(engine, &x, &labels, None).unwrap().read(engine)
+        else {
             panic!("a bad label");
         };
         let one = Tensor::new(&[1i32], &[1]).unwrap();
         let wanted = loss.backward(engine, &alone, &one, None).unwrap().read(engine).unwrap();
-        assert_eq!(values.grad_input.unwrap().data[..2], wanted.grad_input.unwrap().data[..]);
+        assert_eq!(
+            values.grad_input.unwrap().data[..2],
+            wanted.grad_input.unwrap().data[..]
+        );
     });
 }
 
@@ -88,10 +124,27 @@ fn ignore_index_is_compared_as_i64() {
     let x = Tensor::new(&[1.0f32, 2.0], &[1, 2]).unwrap();
     both(|engine| {
         let labels = Tensor::new(&[(-100i32) as u32], &[1]).unwrap();
-        let error = CrossEntropy::default().forward(engine, &x, &labels).unwrap().read(engine).unwrap_err();
-        assert!(matches!(error, Error::BadLabels { value: 4_294_967_196, .. }), "{error}");
+        let error = CrossEntropy::default()
+            .forward(engine, &x, &labels)
+            .unwrap()
+            .read(engine)
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::BadLabels {
+                    value: 4_294_967_196,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         let labels = Tensor::new(&[-100i32], &[1]).unwrap();
-        let values = CrossEntropy::default().forward(engine, &x, &labels).unwrap().read(engine).unwrap();
+        let values = CrossEntropy::default()
+            .forward(engine, &x, &labels)
+            .unwrap()
+            .read(engine)
+            .unwrap();
         assert_eq!(values.ignored, 1);
         assert!(values.scalar().unwrap().is_nan(), "the mean of nothing");
     });
@@ -112,11 +165,21 @@ fn non_finite_logits() {
         let x = Tensor::new(&rows.concat(), &[6, cols]).unwrap();
         let labels = Tensor::new(&[0i64, 0, 0, 0, -100, 0], &[6]).unwrap();
         both(|engine| {
-            let loss = CrossEntropy { reduction: Reduction::None, ..Default::default() };
-            let values = loss.forward_backward(engine, &x, &labels, None).unwrap().read(engine).unwrap();
+            let loss = CrossEntropy {
+                reduction: Reduction::None,
+                ..Default::default()
+            };
+            let values = loss
+                .forward_backward(engine, &x, &labels, None)
+                .unwrap()
+                .read(engine)
+                .unwrap();
             let (l, g) = (values.loss.unwrap().data, values.grad_input.unwrap().data);
             for row in 0..3 {
-                assert!(l[row].is_nan() && g[row * cols..(row + 1) * cols].iter().all(|g| g.is_nan()), "row {row}");
+                assert!(
+                    l[row].is_nan() && g[row * cols..(row + 1) * cols].iter().all(|g| g.is_nan()),
+                    "row {row}"
+                );
             }
             assert!((l[3] - ((cols - 1) as f32).ln()).abs() < 1e-5 && g[3 * cols + 2] == 0.0);
             assert_eq!(l[4], 0.0);
@@ -133,13 +196,26 @@ fn nan_elements_stay_nan() {
     let t = Tensor::new(&[0.0f32, f32::NAN, 1.0, 1.0], &[4]).unwrap();
     both(|engine| {
         let losses: [&dyn Loss; 2] = [
-            &BceWithLogits { reduction: Reduction::None, ..Default::default() },
-            &SigmoidFocal { gamma: 0.0, ..Default::default() },
+            &BceWithLogits {
+                reduction: Reduction::None,
+                ..Default::default()
+            },
+            &SigmoidFocal {
+                gamma: 0.0,
+                ..Default::default()
+            },
         ];
         for loss in losses {
-            let values = loss.forward_backward(engine, &x, &t, None).unwrap().read(engine).unwrap();
+            let values = loss
+                .forward_backward(engine, &x, &t, None)
+                .unwrap()
+                .read(engine)
+                .unwrap();
             for Array { data, .. } in [values.loss.unwrap(), values.grad_input.unwrap()] {
-                assert_eq!(data.iter().map(|v| v.is_nan()).collect::<Vec<_>>(), [true, true, true, false]);
+                assert_eq!(
+                    data.iter().map(|v| v.is_nan()).collect::<Vec<_>>(),
+                    [true, true, true, false]
+                );
             }
         }
     });
@@ -152,36 +228,91 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
     let ce = CrossEntropy::default();
     let says = |result: wgloss::Result<wgloss::Output>, words: &[&str]| {
         let text = message(result);
-        assert!(words.iter().all(|word| text.contains(word)), "{text:?} lacks one of {words:?}");
+        assert!(
+            words.iter().all(|word| text.contains(word)),
+            "{text:?} lacks one of {words:?}"
+        );
     };
     both(|engine| {
-        says(ce.forward(engine, &floats(&[4, 3]), &labels(&[5])), &["target", "[4]", "[5]"]);
-        says(ce.forward(engine, &floats(&[4, 3]), &floats(&[4])), &["target", "[4, 3]", "[4]"]);
+        says(
+            ce.forward(engine, &floats(&[4, 3]), &labels(&[5])),
+            &["target", "[4]", "[5]"],
+        );
+        says(
+            ce.forward(engine, &floats(&[4, 3]), &floats(&[4])),
+            &["target", "[4, 3]", "[4]"],
+        );
         says(ce.forward(engine, &floats(&[]), &labels(&[])), &["input", "0-d"]);
-        says(ce.forward(engine, &floats(&[4, 0]), &labels(&[4])), &["input", "0 classes"]);
-        says(ce.forward(engine, &labels(&[4, 3]), &labels(&[4])), &["input", "f32", "i64"]);
-        let weight = CrossEntropy { weight: Some(floats(&[4])), ..Default::default() };
-        says(weight.forward(engine, &floats(&[4, 3]), &labels(&[4])), &["weight", "[3]", "[4]"]);
-        let smooth = CrossEntropy { label_smoothing: 1.5, ..Default::default() };
-        says(smooth.forward(engine, &floats(&[4, 3]), &labels(&[4])), &["label_smoothing", "1.5"]);
-        let ignore = CrossEntropy { ignore_index: 2, ..Default::default() };
-        says(ignore.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])), &["ignore_index", "2"]);
+        says(
+            ce.forward(engine, &floats(&[4, 0]), &labels(&[4])),
+            &["input", "0 classes"],
+        );
+        says(
+            ce.forward(engine, &labels(&[4, 3]), &labels(&[4])),
+            &["input", "f32", "i64"],
+        );
+        let weight = CrossEntropy {
+            weight: Some(floats(&[4])),
+            ..Default::default()
+        };
+        says(
+            weight.forward(engine, &floats(&[4, 3]), &labels(&[4])),
+            &["weight", "[3]", "[4]"],
+        );
+        let smooth = CrossEntropy {
+            label_smoothing: 1.5,
+            ..Default::default()
+        };
+        says(
+            smooth.forward(engine, &floats(&[4, 3]), &labels(&[4])),
+            &["label_smoothing", "1.5"],
+        );
+        let ignore = CrossEntropy {
+            ignore_index: 2,
+            ..Default::default()
+        };
+        says(
+            ignore.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])),
+            &["ignore_index", "2"],
+        );
         let upstream = floats(&[3]);
-        says(ce.backward(engine, &floats(&[4, 3]), &labels(&[4]), Some(&upstream)), &["grad_output", "[3]", "mean"]);
+        says(
+            ce.backward(engine, &floats(&[4, 3]), &labels(&[4]), Some(&upstream)),
+            &["grad_output", "[3]", "mean"],
+        );
         let bce = BceWithLogits::default();
-        says(bce.forward(engine, &floats(&[4, 3]), &floats(&[4, 1])), &["target", "[4, 3]", "[4, 1]"]);
-        says(bce.forward(engine, &floats(&[4, 3]), &labels(&[4, 3])), &["target", "i64"]);
-        let wide = BceWithLogits { pos_weight: Some(floats(&[4])), ..Default::default() };
-        says(wide.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])), &["pos_weight", "[4]", "[4, 3]"]);
+        says(
+            bce.forward(engine, &floats(&[4, 3]), &floats(&[4, 1])),
+            &["target", "[4, 3]", "[4, 1]"],
+        );
+        says(
+            bce.forward(engine, &floats(&[4, 3]), &labels(&[4, 3])),
+            &["target", "i64"],
+        );
+        let wide = BceWithLogits {
+            pos_weight: Some(floats(&[4])),
+            ..Default::default()
+        };
+        says(
+            wide.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])),
+            &["pos_weight", "[4]", "[4, 3]"],
+        );
         for (alpha, gamma, word) in [(2.0, 2.0, "alpha"), (0.5, -1.0, "gamma"), (0.5, f64::NAN, "gamma")] {
-            let focal = SigmoidFocal { alpha, gamma, ..Default::default() };
+            let focal = SigmoidFocal {
+                alpha,
+                gamma,
+                ..Default::default()
+            };
             says(focal.forward(engine, &floats(&[4]), &floats(&[4])), &[word]);
         }
     });
     assert!(message(Tensor::new(&[0.0f32; 5], &[2, 3])).contains("[2, 3]"));
     assert!(Tensor::new(&[0.0f32; 0], &[usize::MAX, 2]).is_err());
     let (x, classes) = (floats(&[2, 3]), labels(&[2]));
-    let call = Call { grad_target: true, ..Call::new(Mode::Fused, &x, &classes) };
+    let call = Call {
+        grad_target: true,
+        ..Call::new(Mode::Fused, &x, &classes)
+    };
     assert!(ce.problem(&call).is_err(), "class indices have no gradient");
 }
 
@@ -191,10 +322,20 @@ fn batches_of_nothing() {
     let labels = Tensor::new(&[0i64; 0], &[0]).unwrap();
     both(|engine| {
         for (reduction, want) in [(Reduction::Mean, f32::NAN), (Reduction::Sum, 0.0)] {
-            let ce = CrossEntropy { reduction, ..Default::default() };
-            let bce = BceWithLogits { reduction, ..Default::default() };
+            let ce = CrossEntropy {
+                reduction,
+                ..Default::default()
+            };
+            let bce = BceWithLogits {
+                reduction,
+                ..Default::default()
+            };
             for (loss, target) in [(&ce as &dyn Loss, &labels), (&ce, &x), (&bce, &x)] {
-                let values = loss.forward_backward(engine, &x, target, None).unwrap().read(engine).unwrap();
+                let values = loss
+                    .forward_backward(engine, &x, target, None)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap();
                 let got = values.scalar().unwrap();
                 assert!(got == want || (got.is_nan() && want.is_nan()), "{loss:?}: {got}");
                 assert_eq!(values.grad_input.unwrap().shape, [0, 5]);

@@ -107,7 +107,10 @@ pub fn loss_of(corpus: &Corpus, case: &Case) -> Box<dyn Loss> {
 /// Runs a case and compares what the corpus knows of it.
 fn check(corpus: &Corpus, case: &Case, engine: &Engine, mode: Mode) -> Result<(), String> {
     let loss = loss_of(corpus, case);
-    let (input, target) = (corpus.tensor(&case.inputs["input"]), corpus.tensor(&case.inputs["target"]));
+    let (input, target) = (
+        corpus.tensor(&case.inputs["input"]),
+        corpus.tensor(&case.inputs["target"]),
+    );
     let grad_output = case.inputs.get("grad_output").map(|entry| corpus.tensor(entry));
     let call = Call {
         grad_output: grad_output.as_ref(),
@@ -119,7 +122,11 @@ fn check(corpus: &Corpus, case: &Case, engine: &Engine, mode: Mode) -> Result<()
         .run(engine, &call)
         .and_then(|output| output.read(engine))
         .map_err(|error: Error| format!("{} {}: {error}", case.id, mode.name()))?;
-    let outputs = [("loss", &values.loss), ("grad_input", &values.grad_input), ("grad_target", &values.grad_target)];
+    let outputs = [
+        ("loss", &values.loss),
+        ("grad_input", &values.grad_input),
+        ("grad_target", &values.grad_target),
+    ];
     for (name, array) in outputs {
         let Some(array) = array else {
             continue;
@@ -193,7 +200,11 @@ fn reductions_on_the_reference() {
 #[test]
 fn a_wrong_option_is_noticed() {
     let corpus = Corpus::load();
-    let case = corpus.cases.iter().find(|case| case.id == "cross_entropy/NC-index-mean-ls0.1").unwrap();
+    let case = corpus
+        .cases
+        .iter()
+        .find(|case| case.id == "cross_entropy/NC-index-mean-ls0.1")
+        .unwrap();
     let mut wrong = case.clone();
     wrong.params.insert("label_smoothing".into(), 0.101.into());
     assert!(check(&corpus, case, gpu(), Mode::Fused).is_ok());

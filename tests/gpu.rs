@@ -20,7 +20,11 @@ fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String
     [
         F32.check(&format!("{what} loss"), &data(got.loss), &want.loss),
         F32.check(&format!("{what} grad_input"), &data(got.grad_input), &want.grad_input),
-        F32.check(&format!("{what} grad_target"), &data(got.grad_target), &want.grad_target),
+        F32.check(
+            &format!("{what} grad_target"),
+            &data(got.grad_target),
+            &want.grad_target,
+        ),
     ]
     .into_iter()
     .filter_map(Result::err)
@@ -32,9 +36,30 @@ fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String
 #[test]
 fn cross_entropy_on_shapes() {
     let shapes: &[&[usize]] = &[
-        &[1, 1], &[3, 2], &[65, 3], &[64, 10], &[63, 63], &[5, 64], &[5, 65], &[5, 127], &[4, 128], &[4, 129],
-        &[3, 1023], &[3, 1024], &[3, 1025], &[2, 32_000], &[2, 32_003], &[1, 131_071], &[9], &[300],
-        &[2, 5, 7], &[3, 21, 33], &[2, 3, 1025], &[1, 4097, 3], &[2, 70, 5, 2], &[1000, 17],
+        &[1, 1],
+        &[3, 2],
+        &[65, 3],
+        &[64, 10],
+        &[63, 63],
+        &[5, 64],
+        &[5, 65],
+        &[5, 127],
+        &[4, 128],
+        &[4, 129],
+        &[3, 1023],
+        &[3, 1024],
+        &[3, 1025],
+        &[2, 32_000],
+        &[2, 32_003],
+        &[1, 131_071],
+        &[9],
+        &[300],
+        &[2, 5, 7],
+        &[3, 21, 33],
+        &[2, 3, 1025],
+        &[1, 4097, 3],
+        &[2, 70, 5, 2],
+        &[1000, 17],
     ];
     let mut failures = Vec::new();
     for (seed, shape) in shapes.iter().enumerate() {
@@ -59,7 +84,11 @@ fn cross_entropy_on_shapes() {
                     ..Default::default()
                 };
                 let call = Call {
-                    grad_output: Some(if reduction == Reduction::None { &upstream } else { &scalar }),
+                    grad_output: Some(if reduction == Reduction::None {
+                        &upstream
+                    } else {
+                        &scalar
+                    }),
                     grad_target,
                     ..Call::new(Mode::Fused, &x, target)
                 };
@@ -78,7 +107,10 @@ fn cross_entropy_at_the_extremes() {
     for cols in [5usize, 200, 1000] {
         let mut data = Data::new(cols as u64);
         let mut rows = vec![data.logits(cols); 6];
-        rows[0].iter_mut().enumerate().for_each(|(c, x)| *x = if c % 2 == 0 { 1e4 } else { -1e4 });
+        rows[0]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(c, x)| *x = if c % 2 == 0 { 1e4 } else { -1e4 });
         rows[1].iter_mut().for_each(|x| *x += 1e4);
         rows[2][1] = 40.0;
         rows[3].fill(-7.25);
@@ -93,7 +125,10 @@ fn cross_entropy_at_the_extremes() {
             let call = Call::new(Mode::Fused, &x, &labels);
             failures.extend(against_reference(&what, &CrossEntropy::default(), &call));
             if n != 4 {
-                let loss = CrossEntropy { label_smoothing: 0.1, ..Default::default() };
+                let loss = CrossEntropy {
+                    label_smoothing: 0.1,
+                    ..Default::default()
+                };
                 failures.extend(against_reference(&format!("{what}, smoothed"), &loss, &call));
             }
         }
@@ -123,7 +158,11 @@ fn elementwise_losses_on_shapes() {
                 reduction,
             })];
             for gamma in [0.0, 0.5, 1.0, 2.0, 3.7, 5.0] {
-                losses.push(Box::new(SigmoidFocal { alpha: [0.25, -1.0][seed % 2], gamma, reduction }));
+                losses.push(Box::new(SigmoidFocal {
+                    alpha: [0.25, -1.0][seed % 2],
+                    gamma,
+                    reduction,
+                }));
             }
             for loss in &losses {
                 let call = Call {
@@ -131,7 +170,11 @@ fn elementwise_losses_on_shapes() {
                     ..Call::new(Mode::Fused, &x, &t)
                 };
                 total += 1;
-                failures.extend(against_reference(&format!("{n} elements, {loss:.80?}"), loss.as_ref(), &call));
+                failures.extend(against_reference(
+                    &format!("{n} elements, {loss:.80?}"),
+                    loss.as_ref(),
+                    &call,
+                ));
             }
         }
     }
@@ -141,17 +184,36 @@ fn elementwise_losses_on_shapes() {
 /// Where torchvision's gradient is NaN: saturated logits and a gamma below 1.
 #[test]
 fn focal_has_no_nan() {
-    let x: Vec<f32> = [17.0, 50.0, 88.0, 90.0, 104.0, 150.0, 1e4, 1e30, f32::MAX].iter().flat_map(|&x| [x, -x]).collect();
+    let x: Vec<f32> = [17.0, 50.0, 88.0, 90.0, 104.0, 150.0, 1e4, 1e30, f32::MAX]
+        .iter()
+        .flat_map(|&x| [x, -x])
+        .collect();
     for t in [0.0, 1e-9, 0.5, 1.0] {
         let targets = vec![t; x.len()];
-        let (input, targets) = (Tensor::new(&x, &[x.len()]).unwrap(), Tensor::new(&targets, &[x.len()]).unwrap());
+        let (input, targets) = (
+            Tensor::new(&x, &[x.len()]).unwrap(),
+            Tensor::new(&targets, &[x.len()]).unwrap(),
+        );
         for gamma in [0.0, 0.01, 0.3, 0.5, 0.99, 1.0, 1.5, 7.0] {
-            let loss = SigmoidFocal { gamma, ..Default::default() };
+            let loss = SigmoidFocal {
+                gamma,
+                ..Default::default()
+            };
             for engine in [gpu(), &Engine::cpu()] {
-                let values = loss.forward_backward(engine, &input, &targets, None).unwrap().read(engine).unwrap();
+                let values = loss
+                    .forward_backward(engine, &input, &targets, None)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap();
                 for array in [values.loss.unwrap(), values.grad_input.unwrap()] {
                     let bad = array.data.iter().position(|v| !v.is_finite());
-                    assert_eq!(bad, None, "gamma {gamma}, target {t}, {}: {:?}", engine.name(), array.data);
+                    assert_eq!(
+                        bad,
+                        None,
+                        "gamma {gamma}, target {t}, {}: {:?}",
+                        engine.name(),
+                        array.data
+                    );
                 }
             }
         }
@@ -166,12 +228,21 @@ fn broadcast_weights() {
     let len = shape.iter().product();
     let x = Tensor::new(&data.logits(len), &shape).unwrap();
     let t = Tensor::new(&data.targets(len), &shape).unwrap();
-    let shapes: &[&[usize]] = &[&[], &[1], &[4], &[5, 1], &[7, 1, 1], &[6, 1, 1, 1], &[6, 1, 5, 1], &[1, 7, 1, 4], &shape];
+    let shapes: &[&[usize]] = &[
+        &[],
+        &[1],
+        &[4],
+        &[5, 1],
+        &[7, 1, 1],
+        &[6, 1, 1, 1],
+        &[6, 1, 5, 1],
+        &[1, 7, 1, 4],
+        &shape,
+    ];
     for (n, weight) in shapes.iter().enumerate() {
         for pos_weight in shapes {
-            let mut factor = |shape: &[usize]| {
-                Tensor::new(&data.uniform(shape.iter().product(), 0.2, 2.0), shape).unwrap()
-            };
+            let mut factor =
+                |shape: &[usize]| Tensor::new(&data.uniform(shape.iter().product(), 0.2, 2.0), shape).unwrap();
             let loss = BceWithLogits {
                 weight: Some(factor(weight)),
                 pos_weight: Some(factor(pos_weight)),
@@ -200,7 +271,12 @@ fn padded_rows_in_the_users_buffers() {
         queue.write_buffer(&buffer, 0, bytemuck::cast_slice(data));
         buffer
     };
-    for (rows, cols, stride, skip) in [(5usize, 100, 128, 4), (70, 10, 16, 3), (3, 1000, 1003, 1), (2, 50_257, 50_304, 64)] {
+    for (rows, cols, stride, skip) in [
+        (5usize, 100, 128, 4),
+        (70, 10, 16, 3),
+        (3, 1000, 1003, 1),
+        (2, 50_257, 50_304, 64),
+    ] {
         let mut data = Data::new(cols as u64);
         let x = data.logits(rows * cols);
         let dense = Tensor::new(&x, &[rows, cols]).unwrap();
@@ -210,19 +286,25 @@ fn padded_rows_in_the_users_buffers() {
         for row in 0..rows {
             padded[skip + row * stride..][..cols].copy_from_slice(&x[row * cols..][..cols]);
         }
-        let window = |buffer| {
-            Tensor::from_buffer(buffer, 4 * skip as u64, Dtype::F32, &[rows, cols], Some(stride)).unwrap()
-        };
+        let window =
+            |buffer| Tensor::from_buffer(buffer, 4 * skip as u64, Dtype::F32, &[rows, cols], Some(stride)).unwrap();
         let canary = vec![123.25f32; padded.len()];
         for (loss, target) in [
             (&CrossEntropy::default() as &dyn Loss, &labels),
             (&CrossEntropy::default(), &t),
             (&BceWithLogits::default(), &t),
         ] {
-            let want = loss.forward_backward(engine, &dense, target, None).unwrap().read(engine).unwrap();
+            let want = loss
+                .forward_backward(engine, &dense, target, None)
+                .unwrap()
+                .read(engine)
+                .unwrap();
             let (input, grad) = (window(make(&padded)), make(&canary));
             let into = window(grad.clone());
-            let call = Call { grad_input: GradTo::Into(&into), ..Call::new(Mode::Fused, &input, target) };
+            let call = Call {
+                grad_input: GradTo::Into(&into),
+                ..Call::new(Mode::Fused, &input, target)
+            };
             let got = loss.run(engine, &call).unwrap().read(engine).unwrap();
             let what = format!("{} {rows}x{cols} in rows of {stride}", loss.info().name);
             close(&what, &got, &want);
@@ -235,14 +317,27 @@ fn padded_rows_in_the_users_buffers() {
             // In place: the gradient over the logits, the padding untouched.
             let buffer = make(&padded);
             let input = window(buffer.clone());
-            let call = Call { grad_input: GradTo::InPlace, ..Call::new(Mode::Fused, &input, target) };
-            close(&format!("{what} in place"), &loss.run(engine, &call).unwrap().read(engine).unwrap(), &want);
+            let call = Call {
+                grad_input: GradTo::InPlace,
+                ..Call::new(Mode::Fused, &input, target)
+            };
+            close(
+                &format!("{what} in place"),
+                &loss.run(engine, &call).unwrap().read(engine).unwrap(),
+                &want,
+            );
             let whole = Tensor::from_buffer(buffer, 0, Dtype::F32, &[padded.len()], None).unwrap();
             let memory = whole.read::<f32>(engine).unwrap();
             let outside = |i: &usize| *i < skip || (*i - skip) % stride >= cols;
-            assert!((0..padded.len()).filter(outside).all(|i| memory[i].is_nan()), "{what} in place");
+            assert!(
+                (0..padded.len()).filter(outside).all(|i| memory[i].is_nan()),
+                "{what} in place"
+            );
             // One buffer read and written by one dispatch is refused, before anything is recorded.
-            let twice = Call { grad_input: GradTo::Into(&input), ..Call::new(Mode::Fused, &input, target) };
+            let twice = Call {
+                grad_input: GradTo::Into(&input),
+                ..Call::new(Mode::Fused, &input, target)
+            };
             let error = loss.run(engine, &twice).unwrap_err().to_string();
             assert!(error.contains("grad_input") && error.contains("one buffer"), "{error}");
         }
@@ -256,28 +351,48 @@ fn padded_rows_in_the_users_buffers() {
             })
         };
         for (got, want) in sum(&window(make(&padded))).iter().zip(sum(&dense)) {
-            assert!((got - want).abs() <= 1e-5 * (want.abs() + 1.0), "{got} instead of {want}");
+            assert!(
+                (got - want).abs() <= 1e-5 * (want.abs() + 1.0),
+                "{got} instead of {want}"
+            );
         }
     }
 }
 
 fn close(what: &str, got: &Values, want: &Values) {
     for (got, want) in [(&got.loss, &want.loss), (&got.grad_input, &want.grad_input)] {
-        let wide = |array: &Option<Array>| array.as_ref().unwrap().data.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let wide = |array: &Option<Array>| {
+            array
+                .as_ref()
+                .unwrap()
+                .data
+                .iter()
+                .map(|&v| f64::from(v))
+                .collect::<Vec<_>>()
+        };
         F32.check(what, &got.as_ref().unwrap().data, &wide(want)).unwrap();
     }
 }
 
 fn bits(values: &Values) -> Vec<u32> {
     let arrays = [&values.loss, &values.grad_input, &values.grad_target];
-    arrays.into_iter().flatten().flat_map(|array| array.data.iter().map(|v| v.to_bits())).collect()
+    arrays
+        .into_iter()
+        .flatten()
+        .flat_map(|array| array.data.iter().map(|v| v.to_bits()))
+        .collect()
 }
 
 /// An engine of its own with small bindings, so that the data below is cut into many pieces.
 fn cut_engine(max_binding_bytes: u64) -> Engine {
     let mut engine = Engine::new().unwrap();
     let limits = engine.plan_limits().unwrap();
-    let small = Limits { max_binding_bytes, offset_alignment: 256, max_groups: 100, ..limits };
+    let small = Limits {
+        max_binding_bytes,
+        offset_alignment: 256,
+        max_groups: 100,
+        ..limits
+    };
     engine.set_plan_limits(small).unwrap();
     engine
 }
@@ -286,9 +401,21 @@ fn cut_engine(max_binding_bytes: u64) -> Engine {
 fn cutting_changes_no_bit() {
     let cut = cut_engine(192 << 10);
     let mut data = Data::new(11);
-    for shape in [&[20_000, 10][..], &[300, 1001], &[40, 30_000], &[30_000, 3, 2], &[2, 21, 9000], &[3, 7, 20_000]] {
+    for shape in [
+        &[20_000, 10][..],
+        &[300, 1001],
+        &[40, 30_000],
+        &[30_000, 3, 2],
+        &[2, 21, 9000],
+        &[3, 7, 20_000],
+    ] {
         let len = shape.iter().product();
-        let rows: Vec<usize> = shape.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect();
+        let rows: Vec<usize> = shape
+            .iter()
+            .enumerate()
+            .filter(|(d, _)| *d != 1)
+            .map(|(_, &n)| n)
+            .collect();
         let count: usize = rows.iter().product();
         let x = Tensor::new(&data.logits(len), shape).unwrap();
         let labels = Tensor::new(&data.labels(count, shape[1], Some(-100)), &rows).unwrap();
@@ -302,7 +429,10 @@ fn cutting_changes_no_bit() {
                 label_smoothing: 0.1,
                 ..Default::default()
             };
-            let bce = BceWithLogits { reduction, ..Default::default() };
+            let bce = BceWithLogits {
+                reduction,
+                ..Default::default()
+            };
             for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
                 let rows_loss = loss.info().name == "cross_entropy";
                 let run = |engine: &Engine| {
@@ -315,11 +445,22 @@ fn cutting_changes_no_bit() {
                     bits(&loss.run(engine, &call).unwrap().read(engine).unwrap())
                 };
                 let whole = run(gpu());
-                assert!(whole == run(&cut), "{} {shape:?} {}", loss.info().name, reduction.name());
+                assert!(
+                    whole == run(&cut),
+                    "{} {shape:?} {}",
+                    loss.info().name,
+                    reduction.name()
+                );
                 // In place as well, where a slab may be gathered and scattered back.
                 let input = cut.upload(&x).unwrap();
-                let call = Call { grad_input: GradTo::InPlace, ..Call::new(Mode::Fused, &input, target) };
-                let dense = Call { grad_input: GradTo::New, ..call };
+                let call = Call {
+                    grad_input: GradTo::InPlace,
+                    ..Call::new(Mode::Fused, &input, target)
+                };
+                let dense = Call {
+                    grad_input: GradTo::New,
+                    ..call
+                };
                 let fresh = loss.run(&cut, &dense).unwrap().read(&cut).unwrap();
                 let over = loss.run(&cut, &call).unwrap().read(&cut).unwrap();
                 assert!(bits(&fresh) == bits(&over), "{} {shape:?} in place", loss.info().name);
@@ -346,12 +487,32 @@ fn twenty_runs_give_the_same_bits() {
     let labels = Tensor::new(&data.labels(500, 777, Some(-100)), &[500]).unwrap();
     let t = Tensor::new(&data.targets(500 * 777), &[500, 777]).unwrap();
     let losses: [(&dyn Loss, &Tensor); 3] = [
-        (&CrossEntropy { label_smoothing: 0.1, ..Default::default() }, &labels),
+        (
+            &CrossEntropy {
+                label_smoothing: 0.1,
+                ..Default::default()
+            },
+            &labels,
+        ),
         (&BceWithLogits::default(), &t),
-        (&SigmoidFocal { reduction: Reduction::Mean, ..Default::default() }, &t),
+        (
+            &SigmoidFocal {
+                reduction: Reduction::Mean,
+                ..Default::default()
+            },
+            &t,
+        ),
     ];
     for (loss, target) in losses {
-        let run = || bits(&loss.forward_backward(gpu(), &x, target, None).unwrap().read(gpu()).unwrap());
+        let run = || {
+            bits(
+                &loss
+                    .forward_backward(gpu(), &x, target, None)
+                    .unwrap()
+                    .read(gpu())
+                    .unwrap(),
+            )
+        };
         let first = run();
         assert!((1..20).all(|_| run() == first), "{}", loss.info().name);
     }
@@ -365,26 +526,52 @@ fn encode_into_the_users_encoder() {
     descriptor.backends = wgpu::Backends::PRIMARY;
     let instance = wgpu::Instance::new(descriptor);
     let adapter = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY)).remove(0);
-    let descriptor = wgpu::DeviceDescriptor { required_limits: wgpu::Limits::default(), ..Default::default() };
+    let descriptor = wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits::default(),
+        ..Default::default()
+    };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let engine = Engine::from_wgpu(device.clone(), queue.clone());
     let mut data = Data::new(13);
-    let x = engine.upload(&Tensor::new(&data.logits(64 * 100), &[64, 100]).unwrap()).unwrap();
-    let labels = engine.upload(&Tensor::new(&data.labels(64, 100, Some(7)), &[64]).unwrap()).unwrap();
-    let loss = |label_smoothing, ignore_index| CrossEntropy { label_smoothing, ignore_index, ..Default::default() };
+    let x = engine
+        .upload(&Tensor::new(&data.logits(64 * 100), &[64, 100]).unwrap())
+        .unwrap();
+    let labels = engine
+        .upload(&Tensor::new(&data.labels(64, 100, Some(7)), &[64]).unwrap())
+        .unwrap();
+    let loss = |label_smoothing, ignore_index| CrossEntropy {
+        label_smoothing,
+        ignore_index,
+        ..Default::default()
+    };
     let losses = [loss(0.0, 7), loss(0.0, -100), loss(0.1, 7), loss(0.3, 7)];
     let mut encoder = device.create_command_encoder(&Default::default());
     let call = Call::new(Mode::Fused, &x, &labels);
-    let outputs: Vec<_> = losses.iter().map(|loss| loss.encode(&engine, &mut encoder, &call).unwrap()).collect();
-    let sum = wgloss::encode_reduce(&engine, &mut encoder, ReduceOp::Sum, outputs[0].grad_input.as_ref().unwrap()).unwrap();
+    let outputs: Vec<_> = losses
+        .iter()
+        .map(|loss| loss.encode(&engine, &mut encoder, &call).unwrap())
+        .collect();
+    let sum = wgloss::encode_reduce(
+        &engine,
+        &mut encoder,
+        ReduceOp::Sum,
+        outputs[0].grad_input.as_ref().unwrap(),
+    )
+    .unwrap();
     queue.submit([encoder.finish()]);
     for (loss, output) in losses.iter().zip(&outputs) {
         let alone = loss.run(&engine, &call).unwrap().read(&engine).unwrap();
         let together = pollster::block_on(output.read_async(&engine)).unwrap();
         assert_eq!(bits(&together), bits(&alone), "{loss:?}");
     }
-    assert!(sum.read::<f32>(&engine).unwrap()[0].abs() < 1e-5, "the gradient of a softmax adds up to 0");
-    assert_ne!(outputs[0].read(&engine).unwrap().loss, outputs[3].read(&engine).unwrap().loss);
+    assert!(
+        sum.read::<f32>(&engine).unwrap()[0].abs() < 1e-5,
+        "the gradient of a softmax adds up to 0"
+    );
+    assert_ne!(
+        outputs[0].read(&engine).unwrap().loss,
+        outputs[3].read(&engine).unwrap().loss
+    );
 }
 
 #[test]
@@ -399,7 +586,11 @@ fn the_function_form() {
         let bce = bce_with_logits(engine, x, t, &BceWithLogits::default(), Mode::Forward).unwrap();
         assert!(bce.loss.unwrap().data[0] > 0.0 && bce.grad_input.is_none());
         let focal = sigmoid_focal(engine, x, t, &SigmoidFocal::default(), Mode::Forward).unwrap();
-        assert_eq!(focal.loss.unwrap().shape, [4, 3], "torchvision's default reduction is none");
+        assert_eq!(
+            focal.loss.unwrap().shape,
+            [4, 3],
+            "torchvision's default reduction is none"
+        );
         assert!(matches!(
             cross_entropy(engine, (&labels[..], [4]), t, &CrossEntropy::default(), Mode::Forward),
             Err(Error::Operand { name: "input", .. })
@@ -412,7 +603,10 @@ fn the_function_form() {
 fn sums_do_not_drift() {
     let n = 10_000_000;
     let x = Tensor::new(&vec![0.1f32; n], &[n]).unwrap();
-    let got = wgloss::reduce(gpu(), ReduceOp::Sum, &x).unwrap().read::<f32>(gpu()).unwrap()[0];
+    let got = wgloss::reduce(gpu(), ReduceOp::Sum, &x)
+        .unwrap()
+        .read::<f32>(gpu())
+        .unwrap()[0];
     let want = f64::from(0.1f32) * n as f64;
     assert!((f64::from(got) - want).abs() < 1e-6 * want, "{got} instead of {want}");
 }

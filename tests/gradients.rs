@@ -17,12 +17,18 @@ fn check(what: &str, data: &[f32], gradient: &[f64], mut loss: impl FnMut(&[f32]
         let above = loss(&moved);
         moved[i] = data[i] - STEP;
         let slope = (above - loss(&moved)) / (2.0 * f64::from(STEP));
-        assert!((slope - gradient[i]).abs() < 1e-4 * largest, "{what} [{i}]: {slope} by difference, {}", gradient[i]);
+        assert!(
+            (slope - gradient[i]).abs() < 1e-4 * largest,
+            "{what} [{i}]: {slope} by difference, {}",
+            gradient[i]
+        );
     }
 }
 
 fn coarse(data: Vec<f32>) -> Vec<f32> {
-    data.iter().map(|x| (x.clamp(-4.0, 4.0) * 64.0).round() / 64.0).collect()
+    data.iter()
+        .map(|x| (x.clamp(-4.0, 4.0) * 64.0).round() / 64.0)
+        .collect()
 }
 
 /// Checks the gradient of the input, and of the target where it has one.
@@ -30,13 +36,18 @@ fn check_loss(loss: &dyn Loss, input: (&[f32], &[usize]), target: &Tensor, grad_
     let what = format!("{loss:?}").chars().take(120).collect::<String>();
     let run = |x: &[f32], target: &Tensor, mode| {
         let x = Tensor::new(x, input.1).unwrap();
-        let call = Call { grad_target: grad_target && mode == Mode::Fused, ..Call::new(mode, &x, target) };
+        let call = Call {
+            grad_target: grad_target && mode == Mode::Fused,
+            ..Call::new(mode, &x, target)
+        };
         reference::run(loss, &call).unwrap()
     };
     let results = run(input.0, target, Mode::Fused);
     // A sum over the losses of reduction none has the gradient of an upstream of ones.
     let total = |loss: &[f64]| loss.iter().sum::<f64>();
-    check(&what, input.0, &results.grad_input, |x| total(&run(x, target, Mode::Forward).loss));
+    check(&what, input.0, &results.grad_input, |x| {
+        total(&run(x, target, Mode::Forward).loss)
+    });
     if grad_target {
         let p = target.as_slice::<f32>().unwrap();
         check(&what, p, &results.grad_target, |p| {
@@ -55,7 +66,12 @@ fn cross_entropy() {
     for reduction in Reduction::ALL {
         for label_smoothing in [0.0, 0.25] {
             for weight in [None, Some(weight.clone())] {
-                let loss = CrossEntropy { weight, label_smoothing, reduction, ..Default::default() };
+                let loss = CrossEntropy {
+                    weight,
+                    label_smoothing,
+                    reduction,
+                    ..Default::default()
+                };
                 check_loss(&loss, (&x, &shape), &classes, false);
                 check_loss(&loss, (&x, &shape), &p, true);
             }
@@ -66,7 +82,10 @@ fn cross_entropy() {
 #[test]
 fn bce_with_logits() {
     let mut data = Data::new(2);
-    let (x, t) = (coarse(data.logits(12)), Tensor::new(&data.targets(12), &[4, 3]).unwrap());
+    let (x, t) = (
+        coarse(data.logits(12)),
+        Tensor::new(&data.targets(12), &[4, 3]).unwrap(),
+    );
     let factor = |data: &mut Data, shape: &[usize]| Tensor::new(&data.uniform(3, 0.2, 2.0), shape).unwrap();
     for reduction in Reduction::ALL {
         let loss = BceWithLogits {
@@ -84,7 +103,16 @@ fn sigmoid_focal() {
     let (x, t) = (coarse(data.logits(12)), Tensor::new(&data.targets(12), &[12]).unwrap());
     for alpha in [-1.0, 0.25] {
         for gamma in [0.0, 0.5, 1.0, 2.0, 5.0] {
-            check_loss(&SigmoidFocal { alpha, gamma, reduction: Reduction::Sum }, (&x, &[12]), &t, false);
+            check_loss(
+                &SigmoidFocal {
+                    alpha,
+                    gamma,
+                    reduction: Reduction::Sum,
+                },
+                (&x, &[12]),
+                &t,
+                false,
+            );
         }
     }
 }

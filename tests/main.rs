@@ -7,5 +7,6 @@ mod faults;
 mod golden;
 mod gpu;
 mod gradients;
+mod large;
 mod plans;
 mod shaders;

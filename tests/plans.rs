@@ -4,7 +4,8 @@ use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::{Plan, Source, Step, plan, plan_reduce};
 use wgloss::problem::Problem;
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, Error, Limits, Loss, Mode, ReduceOp, Reduction, Role, Tensor, Tuning, View,
+    BceWithLogits, Call, CrossEntropy, Dtype, Error, Limits, Loss, Mode, ReduceOp, Reduction, Role, Tensor, Tuning,
+    View,
 };
 
 /// What WebGPU promises on every device.
@@ -26,16 +27,34 @@ pub const TINY: Limits = Limits {
 };
 
 /// Tiles that fit into the bindings of [`TINY`].
-pub const SMALL: Tuning = Tuning { tile: 1024, ..Tuning::SOFTWARE };
-const SMALL_HARDWARE: Tuning = Tuning { tile: 1024, width: 16, ..Tuning::HARDWARE };
+pub const SMALL: Tuning = Tuning {
+    tile: 1024,
+    ..Tuning::SOFTWARE
+};
+const SMALL_HARDWARE: Tuning = Tuning {
+    tile: 1024,
+    width: 16,
+    ..Tuning::HARDWARE
+};
 
 fn class_problem(shape: &[usize], reduction: Reduction, mode: Mode, full: bool) -> Problem {
     let input = Tensor::new(&vec![0.0f32; shape.iter().product()], shape).unwrap();
-    let rows: Vec<usize> = shape.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect();
+    let rows: Vec<usize> = shape
+        .iter()
+        .enumerate()
+        .filter(|(d, _)| *d != 1)
+        .map(|(_, &n)| n)
+        .collect();
     let labels = Tensor::new(&vec![0i64; rows.iter().product()], &rows).unwrap();
-    let loss = CrossEntropy { reduction, ..Default::default() };
+    let loss = CrossEntropy {
+        reduction,
+        ..Default::default()
+    };
     let target = if full { &input } else { &labels };
-    let call = Call { grad_target: full && mode.wants_grad(), ..Call::new(mode, &input, target) };
+    let call = Call {
+        grad_target: full && mode.wants_grad(),
+        ..Call::new(mode, &input, target)
+    };
     loss.problem(&call).unwrap()
 }
 
@@ -46,17 +65,33 @@ fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, covered: 
         let label = &dispatch.variant.label;
         let groups = u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]);
         let (first, end) = dispatch.tiles;
-        assert!(dispatch.groups.iter().all(|&g| (1..=limits.max_groups).contains(&g)), "{label}");
-        assert!(groups >= end - first, "{label}: {groups} workgroups for tiles {first}..{end}");
-        assert!(dispatch.iterations < MAX_ITERATIONS, "{label}: {} iterations", dispatch.iterations);
+        assert!(
+            dispatch.groups.iter().all(|&g| (1..=limits.max_groups).contains(&g)),
+            "{label}"
+        );
+        assert!(
+            groups >= end - first,
+            "{label}: {groups} workgroups for tiles {first}..{end}"
+        );
+        assert!(
+            dispatch.iterations < MAX_ITERATIONS,
+            "{label}: {} iterations",
+            dispatch.iterations
+        );
         for binding in &dispatch.bindings {
             assert!(binding.size <= limits.max_binding_bytes, "{label} {binding:?}");
-            assert!(binding.offset.is_multiple_of(limits.offset_alignment), "{label} {binding:?}");
+            assert!(
+                binding.offset.is_multiple_of(limits.offset_alignment),
+                "{label} {binding:?}"
+            );
             let size = match binding.source {
                 Source::Scratch(index) => plan.scratch[index],
                 Source::Tensor(role) => size_of(role),
             };
-            assert!(binding.offset + binding.size <= size.max(32), "{label} {binding:?} of {size}");
+            assert!(
+                binding.offset + binding.size <= size.max(32),
+                "{label} {binding:?} of {size}"
+            );
         }
         if label.starts_with(covered) {
             assert_eq!(first, next, "{label}: tiles left out or done twice");
@@ -78,7 +113,15 @@ fn sizes(problem: &Problem) -> impl Fn(Role) -> u64 {
 
 #[test]
 fn rows_are_covered_once_under_tiny_limits() {
-    for shape in [&[2000, 7][..], &[1000, 100], &[100, 1000], &[7, 4000], &[80, 5, 33], &[3, 5, 2000], &[2, 3, 60, 50]] {
+    for shape in [
+        &[2000, 7][..],
+        &[1000, 100],
+        &[100, 1000],
+        &[7, 4000],
+        &[80, 5, 33],
+        &[3, 5, 2000],
+        &[2, 3, 60, 50],
+    ] {
         for reduction in Reduction::ALL {
             for mode in Mode::ALL {
                 for full in [false, true] {
@@ -88,7 +131,11 @@ fn rows_are_covered_once_under_tiny_limits() {
                         verify(&cut, &TINY, &sizes(&problem), "cross_entropy/");
                         let whole = plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap();
                         verify(&whole, &DEFAULT_LIMITS, &sizes(&problem), "cross_entropy/");
-                        let count = |plan: &Plan| plan.dispatches().filter(|d| d.variant.label.starts_with("cross")).count();
+                        let count = |plan: &Plan| {
+                            plan.dispatches()
+                                .filter(|d| d.variant.label.starts_with("cross"))
+                                .count()
+                        };
                         assert!(count(&cut) > count(&whole), "{shape:?} was not cut");
                         assert_eq!(count(&whole), 1);
                     }
@@ -110,7 +157,14 @@ fn rows_reach_no_further_than_their_windows() {
                 wgloss::shader::Const::U32("ROWS", rows) => u64::from(rows),
                 other => panic!("{other:?}"),
             };
-            let room = |slot| dispatch.bindings.iter().find(|b| b.slot == slot).map(|b| b.size / 4).unwrap();
+            let room = |slot| {
+                dispatch
+                    .bindings
+                    .iter()
+                    .find(|b| b.slot == slot)
+                    .map(|b| b.size / 4)
+                    .unwrap()
+            };
             for tile in dispatch.tiles.0..dispatch.tiles.1 {
                 for local in 0..per_tile {
                     let within = tile % u64::from(params.block_tiles) * per_tile + local;
@@ -147,14 +201,23 @@ fn elements_are_covered_once_under_tiny_limits() {
     ] {
         let floats = |shape: &[usize]| Tensor::new(&vec![0.0f32; shape.iter().product()], shape).unwrap();
         for (mode, reduction) in Mode::ALL.iter().flat_map(|m| Reduction::ALL.map(|r| (*m, r))) {
-            let loss = BceWithLogits { weight: Some(floats(factor)), pos_weight: None, reduction };
+            let loss = BceWithLogits {
+                weight: Some(floats(factor)),
+                pos_weight: None,
+                reduction,
+            };
             let (input, target) = (floats(shape), floats(shape));
             let problem = loss.problem(&Call::new(mode, &input, &target)).unwrap();
             for tuning in [SMALL, SMALL_HARDWARE] {
                 let cut = plan(&problem, &TINY, &tuning).unwrap();
                 verify(&cut, &TINY, &sizes(&problem), "bce_with_logits/");
                 assert!(cut.dispatches().filter(|d| d.variant.label.starts_with("bce")).count() > 10);
-                verify(&plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap(), &DEFAULT_LIMITS, &sizes(&problem), "bce");
+                verify(
+                    &plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap(),
+                    &DEFAULT_LIMITS,
+                    &sizes(&problem),
+                    "bce",
+                );
             }
         }
     }
@@ -187,7 +250,11 @@ fn limits_do_not_move_tiles() {
 /// The loop limit, for the longest rows that a binding can hold and for every way of spreading.
 #[test]
 fn no_invocation_runs_long() {
-    let roomy = Limits { max_binding_bytes: 1 << 31, max_buffer_bytes: 1 << 40, ..DEFAULT_LIMITS };
+    let roomy = Limits {
+        max_binding_bytes: 1 << 31,
+        max_buffer_bytes: 1 << 40,
+        ..DEFAULT_LIMITS
+    };
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
         for cols in [1, 64, 65, 4096, 100_000, 524_288, 1_000_003, 16_777_216, 33_554_432] {
             for inner in [1, 2, 3] {
@@ -200,7 +267,11 @@ fn no_invocation_runs_long() {
                 problem.grad_input = problem.input.clone();
                 problem.target = View::contiguous(Dtype::I64, &[2, inner]);
                 for dispatch in plan(&problem, &roomy, &tuning).unwrap().dispatches() {
-                    assert!(dispatch.iterations < MAX_ITERATIONS, "{cols} classes: {}", dispatch.iterations);
+                    assert!(
+                        dispatch.iterations < MAX_ITERATIONS,
+                        "{cols} classes: {}",
+                        dispatch.iterations
+                    );
                 }
             }
         }
@@ -237,5 +308,8 @@ fn slabs_larger_than_a_binding_are_gathered() {
 fn what_no_splitting_helps_is_an_error() {
     let problem = class_problem(&[2, 8192], Reduction::Mean, Mode::Forward, false);
     let error = plan(&problem, &TINY, &SMALL).unwrap_err();
-    assert!(matches!(&error, Error::Limit(message) if message.contains("8192") && message.contains("24576")), "{error}");
+    assert!(
+        matches!(&error, Error::Limit(message) if message.contains("8192") && message.contains("24576")),
+        "{error}"
+    );
 }

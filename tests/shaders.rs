@@ -9,8 +9,8 @@ use wgloss::layout::{ElementParams, ReduceParams, RowParams};
 use wgloss::plan::{Dispatch, plan, plan_copy, plan_reduce};
 use wgloss::shader::Variant;
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, GradTo, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
-    Tuning, View,
+    BceWithLogits, Call, CrossEntropy, Dtype, GradTo, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor, Tuning,
+    View,
 };
 
 use crate::plans::DEFAULT_LIMITS;
@@ -55,10 +55,21 @@ fn calls() -> Vec<Vec<wgloss::problem::Problem>> {
     let floats = |shape: &[usize]| Tensor::new(&vec![0.5f32; shape.iter().product()], shape).unwrap();
     let mut list = Vec::new();
     for reduction in Reduction::ALL {
-        let upstream = |shape: &[usize]| if reduction == Reduction::None { floats(shape) } else { floats(&[]) };
+        let upstream = |shape: &[usize]| {
+            if reduction == Reduction::None {
+                floats(shape)
+            } else {
+                floats(&[])
+            }
+        };
         // (N, C) by lane and by group, in quads or not, and (N, C, d).
         for shape in [&[3, 7][..], &[3, 8], &[3, 1001], &[3, 1000], &[3, 7, 2], &[70_000, 4]] {
-            let rows: Vec<usize> = shape.iter().enumerate().filter(|(d, _)| *d != 1).map(|(_, &n)| n).collect();
+            let rows: Vec<usize> = shape
+                .iter()
+                .enumerate()
+                .filter(|(d, _)| *d != 1)
+                .map(|(_, &n)| n)
+                .collect();
             let count = rows.iter().product();
             let targets = [
                 floats(shape),
@@ -66,8 +77,10 @@ fn calls() -> Vec<Vec<wgloss::problem::Problem>> {
                 Tensor::new(&vec![1u32; count], &rows).unwrap(),
                 Tensor::new(&vec![1i64; count], &rows).unwrap(),
             ];
-            for (smoothing, weighted, target) in
-                [0.0, 0.1].iter().flat_map(|s| [false, true].map(|w| (s, w))).flat_map(|(s, w)| targets.iter().map(move |t| (s, w, t)))
+            for (smoothing, weighted, target) in [0.0, 0.1]
+                .iter()
+                .flat_map(|s| [false, true].map(|w| (s, w)))
+                .flat_map(|(s, w)| targets.iter().map(move |t| (s, w, t)))
             {
                 let loss = CrossEntropy {
                     label_smoothing: *smoothing,
@@ -87,7 +100,10 @@ fn calls() -> Vec<Vec<wgloss::problem::Problem>> {
                 };
                 list.push(problems(&loss, &floats(shape), &floats(shape), &upstream(shape)));
             }
-            let loss = SigmoidFocal { reduction, ..Default::default() };
+            let loss = SigmoidFocal {
+                reduction,
+                ..Default::default()
+            };
             list.push(problems(&loss, &floats(shape), &floats(shape), &upstream(shape)));
         }
     }
@@ -133,9 +149,14 @@ fn naga_accepts_and_translates_every_variant() {
     for dispatch in &all {
         let label = &dispatch.variant.label;
         let (module, info) = parse(&dispatch.variant);
-        naga::back::spv::write_vec(&module, &info, &Default::default(), None).unwrap_or_else(|e| panic!("{label}: {e}"));
-        let msl = naga::back::msl::Options { fake_missing_bindings: true, ..Default::default() };
-        naga::back::msl::write_string(&module, &info, &msl, &Default::default()).unwrap_or_else(|e| panic!("{label}: {e}"));
+        naga::back::spv::write_vec(&module, &info, &Default::default(), None)
+            .unwrap_or_else(|e| panic!("{label}: {e}"));
+        let msl = naga::back::msl::Options {
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        naga::back::msl::write_string(&module, &info, &msl, &Default::default())
+            .unwrap_or_else(|e| panic!("{label}: {e}"));
         let mut hlsl = String::new();
         let (options, pipeline) = (naga::back::hlsl::Options::default(), Default::default());
         naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
@@ -155,7 +176,12 @@ fn plans_bind_what_shaders_declare() {
             let Some(binding) = &global.binding else {
                 continue;
             };
-            assert!(!used[handle].is_empty(), "{}: binding {} is not used", dispatch.variant.label, binding.binding);
+            assert!(
+                !used[handle].is_empty(),
+                "{}: binding {} is not used",
+                dispatch.variant.label,
+                binding.binding
+            );
             let written = matches!(
                 global.space,
                 naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE)
@@ -165,7 +191,11 @@ fn plans_bind_what_shaders_declare() {
         let mut bound: BTreeSet<_> = dispatch.bindings.iter().map(|b| (b.slot as u32, b.written)).collect();
         bound.insert((0, false));
         assert_eq!(declared, bound, "{}", dispatch.variant.label);
-        assert!(declared.len() <= 1 + 8, "{}: WebGPU gives 8 storage buffers", dispatch.variant.label);
+        assert!(
+            declared.len() <= 1 + 8,
+            "{}: WebGPU gives 8 storage buffers",
+            dispatch.variant.label
+        );
     }
 }
 
@@ -176,7 +206,12 @@ fn labels_tell_variants_apart() {
     for dispatch in variants() {
         let key = (dispatch.variant.label.clone(), format!("{:?}", dispatch.variant.consts));
         let text = dispatch.variant.compose().text;
-        assert_eq!(sources.entry(key).or_insert_with(|| text.clone()), &text, "{}", dispatch.variant.label);
+        assert_eq!(
+            sources.entry(key).or_insert_with(|| text.clone()),
+            &text,
+            "{}",
+            dispatch.variant.label
+        );
     }
 }
 
@@ -193,7 +228,10 @@ fn params_are_laid_out_as_in_rust() {
         let naga::TypeInner::Struct { members, span } = &params.inner else {
             panic!("Params is a struct");
         };
-        let fields: Vec<_> = members.iter().map(|m| (m.name.clone().unwrap(), m.offset as usize)).collect();
+        let fields: Vec<_> = members
+            .iter()
+            .map(|m| (m.name.clone().unwrap(), m.offset as usize))
+            .collect();
         let (name, ours, size) = [
             ("row", RowParams::FIELDS, size_of::<RowParams>()),
             ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
@@ -229,7 +267,12 @@ fn states_have_the_sizes_that_plans_reckon_with() {
             } else {
                 binding.size / u64::from(stride)
             };
-            assert_eq!(binding.size, states.max(1) * u64::from(stride), "{}", dispatch.variant.label);
+            assert_eq!(
+                binding.size,
+                states.max(1) * u64::from(stride),
+                "{}",
+                dispatch.variant.label
+            );
         }
     }
 }
@@ -245,7 +288,11 @@ fn tint_accepts_every_variant_where_it_is_installed() {
     for (n, dispatch) in variants().iter().enumerate() {
         let path = folder.path().join(format!("{n}.wgsl"));
         std::fs::write(&path, dispatch.variant.compose().text).unwrap();
-        let output = Command::new("tint").args(["--format", "wgsl"]).arg(&path).output().unwrap();
+        let output = Command::new("tint")
+            .args(["--format", "wgsl"])
+            .arg(&path)
+            .output()
+            .unwrap();
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {message}", dispatch.variant.label);
     }
@@ -256,7 +303,10 @@ fn tint_accepts_every_variant_where_it_is_installed() {
 fn missing_and_doubled_slots_are_noticed() {
     let variant = variants().swap_remove(0).variant;
     let refused = |pieces| {
-        let broken = Variant { pieces, ..variant.clone() };
+        let broken = Variant {
+            pieces,
+            ..variant.clone()
+        };
         naga::front::wgsl::parse_str(&broken.compose().text).is_err()
     };
     let mut missing = variant.pieces.clone();

@@ -29,6 +29,7 @@ impl From<wgloss::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    quiet_drivers();
     let (code, message) = match run(&args::command().get_matches()) {
         Ok(()) | Err(Failure::Closed) => return ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => (1, message),
@@ -36,6 +37,16 @@ fn main() -> ExitCode {
     };
     print::note(&format!("error: {message}"));
     ExitCode::from(code)
+}
+
+/// Mesa's layer for choosing a device asks a Wayland compositor, and the Wayland library complains on stderr where the
+/// session has no folder for sockets. There is none to ask then: the layer is left out. The engine orders adapters itself.
+fn quiet_drivers() {
+    let folder = std::env::var_os("XDG_RUNTIME_DIR");
+    if cfg!(target_os = "linux") && !folder.is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {
+        // SAFETY: the first statement of `main`: no other thread is there to read the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
 }
 
 fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {

@@ -59,7 +59,13 @@ pub struct BceWithLogits {
 ///
 /// # Errors
 /// As [`Loss::run`] and [`crate::Output::read`].
-pub fn bce_with_logits<I, T>(engine: &Engine, input: I, target: T, options: &BceWithLogits, mode: Mode) -> Result<Values>
+pub fn bce_with_logits<I, T>(
+    engine: &Engine,
+    input: I,
+    target: T,
+    options: &BceWithLogits,
+    mode: Mode,
+) -> Result<Values>
 where
     I: TryInto<Tensor, Error = Error>,
     T: TryInto<Tensor, Error = Error>,
@@ -90,7 +96,9 @@ impl Loss for BceWithLogits {
 
     fn tensors(&self) -> Vec<(Role, &Tensor)> {
         let weight = self.weight.iter().map(|tensor| (Role::Weight, tensor));
-        weight.chain(self.pos_weight.iter().map(|tensor| (Role::PosWeight, tensor))).collect()
+        weight
+            .chain(self.pos_weight.iter().map(|tensor| (Role::PosWeight, tensor)))
+            .collect()
     }
 
     fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()> {

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::problem::{Family, Mode, Problem, Reduction, Role, Row, RowReference, Rows, Targets, expect_dtype, expect_shape};
+use crate::problem::{
+    Family, Mode, Problem, Reduction, Role, Row, RowReference, Rows, Targets, expect_dtype, expect_shape,
+};
 use crate::readback::Values;
 use crate::shader::piece;
 use crate::tensor::{Dtype, Tensor};
@@ -152,7 +154,10 @@ impl Loss for CrossEntropy {
             if self.ignore_index >= 0 {
                 return Err(Error::option(
                     "ignore_index",
-                    format!("{} given with a probability target, which has no index to ignore", self.ignore_index),
+                    format!(
+                        "{} given with a probability target, which has no index to ignore",
+                        self.ignore_index
+                    ),
                 ));
             }
             Targets::Full
@@ -181,7 +186,11 @@ impl Loss for CrossEntropy {
             Targets::Index { .. } => target.dtype.to_string(),
             Targets::Full => "prob".into(),
         };
-        let kind = if weight.is_some() { format!("{kind}_weight") } else { kind };
+        let kind = if weight.is_some() {
+            format!("{kind}_weight")
+        } else {
+            kind
+        };
         let rows = Rows {
             slabs,
             cols,
@@ -219,19 +228,30 @@ fn log_softmax(x: &[f64]) -> Vec<f64> {
     let total: f64 = x.iter().map(|x| (x - peak).exp()).sum();
     // The largest term is 1: its log is log1p of the others, exact also where they vanish beside it.
     let first = x.iter().position(|&x| x == peak);
-    let rest: f64 = x.iter().enumerate().filter(|(c, _)| Some(*c) != first).map(|(_, x)| (x - peak).exp()).sum();
+    let rest: f64 = x
+        .iter()
+        .enumerate()
+        .filter(|(c, _)| Some(*c) != first)
+        .map(|(_, x)| (x - peak).exp())
+        .sum();
     let log_total = if total.is_nan() { f64::NAN } else { rest.ln_1p() };
     x.iter().map(|x| x - peak - log_total).collect()
 }
 
 /// A coefficient of 0 contributes 0, also where the logarithm is infinite, but not where it is NaN.
 fn product(b: f64, log_p: f64) -> f64 {
-    if b == 0.0 && log_p.is_infinite() { 0.0 } else { b * log_p }
+    if b == 0.0 && log_p.is_infinite() {
+        0.0
+    } else {
+        b * log_p
+    }
 }
 
 fn reference_loss(row: &Row<'_>) -> f64 {
     let log_p = log_softmax(row.x);
-    -(0..row.x.len()).map(|c| product(coefficient(row, c), log_p[c])).sum::<f64>()
+    -(0..row.x.len())
+        .map(|c| product(coefficient(row, c), log_p[c]))
+        .sum::<f64>()
 }
 
 fn reference_grad(row: &Row<'_>, grad: &mut [f64]) {

@@ -23,7 +23,10 @@ pub static REGISTRY: &[&Info] = &[&cross_entropy::INFO, &bce_with_logits::INFO, 
 
 /// The loss of a name, written with underscores or dashes.
 pub fn find(name: &str) -> Option<&'static Info> {
-    REGISTRY.iter().copied().find(|info| info.name == name.replace('-', "_"))
+    REGISTRY
+        .iter()
+        .copied()
+        .find(|info| info.name == name.replace('-', "_"))
 }
 
 /// What is known of a loss without making one.
@@ -189,7 +192,13 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Loss::run`].
-    fn backward(&self, engine: &Engine, input: &Tensor, target: &Tensor, grad_output: Option<&Tensor>) -> Result<Output> {
+    fn backward(
+        &self,
+        engine: &Engine,
+        input: &Tensor,
+        target: &Tensor,
+        grad_output: Option<&Tensor>,
+    ) -> Result<Output> {
         let call = Call {
             grad_output,
             ..Call::new(Mode::Backward, input, target)
@@ -243,9 +252,18 @@ fn finite(name: &'static str, value: f64) -> Result<()> {
 fn problem(loss: &dyn Loss, call: &Call<'_>, family: Family, hyper: [f64; 4]) -> Result<Problem> {
     let input = call.input.view();
     let grad_target_kinds = [TargetKind::Probability];
-    let full = !matches!(family, Family::Rows(Rows { targets: Targets::Index { .. }, .. }));
+    let full = !matches!(
+        family,
+        Family::Rows(Rows {
+            targets: Targets::Index { .. },
+            ..
+        })
+    );
     if call.grad_target && !(full && loss.info().targets.iter().any(|kind| grad_target_kinds.contains(kind))) {
-        return Err(Error::operand("grad_target", "only a probability target has a gradient here"));
+        return Err(Error::operand(
+            "grad_target",
+            "only a probability target has a gradient here",
+        ));
     }
     let (grad_input, in_place) = match call.grad_input {
         GradTo::New => (View::contiguous(input.dtype, &input.shape), false),
@@ -281,7 +299,10 @@ fn problem(loss: &dyn Loss, call: &Call<'_>, family: Family, hyper: [f64; 4]) ->
     if let (Family::Rows(_), Some(view)) = (&problem.family, &problem.grad_output)
         && !view.is_contiguous()
     {
-        return Err(Error::operand("grad_output", "has gaps between its rows, which this loss does not take"));
+        return Err(Error::operand(
+            "grad_output",
+            "has gaps between its rows, which this loss does not take",
+        ));
     }
     Ok(problem)
 }
@@ -307,7 +328,10 @@ fn class_dims(input: &View) -> Result<(usize, usize, usize)> {
     if u32::try_from(cols).is_err() || u32::try_from(inner).is_err() {
         return Err(Error::operand(
             "input",
-            format!("shape {:?}: classes and inner dimensions are limited to 2^32 - 1", input.shape),
+            format!(
+                "shape {:?}: classes and inner dimensions are limited to 2^32 - 1",
+                input.shape
+            ),
         ));
     }
     Ok((slabs, cols, inner))
@@ -317,9 +341,17 @@ fn class_dims(input: &View) -> Result<(usize, usize, usize)> {
 fn expect_labels(input: &View, target: &View) -> Result<()> {
     let mut wanted = input.shape.clone();
     wanted.remove(usize::from(wanted.len() > 1));
-    expect_shape("target", target, &wanted, &format!("for class indices of an input {:?}", input.shape))?;
+    expect_shape(
+        "target",
+        target,
+        &wanted,
+        &format!("for class indices of an input {:?}", input.shape),
+    )?;
     if !target.is_contiguous() {
-        return Err(Error::operand("target", "class indices with gaps between rows are not taken"));
+        return Err(Error::operand(
+            "target",
+            "class indices with gaps between rows are not taken",
+        ));
     }
     Ok(())
 }
@@ -352,7 +384,12 @@ fn expect_pair(call: &Call<'_>) -> Result<()> {
 }
 
 /// The element family of a call.
-fn elements(weight: Option<View>, third: Option<View>, piece: crate::shader::Piece, reference: crate::problem::ElementReference) -> Family {
+fn elements(
+    weight: Option<View>,
+    third: Option<View>,
+    piece: crate::shader::Piece,
+    reference: crate::problem::ElementReference,
+) -> Family {
     Family::Elements(Elements {
         weight,
         third,

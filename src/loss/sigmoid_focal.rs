@@ -2,7 +2,8 @@
 
 use super::bce_with_logits::{sigmoid, softplus};
 use super::{
-    Call, Info, Loss, OptionInfo, Scalar, ScalarKind, TargetKind, compute, elements, expect_pair, finite, no_option, problem,
+    Call, Info, Loss, OptionInfo, Scalar, ScalarKind, TargetKind, compute, elements, expect_pair, finite, no_option,
+    problem,
 };
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -99,7 +100,10 @@ impl Loss for SigmoidFocal {
             ));
         }
         if self.gamma < 0.0 {
-            return Err(Error::option("gamma", format!("{} given, expected at least 0", self.gamma)));
+            return Err(Error::option(
+                "gamma",
+                format!("{} given, expected at least 0", self.gamma),
+            ));
         }
         Ok(())
     }
@@ -148,7 +152,11 @@ impl Loss for SigmoidFocal {
 /// a_t miss^gamma, and 1 - p_t itself.
 fn factor(x: f64, t: f64, hyper: &[f64; 4]) -> (f64, f64) {
     let [alpha, gamma, ..] = *hyper;
-    let a = if alpha < 0.0 { 1.0 } else { alpha * t + (1.0 - alpha) * (1.0 - t) };
+    let a = if alpha < 0.0 {
+        1.0
+    } else {
+        alpha * t + (1.0 - alpha) * (1.0 - t)
+    };
     let miss = (1.0 - t) * sigmoid(x) + t * sigmoid(-x);
     (a * miss.powf(gamma), miss)
 }
@@ -166,6 +174,10 @@ fn reference_grad(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
     let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
     let turn = (1.0 - 2.0 * t) * sigmoid(x) * sigmoid(-x);
     // Where f64 cannot hold 1 - p_t, turn / miss has its limit ±1: the odds cancel.
-    let ratio = if miss == 0.0 { (1.0 - 2.0 * t).signum() } else { turn / miss };
+    let ratio = if miss == 0.0 {
+        (1.0 - 2.0 * t).signum()
+    } else {
+        turn / miss
+    };
     factor * (slope + hyper[1] * bce(x, t) * ratio)
 }

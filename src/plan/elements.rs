@@ -193,7 +193,10 @@ fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec<Ope
             joined.len()
         )));
     }
-    let sizes: Vec<u64> = joined.iter().map(|group| group.iter().map(|&d| shape[d]).product()).collect();
+    let sizes: Vec<u64> = joined
+        .iter()
+        .map(|group| group.iter().map(|&d| shape[d]).product())
+        .collect();
     let operands = given
         .iter()
         .map(|(slot, role, view, strides)| {
@@ -247,7 +250,9 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
     for d in (0..shape.len()).rev().filter(|&d| shape[d] > 1) {
         let joins = groups.last().is_some_and(|group| {
             let inner: u64 = group.iter().map(|&k| shape[k]).product();
-            operands.iter().all(|strides| group.last().is_some_and(|&k| strides[d] == strides[k] * inner))
+            operands
+                .iter()
+                .all(|strides| group.last().is_some_and(|&k| strides[d] == strides[k] * inner))
         });
         match groups.last_mut() {
             // The innermost dimension of a group stays last.
@@ -440,9 +445,18 @@ impl Planner<'_> {
         } else {
             piece!("piece/element_grad_output_one.wgsl")
         });
-        list.push(if grad { pieces::grad_input(access) } else { pieces::GRAD_INPUT_SKIP });
+        list.push(if grad {
+            pieces::grad_input(access)
+        } else {
+            pieces::GRAD_INPUT_SKIP
+        });
         let loss_name = if self.states.is_some() {
-            list.extend([piece!("piece/element_loss_tile.wgsl"), pieces::TREE_WORKGROUP, pieces::SUM, pieces::SCALE_STATIC]);
+            list.extend([
+                piece!("piece/element_loss_tile.wgsl"),
+                pieces::TREE_WORKGROUP,
+                pieces::SUM,
+                pieces::SCALE_STATIC,
+            ]);
             "/tile"
         } else if problem.mode.wants_loss() {
             list.push(piece!("piece/element_loss_each.wgsl"));

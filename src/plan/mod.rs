@@ -101,7 +101,10 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     for (role, view) in [
         (Role::Input, Some(&problem.input)),
         (Role::Target, Some(&problem.target)),
-        (Role::GradInput, problem.mode.wants_grad().then_some(&problem.grad_input)),
+        (
+            Role::GradInput,
+            problem.mode.wants_grad().then_some(&problem.grad_input),
+        ),
         (Role::Weight, problem.weight()),
     ] {
         if view.is_some_and(|view| view.end() > limits.max_buffer_bytes) {

@@ -21,7 +21,14 @@ pub enum ReduceOp {
 }
 
 impl ReduceOp {
-    pub const ALL: [Self; 6] = [Self::Sum, Self::Mean, Self::Max, Self::Min, Self::Argmax, Self::LogSumExp];
+    pub const ALL: [Self; 6] = [
+        Self::Sum,
+        Self::Mean,
+        Self::Max,
+        Self::Min,
+        Self::Argmax,
+        Self::LogSumExp,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -122,7 +129,11 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
     let chain = Chain {
         label: format!("reduce_{}", op.name()),
         monoid: op.monoid(),
-        scale: if op == ReduceOp::Mean { (1.0 / len as f64) as f32 } else { 1.0 },
+        scale: if op == ReduceOp::Mean {
+            (1.0 / len as f64) as f32
+        } else {
+            1.0
+        },
         counted: None,
         result: Window::of(
             &View::contiguous(op.result_dtype(), &[]),
@@ -268,22 +279,31 @@ impl Chain<'_> {
                 let (first, end) = element_run(view, run);
                 Some((Slot::Input, Window::of(view, Source::Tensor(Role::Input), first, end)))
             }
-            Items::Labels { view, .. } => {
-                Some((Slot::Target, Window::of(view, Source::Tensor(Role::Target), run.0, run.1)))
-            }
-            Items::States(states) => {
-                Some((Slot::StatesIn, Window::scratch(states, self.monoid.state_bytes, run.0, run.1)))
-            }
+            Items::Labels { view, .. } => Some((
+                Slot::Target,
+                Window::of(view, Source::Tensor(Role::Target), run.0, run.1),
+            )),
+            Items::States(states) => Some((
+                Slot::StatesIn,
+                Window::scratch(states, self.monoid.state_bytes, run.0, run.1),
+            )),
         };
         let weight = match *items {
-            Items::Labels { weight: Some(view), .. } => {
-                Some((Slot::Weight, Window::of(view, Source::Tensor(Role::Weight), 0, view.len())))
-            }
+            Items::Labels { weight: Some(view), .. } => Some((
+                Slot::Weight,
+                Window::of(view, Source::Tensor(Role::Weight), 0, view.len()),
+            )),
             _ => None,
         };
-        let counted = self.counted.filter(|_| into.is_none()).map(|window| (Slot::Control, window));
+        let counted = self
+            .counted
+            .filter(|_| into.is_none())
+            .map(|window| (Slot::Control, window));
         let out = match into {
-            Some(states) => (Slot::Loss, Window::scratch(states, self.monoid.state_bytes, tiles.0, tiles.1)),
+            Some(states) => (
+                Slot::Loss,
+                Window::scratch(states, self.monoid.state_bytes, tiles.0, tiles.1),
+            ),
             None => (Slot::Result, self.result),
         };
         [source, weight, counted]
@@ -293,14 +313,7 @@ impl Chain<'_> {
             .chain([(out.0, true, out.1)])
     }
 
-    fn params(
-        &self,
-        items: &Items<'_>,
-        into: Option<Source>,
-        len: u64,
-        tiles: (u64, u64),
-        groups_x: u32,
-    ) -> Vec<u8> {
+    fn params(&self, items: &Items<'_>, into: Option<Source>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
         let first_item = tiles.0 * u64::from(self.tuning.tile);
         let run = (first_item, len.min(tiles.1 * u64::from(self.tuning.tile)));
         let mut params = ReduceParams {
@@ -328,7 +341,9 @@ impl Chain<'_> {
                 params.slab = view.slab() as u32;
                 params.stride = view.row_stride as u32;
             }
-            Items::Labels { ignore_index, classes, .. } => {
+            Items::Labels {
+                ignore_index, classes, ..
+            } => {
                 params.ignore = crate::layout::words(ignore_index);
                 params.classes = classes;
             }
@@ -412,11 +427,17 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     let tile = u64::from(tuning.tile);
     let len = input.len();
     let (tiles, mut first) = (len.div_ceil(tile), 0);
-    let access = pieces::Access { quads: true, in_place: false };
+    let access = pieces::Access {
+        quads: true,
+        in_place: false,
+    };
     while first < tiles {
         let windows = |end: u64| {
             let window = |role| Window::of(input, Source::Tensor(role), first * tile, len.min(end * tile));
-            [(Slot::Input, false, window(Role::Input)), (Slot::GradInput, true, window(Role::GradInput))]
+            [
+                (Slot::Input, false, window(Role::Input)),
+                (Slot::GradInput, true, window(Role::GradInput)),
+            ]
         };
         let end = furthest(first, tiles, |end| {
             windows(end).iter().all(|(_, _, w)| w.fits(limits)) && grid(end - first, limits).is_some()
@@ -441,7 +462,9 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
                 pieces: list,
             },
             params: bytemuck::bytes_of(&params).to_vec(),
-            bindings: windows(end).map(|(slot, written, w)| w.binding(slot, written, limits)).to_vec(),
+            bindings: windows(end)
+                .map(|(slot, written, w)| w.binding(slot, written, limits))
+                .to_vec(),
             groups,
             iterations: tile / u64::from(4 * tuning.width),
             tiles: (first, end),

@@ -219,7 +219,10 @@ impl Planner<'_> {
         let one_slab = !chunk.gathered || first / inner == (end - 1) / inner;
         one_slab
             && grid(chunk.tiles.1 - chunk.tiles.0, self.limits).is_some()
-            && self.windows(chunk).iter().all(|(_, _, window)| window.fits(self.limits))
+            && self
+                .windows(chunk)
+                .iter()
+                .all(|(_, _, window)| window.fits(self.limits))
     }
 
     /// The operands and outputs of the input's shape.
@@ -245,12 +248,21 @@ impl Planner<'_> {
         let mut list = Vec::new();
         for (role, slot, written, view) in self.full() {
             let window = if chunk.gathered {
-                let scratch = self.gathers.iter().find(|(r, _)| *r == role).map_or(Source::Tensor(role), |g| g.1);
+                let scratch = self
+                    .gathers
+                    .iter()
+                    .find(|(r, _)| *r == role)
+                    .map_or(Source::Tensor(role), |g| g.1);
                 Window::scratch(scratch, view.dtype.bytes(), 0, self.rows.cols as u64 * (end - first))
             } else {
                 let (slabs, stride) = (first / inner..=(end - 1) / inner, self.stride(&view) as u64);
                 let slab = (self.rows.cols * self.rows.inner) as u64;
-                Window::of(&view, Source::Tensor(role), slabs.start() * stride, slabs.end() * stride + slab)
+                Window::of(
+                    &view,
+                    Source::Tensor(role),
+                    slabs.start() * stride,
+                    slabs.end() * stride + slab,
+                )
             };
             list.push((slot, written, window));
         }
@@ -259,7 +271,11 @@ impl Planner<'_> {
             list.push((Slot::Target, false, by_row(Role::Target, &problem.target)));
         }
         if let Some(view) = &self.rows.weight {
-            list.push((Slot::Weight, false, Window::of(view, Source::Tensor(Role::Weight), 0, view.len())));
+            list.push((
+                Slot::Weight,
+                false,
+                Window::of(view, Source::Tensor(Role::Weight), 0, view.len()),
+            ));
         }
         if let Some(view) = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad()) {
             let window = if view.shape.is_empty() {
@@ -339,9 +355,21 @@ impl Planner<'_> {
                     let (tensor, at) = (Source::Tensor(role), view.offset + 4 * element);
                     let (packed, size) = (4 * class * (end - first), 4 * (end - first));
                     list.push(Step::Copy(if back {
-                        Copy { from: scratch, from_offset: packed, to: tensor, to_offset: at, size }
+                        Copy {
+                            from: scratch,
+                            from_offset: packed,
+                            to: tensor,
+                            to_offset: at,
+                            size,
+                        }
                     } else {
-                        Copy { from: tensor, from_offset: at, to: scratch, to_offset: packed, size }
+                        Copy {
+                            from: tensor,
+                            from_offset: at,
+                            to: scratch,
+                            to_offset: packed,
+                            size,
+                        }
                     }));
                 }
             }
@@ -375,7 +403,11 @@ impl Planner<'_> {
             rows: self.tiles.rows as u32,
             cols: self.rows.cols as u32,
             inner: self.rows.inner as u32,
-            col_stride: if chunk.gathered { (end - first) as u32 } else { inner as u32 },
+            col_stride: if chunk.gathered {
+                (end - first) as u32
+            } else {
+                inner as u32
+            },
             first_tile: chunk.tiles.0 as u32,
             end_tile: chunk.tiles.1 as u32,
             groups_x,
@@ -415,9 +447,10 @@ impl Planner<'_> {
     fn quads(&self) -> bool {
         self.rows.inner == 1
             && self.rows.cols.is_multiple_of(4)
-            && self.full().iter().all(|(_, _, _, view)| {
-                view.offset.is_multiple_of(16) && self.stride(view).is_multiple_of(4)
-            })
+            && self
+                .full()
+                .iter()
+                .all(|(_, _, _, view)| view.offset.is_multiple_of(16) && self.stride(view).is_multiple_of(4))
     }
 
     fn variant(&self, chunk: Chunk) -> Variant {
@@ -446,7 +479,11 @@ impl Planner<'_> {
         }
         list.push(pieces::class_weight(self.rows.weight.is_some()));
         list.extend(&self.rows.pieces);
-        list.push(if grad { pieces::grad_input(access) } else { pieces::GRAD_INPUT_SKIP });
+        list.push(if grad {
+            pieces::grad_input(access)
+        } else {
+            pieces::GRAD_INPUT_SKIP
+        });
         list.push(if problem.wants_grad_target {
             piece!("piece/row_grad_target_f32.wgsl")
         } else {
@@ -457,7 +494,11 @@ impl Planner<'_> {
         } else {
             piece!("piece/row_grad_output_one.wgsl")
         });
-        list.push(if self.counted() { pieces::SCALE_COUNTED } else { pieces::SCALE_STATIC });
+        list.push(if self.counted() {
+            pieces::SCALE_COUNTED
+        } else {
+            pieces::SCALE_STATIC
+        });
         let (loss, loss_name) = match (problem.mode.wants_loss(), self.states) {
             (false, _) => (piece!("piece/row_loss_skip.wgsl"), ""),
             (true, None) => (piece!("piece/row_loss_each.wgsl"), "/each"),
@@ -475,7 +516,11 @@ impl Planner<'_> {
                 self.rows.kind,
                 loss_name,
                 if self.counted() { "/counted" } else { "" },
-                if problem.grad_output.is_some() && grad { "/upstream" } else { "" },
+                if problem.grad_output.is_some() && grad {
+                    "/upstream"
+                } else {
+                    ""
+                },
                 if problem.in_place { "/in_place" } else { "" },
                 if problem.wants_grad_target { "/grad_target" } else { "" },
                 format_args!("/{spread}{}", self.spread.width),

@@ -94,7 +94,10 @@ fn the_tolerance_refuses_what_it_should() {
     let fails = |got: &[f32], want: &[f64]| F32.check("", got, want).is_err();
     assert!(!fails(&[1.0, 0.0], &[1.0, 0.0]));
     assert!(fails(&[1.0, 3e-5], &[1.0, 0.0]), "too far from 0");
-    assert!(fails(&[1e-6, 2e-6], &[1e-6, 1.9e-6]), "small tensors are judged by their own size");
+    assert!(
+        fails(&[1e-6, 2e-6], &[1e-6, 1.9e-6]),
+        "small tensors are judged by their own size"
+    );
     assert!(fails(&[f32::NAN], &[0.0]) && fails(&[0.0], &[f64::NAN]));
     assert!(fails(&[f32::INFINITY], &[f64::NEG_INFINITY]) && fails(&[f32::MAX], &[f64::INFINITY]));
     assert!(fails(&[1.0], &[1.0, 1.0]), "lengths");

@@ -1,2 +1,0 @@
-use crate::Failure;
-pub fn run(_: &clap::ArgMatches) -> Result<(), Failure> { Ok(()) }
