@@ -30,7 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let input = Tensor::from_buffer(buffer, 0, Dtype::F32, &[rows, classes], Some(stride))?;
     let labels = Tensor::new(&[3i32, 49, -100, 7], &[rows])?;
-    let call = Call { grad_input: GradTo::InPlace, ..Call::new(Mode::Fused, &input, &labels) };
+    let call = Call {
+        grad_input: GradTo::InPlace,
+        ..Call::new(Mode::Fused, &input, &labels)
+    };
 
     let mut encoder = device.create_command_encoder(&Default::default());
     let output = CrossEntropy::default().encode(&engine, &mut encoder, &call)?;

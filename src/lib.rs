@@ -24,6 +24,7 @@
 mod cpu;
 mod engine;
 mod error;
+mod gpu;
 pub mod layout;
 pub mod limits;
 mod loss;

@@ -1,7 +1,8 @@
 //! Times on the device: timestamps around the passes of one recording.
 
-use crate::engine::{Engine, Gpu};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
 use crate::loss::{Call, Loss};
 use crate::plan::{Plan, plan, plan_copy, plan_reduce};
 use crate::problem::Role;

@@ -4,7 +4,7 @@ use wgloss::{
     Array, BceWithLogits, Call, CrossEntropy, Engine, Error, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
 };
 
-use crate::common::data::Data;
+use crate::common::data::{Data, row_shape};
 use crate::common::gpu;
 
 fn both(claim: impl Fn(&Engine)) {
@@ -28,12 +28,7 @@ fn labels_out_of_range_are_reported_and_not_followed() {
         for (row, label) in [(17, cols as i64), (18, -1), (250, 1 << 40), (299, i64::MIN)] {
             bad[row] = label;
         }
-        let row_shape: Vec<usize> = shape
-            .iter()
-            .enumerate()
-            .filter(|(d, _)| *d != 1)
-            .map(|(_, &n)| n)
-            .collect();
+        let row_shape = row_shape(shape);
         let good = Tensor::new(&good, &row_shape).unwrap();
         let bad = Tensor::new(&bad, &row_shape).unwrap();
         both(|engine| {

@@ -1,6 +1,8 @@
 //! The suite, by kind of claim. Everything that says GPU runs on a real adapter, a software one included; without any,
 //! the run fails and says what to install.
 
+mod bits;
+mod buffers;
 mod common;
 mod deviations;
 mod faults;

@@ -8,6 +8,8 @@ use wgloss::{
     View,
 };
 
+use crate::common::data::row_shape;
+
 /// What WebGPU promises on every device.
 pub const DEFAULT_LIMITS: Limits = Limits {
     max_binding_bytes: 128 << 20,
@@ -39,12 +41,7 @@ const SMALL_HARDWARE: Tuning = Tuning {
 
 fn class_problem(shape: &[usize], reduction: Reduction, mode: Mode, full: bool) -> Problem {
     let input = Tensor::new(&vec![0.0f32; shape.iter().product()], shape).unwrap();
-    let rows: Vec<usize> = shape
-        .iter()
-        .enumerate()
-        .filter(|(d, _)| *d != 1)
-        .map(|(_, &n)| n)
-        .collect();
+    let rows = row_shape(shape);
     let labels = Tensor::new(&vec![0i64; rows.iter().product()], &rows).unwrap();
     let loss = CrossEntropy {
         reduction,

@@ -13,6 +13,7 @@ use wgloss::{
     View,
 };
 
+use crate::common::data::row_shape;
 use crate::plans::DEFAULT_LIMITS;
 
 /// Every variant of every driver, with the slots that its plan binds (and whether it writes them).
@@ -64,12 +65,7 @@ fn calls() -> Vec<Vec<wgloss::problem::Problem>> {
         };
         // (N, C) by lane and by group, in quads or not, and (N, C, d).
         for shape in [&[3, 7][..], &[3, 8], &[3, 1001], &[3, 1000], &[3, 7, 2], &[70_000, 4]] {
-            let rows: Vec<usize> = shape
-                .iter()
-                .enumerate()
-                .filter(|(d, _)| *d != 1)
-                .map(|(_, &n)| n)
-                .collect();
+            let rows = row_shape(shape);
             let count = rows.iter().product();
             let targets = [
                 floats(shape),

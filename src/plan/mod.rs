@@ -3,9 +3,11 @@
 //! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
 //! whole tiles whose windows fit into bindings.
 
+mod copy;
 mod elements;
 mod reduce;
 mod rows;
+mod spread;
 mod window;
 
 use crate::error::{Error, Result};
@@ -15,7 +17,8 @@ use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
 use crate::tensor::View;
 
-pub use reduce::{ReduceOp, plan_copy, plan_reduce};
+pub use copy::plan_copy;
+pub use reduce::{ReduceOp, plan_reduce};
 
 /// Where the memory of a binding or a copy comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -54,3 +54,10 @@ impl Data {
             .collect()
     }
 }
+
+/// The shape of class indices for logits (C), (N, C) or (N, C, d1, …).
+pub fn row_shape(shape: &[usize]) -> Vec<usize> {
+    let mut rows = shape.to_vec();
+    rows.remove(usize::from(shape.len() > 1));
+    rows
+}

@@ -5,7 +5,7 @@ pub mod data;
 use std::sync::OnceLock;
 
 use approx::AbsDiffEq;
-use wgloss::Engine;
+use wgloss::{Engine, Values};
 
 /// The GPU engine of the whole run.
 pub fn gpu() -> &'static Engine {
@@ -87,6 +87,16 @@ pub fn report(failures: Vec<String>, total: usize) {
         failures.len(),
         failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
     );
+}
+
+/// All outputs as bits.
+pub fn bits(values: &Values) -> Vec<u32> {
+    let arrays = [&values.loss, &values.grad_input, &values.grad_target];
+    arrays
+        .into_iter()
+        .flatten()
+        .flat_map(|array| array.data.iter().map(|v| v.to_bits()))
+        .collect()
 }
 
 #[test]

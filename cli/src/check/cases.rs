@@ -1,4 +1,7 @@
-//! The cases of a loss: every shape under every reduction and mode; options, dtypes and data vary from case to case.
+//! The cases of a loss: every shape with every profile.
+//!
+//! A profile is what makes other shader code. There are few, because a software adapter compiles for half a second; the
+//! seed draws them, so that another seed looks elsewhere. Numbers vary from case to case.
 
 use std::fmt;
 
@@ -6,9 +9,13 @@ use wgloss::{Call, Dtype, Info, Loss, Mode, OptionInfo, Reduction, Result, Scala
 
 use super::data::Data;
 
-/// What is fixed of a case; all else follows from the seed and its number.
+/// Each reduction with each mode, and once more with loss and gradient together.
+const PROFILES: usize = 12;
+
+/// What is fixed of a case; all else follows from the seed and the numbers.
 pub struct Plan {
     number: u64,
+    profile: usize,
     shape: Vec<usize>,
     reduction: Reduction,
     mode: Mode,
@@ -58,15 +65,14 @@ fn shapes(info: &Info) -> Vec<Vec<usize>> {
 pub fn plans(info: &Info) -> Vec<Plan> {
     let mut plans = Vec::new();
     for shape in shapes(info) {
-        for reduction in Reduction::ALL {
-            for mode in Mode::ALL {
-                plans.push(Plan {
-                    number: plans.len() as u64,
-                    shape: shape.clone(),
-                    reduction,
-                    mode,
-                });
-            }
+        for profile in 0..PROFILES {
+            plans.push(Plan {
+                number: plans.len() as u64,
+                profile,
+                shape: shape.clone(),
+                reduction: Reduction::ALL[profile % 3],
+                mode: [Mode::Fused, Mode::Forward, Mode::Backward][profile / 3 % 3],
+            });
         }
     }
     plans
@@ -85,14 +91,17 @@ fn grid(option: &OptionInfo) -> Vec<f64> {
 impl Case {
     pub fn new(info: &Info, plan: &Plan, seed: u64) -> Result<Self> {
         let mut data = Data::new(seed, plan.number);
+        let mut code = Data::new(seed, u64::MAX - plan.profile as u64);
         let mut text = plan.to_string();
         let mut loss = (info.new)();
         loss.set_reduction(plan.reduction);
-        let kind = info.targets[data.below(info.targets.len())];
+        let kind = info.targets[plan.profile % info.targets.len()];
         let mut spreads = false; // a target coefficient on every class, also where the logit is -inf
         for option in info.options {
             let value = match (option.name, kind) {
                 ("ignore_index", TargetKind::Index) => continue, // chosen with the labels
+                // Without smoothing there is less code; of other options only the numbers differ.
+                ("label_smoothing", _) => code.pick(&grid(option)),
                 _ => data.pick(&grid(option)),
             };
             spreads |= option.name == "label_smoothing" && value > 0.0;
@@ -107,10 +116,15 @@ impl Case {
                 let targets: Vec<f32> = (0..n).map(|_| data.target()).collect();
                 (Tensor::new(&logits, shape)?, Tensor::new(&targets, shape)?)
             }
-            _ => classes(loss.as_mut(), kind, shape, !spreads, &mut data, &mut text)?,
+            _ => {
+                // Not in step with the reductions.
+                let dtype = [Dtype::I32, Dtype::U32, Dtype::I64][(plan.profile / 2 + plan.profile / 6) % 3];
+                let dtype = (kind == TargetKind::Index).then_some(dtype);
+                classes(loss.as_mut(), dtype, shape, !spreads, &mut data, &mut text)?
+            }
         };
         for given in info.tensors {
-            if data.below(2) == 0 {
+            if code.below(2) == 0 {
                 continue;
             }
             let shape = if kind == TargetKind::Element { broadcast(shape, &mut data) } else { vec![class_count(shape)] };
@@ -125,9 +139,9 @@ impl Case {
             input,
             target,
             grad_output: None,
-            grad_target: kind == TargetKind::Probability && plan.mode.wants_grad() && data.below(2) == 0,
+            grad_target: kind == TargetKind::Probability && plan.mode.wants_grad() && code.below(2) == 0,
         };
-        if plan.mode.wants_grad() && data.below(2) == 0 {
+        if plan.mode.wants_grad() && code.below(2) == 0 {
             let whole = plan.reduction == Reduction::None && data.below(2) == 0;
             let shape = if whole { case.loss.problem(&case.call())?.loss_shape() } else { vec![] };
             case.text += &format!(" grad_output {shape:?}");
@@ -165,10 +179,10 @@ fn broadcast(shape: &[usize], data: &mut Data) -> Vec<usize> {
     shape[skip..].iter().map(|&n| if data.below(3) == 0 { 1 } else { n }).collect()
 }
 
-/// Logits with classes in dimension 1, and classes or probabilities for them.
+/// Logits with classes in dimension 1, and for them classes of a dtype, or else probabilities.
 fn classes(
     loss: &mut dyn Loss,
-    kind: TargetKind,
+    labels_as: Option<Dtype>,
     shape: &[usize],
     impossible: bool,
     data: &mut Data,
@@ -183,18 +197,17 @@ fn classes(
     for row in 0..slabs * inner {
         let class = data.below(cols);
         let x = data.row(cols, impossible.then_some(class));
-        let p = if kind == TargetKind::Probability { data.probabilities(&x, class) } else { Vec::new() };
+        let p = if labels_as.is_none() { data.probabilities(&x, class) } else { Vec::new() };
         let at = |c: usize| (row / inner * cols + c) * inner + row % inner;
         x.iter().enumerate().for_each(|(c, &x)| logits[at(c)] = x);
         p.iter().enumerate().for_each(|(c, &p)| probabilities[at(c)] = p);
         labels.push(class as i64);
     }
     let input = Tensor::new(&logits, shape)?;
-    if kind == TargetKind::Probability {
+    let Some(dtype) = labels_as else {
         *text += " probabilities";
         return Ok((input, Tensor::new(&probabilities, shape)?));
-    }
-    let dtype = [Dtype::I32, Dtype::U32, Dtype::I64][data.below(3)];
+    };
     *text += &format!(" labels {dtype}");
     if loss.info().options.iter().any(|option| option.name == "ignore_index") {
         // A class, or a label that is none; unsigned labels have no negative one.

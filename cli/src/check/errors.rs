@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 /// The error allowed, relative to the value and to the size of its tensor.
 const TOLERANCE: f64 = 1e-5;
 
+/// Below the smallest normal f32 a GPU may flush to 0.
+const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
+
 /// The largest errors seen.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Worst {
     pub absolute: f64,
     /// Over elements that are not tiny beside their tensor: of those that are, only the absolute error matters.
@@ -15,6 +18,12 @@ pub struct Worst {
 }
 
 impl Worst {
+    pub fn merge(&mut self, other: &Self) {
+        self.absolute = self.absolute.max(other.absolute);
+        self.relative = self.relative.max(other.relative);
+        self.ulps = self.ulps.max(other.ulps);
+    }
+
     pub fn json(&self) -> Value {
         json!({ "absolute": self.absolute, "relative": self.relative, "ulps": self.ulps })
     }
@@ -47,7 +56,7 @@ pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
         } else if (want as f32).is_infinite() {
             got == want as f32
         } else {
-            error <= TOLERANCE * (want.abs() + floor)
+            error <= TOLERANCE * (want.abs() + floor) + FLUSHED
         };
         if !fits {
             count += 1;
@@ -55,7 +64,7 @@ pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
         }
         if want.is_finite() && error.is_finite() {
             worst.absolute = worst.absolute.max(error);
-            if want.abs() >= 1e-3 * floor && want != 0.0 {
+            if want.abs() >= (1e-3 * floor).max(FLUSHED) {
                 worst.relative = worst.relative.max(error / want.abs());
                 worst.ulps = worst.ulps.max(ulps);
             }
@@ -93,6 +102,7 @@ mod tests {
         assert!(!fits(&[1.0, 0.0], &[1.000_1, 0.0]));
         // Relative to a tensor that is small as a whole.
         assert!(!fits(&[1.1e-8], &[1e-8]));
+        assert!(fits(&[0.0], &[1e-300]));
         assert!(!fits(&[1.0], &[1.0, 2.0]));
     }
 

@@ -4,7 +4,10 @@ mod cases;
 mod data;
 pub mod errors;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use clap::ArgMatches;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use wgloss::{Engine, Info, reference};
 
@@ -40,15 +43,16 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             loss: Worst::default(),
             grad: Worst::default(),
         };
-        for plan in &plans {
-            if let Err(message) = run_case(&engine, info, plan, seed, &mut outcome) {
+        for seen in run_cases(&engine, info, &plans, seed, &bar) {
+            outcome.loss.merge(&seen.loss);
+            outcome.grad.merge(&seen.grad);
+            if let Some(message) = seen.failure {
                 outcome.failed += 1;
                 if outcome.failed <= TOLD {
                     let text = format!("failed: {} {message}, seed {seed}, {}", info.name, engine.name());
                     print::note_above(&bar, &text);
                 }
             }
-            bar.inc(1);
         }
         if outcome.failed > TOLD {
             print::note_above(&bar, &format!("failed: {}: {} more cases", info.name, outcome.failed - TOLD));
@@ -76,8 +80,46 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
+/// What was seen of a case.
+#[derive(Default)]
+struct Seen {
+    loss: Worst,
+    grad: Worst,
+    failure: Option<String>,
+}
+
+/// Runs the cases on all cores, for the sake of the reference. The results stand in the order of the plans.
+fn run_cases(engine: &Engine, info: &Info, plans: &[Plan], seed: u64, bar: &ProgressBar) -> Vec<Seen> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut seen = Vec::new();
+        while let Some((index, plan)) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, plans.get(i)?))) {
+            let mut case = Seen::default();
+            case.failure = run_case(engine, info, plan, seed, &mut case).err();
+            seen.push((index, case));
+            bar.inc(1);
+        }
+        seen
+    };
+    let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
+    let finished: Vec<(usize, Seen)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    // A case whose worker died is a failure, not one case less.
+    let lost = |plan: &Plan| Seen {
+        failure: Some(format!("{plan}: did not finish")),
+        ..Default::default()
+    };
+    let mut all: Vec<Seen> = plans.iter().map(lost).collect();
+    for (index, seen) in finished {
+        all[index] = seen;
+    }
+    all
+}
+
 /// Runs a case on both sides, and says what differs.
-fn run_case(engine: &Engine, info: &Info, plan: &Plan, seed: u64, outcome: &mut Outcome) -> Result<(), String> {
+fn run_case(engine: &Engine, info: &Info, plan: &Plan, seed: u64, seen: &mut Seen) -> Result<(), String> {
     let case = Case::new(info, plan, seed).map_err(|e| format!("{plan}: {e}"))?;
     let call = case.call();
     let fail = |error: wgloss::Error| format!("{}: {error}", case.text);
@@ -90,7 +132,7 @@ fn run_case(engine: &Engine, info: &Info, plan: &Plan, seed: u64, outcome: &mut 
     ];
     let mut misses = Vec::new();
     for (name, got, want) in parts {
-        let worst = if name == "loss" { &mut outcome.loss } else { &mut outcome.grad };
+        let worst = if name == "loss" { &mut seen.loss } else { &mut seen.grad };
         let got = got.map(|array| array.data).unwrap_or_default();
         if let Some(miss) = compare(&got, &want, worst) {
             misses.push(describe(name, &miss));

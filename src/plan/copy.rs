@@ -1,0 +1,66 @@
+//! The plan of the copy kernel, which `bench` measures kernels of one read and one write against.
+
+use crate::error::{Error, Result};
+use crate::layout::{ReduceParams, Slot};
+use crate::limits::{Limits, Tuning};
+use crate::plan::window::Window;
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::problem::Role;
+use crate::shader::{Const, Variant, piece, pieces};
+use crate::tensor::View;
+
+/// Plans a copy of [`Role::Input`] to [`Role::GradInput`], both contiguous: the ceiling that `bench` measures against.
+///
+/// # Errors
+/// [`Error::Limit`] as for [`plan_reduce`].
+pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let tile = u64::from(tuning.tile);
+    let len = input.len();
+    let (tiles, mut first) = (len.div_ceil(tile), 0);
+    let access = pieces::Access {
+        quads: true,
+        in_place: false,
+    };
+    while first < tiles {
+        let windows = |end: u64| {
+            let window = |role| Window::of(input, Source::Tensor(role), first * tile, len.min(end * tile));
+            [
+                (Slot::Input, false, window(Role::Input)),
+                (Slot::GradInput, true, window(Role::GradInput)),
+            ]
+        };
+        let end = furthest(first, tiles, |end| {
+            windows(end).iter().all(|(_, _, w)| w.fits(limits)) && grid(end - first, limits).is_some()
+        })
+        .ok_or_else(|| Error::Limit("copy: a tile does not fit into one binding".into()))?;
+        let groups = grid(end - first, limits).unwrap_or([1, 1]);
+        let params = ReduceParams {
+            first_tile: first as u32,
+            end_tile: end as u32,
+            groups_x: groups[0],
+            len: len as u32,
+            first_item: (first * tile) as u32,
+            ..Default::default()
+        };
+        let mut list = vec![piece!("driver/copy.wgsl"), piece!("piece/reduce_params.wgsl")];
+        list.extend(pieces::input(access));
+        list.push(pieces::grad_input(access));
+        plan.steps.push(Step::Dispatch(Box::new(Dispatch {
+            variant: Variant {
+                label: "copy/f32x4".into(),
+                consts: vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)],
+                pieces: list,
+            },
+            params: bytemuck::bytes_of(&params).to_vec(),
+            bindings: windows(end)
+                .map(|(slot, written, w)| w.binding(slot, written, limits))
+                .to_vec(),
+            groups,
+            iterations: tile / u64::from(4 * tuning.width),
+            tiles: (first, end),
+        })));
+        first = end;
+    }
+    Ok(plan)
+}

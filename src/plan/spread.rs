@@ -1,0 +1,91 @@
+//! How rows are spread over lanes and tiles: a matter of shape and tuning, never of limits (but for the width of a
+//! workgroup, which longer rows need).
+
+use crate::error::{Error, Result};
+use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
+use crate::problem::Rows;
+
+/// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
+/// slabs might not fit into one binding.
+const MAX_STRIDED_LANE_COLS: usize = 4096;
+
+/// Inner dimensions from this size on are blocks of their own: tiles then never cross a slab, and the part of the last
+/// tile that stays idle is small.
+const MIN_BLOCK_ROWS: usize = 1024;
+
+/// How a row is spread over lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    pub width: u32,
+    pub lanes: u32,
+}
+
+impl Spread {
+    pub fn rows_per_tile(self) -> u64 {
+        u64::from(self.width / self.lanes)
+    }
+
+    /// Loop iterations of one invocation: two passes of blocks of four quads, up to four quads behind each, the tree.
+    pub fn iterations(self, cols: usize) -> u64 {
+        let block = 16 * u64::from(self.lanes);
+        2 * (cols as u64 / block + 4 + 3) + 16
+    }
+
+    pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let lane_cols = if rows.inner == 1 {
+            tuning.lane_cols as usize
+        } else {
+            MAX_STRIDED_LANE_COLS
+        };
+        if rows.cols <= lane_cols {
+            let width = tuning.width.min(64);
+            return Ok(Self { width, lanes: 1 });
+        }
+        let mut width = tuning.row_width;
+        loop {
+            let spread = Self { width, lanes: width };
+            if spread.iterations(rows.cols) < MAX_ITERATIONS {
+                return Ok(spread);
+            }
+            width *= 2;
+            if width > limits.max_width {
+                return Err(Error::Limit(format!("{} classes in one row", rows.cols)));
+            }
+        }
+    }
+}
+
+/// How the rows of the problem lie in tiles.
+#[derive(Clone, Copy, Debug)]
+pub struct Tiles {
+    pub rows: u64,
+    pub per_tile: u64,
+    pub block_rows: u64,
+    pub block_tiles: u64,
+    pub count: u64,
+}
+
+impl Tiles {
+    pub fn new(rows: &Rows, spread: Spread) -> Self {
+        let per_tile = spread.rows_per_tile();
+        let block_rows = if rows.inner >= MIN_BLOCK_ROWS && per_tile > 1 {
+            rows.inner as u64
+        } else {
+            rows.rows()
+        };
+        let block_tiles = block_rows.div_ceil(per_tile);
+        Self {
+            rows: rows.rows(),
+            per_tile,
+            block_rows,
+            block_tiles,
+            count: rows.rows() / block_rows * block_tiles,
+        }
+    }
+
+    /// The first row of a tile.
+    pub fn row(&self, tile: u64) -> u64 {
+        let within = (tile % self.block_tiles * self.per_tile).min(self.block_rows);
+        (tile / self.block_tiles * self.block_rows + within).min(self.rows)
+    }
+}

@@ -1,0 +1,151 @@
+//! Equal bits: from run to run, and however the work is cut; and sums that keep their accuracy.
+
+use wgloss::{
+    BceWithLogits, Call, CrossEntropy, Engine, GradTo, Limits, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
+};
+
+use crate::common::data::{Data, row_shape};
+use crate::common::{bits, gpu};
+
+/// An engine of its own with small bindings, so that the data below is cut into many pieces.
+fn cut_engine(max_binding_bytes: u64) -> Engine {
+    let mut engine = Engine::new().unwrap();
+    let limits = engine.plan_limits().unwrap();
+    let small = Limits {
+        max_binding_bytes,
+        offset_alignment: 256,
+        max_groups: 100,
+        ..limits
+    };
+    engine.set_plan_limits(small).unwrap();
+    engine
+}
+
+#[test]
+fn cutting_changes_no_bit() {
+    let cut = cut_engine(192 << 10);
+    let mut data = Data::new(11);
+    for shape in [
+        &[20_000, 10][..],
+        &[300, 1001],
+        &[40, 30_000],
+        &[30_000, 3, 2],
+        &[2, 21, 9000],
+        &[3, 7, 20_000],
+    ] {
+        let len = shape.iter().product();
+        let rows = row_shape(shape);
+        let count: usize = rows.iter().product();
+        let x = Tensor::new(&data.logits(len), shape).unwrap();
+        let labels = Tensor::new(&data.labels(count, shape[1], Some(-100)), &rows).unwrap();
+        let t = Tensor::new(&data.targets(len), shape).unwrap();
+        let upstream = Tensor::new(&data.logits(count), &rows).unwrap();
+        let weight = Tensor::new(&data.uniform(shape[1], 0.5, 2.0), &[shape[1]]).unwrap();
+        for reduction in Reduction::ALL {
+            let ce = CrossEntropy {
+                reduction,
+                weight: Some(weight.clone()),
+                label_smoothing: 0.1,
+                ..Default::default()
+            };
+            let bce = BceWithLogits {
+                reduction,
+                ..Default::default()
+            };
+            for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
+                let rows_loss = loss.info().name == "cross_entropy";
+                let run = |engine: &Engine| {
+                    let input = engine.upload(&x).unwrap();
+                    let call = Call {
+                        grad_output: (reduction == Reduction::None && rows_loss).then_some(&upstream),
+                        grad_target: full,
+                        ..Call::new(Mode::Fused, &input, target)
+                    };
+                    bits(&loss.run(engine, &call).unwrap().read(engine).unwrap())
+                };
+                let whole = run(gpu());
+                assert!(
+                    whole == run(&cut),
+                    "{} {shape:?} {}",
+                    loss.info().name,
+                    reduction.name()
+                );
+                // In place as well, where a slab may be gathered and scattered back.
+                let input = cut.upload(&x).unwrap();
+                let call = Call {
+                    grad_input: GradTo::InPlace,
+                    ..Call::new(Mode::Fused, &input, target)
+                };
+                let dense = Call {
+                    grad_input: GradTo::New,
+                    ..call
+                };
+                let fresh = loss.run(&cut, &dense).unwrap().read(&cut).unwrap();
+                let over = loss.run(&cut, &call).unwrap().read(&cut).unwrap();
+                assert!(bits(&fresh) == bits(&over), "{} {shape:?} in place", loss.info().name);
+            }
+        }
+    }
+    let x = Tensor::new(&data.logits(1_000_003), &[1_000_003]).unwrap();
+    for op in ReduceOp::ALL {
+        let run = |engine: &Engine| {
+            let output = wgloss::reduce(engine, op, &x).unwrap();
+            match op {
+                ReduceOp::Argmax => output.read::<i64>(engine).unwrap()[0] as u64,
+                _ => u64::from(output.read::<f32>(engine).unwrap()[0].to_bits()),
+            }
+        };
+        assert_eq!(run(gpu()), run(&cut), "{}", op.name());
+    }
+}
+
+#[test]
+fn twenty_runs_give_the_same_bits() {
+    let mut data = Data::new(12);
+    let x = Tensor::new(&data.logits(500 * 777), &[500, 777]).unwrap();
+    let labels = Tensor::new(&data.labels(500, 777, Some(-100)), &[500]).unwrap();
+    let t = Tensor::new(&data.targets(500 * 777), &[500, 777]).unwrap();
+    let losses: [(&dyn Loss, &Tensor); 3] = [
+        (
+            &CrossEntropy {
+                label_smoothing: 0.1,
+                ..Default::default()
+            },
+            &labels,
+        ),
+        (&BceWithLogits::default(), &t),
+        (
+            &SigmoidFocal {
+                reduction: Reduction::Mean,
+                ..Default::default()
+            },
+            &t,
+        ),
+    ];
+    for (loss, target) in losses {
+        let run = || {
+            bits(
+                &loss
+                    .forward_backward(gpu(), &x, target, None)
+                    .unwrap()
+                    .read(gpu())
+                    .unwrap(),
+            )
+        };
+        let first = run();
+        assert!((1..20).all(|_| run() == first), "{}", loss.info().name);
+    }
+}
+
+/// 10^7 equal elements, whose rounding errors all go one way in a running sum.
+#[test]
+fn sums_do_not_drift() {
+    let n = 10_000_000;
+    let x = Tensor::new(&vec![0.1f32; n], &[n]).unwrap();
+    let got = wgloss::reduce(gpu(), ReduceOp::Sum, &x)
+        .unwrap()
+        .read::<f32>(gpu())
+        .unwrap()[0];
+    let want = f64::from(0.1f32) * n as f64;
+    assert!((f64::from(got) - want).abs() < 1e-6 * want, "{got} instead of {want}");
+}
