@@ -17,37 +17,42 @@ fn input_tail(i: u32, step: u32, count: u32) -> vec4<f32> {
     return x;
 }
 
-// The gradients of one quad of columns.
+// Writes the gradients of one quad's columns. No loop here: a software adapter runs a loop in a branch not taken once,
+// with all lanes masked, and counts that towards the iterations it allows an invocation.
+fn put_grad_quad(at: u32, step: u32, count: u32, g: vec4<f32>) {
+    if (count == 4u) {
+        put_grad_input4(at, step, g);
+        return;
+    }
+    put_grad_input1(at, g.x);
+    if (count > 1u) { put_grad_input1(at + step, g.y); }
+    if (count > 2u) { put_grad_input1(at + 2u * step, g.z); }
+}
+
+// Computes and writes the gradients of one quad of columns.
 fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
     let step = params.col_stride;
     let column = 4u * quad;
     let count = min(params.cols - column, 4u);
-    if (row_reads(row)) {
-        if (count == 4u) {
-            let x = input4(input_at + column * step, step);
-            let q = coefs4(row, column, 4u);
-            put_grad_input4(grad_at + column * step, step, vec4<f32>(
-                scale * row_grad(row, s, column, x.x, q.x),
-                scale * row_grad(row, s, column + 1u, x.y, q.y),
-                scale * row_grad(row, s, column + 2u, x.z, q.z),
-                scale * row_grad(row, s, column + 3u, x.w, q.w),
-            ));
-            put_grad_target4(row, s, scale, column, 4u, x);
-        } else {
-            let x = input_tail(input_at + column * step, step, count);
-            let q = coefs4(row, column, count);
-            for (var k = 0u; k < count; k++) {
-                put_grad_input1(grad_at + (column + k) * step, scale * row_grad(row, s, column + k, x[k], q[k]));
-            }
-            put_grad_target4(row, s, scale, column, count, x);
-        }
-    } else if (count == 4u) {
-        put_grad_input4(grad_at + column * step, step, vec4<f32>(0.0));
-    } else {
-        for (var k = 0u; k < count; k++) {
-            put_grad_input1(grad_at + (column + k) * step, 0.0);
-        }
+    let at = grad_at + column * step;
+    if (!row_reads(row)) {
+        put_grad_quad(at, step, count, vec4<f32>(0.0));
+        return;
     }
+    var x: vec4<f32>;
+    if (count == 4u) {
+        x = input4(input_at + column * step, step);
+    } else {
+        x = input_tail(input_at + column * step, step, count);
+    }
+    let q = coefs4(row, column, count);
+    put_grad_quad(at, step, count, vec4<f32>(
+        scale * row_grad(row, s, column, x.x, q.x),
+        scale * row_grad(row, s, column + 1u, x.y, q.y),
+        scale * row_grad(row, s, column + 2u, x.z, q.z),
+        scale * row_grad(row, s, column + 3u, x.w, q.w),
+    ));
+    put_grad_target4(row, s, scale, column, count, x);
 }
 
 @compute @workgroup_size(WIDTH)

@@ -263,12 +263,13 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Loop iterations of one invocation: the quads of a tile, the dimensions that strided operands walk for each of their
-/// elements, the runs of 16 quads, the tree.
+/// Loop iterations of one invocation: the quads of a tile; for each of their elements and each operand the walk through
+/// the dimensions, which counts once where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
+/// 16 quads; the tree.
 fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
     let walked = operands.iter().filter(|o| o.addressing == Addressing::Strided).count();
-    quads * (1 + 4 * (walked * dims) as u64) + quads / 16 + 16
+    quads * (1 + 4 * (ORDER.len() + walked * dims) as u64) + quads / 16 + 16
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.

@@ -25,10 +25,10 @@ impl Spread {
         u64::from(self.width / self.lanes)
     }
 
-    /// Loop iterations of one invocation: two passes of blocks of four quads, up to four quads behind each, the tree.
+    /// Loop iterations of one invocation: two passes of blocks of four quads, up to five quads behind each, the tree.
     pub fn iterations(self, cols: usize) -> u64 {
         let block = 16 * u64::from(self.lanes);
-        2 * (cols as u64 / block + 4 + 3) + 16
+        2 * (cols as u64 / block + 5) + 16
     }
 
     pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
