@@ -1,6 +1,6 @@
 //! The engine: on a device it opens, on the user's own, or on the processor.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cpu;
 use crate::error::{Error, Result};
@@ -41,12 +41,19 @@ fn rank(kind: wgpu::DeviceType) -> u32 {
     }
 }
 
+/// One instance for all engines, so that wgpu can tell a tensor of another engine's device from one of this engine's.
+fn instance() -> &'static wgpu::Instance {
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+    INSTANCE.get_or_init(|| {
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends();
+        wgpu::Instance::new(descriptor)
+    })
+}
+
 /// All adapters, the best first.
 fn adapters() -> Vec<wgpu::Adapter> {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = backends();
-    let instance = wgpu::Instance::new(descriptor);
-    let mut list = pollster::block_on(instance.enumerate_adapters(backends()));
+    let mut list = pollster::block_on(instance().enumerate_adapters(backends()));
     list.sort_by_key(|adapter| rank(adapter.get_info().device_type));
     list
 }
@@ -76,16 +83,26 @@ impl Engine {
                 .to_lowercase()
                 .contains(&name.to_lowercase())
         };
-        let Some(adapter) = all.iter().find(wanted) else {
-            let names: Vec<_> = all.iter().map(|adapter| describe(&adapter.get_info())).collect();
-            return Err(Error::NoAdapter(if names.is_empty() {
+        let mut refused = None;
+        for adapter in all.iter().filter(wanted) {
+            match Self::open_adapter(adapter) {
+                Ok(engine) => return Ok(engine),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        let names: Vec<_> = all.iter().map(|adapter| describe(&adapter.get_info())).collect();
+        Err(refused.unwrap_or_else(|| {
+            Error::NoAdapter(if names.is_empty() {
                 "the machine has no Vulkan, Metal or DX12 adapter \
                  (on Debian, `apt-get install mesa-vulkan-drivers libvulkan1` gives a software one)"
                     .into()
             } else {
                 format!("none matches {name:?}; there are: {}", names.join("; "))
-            }));
-        };
+            })
+        }))
+    }
+
+    fn open_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgloss"),
             required_features: Self::features(adapter),
@@ -117,9 +134,7 @@ impl Engine {
         uncaptured: Arc<Mutex<Option<String>>>,
     ) -> Self {
         let limits = Limits::new(&device.limits());
-        let mut tuning = Tuning::of(info.device_type);
-        tuning.row_width = tuning.row_width.min(limits.max_width);
-        tuning.width = tuning.width.min(limits.max_width);
+        let tuning = Tuning::of(info.device_type).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
                 device,
@@ -185,7 +200,11 @@ impl Engine {
             return Ok(());
         };
         let has = Limits::new(&gpu.device.limits());
-        let within = limits.max_binding_bytes <= has.max_binding_bytes
+        let within = limits.offset_alignment > 0
+            && limits.uniform_alignment > 0
+            && limits.max_groups > 0
+            && limits.max_width >= gpu.tuning.width.max(gpu.tuning.row_width)
+            && limits.max_binding_bytes <= has.max_binding_bytes
             && limits.max_buffer_bytes <= has.max_buffer_bytes
             && limits.offset_alignment.is_multiple_of(has.offset_alignment.max(1))
             && limits.uniform_alignment.is_multiple_of(has.uniform_alignment.max(1))
@@ -196,6 +215,14 @@ impl Engine {
         }
         gpu.limits = limits;
         Ok(())
+    }
+
+    /// Cuts the work as for another class of adapters, to try that on this one. The bits of results change.
+    #[doc(hidden)]
+    pub fn set_tuning(&mut self, tuning: Tuning) {
+        if let Backend::Gpu(gpu) = &mut self.backend {
+            gpu.tuning = tuning.within(&gpu.limits);
+        }
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
@@ -248,7 +275,7 @@ impl Engine {
 }
 
 fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
-    if matches!(call.grad_input, GradTo::Into(_)) {
+    if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
     let results = cpu::run::<f32>(problem, &operands(call, given))?;

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wgpu::util::DeviceExt;
-
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
-use crate::plan::{Dispatch, Plan, Source, Step};
+use crate::plan::{Copy, Dispatch, Plan, Source, Step};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::shader::Variant;
@@ -42,6 +40,12 @@ pub(crate) fn operands<'a>(call: &Call<'a>, given: &[(Role, &'a Tensor)]) -> Vec
     list
 }
 
+/// A step with all that recording it needs.
+enum Ready<'a> {
+    Copy(&'a wgpu::Buffer, &'a wgpu::Buffer, Copy),
+    Dispatch(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 2]),
+}
+
 impl Gpu {
     /// Reports what wgpu reported since the last call.
     pub fn check(&self) -> Result<()> {
@@ -52,33 +56,22 @@ impl Gpu {
     }
 
     pub fn upload(&self, bytes: &[u8], view: &View) -> Result<Tensor> {
-        let size = (bytes.len() as u64).max(16).next_multiple_of(16);
-        if size > self.limits.max_buffer_bytes {
-            return Err(Error::Limit(format!(
-                "a tensor of {size} bytes, a buffer of the adapter has {}",
-                self.limits.max_buffer_bytes
-            )));
-        }
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("wgloss tensor"),
-            size,
-            usage: tensor_usage(),
-            mapped_at_creation: true,
-        });
-        let mapped = buffer
+        Ok(Tensor {
+            storage: Storage::Device(self.filled("wgloss tensor", bytes, tensor_usage())?),
+            view: view.clone(),
+        })
+    }
+
+    /// A new buffer that holds `bytes` before anything is submitted.
+    fn filled(&self, label: &str, bytes: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let buffer = self.create(label, bytes.len() as u64, usage, true)?;
+        let mut mapped = buffer
             .get_mapped_range_mut(..)
-            .map_err(|e| Error::Device(e.to_string()));
-        let mut mapped = match self.check() {
-            Ok(()) => mapped?,
-            Err(error) => return Err(error),
-        };
+            .map_err(|e| Error::Device(e.to_string()))?;
         mapped.slice(..bytes.len()).copy_from_slice(bytes);
         drop(mapped);
         buffer.unmap();
-        Ok(Tensor {
-            storage: Storage::Device(buffer),
-            view: view.clone(),
-        })
+        Ok(buffer)
     }
 
     pub fn allocate(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
@@ -91,6 +84,11 @@ impl Gpu {
     }
 
     pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.create(label, bytes, usage, false)
+    }
+
+    /// A buffer long enough for any window of it to hold a whole element of the shaders' arrays.
+    fn create(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<wgpu::Buffer> {
         let size = bytes.max(16).next_multiple_of(16);
         if size > self.limits.max_buffer_bytes {
             return Err(Error::Limit(format!(
@@ -102,7 +100,7 @@ impl Gpu {
             label: Some(label),
             size,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation: mapped,
         });
         self.check()?;
         Ok(buffer)
@@ -153,6 +151,12 @@ impl Gpu {
             let shape = &problem.input.shape;
             output.grad_input = Some(match call.grad_input {
                 GradTo::New => self.allocate(problem.input.dtype, shape)?,
+                GradTo::Into(tensor) if tensor.buffer().is_none() => {
+                    return Err(Error::operand(
+                        "grad_input",
+                        "lies on the host, the engine writes on its device",
+                    ));
+                }
                 GradTo::Into(tensor) => tensor.clone(),
                 GradTo::InPlace if problem.in_place => call.input.clone(),
                 // The input was uploaded for this call: its copy is ours to write.
@@ -237,13 +241,13 @@ impl Gpu {
             }
             .ok_or_else(|| Error::Device(format!("the plan names {source:?}, which the call does not have")))
         };
-        let (params, offsets) = self.params(plan);
-        let mut pass: Option<wgpu::ComputePass<'_>> = None;
-        let mut nth = 0;
+        // Whatever can fail comes first: the encoder may be the caller's.
+        let (params, offsets) = self.params(plan)?;
+        let mut offsets = offsets.into_iter();
+        let mut ready = Vec::new();
         for step in &plan.steps {
-            match step {
+            ready.push(match step {
                 Step::Copy(copy) => {
-                    pass = None; // copies stand outside of passes
                     let (from, to) = (buffer_of(copy.from)?, buffer_of(copy.to)?);
                     for (source, buffer, usage) in [
                         (copy.from, from, wgpu::BufferUsages::COPY_SRC),
@@ -253,22 +257,36 @@ impl Gpu {
                             expect_usage(role, buffer, usage)?;
                         }
                     }
-                    encoder.copy_buffer_to_buffer(from, copy.from_offset, to, copy.to_offset, copy.size);
+                    Ready::Copy(from, to, *copy)
                 }
                 Step::Dispatch(dispatch) => {
                     let pipeline = self.pipeline(&dispatch.variant)?;
-                    let group = self.bind_group(dispatch, &pipeline, &params, offsets[nth], &buffer_of)?;
+                    let offset = offsets.next().unwrap_or_default();
+                    let group = self.bind_group(dispatch, &pipeline, &params, offset, &buffer_of)?;
+                    Ready::Dispatch(pipeline, group, dispatch.groups)
+                }
+            });
+        }
+        self.check()?;
+        let mut pass: Option<wgpu::ComputePass<'_>> = None;
+        let mut first = true;
+        for step in ready {
+            match step {
+                Ready::Copy(from, to, copy) => {
+                    pass = None; // copies stand outside of passes
+                    encoder.copy_buffer_to_buffer(from, copy.from_offset, to, copy.to_offset, copy.size);
+                }
+                Ready::Dispatch(pipeline, group, groups) => {
                     let pass = pass.get_or_insert_with(|| {
                         let descriptor = wgpu::ComputePassDescriptor {
                             label: Some("wgloss"),
-                            timestamp_writes: timer.map(|timer| timer.writes(nth == 0)),
+                            timestamp_writes: timer.map(|timer| timer.writes(std::mem::take(&mut first))),
                         };
                         encoder.begin_compute_pass(&descriptor).forget_lifetime()
                     });
                     pass.set_pipeline(&pipeline);
                     pass.set_bind_group(0, &group, &[]);
-                    pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
-                    nth += 1;
+                    pass.dispatch_workgroups(groups[0], groups[1], 1);
                 }
             }
         }
@@ -277,7 +295,7 @@ impl Gpu {
     }
 
     /// One uniform buffer with the params of all dispatches, and where each begins.
-    fn params(&self, plan: &Plan) -> (wgpu::Buffer, Vec<u64>) {
+    fn params(&self, plan: &Plan) -> Result<(wgpu::Buffer, Vec<u64>)> {
         let mut bytes = Vec::new();
         let mut offsets = Vec::new();
         for dispatch in plan.dispatches() {
@@ -285,12 +303,10 @@ impl Gpu {
             offsets.push(bytes.len() as u64);
             bytes.extend(&dispatch.params);
         }
-        let buffer = self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
-            label: Some("wgloss params"),
-            contents: if bytes.is_empty() { &[0; 16] } else { &bytes },
-            usage: wgpu::BufferUsages::UNIFORM,
-        });
-        (buffer, offsets)
+        Ok((
+            self.filled("wgloss params", &bytes, wgpu::BufferUsages::UNIFORM)?,
+            offsets,
+        ))
     }
 
     fn bind_group<'a>(

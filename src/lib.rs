@@ -65,5 +65,5 @@ pub use timing::Timing;
 /// # }
 /// ```
 pub mod functional {
-    pub use crate::loss::{bce_with_logits, cross_entropy, sigmoid_focal};
+    pub use crate::loss::{bce_with_logits, compute, cross_entropy, sigmoid_focal};
 }

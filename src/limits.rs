@@ -68,6 +68,15 @@ impl Tuning {
         tile: 16_384,
     };
 
+    /// The widths, powers of two as the trees need them, brought down to what a device allows.
+    #[must_use]
+    pub fn within(mut self, limits: &Limits) -> Self {
+        let widest = 1 << limits.max_width.max(1).ilog2();
+        self.row_width = self.row_width.min(widest);
+        self.width = self.width.min(widest);
+        self
+    }
+
     pub fn of(device: wgpu::DeviceType) -> Self {
         match device {
             wgpu::DeviceType::Cpu => Self::SOFTWARE,

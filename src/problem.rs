@@ -1,5 +1,6 @@
 //! A problem: everything that a run computes, validated. Whoever holds one has found all errors of shape, dtype and
-//! option that there are; planning can only fail on limits.
+//! option that there are; planning can only fail on limits, recording on what
+//! the buffers are.
 
 use crate::error::{Error, Result};
 use crate::shader::Piece;
@@ -226,6 +227,12 @@ impl Problem {
             Reduction::Mean => 1.0 / self.terms() as f64,
             Reduction::None | Reduction::Sum => 1.0,
         }
+    }
+
+    /// The scalars as the params hold them. One beyond the range of f32 becomes the largest there is, for 0 times infinity
+    /// would be NaN.
+    pub fn hyper_f32(&self) -> [f32; 4] {
+        self.hyper.map(|h| (h as f32).clamp(f32::MIN, f32::MAX))
     }
 
     /// `mean` divides by what the class targets add up to.

@@ -1,12 +1,15 @@
 //! Results: tensors that belong to the returned handle, and their way back to the host.
 
+use std::future::Future;
+use std::task::Poll;
+
 use futures_intrusive::channel::shared::oneshot_channel;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::{Control, from_words};
 use crate::problem::Problem;
-use crate::tensor::Tensor;
+use crate::tensor::{Element, Tensor, View};
 
 /// What a call computes, where it was computed. No later call touches it.
 #[derive(Clone, Debug)]
@@ -78,20 +81,27 @@ impl Output {
     /// # Errors
     /// [`Error::BadLabels`], which carries the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
-        pollster::block_on(self.read_async(engine))
+        pollster::block_on(self.values(engine, Waiting::Blocks))
     }
 
-    /// The same without blocking where the device is polled by someone else (as browsers do).
+    /// The same as a future that never blocks its thread: each poll of it polls the device, and it asks to be polled
+    /// again until the results are there.
     ///
     /// # Errors
     /// As [`Output::read`].
     pub async fn read_async(&self, engine: &Engine) -> Result<Values> {
+        self.values(engine, Waiting::Polls).await
+    }
+
+    async fn values(&self, engine: &Engine, waiting: Waiting) -> Result<Values> {
         let parts = [&self.loss, &self.grad_input, &self.grad_target, &self.control];
         let tensors: Vec<&Tensor> = parts.iter().filter_map(|part| part.as_ref()).collect();
-        let mut bytes = download(engine, &tensors).await?.into_iter();
+        let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
         let mut array = |part: &Option<Tensor>| {
-            part.as_ref()
-                .map(|tensor| floats(tensor, bytes.next().unwrap_or_default()))
+            part.as_ref().map(|tensor| Array {
+                shape: tensor.view.shape.clone(),
+                data: elements(&tensor.view, &bytes.next().unwrap_or_default()),
+            })
         };
         let (loss, grad_input, grad_target) = (array(&self.loss), array(&self.grad_input), array(&self.grad_target));
         let control: Control = match (&self.control, bytes.next()) {
@@ -121,21 +131,15 @@ impl Output {
 }
 
 /// The elements of a window, without the gaps between its rows.
-fn floats(tensor: &Tensor, bytes: Vec<u8>) -> Array {
-    let all: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-    let view = &tensor.view;
-    let data = if view.is_contiguous() {
-        all
-    } else {
-        all.chunks(view.row_stride)
-            .flat_map(|row| &row[..view.slab()])
-            .copied()
-            .collect()
-    };
-    Array {
-        shape: view.shape.clone(),
-        data,
+fn elements<T: Element>(view: &View, bytes: &[u8]) -> Vec<T> {
+    let all: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
+    if view.is_contiguous() {
+        return all;
     }
+    all.chunks(view.row_stride)
+        .flat_map(|row| &row[..view.slab()])
+        .copied()
+        .collect()
 }
 
 impl Tensor {
@@ -143,28 +147,31 @@ impl Tensor {
     ///
     /// # Errors
     /// [`Error::Operand`] for another dtype, [`Error::Device`].
-    pub fn read<T: crate::tensor::Element>(&self, engine: &Engine) -> Result<Vec<T>> {
+    pub fn read<T: Element>(&self, engine: &Engine) -> Result<Vec<T>> {
         if T::DTYPE != self.dtype() {
             return Err(Error::operand(
                 "tensor",
                 format!("holds {}, read as {}", self.dtype(), T::DTYPE),
             ));
         }
-        let bytes = pollster::block_on(download(engine, &[self]))?.pop().unwrap_or_default();
-        let all: Vec<T> = bytemuck::pod_collect_to_vec(&bytes);
-        if self.view.is_contiguous() {
-            return Ok(all);
-        }
-        Ok(all
-            .chunks(self.view.row_stride)
-            .flat_map(|row| &row[..self.view.slab()])
-            .copied()
-            .collect())
+        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?
+            .pop()
+            .unwrap_or_default();
+        Ok(elements(&self.view, &bytes))
     }
 }
 
+/// How a readback waits for the device.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Waiting {
+    /// The thread sleeps until the submission is done.
+    Blocks,
+    /// The device is asked at each poll.
+    Polls,
+}
+
 /// The bytes of each tensor's window, by one submission that follows all earlier ones.
-async fn download(engine: &Engine, tensors: &[&Tensor]) -> Result<Vec<Vec<u8>>> {
+async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<Vec<Vec<u8>>> {
     let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end();
     let on_device = tensors.iter().any(|tensor| tensor.buffer().is_some());
     if !on_device {
@@ -196,7 +203,7 @@ async fn download(engine: &Engine, tensors: &[&Tensor]) -> Result<Vec<Vec<u8>>> 
         }
         staged.push((staging, bytes));
     }
-    gpu.queue.submit([encoder.finish()]);
+    let submission = gpu.queue.submit([encoder.finish()]);
     let mut waiting = Vec::new();
     for (staging, bytes) in &staged {
         let (sender, receiver) = oneshot_channel();
@@ -210,17 +217,33 @@ async fn download(engine: &Engine, tensors: &[&Tensor]) -> Result<Vec<Vec<u8>>> 
             waiting.push(None);
         }
     }
-    // Browsers drive the queue themselves; everywhere else this waits for it.
-    gpu.device
-        .poll(wgpu::PollType::wait_indefinitely())
-        .map_err(|e| Error::Device(e.to_string()))?;
+    if how == Waiting::Blocks {
+        gpu.device
+            .poll(wgpu::PollType::Wait {
+                submission_index: Some(submission),
+                timeout: None,
+            })
+            .map_err(|e| Error::Device(e.to_string()))?;
+    }
     let mut results = Vec::new();
     for ((staging, bytes), receiver) in staged.iter().zip(waiting) {
         let Some(receiver) = receiver else {
             results.push(Vec::new());
             continue;
         };
-        match receiver.receive().await {
+        let mut receiving = std::pin::pin!(receiver.receive());
+        let received = std::future::poll_fn(|context| {
+            if let Poll::Ready(result) = receiving.as_mut().poll(context) {
+                return Poll::Ready(Ok(result));
+            }
+            // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
+            if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
+                return Poll::Ready(Err(Error::Device(error.to_string())));
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        match received.await? {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(Error::Device(error.to_string())),
             None => return Err(Error::Device("the readback was dropped".into())),

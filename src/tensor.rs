@@ -213,7 +213,13 @@ impl Tensor {
                 format!("{offset} is not a multiple of {} bytes ({dtype})", dtype.bytes()),
             ));
         }
-        if offset > buffer.size() || view.end() > buffer.size() {
+        if offset > buffer.size() {
+            return Err(Error::operand(
+                "offset",
+                format!("{offset}, the buffer has {} bytes", buffer.size()),
+            ));
+        }
+        if view.end() > buffer.size() {
             return Err(Error::operand(
                 "shape",
                 format!(
@@ -266,29 +272,6 @@ impl Tensor {
             Storage::Device(_) => None,
         }
     }
-
-    /// The same memory under another shape of as many elements.
-    ///
-    /// # Errors
-    /// [`Error::Operand`] when the number of elements differs or rows have gaps between them.
-    pub fn reshape(&self, shape: &[usize]) -> Result<Self> {
-        checked_len(shape)?;
-        let mut view = View::contiguous(self.view.dtype, shape);
-        view.offset = self.view.offset;
-        if view.len() != self.view.len() || !self.view.is_contiguous() {
-            return Err(Error::operand(
-                "shape",
-                format!(
-                    "{:?} (row stride {}) cannot become {shape:?}",
-                    self.view.shape, self.view.row_stride
-                ),
-            ));
-        }
-        Ok(Self {
-            storage: self.storage.clone(),
-            view,
-        })
-    }
 }
 
 /// A slice with its shape becomes a host tensor, as the function forms of the losses take them.
@@ -305,5 +288,13 @@ impl TryFrom<&Tensor> for Tensor {
 
     fn try_from(tensor: &Tensor) -> Result<Self> {
         Ok(tensor.clone())
+    }
+}
+
+impl<T: Element> TryFrom<&crate::readback::Array<T>> for Tensor {
+    type Error = Error;
+
+    fn try_from(array: &crate::readback::Array<T>) -> Result<Self> {
+        Self::new(&array.data, &array.shape)
     }
 }

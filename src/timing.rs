@@ -6,7 +6,7 @@ use crate::gpu::Gpu;
 use crate::loss::{Call, Loss};
 use crate::plan::{Plan, plan, plan_copy, plan_reduce};
 use crate::problem::Role;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +89,10 @@ impl Engine {
     /// [`Error::Device`] on an engine without a device, [`Error::Limit`].
     pub fn time_read(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
         let gpu = self.device()?;
+        crate::problem::expect_dtype("tensor", tensor.view(), &[Dtype::F32])?;
         let plan = plan_reduce(crate::plan::ReduceOp::Sum, tensor.view(), &gpu.limits, &gpu.tuning)?;
         let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
-        tensors.push((Role::Loss, gpu.allocate(crate::tensor::Dtype::F32, &[])?));
+        tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
         gpu.time(&plan, &tensors, runs)
     }
 
@@ -101,10 +102,12 @@ impl Engine {
     /// As [`Engine::time_read`].
     pub fn time_copy(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
         let gpu = self.device()?;
-        if !tensor.view().len().is_multiple_of(4) || !tensor.view().is_contiguous() {
+        let view = tensor.view();
+        let whole = view.offset == 0 && view.is_contiguous() && view.dtype == Dtype::F32;
+        if !whole || !view.len().is_multiple_of(4) || view.len() >= 1 << 32 {
             return Err(Error::operand(
                 "tensor",
-                "expected a multiple of 4 elements without gaps",
+                "expected f32 from the start of a buffer, a multiple of 4 elements without gaps, fewer than 2^32",
             ));
         }
         let plan = plan_copy(tensor.view(), &gpu.limits, &gpu.tuning)?;
@@ -116,7 +119,8 @@ impl Engine {
 
 impl Gpu {
     fn time(&self, plan: &Plan, tensors: &[(Role, Tensor)], runs: usize) -> Result<Vec<Timing>> {
-        let timer = Timer::new(self)?;
+        // Without a dispatch no timestamp is written.
+        let timer = if plan.steps.is_empty() { None } else { Timer::new(self)? };
         (0..runs)
             .map(|_| self.time_once(plan, tensors, timer.as_ref()))
             .collect()

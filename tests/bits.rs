@@ -2,10 +2,11 @@
 
 use wgloss::{
     BceWithLogits, Call, CrossEntropy, Engine, GradTo, Limits, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
+    Tuning, reference,
 };
 
 use crate::common::data::{Data, row_shape};
-use crate::common::{bits, gpu};
+use crate::common::{F32, bits, gpu};
 
 /// An engine of its own with small bindings, so that the data below is cut into many pieces.
 fn cut_engine(max_binding_bytes: u64) -> Engine {
@@ -19,6 +20,15 @@ fn cut_engine(max_binding_bytes: u64) -> Engine {
     };
     engine.set_plan_limits(small).unwrap();
     engine
+}
+
+/// The engine runs the problem in more than one piece.
+fn is_cut(problem: &wgloss::problem::Problem, engine: &Engine) -> bool {
+    let plan = wgloss::plan::plan(problem, &engine.plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap();
+    plan.dispatches()
+        .filter(|dispatch| dispatch.variant.label.starts_with(problem.name))
+        .count()
+        > 1
 }
 
 #[test]
@@ -53,6 +63,8 @@ fn cutting_changes_no_bit() {
                 ..Default::default()
             };
             for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
+                let plain = Call::new(Mode::Fused, &x, target);
+                assert!(is_cut(&loss.problem(&plain).unwrap(), &cut), "{shape:?} is not cut");
                 let rows_loss = loss.info().name == "cross_entropy";
                 let run = |engine: &Engine| {
                     let input = engine.upload(&x).unwrap();
@@ -85,6 +97,28 @@ fn cutting_changes_no_bit() {
                 assert!(bits(&fresh) == bits(&over), "{} {shape:?} in place", loss.info().name);
             }
         }
+    }
+    // Two blocks of the elementwise driver, and weights along dimensions that cannot be joined.
+    let shape = [2usize, 3, 400_000];
+    let x = Tensor::new(&data.logits(2_400_000), &shape).unwrap();
+    let t = Tensor::new(&data.targets(2_400_000), &shape).unwrap();
+    for (weight, pos_weight) in [(&[2usize, 1, 1][..], &[3usize, 1][..]), (&[3, 1], &[2, 1, 1])] {
+        let mut factor = |shape: &[usize]| Tensor::new(&data.uniform(shape.iter().product(), 0.5, 2.0), shape).unwrap();
+        let loss = BceWithLogits {
+            weight: Some(factor(weight)),
+            pos_weight: Some(factor(pos_weight)),
+            reduction: Reduction::Mean,
+        };
+        let call = Call::new(Mode::Fused, &x, &t);
+        let whole = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+        assert!(
+            bits(&whole) == bits(&loss.run(&cut, &call).unwrap().read(&cut).unwrap()),
+            "weight {weight:?}"
+        );
+        let want = reference::run(&loss, &call).unwrap();
+        F32.check("blocks", &whole.grad_input.unwrap().data, &want.grad_input)
+            .unwrap();
+        F32.check("blocks", &whole.loss.unwrap().data, &want.loss).unwrap();
     }
     let x = Tensor::new(&data.logits(1_000_003), &[1_000_003]).unwrap();
     for op in ReduceOp::ALL {

@@ -103,7 +103,10 @@ fn padded_rows_in_the_users_buffers() {
                 }
             })
         };
-        for (got, want) in sum(&window(make(&padded))).iter().zip(sum(&dense)) {
+        let (padded_sums, dense_sums) = (sum(&window(make(&padded))), sum(&dense));
+        let argmax = ReduceOp::ALL.iter().position(|op| *op == ReduceOp::Argmax).unwrap();
+        assert_eq!(padded_sums[argmax], dense_sums[argmax]);
+        for (got, want) in padded_sums.iter().zip(dense_sums) {
             assert!(
                 (got - want).abs() <= 1e-5 * (want.abs() + 1.0),
                 "{got} instead of {want}"
@@ -185,13 +188,30 @@ fn encode_into_the_users_encoder() {
 
 #[test]
 fn the_function_form() {
-    use wgloss::functional::{bce_with_logits, cross_entropy, sigmoid_focal};
+    use wgloss::functional::{bce_with_logits, compute, cross_entropy, sigmoid_focal};
     let mut data = Data::new(14);
     let (x, labels, t) = (data.logits(12), data.labels(4, 3, None), data.targets(12));
     for engine in [gpu(), &Engine::cpu()] {
         let (x, t) = ((&x[..], [4, 3]), (&t[..], [4, 3]));
         let ce = cross_entropy(engine, x, (&labels[..], [4]), &CrossEntropy::default(), Mode::Fused).unwrap();
-        assert_eq!(ce.grad_input.unwrap().shape, [4, 3]);
+        let grad = ce.grad_input.unwrap();
+        assert_eq!(grad.shape, [4, 3]);
+        let upstream = Tensor::new(&[2.0f32], &[]).unwrap();
+        let options = CrossEntropy::default();
+        let twice = compute(
+            engine,
+            &options,
+            Mode::Fused,
+            x,
+            (&labels[..], [4]),
+            Some(upstream),
+            false,
+        )
+        .unwrap();
+        let doubled: Vec<f32> = grad.data.iter().map(|g| 2.0 * g).collect();
+        assert_eq!(twice.grad_input.unwrap().data, doubled);
+        let again = Tensor::try_from(&grad).unwrap();
+        assert_eq!(again.shape(), [4, 3]);
         let bce = bce_with_logits(engine, x, t, &BceWithLogits::default(), Mode::Forward).unwrap();
         assert!(bce.loss.unwrap().data[0] > 0.0 && bce.grad_input.is_none());
         let focal = sigmoid_focal(engine, x, t, &SigmoidFocal::default(), Mode::Forward).unwrap();
@@ -205,4 +225,38 @@ fn the_function_form() {
             Err(Error::Operand { name: "input", .. })
         ));
     }
+}
+
+/// A tensor of another engine's device is an error, and nothing is read or written through it.
+#[test]
+fn tensors_of_another_engine_are_refused() {
+    let other = Engine::new().unwrap();
+    let x = other.upload(&Tensor::new(&[1.0f32, 2.0], &[1, 2]).unwrap()).unwrap();
+    let labels = Tensor::new(&[1i64], &[1]).unwrap();
+    let here = gpu();
+    assert!(matches!(
+        CrossEntropy::default().forward(here, &x, &labels),
+        Err(Error::Device(_))
+    ));
+    assert!(matches!(
+        CrossEntropy::default().forward(&Engine::cpu(), &x, &labels),
+        Err(Error::Operand { .. })
+    ));
+    let on_host = Tensor::new(&[1.0f32, 2.0], &[1, 2]).unwrap();
+    let call = Call {
+        grad_input: GradTo::Into(&on_host),
+        ..Call::new(Mode::Fused, &on_host, &labels)
+    };
+    assert!(matches!(
+        CrossEntropy::default().run(here, &call),
+        Err(Error::Operand { name: "grad_input", .. })
+    ));
+    assert!(
+        CrossEntropy::default()
+            .forward(here, &on_host, &labels)
+            .unwrap()
+            .read(here)
+            .is_ok(),
+        "and life goes on"
+    );
 }

@@ -185,6 +185,53 @@ fn non_finite_logits() {
     }
 }
 
+/// 0 times an infinite logarithm is 0: a class weight of 0 on a logit of -inf, labelled or smoothed.
+#[test]
+fn a_coefficient_of_zero_contributes_nothing() {
+    let x = Tensor::new(&[f32::NEG_INFINITY, 0.0, 1.0, 0.0, f32::NEG_INFINITY, 1.0], &[2, 3]).unwrap();
+    let labels = Tensor::new(&[0i64, 2], &[2]).unwrap();
+    let weight = Some(Tensor::new(&[0.0f32, 0.0, 2.0], &[3]).unwrap());
+    both(|engine| {
+        for label_smoothing in [0.0, 0.3] {
+            let loss = CrossEntropy {
+                weight: weight.clone(),
+                label_smoothing,
+                reduction: Reduction::None,
+                ..Default::default()
+            };
+            let values = loss
+                .forward_backward(engine, &x, &labels, None)
+                .unwrap()
+                .read(engine)
+                .unwrap();
+            assert!(values.loss.unwrap().data.iter().all(|l| l.is_finite()));
+            assert!(values.grad_input.unwrap().data.iter().all(|g| g.is_finite()));
+        }
+    });
+}
+
+/// Without an upstream gradient, that of reduction none is one of ones.
+#[test]
+fn backward_of_none_defaults_to_ones() {
+    let x = Tensor::new(&[1.0f32, 2.0, 0.5, 3.0], &[2, 2]).unwrap();
+    let labels = Tensor::new(&[1i32, 0], &[2]).unwrap();
+    let ones = Tensor::new(&[1.0f32, 1.0], &[2]).unwrap();
+    both(|engine| {
+        let loss = CrossEntropy {
+            reduction: Reduction::None,
+            ..Default::default()
+        };
+        let grad = |upstream| {
+            loss.backward(engine, &x, &labels, upstream)
+                .unwrap()
+                .read(engine)
+                .unwrap()
+                .grad_input
+        };
+        assert_eq!(grad(None), grad(Some(&ones)));
+    });
+}
+
 #[test]
 fn nan_elements_stay_nan() {
     let x = Tensor::new(&[f32::NAN, 1.0, f32::NAN, -1.0], &[4]).unwrap();

@@ -2,15 +2,28 @@
 
 use wgloss::{
     Array, BceWithLogits, Call, CrossEntropy, Engine, Loss, Mode, Reduction, SigmoidFocal, Tensor, reference,
+    reference::Results,
 };
 
 use crate::common::data::{Data, row_shape};
-use crate::common::{F32, gpu, report};
+use crate::common::{F32, gpu, hardware, report};
 
-/// A call on host tensors, on the GPU and in f64.
+/// A call on host tensors, on the GPU and in f64: cut as for this adapter, and as for a hardware one.
 fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
     let want = reference::run(loss, call).unwrap();
-    let got = match loss.run(gpu(), call).and_then(|output| output.read(gpu())) {
+    let mut failures = compare(what, gpu(), loss, call, &want);
+    failures.extend(compare(
+        &format!("{what}, hardware tuning"),
+        hardware(),
+        loss,
+        call,
+        &want,
+    ));
+    failures
+}
+
+fn compare(what: &str, engine: &Engine, loss: &dyn Loss, call: &Call<'_>, want: &Results<f64>) -> Vec<String> {
+    let got = match loss.run(engine, call).and_then(|output| output.read(engine)) {
         Ok(values) => values,
         Err(error) => return vec![format!("{what}: {error}")],
     };
@@ -104,7 +117,7 @@ fn cross_entropy_at_the_extremes() {
     let mut failures = Vec::new();
     for cols in [5usize, 200, 1000] {
         let mut data = Data::new(cols as u64);
-        let mut rows = vec![data.logits(cols); 6];
+        let mut rows = vec![data.logits(cols); 7];
         rows[0]
             .iter_mut()
             .enumerate()
@@ -114,6 +127,7 @@ fn cross_entropy_at_the_extremes() {
         rows[3].fill(-7.25);
         rows[4].iter_mut().step_by(2).for_each(|x| *x = f32::NEG_INFINITY);
         rows[5][3] = -1e4;
+        rows[6][1..].fill(f32::NEG_INFINITY);
         let one_row = |row: &Vec<f32>| Tensor::new(row, &[1, cols]).unwrap();
         for (n, row) in rows.iter().enumerate() {
             // Each row alone, so that a small result is judged by its own size.
@@ -122,16 +136,24 @@ fn cross_entropy_at_the_extremes() {
             let x = one_row(row);
             let call = Call::new(Mode::Fused, &x, &labels);
             failures.extend(against_reference(&what, &CrossEntropy::default(), &call));
-            if n != 4 {
-                let loss = CrossEntropy {
-                    label_smoothing: 0.1,
-                    ..Default::default()
-                };
-                failures.extend(against_reference(&format!("{what}, smoothed"), &loss, &call));
-            }
+            let loss = CrossEntropy {
+                label_smoothing: 0.1,
+                ..Default::default()
+            };
+            failures.extend(against_reference(&format!("{what}, smoothed"), &loss, &call));
+            let p = Tensor::new(&vec![1.0 / cols as f32; cols], &[1, cols]).unwrap();
+            let call = Call {
+                grad_target: true,
+                ..Call::new(Mode::Fused, &x, &p)
+            };
+            failures.extend(against_reference(
+                &format!("{what}, uniform p"),
+                &CrossEntropy::default(),
+                &call,
+            ));
         }
     }
-    report(failures, 33);
+    report(failures, 3 * 7 * 3);
 }
 
 #[test]
@@ -192,7 +214,7 @@ fn focal_has_no_nan() {
             Tensor::new(&x, &[x.len()]).unwrap(),
             Tensor::new(&targets, &[x.len()]).unwrap(),
         );
-        for gamma in [0.0, 0.01, 0.3, 0.5, 0.99, 1.0, 1.5, 7.0] {
+        for gamma in [0.0, 0.01, 0.3, 0.5, 0.99, 1.0, 1.5, 7.0, 1e30, 1e39] {
             let loss = SigmoidFocal {
                 gamma,
                 ..Default::default()

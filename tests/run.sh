@@ -11,7 +11,7 @@ if [ "$(./target/release/wgloss adapters --json)" = "[]" ]; then
         [ "$(id -u)" = 0 ] || sudo="sudo"
         echo "No Vulkan adapter: installing Mesa's software adapter (packages mesa-vulkan-drivers and libvulkan1)."
         $sudo apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq mesa-vulkan-drivers libvulkan1
+        $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mesa-vulkan-drivers libvulkan1
     else
         cat >&2 <<'WHAT'
 No GPU adapter was found, and this script can install a software one with apt-get only. Please install

@@ -19,14 +19,15 @@ fn identity() -> State {
     return State(params.neg_inf, 0.0, 0.0, 0.0, 0u);
 }
 
-// The state seen from a higher peak. Columns of -inf add nothing to `rest`, and neither does a state that saw none.
+// The state seen from a higher peak. A state that saw nothing, or nothing but -inf, adds nothing to `rest`, and its
+// `pull` is 0 or infinite already.
 fn lift(s: State, peak: f32) -> State {
     let step = peak - max(s.peak, LOWEST);
     return State(
         peak,
         select((s.rest + 1.0) * exp(-step), 0.0, s.peak < LOWEST),
         s.mass,
-        s.pull + select(s.mass * step, 0.0, s.mass == 0.0),
+        s.pull + select(s.mass * step, 0.0, s.mass == 0.0 || s.peak < LOWEST),
         s.bits,
     );
 }

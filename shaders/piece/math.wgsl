@@ -53,5 +53,6 @@ fn pow_unit(y: f32, log_y: f32, power: f32) -> f32 {
     if (power == 2.0) {
         return y * y;
     }
-    return exp(power * log_y);
+    // A logarithm rounded to above 0 would overflow for a large power.
+    return exp(power * min(log_y, 0.0));
 }

@@ -57,7 +57,8 @@ pub(super) static INFO: Info = Info {
 /// **Reductions.** `mean` divides by the sum of `weight[target]` over the rows kept (class target; NaN where that is 0)
 /// or by the number of rows (probability target).
 ///
-/// **Edges.** Stable for every finite logit: statistics are kept as the largest logit and the sum of the others'
+/// **Edges.** Stable for every finite logit (with label smoothing, where the largest difference of two logits is finite in
+/// f32): statistics are kept as the largest logit and the sum of the others'
 /// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0;
 /// NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN. `ignore_index` is compared as i64, so -100
 /// never matches a u32. An ignored row has loss and gradient 0 and its logits are not read.
@@ -96,7 +97,7 @@ where
     I: TryInto<Tensor, Error = Error>,
     T: TryInto<Tensor, Error = Error>,
 {
-    compute(engine, options, mode, input, target)
+    compute(engine, options, mode, input, target, None, false)
 }
 
 impl Loss for CrossEntropy {

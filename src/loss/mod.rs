@@ -225,14 +225,31 @@ pub trait Loss: Debug + Send + Sync {
     }
 }
 
-/// The function form: host arrays in, numbers out.
-fn compute<I, T>(engine: &Engine, loss: &dyn Loss, mode: Mode, input: I, target: T) -> Result<Values>
+/// Any loss as a function: host arrays in, numbers out. `grad_output` is the upstream gradient, `grad_target` asks for the
+/// gradient of a probability target. The functions of the losses are this one without the two.
+///
+/// # Errors
+/// As [`Loss::run`] and [`Output::read`].
+pub fn compute<I, T>(
+    engine: &Engine,
+    loss: &dyn Loss,
+    mode: Mode,
+    input: I,
+    target: T,
+    grad_output: Option<Tensor>,
+    grad_target: bool,
+) -> Result<Values>
 where
     I: TryInto<Tensor, Error = Error>,
     T: TryInto<Tensor, Error = Error>,
 {
     let (input, target) = (input.try_into()?, target.try_into()?);
-    loss.run(engine, &Call::new(mode, &input, &target))?.read(engine)
+    let call = Call {
+        grad_output: grad_output.as_ref(),
+        grad_target,
+        ..Call::new(mode, &input, &target)
+    };
+    loss.run(engine, &call)?.read(engine)
 }
 
 /// The error for an option that a loss does not have.

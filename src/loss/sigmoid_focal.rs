@@ -82,7 +82,7 @@ where
     I: TryInto<Tensor, Error = Error>,
     T: TryInto<Tensor, Error = Error>,
 {
-    compute(engine, options, mode, input, target)
+    compute(engine, options, mode, input, target, None, false)
 }
 
 impl Loss for SigmoidFocal {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::Role;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::View;
@@ -24,17 +24,18 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     };
     while first < tiles {
         let windows = |end: u64| {
-            let window = |role| Window::of(input, Source::Tensor(role), first * tile, len.min(end * tile));
+            // Both begin at their first element.
+            let window = |role| Window::scratch(Source::Tensor(role), 4, first * tile, len.min(end * tile));
             [
                 (Slot::Input, false, window(Role::Input)),
                 (Slot::GradInput, true, window(Role::GradInput)),
             ]
         };
         let end = furthest(first, tiles, |end| {
-            windows(end).iter().all(|(_, _, w)| w.fits(limits)) && grid(end - first, limits).is_some()
+            windows(end).iter().all(|(_, _, w)| w.fits(limits)) && in_one_grid(end - first, limits)
         })
         .ok_or_else(|| Error::Limit("copy: a tile does not fit into one binding".into()))?;
-        let groups = grid(end - first, limits).unwrap_or([1, 1]);
+        let groups = grid(end - first, limits);
         let params = ReduceParams {
             first_tile: first as u32,
             end_tile: end as u32,
@@ -48,7 +49,7 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
         list.push(pieces::grad_input(access));
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: Variant {
-                label: "copy/f32x4".into(),
+                label: format!("copy/f32x4/group{}/tile{}", tuning.width, tuning.tile),
                 consts: vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)],
                 pieces: list,
             },

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot};
 use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, reduce};
 use crate::problem::{Elements, Problem, Reduction, Role};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -187,6 +187,16 @@ fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec<Ope
         .collect();
     let all: Vec<&[u64]> = given.iter().map(|(.., strides)| strides.as_slice()).collect();
     let joined = join(&shape, &all);
+    // Coordinates of a dispatch are 32-bit, and a sum of two of them must not wrap.
+    if joined.len() > 1
+        && joined
+            .iter()
+            .any(|group| group.iter().map(|&d| shape[d]).product::<u64>() >= 1 << 31)
+    {
+        return Err(Error::Limit(format!(
+            "broadcasting over a dimension of 2^31 or more in {shape:?}"
+        )));
+    }
     if joined.len() > MAX_DIMS {
         return Err(Error::Limit(format!(
             "broadcasting over {} dimensions that cannot be joined, at most {MAX_DIMS}",
@@ -298,7 +308,7 @@ impl Planner<'_> {
         while first < self.grid.tiles {
             let fits = |end| {
                 self.windows((first, end)).iter().all(|(_, _, w)| w.fits(self.limits))
-                    && grid(end - first, self.limits).is_some()
+                    && in_one_grid(end - first, self.limits)
                     && self.grid.element(end) - self.grid.element(first) < 1 << 32
             };
             let end = furthest(first, self.grid.tiles, fits).ok_or_else(|| {
@@ -337,7 +347,7 @@ impl Planner<'_> {
 
     fn add_dispatch(&self, plan: &mut Plan, tiles: (u64, u64)) {
         let windows = self.windows(tiles);
-        let groups = grid(tiles.1 - tiles.0, self.limits).unwrap_or([1, 1]);
+        let groups = grid(tiles.1 - tiles.0, self.limits);
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(),
             params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
@@ -367,7 +377,7 @@ impl Planner<'_> {
             dims: self.grid.sizes.len() as u32,
             scale: self.problem.static_scale() as f32,
             nan: f32::NAN,
-            hyper: self.problem.hyper.map(|h| h as f32),
+            hyper: self.problem.hyper_f32(),
             // Absent operands are asked for one element, which their piece makes up.
             mode: [Addressing::Single as u32; 8],
             ..Default::default()

@@ -125,11 +125,15 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     }
 }
 
-/// The grid of `tiles` workgroups: along x as far as the limit lets, then along y.
-pub(crate) fn grid(tiles: u64, limits: &Limits) -> Option<[u32; 2]> {
+/// Whether one dispatch can have that many workgroups.
+pub(crate) fn in_one_grid(tiles: u64, limits: &Limits) -> bool {
+    tiles <= u64::from(limits.max_groups) * u64::from(limits.max_groups)
+}
+
+/// The grid of `tiles` workgroups, which fit into one: along x as far as the limit lets, then along y.
+pub(crate) fn grid(tiles: u64, limits: &Limits) -> [u32; 2] {
     let x = tiles.min(u64::from(limits.max_groups)).max(1);
-    let y = tiles.div_ceil(x).max(1);
-    (y <= u64::from(limits.max_groups)).then_some([x as u32, y as u32])
+    [x as u32, tiles.div_ceil(x).max(1) as u32]
 }
 
 /// The largest `end` in `first + 1 ..= last` for which `fits(end)` holds, for a condition that only gets harder.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::Role;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -242,10 +242,10 @@ impl Chain<'_> {
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
             let end = furthest(first, tiles, |end| {
-                windows(end).all(|(_, _, w)| w.fits(self.limits)) && grid(end - first, self.limits).is_some()
+                windows(end).all(|(_, _, w)| w.fits(self.limits)) && in_one_grid(end - first, self.limits)
             })
             .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
-            let groups = grid(end - first, self.limits).unwrap_or([1, 1]);
+            let groups = grid(end - first, self.limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: self.variant(items, into.is_none()),
                 params: self.params(items, into, len, (first, end), groups[0]),

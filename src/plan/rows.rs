@@ -9,7 +9,7 @@ use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::Window;
-use crate::plan::{Copy, Dispatch, Plan, Source, Step, furthest, grid, reduce};
+use crate::plan::{Copy, Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, reduce};
 use crate::problem::{Problem, Reduction, Role, Rows, Targets};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -31,6 +31,8 @@ struct Planner<'a> {
     states: Option<Source>,
     /// Scratch for gathered operands of the input's shape, by role.
     gathers: Vec<(Role, Source)>,
+    /// Bytes of each of them.
+    gather_bytes: u64,
 }
 
 pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
@@ -71,6 +73,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             tiles,
             states,
             gathers: Vec::new(),
+            gather_bytes: 0,
         };
         planner.add_chunks(&mut plan)?;
     }
@@ -110,7 +113,8 @@ impl Planner<'_> {
                 }
             } else {
                 return Err(Error::Limit(format!(
-                    "a row of {} classes does not fit into a binding of {} bytes",
+                    "a row of {} classes (or the rows of one workgroup, with the gaps between them) does not fit into a \
+                     binding of {} bytes",
                     self.rows.cols, self.limits.max_binding_bytes
                 )));
             };
@@ -134,7 +138,7 @@ impl Planner<'_> {
         // Gathered rows lie within one slab.
         let one_slab = !chunk.gathered || first / inner == (end - 1) / inner;
         one_slab
-            && grid(chunk.tiles.1 - chunk.tiles.0, self.limits).is_some()
+            && in_one_grid(chunk.tiles.1 - chunk.tiles.0, self.limits)
             && self
                 .windows(chunk)
                 .iter()
@@ -230,7 +234,7 @@ impl Planner<'_> {
 
     fn add_dispatch(&self, plan: &mut Plan, chunk: Chunk) {
         let windows = self.windows(chunk);
-        let groups = grid(chunk.tiles.1 - chunk.tiles.0, self.limits).unwrap_or([1, 1]);
+        let groups = grid(chunk.tiles.1 - chunk.tiles.0, self.limits);
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(chunk),
             params: bytemuck::bytes_of(&self.params(chunk, &windows, groups[0])).to_vec(),
@@ -248,9 +252,10 @@ impl Planner<'_> {
     fn add_gathered(&mut self, plan: &mut Plan, chunk: Chunk) -> Result<()> {
         let (first, end) = self.run(chunk);
         let bytes = self.rows.cols as u64 * (end - first) * 4;
-        if self.gathers.is_empty() {
+        if bytes > self.gather_bytes {
+            self.gather_bytes = bytes;
+            self.gathers.clear();
             for (role, ..) in self.full() {
-                // The first chunk of a slab is the longest.
                 let scratch = plan.add_scratch(bytes, self.limits)?;
                 self.gathers.push((role, scratch));
             }
@@ -353,7 +358,7 @@ impl Planner<'_> {
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
-            hyper: problem.hyper.map(|h| h as f32),
+            hyper: problem.hyper_f32(),
             ..Default::default()
         }
     }

@@ -13,6 +13,9 @@ const MAX_STRIDED_LANE_COLS: usize = 4096;
 /// tile that stays idle is small.
 const MIN_BLOCK_ROWS: usize = 1024;
 
+/// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
+const MAX_WIDTH: u32 = 256;
+
 /// How a row is spread over lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spread {
@@ -48,7 +51,7 @@ impl Spread {
                 return Ok(spread);
             }
             width *= 2;
-            if width > limits.max_width {
+            if width > limits.max_width.min(MAX_WIDTH) {
                 return Err(Error::Limit(format!("{} classes in one row", rows.cols)));
             }
         }
