@@ -52,8 +52,16 @@ pub fn command() -> Command {
                         .help("timed runs of each kernel, after one that is dropped"),
                 ),
         )
-        .subcommand(Command::new("adapters").about("List the adapters of this machine, the best first").arg(json()))
-        .subcommand(Command::new("losses").about("List the losses with their options and tensors").arg(json()))
+        .subcommand(
+            Command::new("adapters")
+                .about("List the adapters of this machine, the best first")
+                .arg(json()),
+        )
+        .subcommand(
+            Command::new("losses")
+                .about("List the losses with their options and tensors")
+                .arg(json()),
+        )
 }
 
 /// `compute`, with a subcommand for each loss.
@@ -77,7 +85,12 @@ fn compute_loss(info: &'static Info) -> Command {
             info.url
         ))
         .arg(tensor("input").help("the logits").value_name("INPUT").required(true))
-        .arg(tensor("target").help(target_help(info)).value_name("TARGET").required(true));
+        .arg(
+            tensor("target")
+                .help(target_help(info))
+                .value_name("TARGET")
+                .required(true),
+        );
     for option in info.options {
         let (parser, value) = match option.kind {
             ScalarKind::Float => (value_parser!(f64).into(), "F"),
@@ -102,7 +115,10 @@ fn compute_loss(info: &'static Info) -> Command {
                 .long("reduction")
                 .value_name("R")
                 .value_parser(PossibleValuesParser::new(Reduction::ALL.map(Reduction::name)))
-                .help(format!("how the losses become the result [default: {}]", reduction.name())),
+                .help(format!(
+                    "how the losses become the result [default: {}]",
+                    reduction.name()
+                )),
         )
         .arg(
             tensor("grad_output")
@@ -146,7 +162,10 @@ fn tensor(id: &'static str) -> Arg {
 
 /// A file to write.
 fn path(id: &'static str) -> Arg {
-    Arg::new(id).long(id).value_name("FILE").value_parser(value_parser!(PathBuf))
+    Arg::new(id)
+        .long(id)
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
 }
 
 fn adapter() -> Arg {
@@ -157,11 +176,16 @@ fn adapter() -> Arg {
 }
 
 fn json() -> Arg {
-    Arg::new("json").long("json").action(ArgAction::SetTrue).help("print JSON")
+    Arg::new("json")
+        .long("json")
+        .action(ArgAction::SetTrue)
+        .help("print JSON")
 }
 
 fn losses() -> Arg {
-    let names = REGISTRY.iter().map(|info| PossibleValue::new(dashed(info.name)).alias(info.name));
+    let names = REGISTRY
+        .iter()
+        .map(|info| PossibleValue::new(dashed(info.name)).alias(info.name));
     Arg::new("loss")
         .value_name("LOSS")
         .num_args(0..)

@@ -25,7 +25,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let text = |id: &str| matches.get_one::<String>(id).map(String::as_str);
     let (backend, adapter) = (text("backend").unwrap_or("auto"), text("adapter"));
     if backend == "cpu" && adapter.is_some() {
-        return Err(Failure::Usage("--adapter names a GPU, --backend cpu asks for none".into()));
+        return Err(Failure::Usage(
+            "--adapter names a GPU, --backend cpu asks for none".into(),
+        ));
     }
     let mut outputs = Outputs::default();
     let path = |id: &str| matches.try_get_one::<PathBuf>(id).ok().flatten();
@@ -35,20 +37,25 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
 
-    // Host tensors live until they are uploaded, no longer.
-    let operands = Operands::read(loss.as_ref(), matches)?;
-    let fail = |error: Error| Failure::Failed(operands.describe(&error));
+    let (files, tensors) = read(loss.as_ref(), matches)?;
+    let fail = |error: Error| Failure::Failed(files.describe(&error));
     let engine = open(backend, adapter)?;
-    let upload = |role: Role| operands.get(role).map(|tensor| engine.upload(tensor)).transpose().map_err(fail);
+    // Each host tensor is dropped when it is uploaded.
+    let upload = |(role, tensor): (Role, Tensor)| engine.upload(&tensor).map(|tensor| (role, tensor)).map_err(fail);
+    let mut tensors = tensors.into_iter().map(upload).collect::<Result<Vec<_>, _>>()?;
+    let mut take = |role: Role| {
+        let index = tensors.iter().position(|(own, _)| *own == role)?;
+        Some(tensors.swap_remove(index).1)
+    };
     for given in info.tensors {
-        if let Some(tensor) = upload(given.role)? {
+        if let Some(tensor) = take(given.role) {
             loss.attach(given.role, tensor).map_err(fail)?;
         }
     }
-    let (Some(input), Some(target)) = (upload(Role::Input)?, upload(Role::Target)?) else {
+    let (Some(input), Some(target)) = (take(Role::Input), take(Role::Target)) else {
         return Err(Failure::Usage("input and target are needed".into()));
     };
-    let grad_output = upload(Role::GradOutput)?;
+    let grad_output = take(Role::GradOutput);
     let wants_grad_target = path("grad-target").is_some();
     let wants_grad = path("grad").is_some() || wants_grad_target;
     let call = Call {
@@ -58,7 +65,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     };
 
     let start = Instant::now();
-    let values = loss.run(&engine, &call).and_then(|output| output.read(&engine)).map_err(fail)?;
+    let values = loss
+        .run(&engine, &call)
+        .and_then(|output| output.read(&engine))
+        .map_err(fail)?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
 
     outputs.write(|option| match option {
@@ -78,7 +88,11 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return print::line(&report.json(path("out").is_some()).to_string());
     }
     print::line(&report.line())?;
-    for (option, what) in [("out", "loss"), ("grad", "gradient"), ("grad-target", "gradient of the target")] {
+    for (option, what) in [
+        ("out", "loss"),
+        ("grad", "gradient"),
+        ("grad-target", "gradient of the target"),
+    ] {
         if let Some(path) = path(option) {
             print::line(&format!("{what} written to {}", path.display()))?;
         }
@@ -122,38 +136,34 @@ fn open(backend: &str, adapter: Option<&str>) -> Result<Engine, Failure> {
     }
 }
 
-/// The tensors read, with the files they came from.
-struct Operands {
-    list: Vec<(Role, OsString, Tensor)>,
+/// The tensors that the command line names, and the files they came from.
+fn read(loss: &dyn Loss, matches: &ArgMatches) -> Result<(Files, Vec<(Role, Tensor)>), Failure> {
+    let mut roles = vec![Role::Input, Role::Target];
+    roles.extend(loss.info().tensors.iter().map(|given| given.role));
+    roles.push(Role::GradOutput);
+    let (mut names, mut tensors) = (Vec::new(), Vec::new());
+    for role in roles {
+        if let Some(file) = matches.get_one::<OsString>(role.name()) {
+            let tensor = files::read(file).map_err(|message| Failure::Failed(format!("{}: {message}", role.name())))?;
+            names.push((role, file.clone()));
+            tensors.push((role, tensor));
+        }
+    }
+    Ok((Files(names), tensors))
 }
 
-impl Operands {
-    fn read(loss: &dyn Loss, matches: &ArgMatches) -> Result<Self, Failure> {
-        let mut roles = vec![Role::Input, Role::Target];
-        roles.extend(loss.info().tensors.iter().map(|given| given.role));
-        roles.push(Role::GradOutput);
-        let mut list = Vec::new();
-        for role in roles {
-            if let Some(file) = matches.get_one::<OsString>(role.name()) {
-                let tensor = files::read(file).map_err(|message| Failure::Failed(format!("{}: {message}", role.name())))?;
-                list.push((role, file.clone(), tensor));
-            }
-        }
-        Ok(Self { list })
-    }
+/// Which file each tensor came from.
+struct Files(Vec<(Role, OsString)>);
 
-    fn get(&self, role: Role) -> Option<&Tensor> {
-        self.list.iter().find(|(own, ..)| *own == role).map(|(.., tensor)| tensor)
-    }
-
+impl Files {
     /// The error, with the file of the tensor concerned: `target (labels.npy): expected shape …`.
     fn describe(&self, error: &Error) -> String {
         let text = error.to_string();
-        let of = |(role, file, _): &(Role, OsString, Tensor)| {
+        let of = |(role, file): &(Role, OsString)| {
             let rest = text.strip_prefix(role.name())?.strip_prefix(':')?;
             Some(format!("{} ({}):{rest}", role.name(), file.to_string_lossy()))
         };
-        self.list.iter().find_map(of).unwrap_or(text.clone())
+        self.0.iter().find_map(of).unwrap_or(text.clone())
     }
 }
 
@@ -169,7 +179,11 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn backend(&self) -> &'static str {
-        if self.engine.adapter_info().is_some() { "gpu" } else { "cpu" }
+        if self.engine.adapter_info().is_some() {
+            "gpu"
+        } else {
+            "cpu"
+        }
     }
 
     fn json(&self, loss_in_file: bool) -> Value {
@@ -222,7 +236,12 @@ impl Report<'_> {
 
 /// Unreduced losses in a line: how many, and their range and mean without the NaN among them.
 fn summary(array: &Array) -> String {
-    let numbers: Vec<f64> = array.data.iter().map(|&x| f64::from(x)).filter(|x| !x.is_nan()).collect();
+    let numbers: Vec<f64> = array
+        .data
+        .iter()
+        .map(|&x| f64::from(x))
+        .filter(|x| !x.is_nan())
+        .collect();
     let nans = array.data.len() - numbers.len();
     let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let largest = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -42,7 +42,11 @@ pub fn adapters(as_json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    print::line(&print::table(&["name", "backend", "kind", "driver", "driver info"], &rows, 5))
+    print::line(&print::table(
+        &["name", "backend", "kind", "driver", "driver info"],
+        &rows,
+        5,
+    ))
 }
 
 pub fn losses(as_json: bool) -> Result<(), Failure> {
@@ -70,7 +74,10 @@ fn loss_json(info: &Info) -> Value {
         };
         json!({ "name": option.name, "type": kind, "default": default, "help": option.help })
     });
-    let tensors = info.tensors.iter().map(|given| json!({ "name": given.role.name(), "help": given.help }));
+    let tensors = info
+        .tensors
+        .iter()
+        .map(|given| json!({ "name": given.role.name(), "help": given.help }));
     json!({
         "name": info.name,
         "summary": info.summary,
@@ -86,15 +93,27 @@ fn loss_json(info: &Info) -> Value {
 fn loss_text(info: &Info) -> String {
     let mut rows = Vec::new();
     for option in info.options {
-        rows.push([format!("--{}", dashed(option.name)), format!("{} [{}]", option.help, default_text(option))]);
+        rows.push([
+            format!("--{}", dashed(option.name)),
+            format!("{} [{}]", option.help, default_text(option)),
+        ]);
     }
     for given in info.tensors {
         rows.push([format!("--{} FILE", dashed(given.role.name())), given.help.into()]);
     }
     let reductions = Reduction::ALL.map(Reduction::name).join(", ");
-    rows.push(["--reduction".into(), format!("{reductions} [{}]", (info.new)().reduction().name())]);
+    rows.push([
+        "--reduction".into(),
+        format!("{reductions} [{}]", (info.new)().reduction().name()),
+    ]);
     let targets: Vec<&str> = info.targets.iter().map(|&kind| target_name(kind)).collect();
     rows.push(["target".into(), targets.join(" or ")]);
     let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<20} {text}")).collect();
-    format!("{}: {}\n{}\n  {}", dashed(info.name), info.summary, rows.join("\n"), info.url)
+    format!(
+        "{}: {}\n{}\n  {}",
+        dashed(info.name),
+        info.summary,
+        rows.join("\n"),
+        info.url
+    )
 }

@@ -7,6 +7,7 @@ mod compute;
 mod files;
 mod list;
 mod npy;
+mod numbers;
 mod output;
 mod print;
 

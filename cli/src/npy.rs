@@ -65,7 +65,11 @@ impl<'a> Literal<'a> {
     }
 
     fn expect(&mut self, token: &str) -> Result<(), String> {
-        if self.skip(token) { Ok(()) } else { Err(format!("its header lacks {token:?}")) }
+        if self.skip(token) {
+            Ok(())
+        } else {
+            Err(format!("its header lacks {token:?}"))
+        }
     }
 
     fn string(&mut self) -> Result<&'a str, String> {
@@ -93,7 +97,9 @@ impl<'a> Literal<'a> {
             let text = self.0.trim_start();
             let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
             let (number, rest) = text.split_at(digits);
-            let size = number.parse().map_err(|_| format!("its header has a bad shape at {:?}", start(text)))?;
+            let size = number
+                .parse()
+                .map_err(|_| format!("its header has a bad shape at {:?}", start(text)))?;
             sizes.push(size);
             self.0 = rest;
             self.skip("L");
@@ -115,7 +121,11 @@ fn start(text: &str) -> String {
 pub fn header_f32(shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     // A tuple of one has a comma, longer ones need none.
-    let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+    let sizes = if shape.len() == 1 {
+        sizes.trim_end()
+    } else {
+        sizes.trim_end_matches(", ")
+    };
     let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
     while !(10 + text.len() + 1).is_multiple_of(64) {
         text.push(' ');
@@ -138,14 +148,20 @@ mod tests {
             let bytes = header_f32(&shape);
             assert_eq!(bytes.len() % 64, 0);
             let header = parse(std::str::from_utf8(&bytes[10..]).unwrap()).unwrap();
-            assert_eq!((header.descr.as_str(), header.fortran_order, header.shape), ("<f4", false, shape));
+            assert_eq!(
+                (header.descr.as_str(), header.fortran_order, header.shape),
+                ("<f4", false, shape)
+            );
         }
     }
 
     #[test]
     fn other_writers_are_understood() {
         let header = parse("{\"shape\": (3L, 4L), \"fortran_order\": True, \"descr\": \">i8\"}").unwrap();
-        assert_eq!((header.descr.as_str(), header.fortran_order, header.shape), (">i8", true, vec![3, 4]));
+        assert_eq!(
+            (header.descr.as_str(), header.fortran_order, header.shape),
+            (">i8", true, vec![3, 4])
+        );
     }
 
     #[test]

@@ -55,14 +55,17 @@ impl Outputs {
             written.push((write_beside(path, array).map_err(failed)?, path));
         }
         for (file, path) in written {
-            file.persist(path).map_err(|e| Failure::Failed(format!("{}: {}", path.display(), e.error)))?;
+            file.persist(path)
+                .map_err(|e| Failure::Failed(format!("{}: {}", path.display(), e.error)))?;
         }
         Ok(())
     }
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// A temporary file in the folder of `path`, removed when dropped.

@@ -32,7 +32,9 @@ impl Data {
 
     /// Factors, some of them 0.
     pub fn weights(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| if self.below(8) == 0 { 0.0 } else { 2.0 * self.uniform() }).collect()
+        (0..n)
+            .map(|_| if self.below(8) == 0 { 0.0 } else { 2.0 * self.uniform() })
+            .collect()
     }
 
     /// Signed numbers.
@@ -47,14 +49,18 @@ impl Data {
         match kind {
             // One peak; huge numbers of either sign; ties, of all or for the first place.
             0 => row[self.below(cols)] *= 20.0,
-            1 => row.iter_mut().for_each(|x| *x = if *x < 0.0 { *x - 1e4 } else { *x + 1e4 }),
+            1 => row
+                .iter_mut()
+                .for_each(|x| *x = if *x < 0.0 { *x - 1e4 } else { *x + 1e4 }),
             2 => row.fill(1.5),
             3 => (0..3).for_each(|_| row[self.below(cols)] = 12.0),
             4 | 5 => {
                 if let Some(spare) = spare {
                     let blocked = |c: usize| c != spare && (kind == 5 || c.is_multiple_of(3));
                     // Some classes impossible, or all but one.
-                    (0..cols).filter(|&c| blocked(c)).for_each(|c| row[c] = f32::NEG_INFINITY);
+                    (0..cols)
+                        .filter(|&c| blocked(c))
+                        .for_each(|c| row[c] = f32::NEG_INFINITY);
                 }
             }
             _ => {}

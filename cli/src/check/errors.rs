@@ -31,9 +31,18 @@ impl Worst {
 
 /// What does not fit.
 pub enum Miss {
-    Length { got: usize, want: usize },
+    Length {
+        got: usize,
+        want: usize,
+    },
     /// The first element beyond the tolerance, and how many there are.
-    Values { count: usize, index: usize, got: f32, want: f64, ulps: f64 },
+    Values {
+        count: usize,
+        index: usize,
+        got: f32,
+        want: f64,
+        ulps: f64,
+    },
 }
 
 /// Compares a tensor with its reference, and adds to the largest errors.
@@ -44,7 +53,11 @@ pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
             want: want.len(),
         });
     }
-    let largest = want.iter().copied().filter(|x| x.is_finite()).fold(0.0, |a: f64, x| a.max(x.abs()));
+    let largest = want
+        .iter()
+        .copied()
+        .filter(|x| x.is_finite())
+        .fold(0.0, |a: f64, x| a.max(x.abs()));
     let floor = largest.min(1.0);
     let (mut count, mut first) = (0, None);
     for (index, (&got, &want)) in got.iter().zip(want).enumerate() {

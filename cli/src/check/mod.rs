@@ -31,7 +31,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let adapter = matches.get_one::<String>("adapter").map_or("", String::as_str);
     let seed = matches.get_one::<u64>("seed").copied().unwrap_or_default();
     let engine = Engine::open(adapter)?;
-    let plans: Vec<_> = args::chosen(matches).into_iter().map(|info| (info, cases::plans(info))).collect();
+    let plans: Vec<_> = args::chosen(matches)
+        .into_iter()
+        .map(|info| (info, cases::plans(info)))
+        .collect();
     let bar = print::progress(plans.iter().map(|(_, plans)| plans.len()).sum());
     let mut outcomes = Vec::new();
     for (info, plans) in plans {
@@ -55,14 +58,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             }
         }
         if outcome.failed > TOLD {
-            print::note_above(&bar, &format!("failed: {}: {} more cases", info.name, outcome.failed - TOLD));
+            print::note_above(
+                &bar,
+                &format!("failed: {}: {} more cases", info.name, outcome.failed - TOLD),
+            );
         }
         outcomes.push(outcome);
     }
     bar.finish_and_clear();
 
-    let (cases, failed): (usize, usize) =
-        outcomes.iter().fold((0, 0), |(cases, failed), o| (cases + o.cases, failed + o.failed));
+    let (cases, failed): (usize, usize) = outcomes
+        .iter()
+        .fold((0, 0), |(cases, failed), o| (cases + o.cases, failed + o.failed));
     if matches.get_flag("json") {
         let report = json!({
             "adapter": engine.name(),
@@ -104,7 +111,10 @@ fn run_cases(engine: &Engine, info: &Info, plans: &[Plan], seed: u64, bar: &Prog
     let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
     let finished: Vec<(usize, Seen)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_default())
+            .collect()
     });
     // A case whose worker died is a failure, not one case less.
     let lost = |plan: &Plan| Seen {
@@ -124,7 +134,11 @@ fn run_case(engine: &Engine, info: &Info, plan: &Plan, seed: u64, seen: &mut See
     let call = case.call();
     let fail = |error: wgloss::Error| format!("{}: {error}", case.text);
     let want = reference::run(case.loss.as_ref(), &call).map_err(fail)?;
-    let got = case.loss.run(engine, &call).and_then(|output| output.read(engine)).map_err(fail)?;
+    let got = case
+        .loss
+        .run(engine, &call)
+        .and_then(|output| output.read(engine))
+        .map_err(fail)?;
     let parts = [
         ("loss", got.loss, want.loss),
         ("gradient", got.grad_input, want.grad_input),
@@ -147,7 +161,13 @@ fn run_case(engine: &Engine, info: &Info, plan: &Plan, seed: u64, seen: &mut See
 fn describe(name: &str, miss: &Miss) -> String {
     match miss {
         Miss::Length { got, want } => format!("{name} has {got} elements, expected {want}"),
-        Miss::Values { count, index, got, want, ulps } => {
+        Miss::Values {
+            count,
+            index,
+            got,
+            want,
+            ulps,
+        } => {
             format!("{name}[{index}] = {got:e}, expected {want:e} ({ulps:.1} ulps; {count} elements differ)")
         }
     }
@@ -181,7 +201,11 @@ fn report(engine: &Engine, outcomes: &[Outcome]) -> String {
                 format!("{:.2e}", worst.absolute),
                 format!("{:.2e}", worst.relative),
                 format!("{:.1}", worst.ulps),
-                if first { outcome.cases.to_string() } else { String::new() },
+                if first {
+                    outcome.cases.to_string()
+                } else {
+                    String::new()
+                },
                 if first { result } else { String::new() },
             ]);
         }

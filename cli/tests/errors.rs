@@ -1,0 +1,206 @@
+//! What goes wrong is told in a line that names it, with the right exit code, and leaves no file.
+
+mod common;
+
+use common::{DIGITS, Folder, grid, labels, npy, npy_f32, run, run_on};
+
+/// Expects an exit code, an `error: …` that contains `text`, and nothing on stdout.
+fn refused(args: &[&str], code: i32, text: &str) {
+    let done = run(args);
+    assert_eq!(done.code, code, "{args:?}: {}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr.starts_with("error: ") && done.stderr.contains(text),
+        "{args:?}: {}",
+        done.stderr
+    );
+    assert_eq!(done.stdout, "", "{args:?}");
+}
+
+#[test]
+fn a_wrong_command_line_is_2_before_any_file_is_read() {
+    let ce = |more: &[&'static str]| [&["compute", "cross-entropy", "no.npy", "no.npy"], more].concat();
+    refused(
+        &ce(&["--label-smoothing", "1.5"]),
+        2,
+        "label_smoothing: 1.5 given, expected 0 to 1",
+    );
+    refused(&ce(&["--label-smoothing", "nan"]), 2, "label_smoothing");
+    refused(&ce(&["--ignore-index", "1.5"]), 2, "--ignore-index");
+    refused(&ce(&["--reduction", "median"]), 2, "median");
+    refused(&ce(&["--alpha", "0.5"]), 2, "--alpha");
+    refused(&ce(&["--backend", "cpu", "--adapter", "x"]), 2, "--adapter");
+    refused(&ce(&["--out", "a.npy", "--grad", "./a.npy"]), 2, "--out and --grad");
+    refused(
+        &["compute", "sigmoid-focal", "no.npy", "no.npy", "--gamma", "-1"],
+        2,
+        "gamma",
+    );
+    refused(
+        &["compute", "sigmoid-focal", "a", "b", "--grad-target", "c"],
+        2,
+        "--grad-target",
+    );
+    refused(&["compute", "no-such-loss", "a", "b"], 2, "no-such-loss");
+    refused(&["bench", "--runs", "0"], 2, "--runs");
+    refused(&["check", "no-such-loss"], 2, "no-such-loss");
+}
+
+#[test]
+fn what_needs_a_look_is_1() {
+    let [logits, classes] = DIGITS;
+    let ce = |more: &[&'static str]| [&["compute", "cross-entropy", logits, classes], more].concat();
+    refused(&ce(&["--adapter", "no such adapter"]), 1, "no such adapter");
+    refused(&ce(&["--out", "/no/such/folder/a.npy"]), 1, "/no/such/folder");
+    refused(&ce(&["--grad-target", "p.npy"]), 1, "grad_target");
+    refused(
+        &["compute", "cross-entropy", classes, classes],
+        1,
+        "expected dtype f32, got i64",
+    );
+    refused(
+        &["compute", "cross-entropy", logits, logits, "--ignore-index", "3"],
+        1,
+        "ignore_index",
+    );
+    refused(
+        &["compute", "bce-with-logits", logits, classes],
+        1,
+        "digits_labels.npy): expected dtype f32, got i64",
+    );
+    #[cfg(unix)]
+    refused(&ce(&["--out", "/dev/null"]), 1, "/dev/null");
+}
+
+#[test]
+fn a_failure_leaves_no_file() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&grid(6), "(2, 3)"));
+    let bad = folder.file("bad.npy", &labels::<8>("<i8", &[0, 3]));
+    let (out, grad) = (folder.path("loss.npy"), folder.path("grad.npy"));
+    for backend in ["cpu", "gpu"] {
+        let done = run_on(
+            backend,
+            &["compute", "cross-entropy", &x, &bad, "--out", &out, "--grad", &grad],
+        );
+        assert_eq!(done.code, 1);
+        assert!(
+            done.stderr.contains("1 of 2 class indices out of range"),
+            "{}",
+            done.stderr
+        );
+        assert!(
+            done.stderr.contains("3 in row 1") && done.stderr.contains("bad.npy"),
+            "{}",
+            done.stderr
+        );
+        assert_eq!(folder.list(), ["bad.npy", "x.npy"]);
+    }
+    // One output that cannot be written leaves the other alone, too.
+    let good = folder.file("good.npy", &labels::<8>("<i8", &[0, 2]));
+    std::fs::create_dir(&grad).unwrap();
+    refused(
+        &["compute", "cross-entropy", &x, &good, "--out", &out, "--grad", &grad],
+        1,
+        "grad.npy",
+    );
+    assert_eq!(folder.list(), ["bad.npy", "good.npy", "grad.npy", "x.npy"]);
+}
+
+#[test]
+fn broken_npy_files_are_named() {
+    let folder = Folder::new();
+    let t = folder.file("t.npy", &labels::<8>("<i8", &[0, 2]));
+    let whole = npy_f32(&grid(6), "(2, 3)");
+    let mut long = whole.clone();
+    long.push(0);
+    let mut version = whole.clone();
+    version[6] = 9;
+    let mut header_of_4_gib = b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec();
+    header_of_4_gib.extend(b"{'descr'");
+    for (bytes, text) in [
+        (whole[..140].to_vec(), "the file holds 12: it is cut off"),
+        (whole[..50].to_vec(), "cut off within its header"),
+        (whole[..9].to_vec(), "cut off within its header"),
+        (whole[..4].to_vec(), "neither a .npy file"),
+        (b"PK\x03\x04 a zip archive".to_vec(), "neither a .npy file"),
+        (Vec::new(), "is empty"),
+        (long, "takes 24 bytes, the file holds 25"),
+        (version, "version 9"),
+        (header_of_4_gib, "cut off within its header"),
+        (
+            npy_f32(&[], "(1099511627776, 3)"),
+            "takes 13194139533312 bytes, the file holds 0",
+        ),
+        (
+            npy_f32(&[], "(4611686018427387904, 4611686018427387904)"),
+            "too large to address",
+        ),
+        (npy_f32(&[], "(99999999999999999999999,)"), "bad shape"),
+        (npy_f32(&[], "(-1,)"), "bad shape"),
+        (npy("|b1", "(6,)", &[0; 6]), "holds bool"),
+        (npy("<f2", "(6,)", &[0; 12]), "f16"),
+        (npy("<c8", "(6,)", &[0; 48]), "holds '<c8'"),
+        (npy("<u8", "(1,)", &[255; 8]), "beyond the range of i64"),
+    ] {
+        let file = folder.file("broken.npy", &bytes);
+        refused(&["compute", "cross-entropy", &file, &t], 1, text);
+        refused(&["compute", "cross-entropy", &file, &t], 1, "broken.npy: ");
+    }
+    refused(
+        &["compute", "cross-entropy", &folder.path("missing.npy"), &t],
+        1,
+        "missing.npy: ",
+    );
+    refused(&["compute", "cross-entropy", &folder.path(""), &t], 1, "is a folder");
+}
+
+#[test]
+fn broken_safetensors_files_are_named() {
+    let folder = Folder::new();
+    let t = folder.file("t.npy", &labels::<8>("<i8", &[0, 2]));
+    let file = folder.safetensors("x.safetensors", "logits", &grid(6), &[2, 3]);
+    refused(
+        &["compute", "cross-entropy", &format!("{file}:lost"), &t],
+        1,
+        "no key \"lost\"; its keys: logits",
+    );
+    refused(&["compute", "cross-entropy", &file, &t], 1, "its keys: logits");
+    let bytes = std::fs::read(&file).unwrap();
+    for cut in [0, 7, 20, bytes.len() - 1] {
+        let file = folder.file("cut.safetensors", &bytes[..cut]);
+        refused(
+            &["compute", "cross-entropy", &format!("{file}:logits"), &t],
+            1,
+            "cut.safetensors:logits: ",
+        );
+    }
+    let file = folder.file("huge.safetensors", &[255; 16]);
+    refused(
+        &["compute", "cross-entropy", &format!("{file}:logits"), &t],
+        1,
+        "not a whole .safetensors file",
+    );
+}
+
+#[test]
+fn shapes_are_refused_with_the_file() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&grid(6), "(2, 3)"));
+    let long = folder.file("long.npy", &labels::<8>("<i8", &[0, 2, 1]));
+    let t = folder.file("t.npy", &labels::<8>("<i8", &[0, 2]));
+    for backend in ["cpu", "gpu"] {
+        let done = run_on(backend, &["compute", "cross-entropy", &x, &long]);
+        assert_eq!(done.code, 1);
+        assert!(done.stderr.contains("long.npy): expected shape [2]"), "{}", done.stderr);
+    }
+    refused(
+        &["compute", "cross-entropy", &x, &t, "--weight", &x],
+        1,
+        "error: weight (",
+    );
+    refused(
+        &["compute", "cross-entropy", &x, &t, "--grad-output", &x],
+        1,
+        "error: grad_output (",
+    );
+}
