@@ -229,10 +229,10 @@ impl Problem {
         }
     }
 
-    /// The scalars as the params hold them. One beyond the range of f32 becomes the largest there is, for 0 times infinity
-    /// would be NaN.
+    /// The scalars as the params hold them. One beyond the range of f32 becomes a quarter of the largest, for 0 times infinity
+    /// would be NaN, and drivers fold it with constants of their own (log2 e in exp).
     pub fn hyper_f32(&self) -> [f32; 4] {
-        self.hyper.map(|h| (h as f32).clamp(f32::MIN, f32::MAX))
+        self.hyper.map(|h| (h as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
     }
 
     /// `mean` divides by what the class targets add up to.

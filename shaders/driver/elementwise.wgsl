@@ -14,7 +14,6 @@ const GRAD_OUTPUT: u32 = 4u;
 const LOSS: u32 = 5u;
 const GRAD_INPUT: u32 = 6u;
 
-const CONTIGUOUS: u32 = 0u;
 const SINGLE: u32 = 1u;
 
 fn mode_of(operand: u32) -> u32 {
@@ -25,15 +24,18 @@ fn base_of(operand: u32) -> u32 {
     return params.base[operand / 4u][operand % 4u];
 }
 
-// Where element e of this dispatch lies in an operand with strides. The coordinates of e are those of the dispatch's
+// STRIDED has a bit for each operand that is walked by strides: a constant, so that for the others no such code is
+// left. (Software adapters run both sides of a branch, with lanes masked.)
+fn is_strided(operand: u32) -> bool {
+    return (STRIDED & (1u << operand)) != 0u;
+}
+
+// Where element e of this dispatch lies in an operand. Among strides, the coordinates of e are those of the dispatch's
 // origin plus e, carried through the dimensions; all arithmetic is modulo 2^32, and the result is within the window.
 fn place(operand: u32, e: u32) -> u32 {
     var at = base_of(operand);
-    if (mode_of(operand) == CONTIGUOUS) {
-        return at + e;
-    }
-    if (mode_of(operand) == SINGLE) {
-        return at;
+    if (!is_strided(operand)) {
+        return at + select(e, 0u, mode_of(operand) == SINGLE);
     }
     var carry = e;
     for (var d = 0u; d < params.dims; d++) {
@@ -56,7 +58,7 @@ fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
 }
 
 fn is_run(operand: u32, count: u32) -> bool {
-    return count == 4u && mode_of(operand) == CONTIGUOUS;
+    return count == 4u && !is_strided(operand) && mode_of(operand) != SINGLE;
 }
 
 fn read_input(e: u32, count: u32) -> vec4<f32> {

@@ -29,7 +29,22 @@ fn put_grad_quad(at: u32, step: u32, count: u32, g: vec4<f32>) {
     if (count > 2u) { put_grad_input1(at + 2u * step, g.z); }
 }
 
-// Computes and writes the gradients of one quad of columns.
+fn grad4(row: Row, s: State, scale: f32, column: u32, x: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
+    return scale * vec4<f32>(
+        row_grad(row, s, column, x.x, q.x), row_grad(row, s, column + 1u, x.y, q.y),
+        row_grad(row, s, column + 2u, x.z, q.z), row_grad(row, s, column + 3u, x.w, q.w));
+}
+
+// The gradients of a whole quad of a row that is read.
+fn grad_whole(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
+    let step = params.col_stride;
+    let column = 4u * quad;
+    let x = input4(input_at + column * step, step);
+    put_grad_input4(grad_at + column * step, step, grad4(row, s, scale, column, x, coefs4(row, column, 4u)));
+    put_grad_target4(row, s, scale, column, 4u, x);
+}
+
+// The gradients of any quad of any row.
 fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
     let step = params.col_stride;
     let column = 4u * quad;
@@ -45,13 +60,7 @@ fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: 
     } else {
         x = input_tail(input_at + column * step, step, count);
     }
-    let q = coefs4(row, column, count);
-    put_grad_quad(at, step, count, vec4<f32>(
-        scale * row_grad(row, s, column, x.x, q.x),
-        scale * row_grad(row, s, column + 1u, x.y, q.y),
-        scale * row_grad(row, s, column + 2u, x.z, q.z),
-        scale * row_grad(row, s, column + 3u, x.w, q.w),
-    ));
+    put_grad_quad(at, step, count, grad4(row, s, scale, column, x, coefs4(row, column, count)));
     put_grad_target4(row, s, scale, column, count, x);
 }
 
@@ -117,10 +126,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         // Four quads a turn, so that a row of 2^25 classes stays under the loop limit that the plan keeps.
         for (var b = 0u; b < blocks; b++) {
             let quad = b * 4u * LANES + part;
-            grad_quad(row, state, scale, input_at, grad_at, quad);
-            grad_quad(row, state, scale, input_at, grad_at, quad + LANES);
-            grad_quad(row, state, scale, input_at, grad_at, quad + 2u * LANES);
-            grad_quad(row, state, scale, input_at, grad_at, quad + 3u * LANES);
+            if (reads) {
+                grad_whole(row, state, scale, input_at, grad_at, quad);
+                grad_whole(row, state, scale, input_at, grad_at, quad + LANES);
+                grad_whole(row, state, scale, input_at, grad_at, quad + 2u * LANES);
+                grad_whole(row, state, scale, input_at, grad_at, quad + 3u * LANES);
+            } else {
+                put_grad_input4(grad_at + 4u * quad * step, step, vec4<f32>(0.0));
+                put_grad_input4(grad_at + 4u * (quad + LANES) * step, step, vec4<f32>(0.0));
+                put_grad_input4(grad_at + 4u * (quad + 2u * LANES) * step, step, vec4<f32>(0.0));
+                put_grad_input4(grad_at + 4u * (quad + 3u * LANES) * step, step, vec4<f32>(0.0));
+            }
         }
         for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
             grad_quad(row, state, scale, input_at, grad_at, quad);

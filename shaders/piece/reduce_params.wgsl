@@ -6,7 +6,7 @@ struct Params {
     len: u32,           // items in all
     first_item: u32,    // the item that the window begins with
     base: u32,          // where that item lies in its binding
-    slab: u32,          // items per index of the first dimension; 0: no gaps between them
+    slab: u32,          // items per index of the first dimension, where rows have gaps between them
     stride: u32,        // elements from one such index to the next
     classes: u32,
     weight_base: u32,

@@ -273,13 +273,13 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Loop iterations of one invocation: the quads of a tile; for each of their elements and each operand the walk through
-/// the dimensions, which counts once where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
+/// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
+/// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
 /// 16 quads; the tree.
 fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
     let walked = operands.iter().filter(|o| o.addressing == Addressing::Strided).count();
-    quads * (1 + 4 * (ORDER.len() + walked * dims) as u64) + quads / 16 + 16
+    quads * (1 + 4 * (walked * (dims + 1)) as u64) + quads / 16 + 16
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
@@ -425,6 +425,20 @@ impl Planner<'_> {
                 .all(|o| o.addressing == Addressing::Contiguous && o.view.offset.is_multiple_of(16))
     }
 
+    /// A bit for each operand walked by strides, at its place in [`ORDER`].
+    fn strided(&self) -> u32 {
+        let walked = |slot: Slot| {
+            self.operands
+                .iter()
+                .any(|o| o.slot == slot && o.addressing == Addressing::Strided)
+        };
+        let mut bits = (0..ORDER.len()).filter(|&k| walked(ORDER[k])).map(|k| 1 << k).sum();
+        if self.problem.in_place && walked(Slot::Input) {
+            bits |= 1 << (ORDER.len() - 1);
+        }
+        bits
+    }
+
     fn variant(&self) -> Variant {
         let problem = self.problem;
         let grad = problem.mode.wants_grad();
@@ -478,7 +492,7 @@ impl Planner<'_> {
         };
         Variant {
             label: format!(
-                "{}/{}/{}{}{loss_name}{}{}{}{}/group{}/tile{}",
+                "{}/{}/{}{}{loss_name}{}{}{}{}/strided{}/group{}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 problem.input.dtype,
@@ -487,12 +501,14 @@ impl Planner<'_> {
                 if has(Slot::Weight) { "/weight" } else { "" },
                 if has(Slot::GradOutput) { "/upstream" } else { "" },
                 if problem.in_place { "/in_place" } else { "" },
+                self.strided(),
                 self.tuning.width,
                 self.grid.tile,
             ),
             consts: vec![
                 Const::U32("WIDTH", self.tuning.width),
                 Const::U32("TILE", self.grid.tile as u32),
+                Const::U32("STRIDED", self.strided()),
                 Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
                 Const::Bool("WANTS_GRAD", grad),
             ],

@@ -365,8 +365,13 @@ impl Chain<'_> {
                 let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(16);
                 let access = pieces::Access { quads, in_place: false };
                 list.extend(pieces::input(access));
-                list.push(piece!("piece/source_input.wgsl"));
-                if quads { "f32x4".into() } else { String::from("f32") }
+                list.push(if view.is_contiguous() {
+                    piece!("piece/source_input.wgsl")
+                } else {
+                    piece!("piece/source_input_rows.wgsl")
+                });
+                let rows = if view.is_contiguous() { "" } else { "_rows" };
+                format!("f32{}{rows}", if quads { "x4" } else { "" })
             }
             Items::Labels { view, weight, .. } => {
                 list.push(pieces::FAULT);
@@ -399,7 +404,14 @@ impl Chain<'_> {
         ];
         consts.extend(&self.monoid.consts);
         Variant {
-            label: format!("{}/{source}/{}", self.label, if last { "last" } else { "level" }),
+            label: format!(
+                "{}/{source}/{}{}/group{}/tile{}",
+                self.label,
+                if last { "last" } else { "level" },
+                if last && self.counted.is_some() { "/counted" } else { "" },
+                self.tuning.width,
+                self.tuning.tile,
+            ),
             consts,
             pieces: list,
         }
