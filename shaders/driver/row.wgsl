@@ -5,7 +5,7 @@
 // Lane p of a row takes the quads p, p + LANES, p + 2 LANES, … of its columns, whatever the window: so the order of
 // every sum depends on the column alone.
 //
-// A loss supplies: `Row`, row_open, row_reads, coefs4, row_loss, row_grad.
+// A loss supplies: `Row`, row_open, row_reads, coefs4, row_loss, `Slope`, row_slope, row_grad.
 
 // Where a quad's columns are missing (the last one of a row), a logit of -inf with coefficient 0 says nothing.
 fn input_tail(i: u32, step: u32, count: u32) -> vec4<f32> {
@@ -29,23 +29,23 @@ fn put_grad_quad(at: u32, step: u32, count: u32, g: vec4<f32>) {
     if (count > 2u) { put_grad_input1(at + 2u * step, g.z); }
 }
 
-fn grad4(row: Row, s: State, scale: f32, column: u32, x: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
+fn grad4(row: Row, slope: Slope, scale: f32, column: u32, x: vec4<f32>, q: vec4<f32>) -> vec4<f32> {
     return scale * vec4<f32>(
-        row_grad(row, s, column, x.x, q.x), row_grad(row, s, column + 1u, x.y, q.y),
-        row_grad(row, s, column + 2u, x.z, q.z), row_grad(row, s, column + 3u, x.w, q.w));
+        row_grad(row, slope, column, x.x, q.x), row_grad(row, slope, column + 1u, x.y, q.y),
+        row_grad(row, slope, column + 2u, x.z, q.z), row_grad(row, slope, column + 3u, x.w, q.w));
 }
 
 // The gradients of a whole quad of a row that is read.
-fn grad_whole(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
+fn grad_whole(row: Row, s: State, slope: Slope, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
     let step = params.col_stride;
     let column = 4u * quad;
     let x = input4(input_at + column * step, step);
-    put_grad_input4(grad_at + column * step, step, grad4(row, s, scale, column, x, coefs4(row, column, 4u)));
+    put_grad_input4(grad_at + column * step, step, grad4(row, slope, scale, column, x, coefs4(row, column, 4u)));
     put_grad_target4(row, s, scale, column, 4u, x);
 }
 
 // The gradients of any quad of any row.
-fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
+fn grad_quad(row: Row, s: State, slope: Slope, scale: f32, input_at: u32, grad_at: u32, quad: u32) {
     let step = params.col_stride;
     let column = 4u * quad;
     let count = min(params.cols - column, 4u);
@@ -60,7 +60,7 @@ fn grad_quad(row: Row, s: State, scale: f32, input_at: u32, grad_at: u32, quad: 
     } else {
         x = input_tail(input_at + column * step, step, count);
     }
-    put_grad_quad(at, step, count, grad4(row, s, scale, column, x, coefs4(row, column, count)));
+    put_grad_quad(at, step, count, grad4(row, slope, scale, column, x, coefs4(row, column, count)));
     put_grad_target4(row, s, scale, column, count, x);
 }
 
@@ -123,14 +123,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (live && WANTS_GRAD) {
         let grad_at = params.grad_input_base + slab * params.grad_input_stride + inner;
         let scale = reduction_scale() * grad_output_of(index);
+        let slope = row_slope(row, state);
         // Four quads a turn, so that a row of 2^25 classes stays under the loop limit that the plan keeps.
         for (var b = 0u; b < blocks; b++) {
             let quad = b * 4u * LANES + part;
             if (reads) {
-                grad_whole(row, state, scale, input_at, grad_at, quad);
-                grad_whole(row, state, scale, input_at, grad_at, quad + LANES);
-                grad_whole(row, state, scale, input_at, grad_at, quad + 2u * LANES);
-                grad_whole(row, state, scale, input_at, grad_at, quad + 3u * LANES);
+                grad_whole(row, state, slope, scale, input_at, grad_at, quad);
+                grad_whole(row, state, slope, scale, input_at, grad_at, quad + LANES);
+                grad_whole(row, state, slope, scale, input_at, grad_at, quad + 2u * LANES);
+                grad_whole(row, state, slope, scale, input_at, grad_at, quad + 3u * LANES);
             } else {
                 put_grad_input4(grad_at + 4u * quad * step, step, vec4<f32>(0.0));
                 put_grad_input4(grad_at + 4u * (quad + LANES) * step, step, vec4<f32>(0.0));
@@ -139,7 +140,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
-            grad_quad(row, state, scale, input_at, grad_at, quad);
+            grad_quad(row, state, slope, scale, input_at, grad_at, quad);
         }
     }
 }

@@ -60,15 +60,22 @@ fn row_loss(row: Row, s: State) -> f32 {
     return loss;
 }
 
+// What the gradients of a row have in common, computed once.
+struct Slope {
+    peak: f32,
+    all: f32,   // sum_j b_j
+    share: f32, // all / sum_j exp(x_j - peak)
+    top: f32,   // all times 1 - exp(peak - lse)
+}
+
+fn row_slope(row: Row, s: State) -> Slope {
+    let all = select(row.hit + s.mass, params.nan, is_poisoned(s));
+    let share = all / (1.0 + s.rest);
+    return Slope(s.peak, all, share, share * s.rest);
+}
+
 // At the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel.
-fn row_grad(row: Row, s: State, column: u32, x: f32, q: f32) -> f32 {
-    if (is_poisoned(s)) {
-        return params.nan;
-    }
-    let all = row.hit + s.mass;
+fn row_grad(row: Row, slope: Slope, column: u32, x: f32, q: f32) -> f32 {
     let b = q + select(0.0, row.hit, column == row.label);
-    if (x == s.peak) {
-        return (all - b) - all * (s.rest / (1.0 + s.rest));
-    }
-    return all * (exp(x - s.peak) / (1.0 + s.rest)) - b;
+    return select(slope.share * exp(x - slope.peak) - b, (slope.all - b) - slope.top, x == slope.peak);
 }
