@@ -88,6 +88,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return print::line(&report.json(path("out").is_some()).to_string());
     }
     print::line(&report.line())?;
+    if let Some(cause) = report.nan() {
+        print::note(&format!("warning: the loss is NaN: {cause}"));
+    }
     for (option, what) in [
         ("out", "loss"),
         ("grad", "gradient"),
@@ -202,6 +205,18 @@ impl Report<'_> {
             "backend": self.backend(),
             "adapter": self.engine.name(),
             "milliseconds": print::json_ms(self.milliseconds),
+        })
+    }
+
+    /// Why the reduced loss is NaN, where it is.
+    fn nan(&self) -> Option<&'static str> {
+        if !self.values.scalar()?.is_nan() {
+            return None;
+        }
+        Some(if self.values.terms == self.values.ignored {
+            "the mean of no rows"
+        } else {
+            "a NaN or an infinity among the operands, or weights that add up to 0"
         })
     }
 

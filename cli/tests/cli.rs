@@ -137,6 +137,8 @@ fn empty_batches_have_a_nan_mean() {
     for backend in BACKENDS {
         let done = run_on(backend, &["compute", "cross-entropy", &x, &t, "--json"]);
         assert_eq!(done.json()["loss"], "NaN", "{}", done.stderr);
+        let done = run_on(backend, &["compute", "cross-entropy", &x, &t]);
+        assert!(done.stderr.contains("the mean of no rows"), "{}", done.stderr);
         let done = run_on(
             backend,
             &["compute", "cross-entropy", &x, &t, "--json", "--reduction", "none"],
