@@ -11,7 +11,8 @@ use crate::layout::{Control, from_words};
 use crate::problem::Problem;
 use crate::tensor::{Element, Tensor, View};
 
-/// What a call computes, where it was computed. No later call touches it.
+/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
+/// tensor out (`output.grad_input.take()`) to leave it where it is.
 #[derive(Clone, Debug)]
 #[must_use = "the results are in here"]
 pub struct Output {

@@ -3,6 +3,7 @@
 //! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
 //! whole tiles whose windows fit into bindings.
 
+mod broadcast;
 mod copy;
 mod elements;
 mod reduce;

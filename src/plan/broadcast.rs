@@ -1,0 +1,245 @@
+//! Operands that broadcast: dimensions joined where all operands allow it, the grid of tiles over them, and the memory
+//! that a run of elements touches.
+
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::limits::{MAX_ITERATIONS, Tuning};
+use crate::problem::{Elements, Problem, Reduction, Role};
+use crate::tensor::{Dtype, View};
+
+/// Dimensions that remain after runs of dimensions are joined.
+const MAX_DIMS: usize = 8;
+
+/// A block is the shortest run of inner dimensions of at least this many elements. Tiles do not cross blocks, so an
+/// operand that broadcasts over the dimensions outside needs no window longer than a block.
+const MIN_BLOCK: u64 = 1 << 20;
+
+/// Places in `base`, `mode` and `strides` of the params; the constants of `shaders/driver/elementwise.wgsl`.
+pub const ORDER: [Slot; 7] = [
+    Slot::Input,
+    Slot::Target,
+    Slot::Third,
+    Slot::Weight,
+    Slot::GradOutput,
+    Slot::Loss,
+    Slot::GradInput,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    Contiguous = 0,
+    Single = 1,
+    Strided = 2,
+}
+
+/// An operand or output as the driver walks it: strides in elements over the joined dimensions, innermost first.
+pub struct Operand {
+    pub slot: Slot,
+    pub role: Role,
+    pub written: bool,
+    pub view: View,
+    pub strides: Vec<u64>,
+    pub addressing: Addressing,
+}
+
+pub struct Grid {
+    /// Joined dimensions, innermost first.
+    pub sizes: Vec<u64>,
+    pub block: u64,
+    pub block_tiles: u64,
+    pub tiles: u64,
+    pub tile: u64,
+}
+
+impl Grid {
+    /// The first element of a tile; the end of the last block for the tile behind the last.
+    pub fn element(&self, tile: u64) -> u64 {
+        tile / self.block_tiles * self.block + tile % self.block_tiles * self.tile
+    }
+
+    /// Coordinates of an element, innermost first.
+    pub fn coordinates(&self, element: u64) -> Vec<u64> {
+        let mut rest = element;
+        let coordinate = |&size: &u64| {
+            let at = rest % size;
+            rest /= size;
+            at
+        };
+        self.sizes.iter().map(coordinate).collect()
+    }
+}
+
+impl Operand {
+    pub fn index(&self, coordinates: &[u64]) -> u64 {
+        coordinates.iter().zip(&self.strides).map(|(c, s)| c * s).sum()
+    }
+
+    /// The memory that elements `first..end` touch, in elements of the operand: exact for a contiguous operand, never
+    /// too short for others.
+    pub fn run(&self, grid: &Grid, first: u64, end: u64) -> (u64, u64) {
+        match self.addressing {
+            Addressing::Contiguous => (first, end),
+            Addressing::Single => (0, 1),
+            Addressing::Strided => {
+                let (low, high) = (grid.coordinates(first), grid.coordinates(end - 1));
+                let (mut from, mut to, mut joint) = (0, 0, true);
+                for d in (0..grid.sizes.len()).rev() {
+                    // Outer dimensions in which the run stays put are exact; inside the first in which it moves, any
+                    // coordinate may come up.
+                    if joint {
+                        from += low[d] * self.strides[d];
+                        to += high[d] * self.strides[d];
+                        joint = low[d] == high[d];
+                    } else {
+                        to += (grid.sizes[d] - 1) * self.strides[d];
+                    }
+                }
+                (from, to + 1)
+            }
+        }
+    }
+}
+
+/// The operands over dimensions joined where all of them allow it.
+pub fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec<Operand>)> {
+    let mode = problem.mode;
+    let loss = View::contiguous(Dtype::F32, &problem.input.shape);
+    let each = mode.wants_loss() && problem.reduction == Reduction::None;
+    let list = [
+        (Slot::Input, Role::Input, Some(&problem.input)),
+        (Slot::Target, Role::Target, Some(&problem.target)),
+        (Slot::Third, Role::PosWeight, elements.third.as_ref()),
+        (Slot::Weight, Role::Weight, elements.weight.as_ref()),
+        (
+            Slot::GradOutput,
+            Role::GradOutput,
+            problem.grad_output.as_ref().filter(|_| mode.wants_grad()),
+        ),
+        (Slot::Loss, Role::Loss, Some(&loss).filter(|_| each)),
+        (
+            Slot::GradInput,
+            Role::GradInput,
+            Some(&problem.grad_input).filter(|_| mode.wants_grad() && !problem.in_place),
+        ),
+    ];
+    let shape: Vec<u64> = problem.input.shape.iter().map(|&n| n as u64).collect();
+    let given: Vec<_> = list
+        .into_iter()
+        .filter_map(|(slot, role, view)| view.map(|view| (slot, role, view, broadcast_strides(view, &shape))))
+        .collect();
+    let all: Vec<&[u64]> = given.iter().map(|(.., strides)| strides.as_slice()).collect();
+    let joined = join(&shape, &all);
+    // Coordinates of a dispatch are 32-bit, and a sum of two of them must not wrap.
+    if joined.len() > 1
+        && joined
+            .iter()
+            .any(|group| group.iter().map(|&d| shape[d]).product::<u64>() >= 1 << 31)
+    {
+        return Err(Error::Limit(format!(
+            "broadcasting over a dimension of 2^31 or more in {shape:?}"
+        )));
+    }
+    if joined.len() > MAX_DIMS {
+        return Err(Error::Limit(format!(
+            "broadcasting over {} dimensions that cannot be joined, at most {MAX_DIMS}",
+            joined.len()
+        )));
+    }
+    let sizes: Vec<u64> = joined
+        .iter()
+        .map(|group| group.iter().map(|&d| shape[d]).product())
+        .collect();
+    let operands = given
+        .iter()
+        .map(|(slot, role, view, strides)| {
+            // A joined run of dimensions moves by the stride of its innermost.
+            let strides: Vec<u64> = joined
+                .iter()
+                .map(|group| group.last().map_or(0, |&d| strides[d]))
+                .collect();
+            let mut run = 1;
+            let contiguous = sizes.iter().zip(&strides).all(|(&size, &stride)| {
+                let fits = stride == run;
+                run *= size;
+                fits
+            });
+            let addressing = if strides.iter().all(|&s| s == 0) {
+                Addressing::Single
+            } else if contiguous {
+                Addressing::Contiguous
+            } else {
+                Addressing::Strided
+            };
+            Operand {
+                slot: *slot,
+                role: *role,
+                written: matches!(slot, Slot::Loss | Slot::GradInput) || (*slot == Slot::Input && problem.in_place),
+                view: (*view).clone(),
+                strides,
+                addressing,
+            }
+        })
+        .collect();
+    Ok((sizes, operands))
+}
+
+/// Strides of a view broadcast to `shape`: 0 along dimensions in which it does not move.
+fn broadcast_strides(view: &View, shape: &[u64]) -> Vec<u64> {
+    let own = view.strides();
+    let missing = shape.len() - own.len();
+    (0..shape.len())
+        .map(|d| match d.checked_sub(missing) {
+            Some(k) if view.shape[k] > 1 => own[k],
+            _ => 0,
+        })
+        .collect()
+}
+
+/// Groups of neighbouring dimensions over which every operand moves as over one, innermost group first. Dimensions of
+/// size 1 belong to none.
+fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for d in (0..shape.len()).rev().filter(|&d| shape[d] > 1) {
+        let joins = groups.last().is_some_and(|group| {
+            let inner: u64 = group.iter().map(|&k| shape[k]).product();
+            operands
+                .iter()
+                .all(|strides| group.last().is_some_and(|&k| strides[d] == strides[k] * inner))
+        });
+        match groups.last_mut() {
+            // The innermost dimension of a group stays last.
+            Some(group) if joins => group.insert(0, d),
+            _ => groups.push(vec![d]),
+        }
+    }
+    groups
+}
+
+/// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
+/// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
+/// 16 quads; the tree.
+pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning) -> u64 {
+    let quads = tile / u64::from(4 * tuning.width);
+    let walked = operands.iter().filter(|o| o.addressing == Addressing::Strided).count();
+    quads * (1 + 4 * (walked * (dims + 1)) as u64) + quads / 16 + 16
+}
+
+/// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
+pub fn tile(operands: &[Operand], dims: usize, tuning: &Tuning) -> u64 {
+    let mut tile = u64::from(tuning.tile);
+    while iterations(operands, dims, tile, tuning) >= MAX_ITERATIONS && tile > u64::from(64 * tuning.width) {
+        tile /= 2;
+    }
+    tile
+}
+
+pub fn block(sizes: &[u64], len: u64) -> u64 {
+    let mut block = 1;
+    for size in sizes {
+        block *= size;
+        if block >= MIN_BLOCK {
+            return block;
+        }
+    }
+    len
+}
