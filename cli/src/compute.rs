@@ -37,6 +37,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
 
+    for role in roles(loss.as_ref()) {
+        if let Some(file) = matches.get_one::<OsString>(role.name()) {
+            outputs.spare(files::location(file).0)?;
+        }
+    }
+
     let (files, tensors) = read(loss.as_ref(), matches)?;
     let fail = |error: Error| Failure::Failed(files.describe(&error));
     let engine = open(backend, adapter)?;
@@ -139,13 +145,18 @@ fn open(backend: &str, adapter: Option<&str>) -> Result<Engine, Failure> {
     }
 }
 
-/// The tensors that the command line names, and the files they came from.
-fn read(loss: &dyn Loss, matches: &ArgMatches) -> Result<(Files, Vec<(Role, Tensor)>), Failure> {
+/// All tensors that a loss can be given.
+fn roles(loss: &dyn Loss) -> Vec<Role> {
     let mut roles = vec![Role::Input, Role::Target];
     roles.extend(loss.info().tensors.iter().map(|given| given.role));
     roles.push(Role::GradOutput);
+    roles
+}
+
+/// The tensors that the command line names, and the files they came from.
+fn read(loss: &dyn Loss, matches: &ArgMatches) -> Result<(Files, Vec<(Role, Tensor)>), Failure> {
     let (mut names, mut tensors) = (Vec::new(), Vec::new());
-    for role in roles {
+    for role in roles(loss) {
         if let Some(file) = matches.get_one::<OsString>(role.name()) {
             let tensor = files::read(file).map_err(|message| Failure::Failed(format!("{}: {message}", role.name())))?;
             names.push((role, file.clone()));

@@ -14,19 +14,23 @@ use crate::numbers::{Dtype, Raw, convert};
 /// Text headers of .npy files are short; a longer one is not one.
 const MAX_NPY_HEADER: usize = 1 << 20;
 
+/// The file of `file.npy` or `file.safetensors:key`, and the key.
+pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
+    let with_key = given.to_str().and_then(|text| {
+        let end = text.rfind(".safetensors:")? + ".safetensors".len();
+        Some((Path::new(&text[..end]), Some(&text[end + 1..])))
+    });
+    with_key.unwrap_or((Path::new(given), None))
+}
+
 /// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.
 pub fn read(given: &OsStr) -> Result<Tensor, String> {
     let name = given.to_string_lossy();
-    let with_key = given.to_str().and_then(|text| {
-        let end = text.rfind(".safetensors:")? + ".safetensors".len();
-        Some((&text[..end], &text[end + 1..]))
-    });
-    let raw = match with_key {
-        Some((path, key)) => read_safetensors(Path::new(path), Some(key)),
-        None if Path::new(given).extension() == Some(OsStr::new("safetensors")) => {
-            read_safetensors(Path::new(given), None)
-        }
-        None => read_npy(Path::new(given)),
+    let (path, key) = location(given);
+    let raw = if key.is_some() || path.extension() == Some(OsStr::new("safetensors")) {
+        read_safetensors(path, key)
+    } else {
+        read_npy(path)
     };
     raw.and_then(convert).map_err(|message| format!("{name}: {message}"))
 }

@@ -44,6 +44,20 @@ impl Outputs {
         Ok(())
     }
 
+    /// Refuses to write over a file that is read.
+    pub fn spare(&self, input: &Path) -> Result<(), Failure> {
+        let Ok(place) = fs::canonicalize(input) else {
+            return Ok(()); // it will not be found either
+        };
+        match self.list.iter().find(|(_, path)| *path == place) {
+            Some((option, _)) => Err(Failure::Usage(format!(
+                "--{option} would overwrite the input {}",
+                input.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// Writes all files beside their places, and moves them there only when all are written.
     pub fn write<'a>(&self, array_of: impl Fn(&str) -> Option<&'a Array>) -> Result<(), Failure> {
         let mut written = Vec::new();

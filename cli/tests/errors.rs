@@ -72,6 +72,23 @@ fn what_needs_a_look_is_1() {
 }
 
 #[test]
+fn inputs_are_not_written_over() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&grid(6), "(2, 3)"));
+    let t = folder.file("t.npy", &npy_f32(&grid(6), "(2, 3)"));
+    let before = std::fs::read(&x).unwrap();
+    for option in ["--out", "--grad"] {
+        let other = x.replace("x.npy", "./x.npy");
+        refused(
+            &["compute", "sigmoid-focal", &x, &t, option, &other],
+            2,
+            "would overwrite the input",
+        );
+    }
+    assert_eq!(std::fs::read(&x).unwrap(), before);
+}
+
+#[test]
 fn a_failure_leaves_no_file() {
     let folder = Folder::new();
     let x = folder.file("x.npy", &npy_f32(&grid(6), "(2, 3)"));

@@ -45,7 +45,8 @@ pub(super) static INFO: Info = Info {
 /// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
 ///
 /// **Edges.** Finite for every finite logit, with full relative accuracy where the loss goes to 0. NaN in gives NaN out;
-/// at ±inf the formula holds as IEEE reads it (0 · inf is NaN, as in PyTorch).
+/// at ±inf the formula holds as IEEE reads it, 0 · inf being NaN (PyTorch's form of it
+/// is NaN also for x = -inf with t > 0, where this one is inf).
 ///
 /// **Errors.** [`Error::Operand`] for shapes and dtypes.
 #[derive(Clone, Debug, Default)]

@@ -12,7 +12,7 @@ use crate::tensor::View;
 /// Plans a copy of [`Role::Input`] to [`Role::GradInput`], both contiguous: the ceiling that `bench` measures against.
 ///
 /// # Errors
-/// [`Error::Limit`] as for [`plan_reduce`].
+/// [`Error::Limit`] where a tile does not fit into one binding.
 pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
     let tile = u64::from(tuning.tile);
