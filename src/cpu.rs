@@ -4,39 +4,34 @@
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::layout::{Control, words};
-use crate::plan::ReduceOp;
-use crate::problem::{Elements, Family, Problem, Reduction, Role, Row, Rows, Targets};
+use crate::layout::{Control, Slot, words};
+use crate::problem::{
+    ElementFn, Elements, Family, PairRow, Pairs, Problem, Role, Row, RowReference, RowStats, Rows, Targets,
+};
 use crate::tensor::{Dtype, Tensor, View};
 
 /// Rows computed before their gradients are put in place; bounds the memory in between.
 const BATCH: usize = 1024;
 
-/// What a result is rounded to: f32 for results, f64 for tests.
-pub trait Number: Copy + Default + Send + Sync {
-    fn from_f64(x: f64) -> Self;
-}
-
-impl Number for f32 {
-    fn from_f64(x: f64) -> Self {
-        x as f32
-    }
-}
-
-impl Number for f64 {
-    fn from_f64(x: f64) -> Self {
-        x
-    }
-}
-
 /// The outputs of a run; empty where they were not asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Results<T> {
-    pub loss: Vec<T>,
-    /// Of the input's shape, contiguous.
-    pub grad_input: Vec<T>,
-    pub grad_target: Vec<T>,
+pub struct Results {
+    pub loss: Vec<f64>,
+    /// Gradients of the operands, contiguous, by place in the signature.
+    pub grads: Vec<(Role, Vec<f64>)>,
+    pub z_loss: Vec<f64>,
+    pub lse: Vec<f64>,
+    pub entropy: Vec<f64>,
+    pub argmax: Vec<u32>,
+    pub correct: u32,
     pub control: Control,
+}
+
+impl Results {
+    /// The gradient of an operand.
+    pub fn grad(&self, role: Role) -> Option<&[f64]> {
+        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad.as_slice())
+    }
 }
 
 /// The operands of a problem by role.
@@ -46,35 +41,71 @@ fn find<'a>(operands: &Operands<'a>, role: Role) -> Option<&'a Tensor> {
     operands.iter().find(|(r, _)| *r == role).map(|(_, tensor)| *tensor)
 }
 
-/// A host tensor's elements as f64, addressed through its view.
+/// A host tensor's elements as f64, addressed through a view of it.
 struct Floats<'a> {
-    data: &'a [f32],
+    bytes: &'a [u8],
     view: &'a View,
 }
 
 impl<'a> Floats<'a> {
-    fn new(operands: &Operands<'a>, role: Role) -> Result<Option<Self>> {
-        let Some(tensor) = find(operands, role) else {
-            return Ok(None);
-        };
+    fn new(operands: &Operands<'a>, role: Role, view: &'a View) -> Result<Self> {
+        let tensor = find(operands, role).ok_or_else(|| Error::operand(role.name(), "missing"))?;
         let bytes = host(role, tensor)?;
-        Ok(Some(Self {
-            data: bytemuck::cast_slice(&bytes[tensor.view.offset as usize..]),
-            view: &tensor.view,
-        }))
+        Ok(Self {
+            bytes: &bytes[view.offset as usize..],
+            view,
+        })
     }
 
-    fn required(operands: &Operands<'a>, role: Role) -> Result<Self> {
-        Self::new(operands, role)?.ok_or_else(|| Error::operand(role.name(), "missing"))
+    /// The operand of a slot, where there is one.
+    fn of(problem: &'a Problem, operands: &Operands<'a>, slot: Slot) -> Result<Option<Self>> {
+        let own = problem.operand(slot);
+        own.map(|own| Self::new(operands, own.role, &own.view)).transpose()
+    }
+
+    fn upstream(problem: &'a Problem, operands: &Operands<'a>) -> Result<Option<Self>> {
+        let view = problem.grad_output.as_ref();
+        view.map(|view| Self::new(operands, Role::GradOutput, view)).transpose()
     }
 
     fn at(&self, index: usize) -> f64 {
-        f64::from(self.data[index])
+        let bytes = |size: usize| &self.bytes[index * size..(index + 1) * size];
+        match self.view.dtype {
+            Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(bytes(2)).to_f64(),
+            Dtype::Bf16 => bytemuck::pod_read_unaligned::<half::bf16>(bytes(2)).to_f64(),
+            _ => f64::from(bytemuck::pod_read_unaligned::<f32>(bytes(4))),
+        }
     }
 
     fn all(&self) -> Vec<f64> {
         (0..self.view.len() as usize).map(|i| self.at(i)).collect()
     }
+
+    /// The element at coordinates of a shape that the view broadcasts to.
+    fn broadcast(&self, shape: &[usize], element: usize) -> f64 {
+        self.at(place(self.view, shape, element))
+    }
+
+    /// `n` elements from `at` on, `step` apart.
+    fn row(&self, at: usize, step: usize, n: usize) -> Vec<f64> {
+        (0..n).map(|c| self.at(at + c * step)).collect()
+    }
+}
+
+/// Where an element of a shape lies in a view that broadcasts to it.
+fn place(view: &View, shape: &[usize], element: usize) -> usize {
+    let strides = view.strides();
+    let (mut rest, mut at) = (element, 0);
+    for (d, &size) in shape.iter().enumerate().rev() {
+        let coordinate = rest % size;
+        rest /= size;
+        if let Some(k) = (d + strides.len()).checked_sub(shape.len())
+            && view.shape[k] > 1
+        {
+            at += coordinate * strides[k] as usize;
+        }
+    }
+    at
 }
 
 fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
@@ -87,14 +118,15 @@ fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
 ///
 /// # Errors
 /// [`Error::Operand`] where a tensor is missing or lies on a device.
-pub(crate) fn run<T: Number>(problem: &Problem, operands: &Operands<'_>) -> Result<Results<T>> {
+pub(crate) fn run(problem: &Problem, operands: &Operands<'_>) -> Result<Results> {
     match &problem.family {
         Family::Rows(rows) => run_rows(problem, rows, operands),
         Family::Elements(elements) => run_elements(problem, elements, operands),
+        Family::Pairs(pairs) => run_pairs(problem, pairs, operands),
     }
 }
 
-/// A label as an i64, whatever its dtype.
+/// Labels as i64, whatever their dtype.
 struct Labels<'a> {
     bytes: &'a [u8],
     dtype: Dtype,
@@ -105,9 +137,10 @@ impl Labels<'_> {
         let size = self.dtype.bytes() as usize;
         let bytes = &self.bytes[row * size..(row + 1) * size];
         match self.dtype {
+            Dtype::U8 => i64::from(bytes[0]),
             Dtype::I32 => i64::from(bytemuck::pod_read_unaligned::<i32>(bytes)),
             Dtype::U32 => i64::from(bytemuck::pod_read_unaligned::<u32>(bytes)),
-            Dtype::I64 | Dtype::F32 => bytemuck::pod_read_unaligned(bytes),
+            _ => bytemuck::pod_read_unaligned(bytes),
         }
     }
 }
@@ -120,223 +153,321 @@ enum Kind {
     Bad,
 }
 
-fn run_rows<T: Number>(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Results<T>> {
-    let count = rows.rows() as usize;
-    let (cols, inner) = (rows.cols, rows.inner);
-    let input = Floats::required(operands, Role::Input)?;
-    let weight = Floats::new(operands, Role::Weight)?.map(|w| w.all());
-    let upstream = Floats::new(operands, Role::GradOutput)?;
+/// The rows of a problem, as its control says they add up.
+struct Count {
+    control: Control,
+    labels: Vec<(Kind, usize)>,
+    /// One over the denominators of the losses and of the z-loss.
+    scale: f64,
+    z_scale: f64,
+}
+
+/// Looks at every label, and adds up the denominators.
+fn count(problem: &Problem, rows: &Rows, labels: Option<&Labels<'_>>, items: usize, weights: [Option<&[f64]>; 2]) -> Count {
     let mut control = Control {
         first_bad: u32::MAX,
         ..Default::default()
     };
-
-    let mut labels = Vec::new();
-    let mut full = None;
-    let mut denominator = 0.0;
-    if let Targets::Index { ignore_index } = rows.targets {
-        let tensor = find(operands, Role::Target).ok_or_else(|| Error::operand("target", "missing"))?;
-        let source = Labels {
-            bytes: &host(Role::Target, tensor)?[tensor.view.offset as usize..],
-            dtype: tensor.dtype(),
-        };
-        for row in 0..count {
-            let label = source.at(row);
-            if label == ignore_index {
-                control.ignored += 1;
-                labels.push((Kind::Ignored, 0));
-            } else if label < 0 || label >= cols as i64 {
-                if control.bad == 0 {
-                    control.first_bad = row as u32;
-                    [control.bad_low, control.bad_high] = words(label);
-                }
-                control.bad += 1;
-                labels.push((Kind::Bad, 0));
-            } else {
-                control.kept += 1;
-                denominator += weight.as_ref().map_or(1.0, |w| w[label as usize]);
-                labels.push((Kind::Kept, label as usize));
+    let [weight, sample_weight] = weights;
+    let (mut kinds, mut sum, mut row_sum) = (Vec::with_capacity(items), 0.0, 0.0);
+    for item in 0..items {
+        let label = labels.map_or(0, |labels| labels.at(item));
+        if labels.is_some() && rows.ignore_index() == Some(label) {
+            control.ignored += 1;
+            kinds.push((Kind::Ignored, 0));
+        } else if labels.is_some() && !(0..rows.cols as i64).contains(&label) {
+            if control.bad == 0 {
+                control.first_bad = item as u32;
+                [control.bad_low, control.bad_high] = words(label);
             }
+            control.bad += 1;
+            kinds.push((Kind::Bad, 0));
+        } else {
+            control.kept += 1;
+            let own = sample_weight.map_or(1.0, |w| w[item]);
+            row_sum += own;
+            sum += own * weight.filter(|_| rows.counts_weights && labels.is_some()).map_or(1.0, |w| w[label as usize]);
+            kinds.push((Kind::Kept, label as usize));
         }
-    } else {
-        full = Some(Floats::required(operands, Role::Target)?);
-        control.kept = count as u32;
     }
-    control.weight = denominator as f32;
-    let scale = match problem.counts_denominator() {
+    (control.weight, control.rows) = (sum as f32, row_sum as f32);
+    let one_over = |sum: f64| match (control.kept, problem.zero_on_empty) {
+        (0, true) => 0.0,
         // Nothing kept, or nothing but weights of 0, is 0 / 0.
-        true if denominator == 0.0 => f64::NAN,
-        true => 1.0 / denominator,
-        false => problem.static_scale(),
+        _ if sum == 0.0 => f64::NAN,
+        _ => 1.0 / sum,
     };
+    let counted = problem.is_counted();
+    let known = problem.static_scale();
+    Count {
+        control,
+        labels: kinds,
+        scale: if counted { one_over(sum) } else { known },
+        z_scale: if counted { one_over(row_sum) } else { known },
+    }
+}
+
+/// How often each class is named before the first negative entry.
+fn multiplicities(labels: &Labels<'_>, row: usize, cols: usize) -> Vec<f64> {
+    let mut times = vec![0.0; cols];
+    let list = (0..cols).map(|c| labels.at(row * cols + c)).take_while(|&label| label >= 0);
+    for label in list.filter(|&label| label < cols as i64) {
+        times[label as usize] += 1.0;
+    }
+    times
+}
+
+/// What a row comes to.
+#[derive(Default)]
+struct RowResult {
+    loss: f64,
+    stats: RowStats,
+    correct: bool,
+    value: Vec<f64>,
+    grad_input: Vec<f64>,
+    grad_target: Vec<f64>,
+}
+
+fn run_rows(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Results> {
+    let count_rows = rows.rows() as usize;
+    let (cols, inner) = (rows.cols, rows.inner);
+    let of = |slot| Floats::of(problem, operands, slot);
+    let input = Floats::new(operands, problem.operands[0].role, problem.input())?;
+    let weight = of(Slot::Weight)?.map(|w| w.all());
+    let sample_weight = of(Slot::SampleWeight)?.map(|w| w.all());
+    let upstream = Floats::upstream(problem, operands)?;
+    let full = match rows.targets {
+        Targets::Full => of(Slot::Target)?,
+        _ => None,
+    };
+    let labels = match (rows.targets, problem.operand(Slot::Target)) {
+        (Targets::Index { .. } | Targets::ClassList, Some(own)) => {
+            let tensor = find(operands, own.role).ok_or_else(|| Error::operand("target", "missing"))?;
+            Some(Labels {
+                bytes: &host(own.role, tensor)?[own.view.offset as usize..],
+                dtype: own.view.dtype,
+            })
+        }
+        _ => None,
+    };
+    let is_list = rows.targets == Targets::ClassList;
+    let items = if is_list { count_rows * cols } else { count_rows };
+    let counted = count(problem, rows, labels.as_ref(), items, [weight.as_deref(), sample_weight.as_deref()]);
+    let (scale, z_scale) = (counted.scale, counted.z_scale);
 
     let grad = problem.mode.wants_grad();
-    let mut losses = Vec::with_capacity(count);
-    let mut grad_input = vec![T::default(); if grad { count * cols } else { 0 }];
-    let mut grad_target = vec![T::default(); if problem.wants_grad_target { count * cols } else { 0 }];
-    let slab_stride = |view: &View| if view.shape.len() > 1 { view.row_stride } else { cols };
+    let target_grad = problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
+    let stride = |view: &View| if view.is_contiguous() { cols * inner } else { view.row_stride };
     let place = |row: usize, stride: usize| row / inner * stride + row % inner;
-    for first in (0..count).step_by(BATCH) {
-        let end = count.min(first + BATCH);
-        let computed: Vec<_> = (first..end)
-            .into_par_iter()
-            .map(|row| {
-                let (kind, class) = labels.get(row).copied().unwrap_or((Kind::Kept, 0));
-                if kind != Kind::Kept {
-                    let loss = if kind == Kind::Bad { f64::NAN } else { 0.0 };
-                    return (loss, Vec::new(), Vec::new());
+    let one_row = |row: usize| {
+        let (kind, class) = match is_list {
+            true => (Kind::Kept, 0),
+            false => counted.labels[row],
+        };
+        let gather = |from: &Floats<'_>| from.row(place(row, stride(from.view)), inner, cols);
+        let x = gather(&input);
+        let p = match (&labels, is_list) {
+            (Some(labels), true) => multiplicities(labels, row, cols),
+            _ => full.as_ref().map(gather).unwrap_or_default(),
+        };
+        let g = upstream.as_ref().filter(|_| rows.is_map() && grad).map(gather).unwrap_or_default();
+        let own = sample_weight.as_ref().map_or(1.0, |w| w[row]);
+        let seen = Row {
+            x: &x,
+            class: (labels.is_some() && !is_list && kind == Kind::Kept).then_some(class),
+            p: &p,
+            weight: weight.as_deref(),
+            g: &g,
+            z_ratio: z_scale / scale,
+            hyper: &problem.hyper,
+        };
+        let mut result = RowResult::default();
+        let computed = |wanted: bool, into: &mut Vec<f64>, function: fn(&Row<'_>, &mut [f64]), factor: f64| {
+            if wanted {
+                into.resize(cols, 0.0);
+                function(&seen, into);
+                into.iter_mut().for_each(|x| *x *= factor);
+            }
+        };
+        match rows.reference {
+            RowReference::Map { value, grad_input } => {
+                computed(problem.mode.wants_loss(), &mut result.value, value, 1.0);
+                computed(grad, &mut result.grad_input, grad_input, 1.0);
+            }
+            RowReference::Loss {
+                loss,
+                grad_input,
+                grad_target,
+                stats,
+            } => {
+                if let Some(stats) = stats.filter(|_| problem.stats.any()) {
+                    result.stats = stats(&seen);
+                    result.stats.z_loss *= own;
+                    result.correct = kind == Kind::Kept && result.stats.argmax == class;
                 }
-                let gather = |from: &Floats<'_>| -> Vec<f64> {
-                    let at = place(row, slab_stride(from.view));
-                    (0..cols).map(|c| from.at(at + c * inner)).collect()
-                };
-                let x = gather(&input);
-                let p = full.as_ref().map(gather).unwrap_or_default();
-                let seen = Row {
-                    x: &x,
-                    class: full.is_none().then_some(class),
-                    p: &p,
-                    weight: weight.as_deref(),
-                    hyper: &problem.hyper,
-                };
-                let loss = (rows.reference.loss)(&seen);
-                let factor = scale
-                    * upstream
-                        .as_ref()
-                        .map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
-                let scaled = |wanted: bool, gradient: Option<fn(&Row<'_>, &mut [f64])>| {
-                    let mut g = vec![0.0; if wanted { cols } else { 0 }];
-                    if let Some(gradient) = gradient.filter(|_| wanted) {
-                        gradient(&seen, &mut g);
-                        g.iter_mut().for_each(|g| *g *= factor);
+                match kind {
+                    Kind::Ignored => result.stats.z_loss = 0.0,
+                    Kind::Bad => (result.loss, result.stats.z_loss) = (f64::NAN, f64::NAN),
+                    Kind::Kept => {
+                        result.loss = own * loss(&seen);
+                        let upstream = upstream.as_ref().map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
+                        let factor = scale * upstream * own;
+                        computed(grad, &mut result.grad_input, grad_input, factor);
+                        if let Some(grad_target) = grad_target {
+                            computed(target_grad && grad, &mut result.grad_target, grad_target, factor);
+                        }
                     }
-                    g
-                };
-                (
-                    loss,
-                    scaled(grad, Some(rows.reference.grad_input)),
-                    scaled(problem.wants_grad_target, rows.reference.grad_target),
-                )
-            })
-            .collect();
-        for (row, (loss, g_input, g_target)) in (first..end).zip(computed) {
-            losses.push(loss);
+                }
+            }
+        }
+        result
+    };
+
+    let mut results = Results {
+        control: counted.control,
+        ..Default::default()
+    };
+    let blank = |wanted: bool| vec![0.0; if wanted { count_rows * cols } else { 0 }];
+    let (mut grad_input, mut grad_target) = (blank(grad), blank(grad && target_grad));
+    let mut values = blank(rows.is_map() && problem.mode.wants_loss());
+    let (mut losses, mut z_losses) = (Vec::new(), Vec::new());
+    for first in (0..count_rows).step_by(BATCH) {
+        let end = count_rows.min(first + BATCH);
+        let computed: Vec<RowResult> = (first..end).into_par_iter().map(one_row).collect();
+        for (row, result) in (first..end).zip(computed) {
+            losses.push(result.loss);
+            z_losses.push(result.stats.z_loss);
+            results.lse.push(result.stats.lse);
+            results.entropy.push(result.stats.entropy);
+            results.argmax.push(result.stats.argmax as u32);
+            results.correct += u32::from(result.correct);
             let at = place(row, cols * inner);
-            for (out, from) in [(&mut grad_input, g_input), (&mut grad_target, g_target)] {
+            for (out, from) in [
+                (&mut grad_input, result.grad_input),
+                (&mut grad_target, result.grad_target),
+                (&mut values, result.value),
+            ] {
                 for (c, g) in from.into_iter().enumerate() {
-                    out[at + c * inner] = T::from_f64(g);
+                    out[at + c * inner] = g;
                 }
             }
         }
     }
-    Ok(Results {
-        loss: reduce_losses(problem, &losses, scale),
-        grad_input,
-        grad_target,
-        control,
-    })
+    results.loss = if rows.is_map() { values } else { reduce_losses(problem, &losses, scale) };
+    if problem.stats.z_loss {
+        results.z_loss = reduce_losses(problem, &z_losses, z_scale);
+    }
+    for (operand, role, _) in problem.grads() {
+        let own = if operand.slot == Slot::Target { &mut grad_target } else { &mut grad_input };
+        results.grads.push((role, std::mem::take(own)));
+    }
+    Ok(results)
 }
 
-fn run_elements<T: Number>(problem: &Problem, elements: &Elements, operands: &Operands<'_>) -> Result<Results<T>> {
-    let shape: Vec<usize> = problem.input.shape.clone();
-    let count = problem.input.len() as usize;
+fn run_elements(problem: &Problem, elements: &Elements, operands: &Operands<'_>) -> Result<Results> {
+    let shape = &problem.terms;
+    let count = problem.term_count() as usize;
     let scale = problem.static_scale();
-    let place = |from: &Option<Floats<'_>>, element: usize| -> Option<f64> {
-        from.as_ref().map(|from| {
-            let strides = from.view.strides();
-            let (mut rest, mut at) = (element, 0);
-            for (d, &size) in shape.iter().enumerate().rev() {
-                let coordinate = rest % size;
-                rest /= size;
-                if let Some(k) = (d + strides.len()).checked_sub(shape.len())
-                    && from.view.shape[k] > 1
-                {
-                    at += coordinate * strides[k] as usize;
-                }
-            }
-            from.at(at)
-        })
+    let slots = [Slot::Input, Slot::Target, Slot::Third, Slot::Weight];
+    let given = slots.map(|slot| Floats::of(problem, operands, slot));
+    let [x, t, u, w] = given;
+    let (x, t, u, w) = (x?, t?, u?, w?);
+    let upstream = Floats::upstream(problem, operands)?;
+    let at = |from: &Option<Floats<'_>>, i: usize| from.as_ref().map_or(1.0, |from| from.broadcast(shape, i));
+    // NaN in gives NaN out, whatever comparisons a definition makes.
+    let value = |function: ElementFn, i: usize| {
+        let (x, t, u) = (at(&x, i), at(&t, i), at(&u, i));
+        if x.is_nan() || t.is_nan() || u.is_nan() {
+            return f64::NAN;
+        }
+        function(x, t, u, &problem.hyper)
     };
-    let input = Some(Floats::required(operands, Role::Input)?);
-    let target = Some(Floats::required(operands, Role::Target)?);
-    let third = Floats::new(operands, Role::PosWeight)?;
-    let weight = Floats::new(operands, Role::Weight)?;
-    let upstream = Floats::new(operands, Role::GradOutput)?;
-    let slots = |i: usize| {
-        (
-            place(&input, i).unwrap_or(f64::NAN),
-            place(&target, i).unwrap_or(f64::NAN),
-            place(&third, i).unwrap_or(1.0),
-            place(&weight, i).unwrap_or(1.0),
-        )
-    };
-    let losses: Vec<f64> = if problem.mode.wants_loss() {
-        let loss = |i| {
-            let (x, t, u, w) = slots(i);
-            w * (elements.reference.loss)(x, t, u, &problem.hyper)
+    let mut results = Results::default();
+    if problem.mode.wants_loss() {
+        let loss = |i| at(&w, i) * value(elements.reference.loss, i);
+        let losses: Vec<f64> = (0..count).into_par_iter().map(loss).collect();
+        results.loss = reduce_losses(problem, &losses, scale);
+    }
+    for (operand, role, view) in problem.grads() {
+        let nth = slots.iter().position(|slot| *slot == operand.slot).unwrap_or_default();
+        let Some(function) = elements.reference.grads.get(nth).copied().flatten() else {
+            return Err(Error::operand(operand.role.name(), "has no gradient here"));
         };
-        (0..count).into_par_iter().map(loss).collect()
-    } else {
-        Vec::new()
-    };
-    let grad_input = if problem.mode.wants_grad() {
-        let grad = |i| {
-            let (x, t, u, w) = slots(i);
-            let g = (elements.reference.grad_input)(x, t, u, &problem.hyper);
-            T::from_f64(scale * place(&upstream, i).unwrap_or(1.0) * w * g)
-        };
-        (0..count).into_par_iter().map(grad).collect()
-    } else {
-        Vec::new()
-    };
-    Ok(Results {
-        loss: reduce_losses(problem, &losses, scale),
-        grad_input,
-        grad_target: Vec::new(),
-        control: Control::default(),
-    })
+        let grad = |i| scale * at(&upstream, i) * at(&w, i) * value(function, i);
+        let each: Vec<f64> = (0..count).into_par_iter().map(grad).collect();
+        let own = View::contiguous(view.dtype, &view.shape);
+        let mut sums = vec![0.0; view.len() as usize];
+        for (i, g) in each.into_iter().enumerate() {
+            sums[place(&own, shape, i)] += g;
+        }
+        results.grads.push((role, sums));
+    }
+    Ok(results)
 }
 
-fn reduce_losses<T: Number>(problem: &Problem, losses: &[f64], scale: f64) -> Vec<T> {
+fn run_pairs(problem: &Problem, pairs: &Pairs, operands: &Operands<'_>) -> Result<Results> {
+    let cols = pairs.cols;
+    let scale = problem.static_scale();
+    let slots = [Slot::Input, Slot::Second, Slot::Third];
+    let [a, b, c] = slots.map(|slot| Floats::of(problem, operands, slot));
+    let (a, b, c, t) = (a?, b?, c?, Floats::of(problem, operands, Slot::Target)?);
+    let upstream = Floats::upstream(problem, operands)?;
+    let row_of = |from: &Option<Floats<'_>>, row: usize| match from {
+        Some(from) => {
+            let stride = if from.view.is_contiguous() { cols } else { from.view.row_stride };
+            from.row(row * stride, 1, cols)
+        }
+        None => Vec::new(),
+    };
+    let each = |from: &Option<Floats<'_>>, row: usize| {
+        from.as_ref().map_or(1.0, |from| from.at(if from.view.len() == 1 { 0 } else { row }))
+    };
+    let wanted: Vec<_> = problem
+        .grads()
+        .map(|(operand, role, _)| (slots.iter().position(|slot| *slot == operand.slot).unwrap_or_default(), role))
+        .collect();
+    let computed: Vec<(f64, Vec<Vec<f64>>)> = (0..pairs.rows)
+        .into_par_iter()
+        .map(|row| {
+            let rows = [&a, &b, &c].map(|from| row_of(from, row));
+            let seen = PairRow {
+                a: &rows[0],
+                b: &rows[1],
+                c: &rows[2],
+                t: each(&t, row),
+                hyper: &problem.hyper,
+            };
+            let factor = scale * each(&upstream, row);
+            let grads = wanted.iter().map(|(nth, _)| {
+                let mut grad = vec![0.0; cols];
+                if let Some(function) = pairs.reference.grads[*nth] {
+                    function(&seen, &mut grad);
+                }
+                grad.iter_mut().for_each(|g| *g *= factor);
+                grad
+            });
+            let grads = grads.collect();
+            ((pairs.reference.loss)(&seen), grads)
+        })
+        .collect();
+    let losses: Vec<f64> = computed.iter().map(|(loss, _)| *loss).collect();
+    let mut results = Results {
+        loss: reduce_losses(problem, &losses, scale),
+        ..Default::default()
+    };
+    for (nth, (_, role)) in wanted.iter().enumerate() {
+        let rows = computed.iter().flat_map(|(_, grads)| grads[nth].iter().copied());
+        results.grads.push((*role, rows.collect()));
+    }
+    Ok(results)
+}
+
+fn reduce_losses(problem: &Problem, losses: &[f64], scale: f64) -> Vec<f64> {
     if !problem.mode.wants_loss() {
         return Vec::new();
     }
-    match problem.reduction {
-        Reduction::None => losses.iter().map(|&l| T::from_f64(l)).collect(),
-        Reduction::Sum | Reduction::Mean => vec![T::from_f64(losses.iter().sum::<f64>() * scale)],
+    if problem.is_reduced() {
+        return vec![losses.iter().sum::<f64>() * scale];
     }
-}
-
-/// A reduction over all elements, by its definition.
-pub(crate) fn reduce(op: ReduceOp, tensor: &Tensor) -> Result<f64> {
-    let bytes = host(Role::Input, tensor)?;
-    let view = &tensor.view;
-    let data: &[f32] = bytemuck::cast_slice(&bytes[view.offset as usize..]);
-    let slab = view.slab().max(1);
-    let values = (0..view.len() as usize).map(|i| f64::from(data[i / slab * view.row_stride.max(1) + i % slab]));
-    let values: Vec<f64> = values.collect();
-    let first_nan = values.iter().position(|x| x.is_nan());
-    let best = |beyond: fn(f64, f64) -> bool| {
-        first_nan.unwrap_or_else(|| {
-            let pick = |best: usize, i: usize| if beyond(values[i], values[best]) { i } else { best };
-            (0..values.len()).fold(0, pick)
-        })
-    };
-    Ok(match op {
-        ReduceOp::Sum => values.iter().sum(),
-        ReduceOp::Mean => values.iter().sum::<f64>() / values.len() as f64,
-        ReduceOp::Max => values[best(|a, b| a > b)],
-        ReduceOp::Min => values[best(|a, b| a < b)],
-        ReduceOp::Argmax => best(|a, b| a > b) as f64,
-        ReduceOp::LogSumExp => {
-            let peak = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            if first_nan.is_some() {
-                f64::NAN
-            } else if peak.is_infinite() {
-                peak
-            } else {
-                peak + values.iter().map(|x| (x - peak).exp()).sum::<f64>().ln()
-            }
-        }
-    })
+    losses.to_vec()
 }

@@ -11,7 +11,7 @@ use crate::loss::{Call, GradTo};
 use crate::plan::plan;
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
 #[derive(Debug)]
@@ -275,22 +275,43 @@ impl Engine {
 }
 
 fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
-    if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_)) {
+    if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
-    let results = cpu::run::<f32>(problem, &operands(call, given))?;
-    let tensor = |wanted: bool, data: &[f32], shape: &[usize]| -> Result<Option<Tensor>> {
+    let results = cpu::run(problem, &operands(problem, call, given))?;
+    let float = |wanted: bool, data: &[f64], dtype, shape: &[usize]| -> Result<Option<Tensor>> {
+        wanted.then(|| Tensor::rounded(data, dtype, shape)).transpose()
+    };
+    let whole = |wanted: bool, data: &[u32], shape: &[usize]| -> Result<Option<Tensor>> {
         wanted.then(|| Tensor::new(data, shape)).transpose()
     };
-    let shape = &problem.input.shape;
-    Ok(Output {
-        loss: tensor(problem.mode.wants_loss(), &results.loss, &problem.loss_shape())?,
-        grad_input: tensor(problem.mode.wants_grad(), &results.grad_input, shape)?,
-        grad_target: tensor(problem.wants_grad_target, &results.grad_target, shape)?,
-        control: problem
-            .ignore_index()
-            .map(|_| Tensor::new(bytemuck::cast_slice::<Control, u32>(&[results.control]), &[8]))
-            .transpose()?,
-        facts: problem.into(),
-    })
+    let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
+    let mut output = Output::empty(problem);
+    let wants_loss = problem.mode.wants_loss();
+    if problem.loss_dtype() == Dtype::I64 {
+        let indices: Vec<i64> = results.loss.iter().map(|&x| x as i64).collect();
+        output.argmax = wants_loss.then(|| Tensor::new(&indices, shape)).transpose()?;
+    } else {
+        output.loss = float(wants_loss, &results.loss, problem.loss_dtype(), shape)?;
+    }
+    output.z_loss = float(stats.z_loss, &results.z_loss, Dtype::F32, shape)?;
+    output.lse = float(stats.lse, &results.lse, Dtype::F32, terms)?;
+    output.entropy = float(stats.entropy, &results.entropy, Dtype::F32, terms)?;
+    if stats.argmax {
+        output.argmax = whole(true, &results.argmax, terms)?;
+    }
+    output.correct = whole(stats.accuracy, &[results.correct], &[])?;
+    let control = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(&results.control));
+    output.control = whole(problem.has_control(), control, &[control.len()])?;
+    for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
+        if let Some(grad) = results.grad(Role::Grad(place as u8)) {
+            let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;
+            if place == 0 {
+                output.grad_input = Some(made);
+            } else {
+                output.grads.push((operand.role, made));
+            }
+        }
+    }
+    Ok(output)
 }

@@ -31,7 +31,8 @@ pub enum Error {
     /// carries every output.
     #[error(
         "target: {count} of {rows} class indices out of range: the first is {value} in row {first_row}, \
-         expected 0 to {} or the ignore_index {ignore_index}", .classes.saturating_sub(1)
+         expected 0 to {}{}", .classes.saturating_sub(1),
+        .ignore_index.map(|index| format!(" or the ignore_index {index}")).unwrap_or_default()
     )]
     BadLabels {
         count: u64,
@@ -39,7 +40,7 @@ pub enum Error {
         first_row: u64,
         value: i64,
         classes: u64,
-        ignore_index: i64,
+        ignore_index: Option<i64>,
         values: Box<Values>,
     },
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
-use crate::plan::{Copy, Dispatch, Plan, Source, Step};
+use crate::plan::{CONTROL_WORDS, Copy, Dispatch, Plan, Source, Step};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::shader::Variant;
@@ -33,10 +33,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// All operands of a call by role.
-pub(crate) fn operands<'a>(call: &Call<'a>, given: &[(Role, &'a Tensor)]) -> Vec<(Role, &'a Tensor)> {
-    let mut list = vec![(Role::Input, call.input), (Role::Target, call.target)];
-    list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
+pub(crate) fn operands<'a>(problem: &Problem, call: &Call<'a>, given: &[(Role, &'a Tensor)]) -> Vec<(Role, &'a Tensor)> {
+    let signature = problem.operands.iter().map(|own| own.role).zip(call.tensors.iter().copied());
+    let mut list: Vec<_> = signature.collect();
     list.extend(given);
+    list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
     list
 }
 
@@ -116,7 +117,7 @@ impl Gpu {
                     None => tensor.clone(),
                 };
                 if let Some(buffer) = placed.buffer() {
-                    expect_usage(role, buffer, wgpu::BufferUsages::STORAGE)?;
+                    expect_usage(role.name(), buffer, wgpu::BufferUsages::STORAGE)?;
                 }
                 Ok((role, placed))
             })
@@ -130,89 +131,100 @@ impl Gpu {
         call: &Call<'_>,
         given: &[(Role, &Tensor)],
     ) -> Result<(Vec<(Role, Tensor)>, Output)> {
-        let mut tensors = self.place(&operands(call, given))?;
+        let mut tensors = self.place(&operands(problem, call, given))?;
         let output = self.outputs(problem, call, &mut tensors)?;
         Ok((tensors, output))
     }
 
     /// Makes the outputs of a problem, and adds them to the tensors that its plan names.
     fn outputs(&self, problem: &Problem, call: &Call<'_>, tensors: &mut Vec<(Role, Tensor)>) -> Result<Output> {
-        let mut output = Output {
-            loss: None,
-            grad_input: None,
-            grad_target: None,
-            control: None,
-            facts: problem.into(),
+        let mut output = Output::empty(problem);
+        let mut make = |role, dtype, shape: &[usize]| -> Result<Option<Tensor>> {
+            let tensor = self.allocate(dtype, shape)?;
+            tensors.push((role, tensor.clone()));
+            Ok(Some(tensor))
         };
-        if problem.mode.wants_loss() {
-            output.loss = Some(self.allocate(Dtype::F32, &problem.loss_shape())?);
+        let (stats, mode) = (problem.stats, problem.mode);
+        if mode.wants_loss() {
+            let made = make(Role::Loss, problem.loss_dtype(), problem.loss_shape())?;
+            // The index of an arg-max is no loss.
+            if problem.loss_dtype() == Dtype::I64 {
+                output.argmax = made;
+            } else {
+                output.loss = made;
+            }
         }
-        if problem.mode.wants_grad() {
-            let shape = &problem.input.shape;
+        if stats.z_loss {
+            output.z_loss = make(Role::ZLoss, Dtype::F32, problem.loss_shape())?;
+        }
+        if stats.lse {
+            output.lse = make(Role::Lse, Dtype::F32, &problem.terms)?;
+        }
+        if stats.entropy {
+            output.entropy = make(Role::Entropy, Dtype::F32, &problem.terms)?;
+        }
+        if stats.argmax {
+            output.argmax = make(Role::Argmax, Dtype::U32, &problem.terms)?;
+        }
+        if stats.accuracy {
+            output.correct = make(Role::Correct, Dtype::U32, &[])?;
+        }
+        if problem.has_control() {
+            output.control = make(Role::Control, Dtype::U32, &[CONTROL_WORDS as usize])?;
+        }
+        for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
+            if operand.grad.is_none() {
+                continue;
+            }
+            let fresh = || self.allocate(operand.view.dtype, tensor.shape());
+            if place > 0 {
+                output.grads.push((operand.role, fresh()?));
+                continue;
+            }
             output.grad_input = Some(match call.grad_input {
-                GradTo::New => self.allocate(problem.input.dtype, shape)?,
-                GradTo::Into(tensor) if tensor.buffer().is_none() => {
+                GradTo::New => fresh()?,
+                GradTo::Into(own) | GradTo::AddTo(own) if own.buffer().is_none() => {
                     return Err(Error::operand(
                         "grad_input",
                         "lies on the host, the engine writes on its device",
                     ));
                 }
-                GradTo::Into(tensor) => tensor.clone(),
-                GradTo::InPlace if problem.in_place => call.input.clone(),
+                GradTo::Into(own) | GradTo::AddTo(own) => {
+                    self.expect_alone(own, tensors)?;
+                    own.clone()
+                }
+                GradTo::InPlace if problem.in_place => {
+                    expect_alone_in_place(tensor, tensors)?;
+                    (*tensor).clone()
+                }
                 // The input was uploaded for this call: its copy is ours to write.
-                GradTo::InPlace => self.allocate(problem.input.dtype, shape)?,
+                GradTo::InPlace => fresh()?,
             });
         }
-        if problem.wants_grad_target {
-            output.grad_target = Some(self.allocate(Dtype::F32, &problem.input.shape)?);
+        for (operand, role, _) in problem.grads() {
+            let own = output.grads.iter().find(|(role, _)| *role == operand.role).map(|(_, tensor)| tensor);
+            tensors.extend(own.or(output.grad_input.as_ref()).map(|tensor| (role, tensor.clone())));
         }
-        if problem.ignore_index().is_some() {
-            output.control = Some(self.allocate(Dtype::U32, &[8])?);
-        }
-        let grad_buffer = output
-            .grad_input
-            .as_ref()
-            .and_then(Tensor::buffer)
-            .filter(|_| !problem.in_place);
-        if let Some(buffer) = grad_buffer {
-            expect_usage(Role::GradInput, buffer, wgpu::BufferUsages::STORAGE)?;
-            for (role, tensor) in tensors.iter() {
-                if tensor.buffer() == Some(buffer) {
-                    return Err(Error::operand(
-                        "grad_input",
-                        format!(
-                            "lies in the same buffer as {}; wgpu forbids a dispatch to read and write one buffer \
-                             (give it a buffer of its own, or write over the input in place)",
-                            role.name()
-                        ),
-                    ));
-                }
-            }
-        }
-        if problem.in_place {
-            let input = call.input.buffer();
-            if let Some((role, _)) = tensors
-                .iter()
-                .find(|(role, tensor)| *role != Role::Input && input.is_some() && tensor.buffer() == input)
-            {
-                return Err(Error::operand(
-                    role.name(),
-                    "lies in the buffer of the input, which the gradient is to be written over; wgpu forbids a dispatch \
-                     to read and write one buffer",
-                ));
-            }
-        }
-        let made = [
-            (Role::Loss, &output.loss),
-            (Role::GradInput, &output.grad_input),
-            (Role::GradTarget, &output.grad_target),
-            (Role::Control, &output.control),
-        ];
-        tensors.extend(
-            made.into_iter()
-                .filter_map(|(role, tensor)| tensor.clone().map(|tensor| (role, tensor))),
-        );
         Ok(output)
+    }
+
+    /// Refuses a place for the gradient that another tensor of the call shares.
+    fn expect_alone(&self, grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
+        let Some(buffer) = grad.buffer() else {
+            return Ok(());
+        };
+        expect_usage("grad_input", buffer, wgpu::BufferUsages::STORAGE)?;
+        match tensors.iter().find(|(_, tensor)| tensor.buffer() == Some(buffer)) {
+            Some((role, _)) => Err(Error::operand(
+                "grad_input",
+                format!(
+                    "lies in the same buffer as {}; wgpu forbids a dispatch to read and write one buffer \
+                     (give it a buffer of its own, or write over the input in place)",
+                    role.name()
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 
     /// Records a plan. Params get a buffer of their own, filled before anything is submitted and never written again:
@@ -254,7 +266,7 @@ impl Gpu {
                         (copy.to, to, wgpu::BufferUsages::COPY_DST),
                     ] {
                         if let Source::Tensor(role) = source {
-                            expect_usage(role, buffer, usage)?;
+                            expect_usage(role.name(), buffer, usage)?;
                         }
                     }
                     Ready::Copy(from, to, *copy)
@@ -366,16 +378,29 @@ impl Gpu {
     }
 }
 
+/// Refuses a tensor in the buffer that the gradient is to be written over.
+fn expect_alone_in_place(input: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
+    let shares = |(_, tensor): &&(Role, Tensor)| tensor.buffer() == input.buffer();
+    match tensors.iter().filter(shares).nth(1) {
+        Some((role, _)) => Err(Error::operand(
+            role.name(),
+            "lies in the buffer of the input, which the gradient is to be written over; wgpu forbids a dispatch to read \
+             and write one buffer",
+        )),
+        None => Ok(()),
+    }
+}
+
 fn tensor_usage() -> wgpu::BufferUsages {
     wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST
 }
 
-fn expect_usage(role: Role, buffer: &wgpu::Buffer, usage: wgpu::BufferUsages) -> Result<()> {
+fn expect_usage(name: &'static str, buffer: &wgpu::Buffer, usage: wgpu::BufferUsages) -> Result<()> {
     if buffer.usage().contains(usage) {
         return Ok(());
     }
     Err(Error::operand(
-        role.name(),
+        name,
         format!("its buffer has usage {:?}, {usage:?} is needed", buffer.usage()),
     ))
 }

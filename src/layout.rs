@@ -20,6 +20,44 @@ pub enum Slot {
     Control = 9,
     StatesIn = 10,
     Result = 11,
+    GradThird = 12,
+    Second = 13,
+    GradSecond = 14,
+    SampleWeight = 15,
+}
+
+impl Slot {
+    /// Where the gradient of an operand goes.
+    pub fn grad(self) -> Self {
+        match self {
+            Self::Target => Self::GradTarget,
+            Self::Second => Self::GradSecond,
+            Self::Third => Self::GradThird,
+            _ => Self::GradInput,
+        }
+    }
+
+    /// The operand's name in the shaders; `target` is a reserved word there.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Input => "input",
+            Self::Target => "targets",
+            Self::Weight => "weight",
+            Self::Third => "third",
+            Self::GradOutput => "grad_output",
+            Self::Loss => "loss_out",
+            Self::GradInput => "grad_input",
+            Self::GradTarget => "grad_targets",
+            Self::Control => "control",
+            Self::StatesIn => "states_in",
+            Self::Result => "result_out",
+            Self::GradThird => "grad_third",
+            Self::Second => "second",
+            Self::GradSecond => "grad_second",
+            Self::SampleWeight => "sample_weight",
+        }
+    }
 }
 
 /// Declares a uniform struct together with the names and offsets of its fields.
@@ -44,10 +82,10 @@ params! {
         first_tile: u32, end_tile: u32, groups_x: u32, block_rows: u32,
         block_tiles: u32, first_row: u32, first_slab: u32, first_inner: u32,
         input_base: u32, input_stride: u32, targets_base: u32, targets_stride: u32,
-        grad_input_base: u32, grad_input_stride: u32, grad_target_base: u32, grad_target_stride: u32,
+        grad_input_base: u32, grad_input_stride: u32, grad_targets_base: u32, grad_targets_stride: u32,
         loss_base: u32, weight_base: u32, grad_output_base: u32, grad_output_step: u32,
         ignore: [u32; 2], scale: f32, neg_inf: f32,
-        nan: f32, states_base: u32, pad0: u32, pad1: u32,
+        nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
         hyper: [f32; 4],
     }
 }
@@ -59,11 +97,11 @@ params! {
         block_len: u32, last_len: u32, first_block: u32, skip: u32,
         dims: u32, scale: f32, nan: f32, states_base: u32,
         hyper: [f32; 4],
-        base: [u32; 8],
-        mode: [u32; 8],
+        base: [u32; 12],
+        mode: [u32; 12],
         sizes: [u32; 8],
         origin: [u32; 8],
-        strides: [[u32; 8]; 8],
+        strides: [[u32; 8]; 12],
     }
 }
 
@@ -74,6 +112,29 @@ params! {
         first_item: u32, base: u32, slab: u32, stride: u32,
         classes: u32, weight_base: u32, ignore: [u32; 2],
         scale: f32, neg_inf: f32, nan: f32, states_base: u32,
+        empty: f32, sample_weight_base: u32, pad0: u32, pad1: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/piece/pair_params.wgsl`.
+    PairParams {
+        rows: u32, cols: u32, first_tile: u32, end_tile: u32,
+        groups_x: u32, first_row: u32, input_base: u32, input_stride: u32,
+        second_base: u32, second_stride: u32, third_base: u32, third_stride: u32,
+        targets_base: u32, targets_step: u32, grad_input_base: u32, grad_input_stride: u32,
+        grad_second_base: u32, grad_second_stride: u32, grad_third_base: u32, grad_third_stride: u32,
+        loss_base: u32, states_base: u32, grad_output_base: u32, grad_output_step: u32,
+        scale: f32, neg_inf: f32, nan: f32, pad0: u32,
+        hyper: [f32; 4],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/multiplicity.wgsl`.
+    MultiplicityParams {
+        cols: u32, first_tile: u32, end_tile: u32, groups_x: u32,
+        blocks: u32, first_row: u32, targets_base: u32, grad_targets_base: u32,
     }
 }
 
@@ -83,7 +144,7 @@ params! {
 pub struct Control {
     /// One over the denominator.
     pub factor: f32,
-    /// The sum of `weight[target]` over the rows kept.
+    /// The sum of `sample_weight * weight[target]` over the rows kept.
     pub weight: f32,
     pub kept: u32,
     pub ignored: u32,
@@ -91,6 +152,9 @@ pub struct Control {
     pub first_bad: u32,
     pub bad_low: u32,
     pub bad_high: u32,
+    /// One over the denominator of the z-loss, which the weights of the classes do not enter.
+    pub z_factor: f32,
+    pub rows: f32,
 }
 
 /// An i64 as the shaders hold it: low word first.

@@ -31,7 +31,6 @@ mod loss;
 pub mod plan;
 pub mod problem;
 mod readback;
-mod reduce;
 pub mod reference;
 pub mod shader;
 mod tensor;
@@ -41,13 +40,14 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::{Limits, Tuning};
 pub use loss::{
-    BceWithLogits, Call, CrossEntropy, GradTo, Info, Loss, OptionInfo, REGISTRY, Scalar, ScalarKind, SigmoidFocal,
-    TargetKind, TensorInfo, find,
+    Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv, L1,
+    LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
+    OperandInfo, OperandKind, OptionInfo, PoissonNll, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid, SigmoidFocal,
+    SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
 };
 pub use plan::ReduceOp;
-pub use problem::{Mode, Reduction, Role};
+pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};
-pub use reduce::{encode_reduce, reduce};
 pub use tensor::{Dtype, Element, Tensor, View};
 pub use timing::Timing;
 
@@ -65,5 +65,9 @@ pub use timing::Timing;
 /// # }
 /// ```
 pub mod functional {
-    pub use crate::loss::{bce_with_logits, compute, cross_entropy, sigmoid_focal};
+    pub use crate::loss::{
+        bce, bce_with_logits, cosine_embedding, cross_entropy, gaussian_nll, hinge_embedding, huber, kl_div, l1,
+        log_sigmoid, log_softmax, margin_ranking, mse, multi_margin, multilabel_margin, multilabel_soft_margin, nll,
+        poisson_nll, reduce, sigmoid, sigmoid_focal, smooth_l1, soft_margin, softmax, softmax_focal, triplet_margin,
+    };
 }

@@ -3,7 +3,8 @@
 //! the buffers are.
 
 use crate::error::{Error, Result};
-use crate::shader::Piece;
+use crate::layout::Slot;
+use crate::shader::{Const, Piece};
 use crate::tensor::{Dtype, View};
 
 /// How the losses of rows or elements become the result.
@@ -15,10 +16,12 @@ pub enum Reduction {
     #[default]
     Mean,
     Sum,
+    /// The sum over the size of the first dimension.
+    BatchMean,
 }
 
 impl Reduction {
-    pub const ALL: [Self; 3] = [Self::None, Self::Mean, Self::Sum];
+    pub const ALL: [Self; 4] = [Self::None, Self::Mean, Self::Sum, Self::BatchMean];
 
     /// PyTorch's name.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl Reduction {
             Self::None => "none",
             Self::Mean => "mean",
             Self::Sum => "sum",
+            Self::BatchMean => "batchmean",
         }
     }
 }
@@ -37,7 +41,7 @@ impl std::str::FromStr for Reduction {
         Self::ALL
             .into_iter()
             .find(|r| r.name() == name)
-            .ok_or_else(|| Error::option("reduction", format!("{name:?} given, expected none, mean or sum")))
+            .ok_or_else(|| Error::option("reduction", format!("{name:?} given, expected none, mean, sum or batchmean")))
     }
 }
 
@@ -74,13 +78,26 @@ impl Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     Input,
+    Input1,
+    Input2,
+    Anchor,
+    Positive,
+    Negative,
     Target,
+    Var,
     Weight,
     PosWeight,
+    Alpha,
+    SampleWeight,
     GradOutput,
     Loss,
-    GradInput,
-    GradTarget,
+    ZLoss,
+    Lse,
+    Argmax,
+    Entropy,
+    Correct,
+    /// The gradient of an operand, by its place in the signature.
+    Grad(u8),
     Control,
 }
 
@@ -89,16 +106,68 @@ impl Role {
     pub fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
+            Self::Input1 => "input1",
+            Self::Input2 => "input2",
+            Self::Anchor => "anchor",
+            Self::Positive => "positive",
+            Self::Negative => "negative",
             Self::Target => "target",
+            Self::Var => "var",
             Self::Weight => "weight",
             Self::PosWeight => "pos_weight",
+            Self::Alpha => "alpha",
+            Self::SampleWeight => "sample_weight",
             Self::GradOutput => "grad_output",
             Self::Loss => "loss",
-            Self::GradInput => "grad_input",
-            Self::GradTarget => "grad_target",
+            Self::ZLoss => "z_loss",
+            Self::Lse => "lse",
+            Self::Argmax => "argmax",
+            Self::Entropy => "entropy",
+            Self::Correct => "correct",
+            Self::Grad(_) => "grad",
             Self::Control => "control",
         }
     }
+}
+
+/// A tensor that a problem reads.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    pub role: Role,
+    pub slot: Slot,
+    pub view: View,
+    /// Where its gradient goes, if that is wanted: of the operand's shape.
+    pub grad: Option<View>,
+}
+
+/// Statistics of the rows that the pass over the logits can leave behind, beside the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stats {
+    /// log Σ exp of each row, in nats.
+    pub lse: bool,
+    /// The class of the largest logit of each row, the first among equals.
+    pub argmax: bool,
+    /// The entropy of each row's softmax, in nats.
+    pub entropy: bool,
+    /// How many of the rows kept have their class as arg-max.
+    pub accuracy: bool,
+    /// The z-loss by itself.
+    pub z_loss: bool,
+}
+
+impl Stats {
+    pub fn any(self) -> bool {
+        self != Self::default()
+    }
+}
+
+/// What the sum is divided by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Divisor {
+    /// A number known before the run; 1 for none and sum.
+    Known(f64),
+    /// What the class targets and the weights of the rows add up to, counted on the device.
+    Counted,
 }
 
 /// A validated problem.
@@ -108,14 +177,22 @@ pub struct Problem {
     pub name: &'static str,
     pub mode: Mode,
     pub reduction: Reduction,
+    pub divisor: Divisor,
+    /// The mean of nothing is 0, not NaN.
+    pub zero_on_empty: bool,
     pub family: Family,
-    pub input: View,
-    pub target: View,
+    /// The tensors of the signature in its order, then the optional ones.
+    pub operands: Vec<Operand>,
+    /// The shape of the losses before the reduction.
+    pub terms: Vec<usize>,
+    /// Of the result without a reduction.
+    pub dtype: Dtype,
     pub grad_output: Option<View>,
-    /// Where the gradient goes: of the input's shape, its row stride its own.
-    pub grad_input: View,
+    /// The first operand's gradient goes over it.
     pub in_place: bool,
-    pub wants_grad_target: bool,
+    /// Gradients are added to what their memory holds.
+    pub accumulates: bool,
+    pub stats: Stats,
     /// The loss's own scalars, in the order its shader and its reference read them.
     pub hyper: [f64; 4],
 }
@@ -124,20 +201,31 @@ pub struct Problem {
 pub enum Family {
     Rows(Rows),
     Elements(Elements),
+    Pairs(Pairs),
 }
 
-/// Losses of the rows of a (slabs, cols, inner) array.
+/// Losses of the rows of a (slabs, cols, inner) array, or, as a map, rows for rows.
 #[derive(Clone, Debug)]
 pub struct Rows {
     pub slabs: usize,
     pub cols: usize,
     pub inner: usize,
     pub targets: Targets,
-    pub weight: Option<View>,
+    /// The statistics pass reads the rows.
+    pub reads: bool,
+    /// What it collects.
+    pub monoid: &'static [Piece],
     /// Slot functions of the row driver.
     pub pieces: Vec<Piece>,
-    /// Part of the pipeline label: the kind of target and which options change code.
+    pub consts: Vec<Const>,
+    /// Part of the pipeline label: which options change code.
     pub kind: String,
+    /// Loop iterations of the loss's own for each four columns.
+    pub inner_loops: u64,
+    /// `mean` divides by the weights of the classes, not the rows kept.
+    pub counts_weights: bool,
+    /// One row of everything, whose result the reduce driver finds in many tiles.
+    pub whole: Option<crate::plan::ReduceOp>,
     pub reference: RowReference,
 }
 
@@ -145,117 +233,192 @@ impl Rows {
     pub fn rows(&self) -> u64 {
         self.slabs as u64 * self.inner as u64
     }
+
+    /// The result has a row for each row of the input.
+    pub fn is_map(&self) -> bool {
+        matches!(self.reference, RowReference::Map { .. })
+    }
+
+    pub fn ignore_index(&self) -> Option<i64> {
+        match self.targets {
+            Targets::Index { ignore_index } => ignore_index,
+            Targets::ClassList => Some(-1),
+            Targets::None | Targets::Full => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Targets {
+    None,
     /// A class for each row.
-    Index { ignore_index: i64 },
+    Index { ignore_index: Option<i64> },
+    /// Several classes for each row, ended by -1.
+    ClassList,
     /// A number for each class of each row.
     Full,
 }
 
-/// Losses of single elements, with operands that broadcast to the input's shape.
+/// Losses of single elements, with operands that broadcast.
 #[derive(Clone, Debug)]
 pub struct Elements {
-    pub weight: Option<View>,
-    /// The third argument of the slot functions: pos_weight here.
-    pub third: Option<View>,
     pub piece: Piece,
+    pub consts: Vec<Const>,
+    pub kind: String,
+    /// The operands broadcast against each other; else they are of one shape.
+    pub broadcasts: bool,
     pub reference: ElementReference,
+}
+
+/// Losses of two or three arrays of rows, which lie contiguous.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    pub rows: usize,
+    pub cols: usize,
+    pub piece: Piece,
+    pub consts: Vec<Const>,
+    pub kind: String,
+    pub reference: PairReference,
 }
 
 /// The definition of a loss of rows, in f64.
 #[derive(Clone, Copy, Debug)]
-pub struct RowReference {
-    /// The row's loss.
-    pub loss: fn(&Row<'_>) -> f64,
-    /// Its derivative by each logit.
-    pub grad_input: fn(&Row<'_>, &mut [f64]),
-    /// Its derivative by each number of a full target.
-    pub grad_target: Option<fn(&Row<'_>, &mut [f64])>,
+pub enum RowReference {
+    Loss {
+        /// The row's loss.
+        loss: fn(&Row<'_>) -> f64,
+        /// Its derivative by each element of the row.
+        grad_input: fn(&Row<'_>, &mut [f64]),
+        /// Its derivative by each number of a full target.
+        grad_target: Option<fn(&Row<'_>, &mut [f64])>,
+        /// What [`Stats`] asks for.
+        stats: Option<fn(&Row<'_>) -> RowStats>,
+    },
+    Map {
+        value: fn(&Row<'_>, &mut [f64]),
+        /// Times the upstream gradient of the row.
+        grad_input: fn(&Row<'_>, &mut [f64]),
+    },
+}
+
+/// Statistics of a row, in f64.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RowStats {
+    pub lse: f64,
+    pub argmax: usize,
+    pub entropy: f64,
+    pub z_loss: f64,
 }
 
 /// A row as the reference sees it.
 pub struct Row<'a> {
     pub x: &'a [f64],
     pub class: Option<usize>,
-    /// A full target; empty where there is a class.
+    /// A full target; empty where there is none.
     pub p: &'a [f64],
     pub weight: Option<&'a [f64]>,
+    /// The upstream gradient of a map; empty elsewhere.
+    pub g: &'a [f64],
+    /// The denominator of the losses over that of the z-loss.
+    pub z_ratio: f64,
     pub hyper: &'a [f64; 4],
 }
 
 /// The definition of a loss of elements, in f64: of x, t, the third operand and the scalars.
 #[derive(Clone, Copy, Debug)]
 pub struct ElementReference {
-    pub loss: fn(f64, f64, f64, &[f64; 4]) -> f64,
-    pub grad_input: fn(f64, f64, f64, &[f64; 4]) -> f64,
+    pub loss: ElementFn,
+    /// The derivatives by x, t and the third operand, where there is one.
+    pub grads: [Option<ElementFn>; 3],
+}
+
+pub type ElementFn = fn(f64, f64, f64, &[f64; 4]) -> f64;
+
+/// The definition of a loss of pairs of rows, in f64.
+#[derive(Clone, Copy, Debug)]
+pub struct PairReference {
+    pub loss: fn(&PairRow<'_>) -> f64,
+    pub grads: [Option<PairGrad>; 3],
+}
+
+pub type PairGrad = fn(&PairRow<'_>, &mut [f64]);
+
+/// Rows that belong together; `c` is empty where a loss has but two.
+pub struct PairRow<'a> {
+    pub a: &'a [f64],
+    pub b: &'a [f64],
+    pub c: &'a [f64],
+    pub t: f64,
+    pub hyper: &'a [f64; 4],
 }
 
 impl Problem {
-    /// Losses before the reduction: rows, or elements.
-    pub fn terms(&self) -> u64 {
-        match &self.family {
-            Family::Rows(rows) => rows.rows(),
-            Family::Elements(_) => self.input.len(),
-        }
+    /// Losses before the reduction.
+    pub fn term_count(&self) -> u64 {
+        self.terms.iter().map(|&n| n as u64).product()
     }
 
-    /// The shape of the loss without reduction.
-    pub fn term_shape(&self) -> Vec<usize> {
-        match &self.family {
-            Family::Rows(_) => {
-                let mut shape = self.input.shape.clone();
-                shape.remove(usize::from(shape.len() > 1));
-                shape
-            }
-            Family::Elements(_) => self.input.shape.clone(),
-        }
+    pub fn is_reduced(&self) -> bool {
+        self.reduction != Reduction::None
     }
 
-    pub fn loss_shape(&self) -> Vec<usize> {
-        match self.reduction {
-            Reduction::None => self.term_shape(),
-            Reduction::Mean | Reduction::Sum => Vec::new(),
-        }
+    pub fn loss_shape(&self) -> &[usize] {
+        if self.is_reduced() { &[] } else { &self.terms }
     }
 
-    /// The reduction's factor where the denominator is known before the run.
+    pub fn loss_dtype(&self) -> Dtype {
+        if self.is_reduced() { Dtype::F32 } else { self.dtype }
+    }
+
+    /// The reduction's factor where the divisor is known before the run.
     pub fn static_scale(&self) -> f64 {
-        match self.reduction {
-            Reduction::Mean => 1.0 / self.terms() as f64,
-            Reduction::None | Reduction::Sum => 1.0,
+        match self.divisor {
+            Divisor::Known(0.0) if self.zero_on_empty => 0.0,
+            Divisor::Known(divisor) => 1.0 / divisor,
+            Divisor::Counted => 1.0,
         }
     }
 
-    /// The scalars as the params hold them. One beyond the range of f32 becomes a quarter of the largest, for 0 times infinity
-    /// would be NaN, and drivers fold it with constants of their own (log2 e in exp).
+    pub fn is_counted(&self) -> bool {
+        self.divisor == Divisor::Counted
+    }
+
+    /// Something is counted before the losses: labels, for their faults, or weights, for the divisor.
+    pub fn has_control(&self) -> bool {
+        self.is_counted() || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
+    }
+
+    /// The scalars as the params hold them. One beyond the range of f32 becomes a quarter of the largest, for 0 times
+    /// infinity would be NaN, and drivers fold it with constants of their own (log2 e in exp).
     pub fn hyper_f32(&self) -> [f32; 4] {
         self.hyper.map(|h| (h as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
     }
 
-    /// `mean` divides by what the class targets add up to.
-    pub fn counts_denominator(&self) -> bool {
-        self.reduction == Reduction::Mean && self.ignore_index().is_some()
+    pub fn operand(&self, slot: Slot) -> Option<&Operand> {
+        self.operands.iter().find(|operand| operand.slot == slot)
     }
 
-    /// For class targets.
-    pub fn ignore_index(&self) -> Option<i64> {
-        match &self.family {
-            Family::Rows(Rows {
-                targets: Targets::Index { ignore_index },
-                ..
-            }) => Some(*ignore_index),
-            _ => None,
-        }
+    pub fn view(&self, slot: Slot) -> Option<&View> {
+        self.operand(slot).map(|operand| &operand.view)
     }
 
-    pub fn weight(&self) -> Option<&View> {
-        match &self.family {
-            Family::Rows(rows) => rows.weight.as_ref(),
-            Family::Elements(elements) => elements.weight.as_ref(),
-        }
+    /// The first tensor of the signature, which every loss has.
+    pub fn input(&self) -> &View {
+        &self.operands[0].view
+    }
+
+    /// The operands whose gradients are computed, with where those go: operand, role and view.
+    pub fn grads(&self) -> impl Iterator<Item = (&Operand, Role, &View)> {
+        self.operands
+            .iter()
+            .enumerate()
+            .filter_map(|(place, operand)| operand.grad.as_ref().map(|view| (operand, Role::Grad(place as u8), view)))
+    }
+
+    /// The dtypes of all operands.
+    pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
+        let own = self.operands.iter().map(|operand| operand.view.dtype);
+        own.chain(self.grad_output.as_ref().map(|view| view.dtype))
     }
 }
 
@@ -282,20 +445,23 @@ pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], wh
     ))
 }
 
-/// Refuses a shape that does not broadcast to the input's.
-pub(crate) fn expect_broadcast(name: &'static str, view: &View, to: &[usize]) -> Result<()> {
-    let fits = view.shape.len() <= to.len()
-        && view
-            .shape
-            .iter()
-            .rev()
-            .zip(to.iter().rev())
-            .all(|(&own, &want)| own == want || own == 1);
-    if fits {
-        return Ok(());
+/// The shape that shapes broadcast to, as PyTorch has it.
+pub(crate) fn broadcast(shapes: &[(&'static str, &[usize])]) -> Result<Vec<usize>> {
+    let rank = shapes.iter().map(|(_, shape)| shape.len()).max().unwrap_or_default();
+    let mut joint = vec![1; rank];
+    for (name, shape) in shapes {
+        for (d, &size) in shape.iter().enumerate() {
+            let at = &mut joint[d + rank - shape.len()];
+            if *at == 1 {
+                *at = size;
+            } else if size != 1 && size != *at {
+                let others: Vec<_> = shapes.iter().filter(|(n, _)| n != name).map(|(n, s)| format!("{n} {s:?}")).collect();
+                return Err(Error::operand(
+                    name,
+                    format!("shape {shape:?} does not broadcast with {}", others.join(" and ")),
+                ));
+            }
+        }
     }
-    Err(Error::operand(
-        name,
-        format!("shape {:?} does not broadcast to the input's {to:?}", view.shape),
-    ))
+    Ok(joint)
 }

@@ -8,18 +8,31 @@ use futures_intrusive::channel::shared::oneshot_channel;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::{Control, from_words};
-use crate::problem::Problem;
-use crate::tensor::{Element, Tensor, View};
+use crate::problem::{Family, Problem, Role, Targets};
+use crate::tensor::{Dtype, Element, Tensor, View, floats};
 
 /// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
 /// tensor out (`output.grad_input.take()`) to leave it where it is.
 #[derive(Clone, Debug)]
 #[must_use = "the results are in here"]
 pub struct Output {
+    /// The loss, or the value of a function.
     pub loss: Option<Tensor>,
+    /// The gradient of the first tensor of the signature.
     pub grad_input: Option<Tensor>,
-    pub grad_target: Option<Tensor>,
-    /// Counts and faults of class targets: 8 words, `Control` in `src/layout.rs`.
+    /// The gradients of the others that were asked for.
+    pub grads: Vec<(Role, Tensor)>,
+    /// The z-loss by itself, reduced as the loss.
+    pub z_loss: Option<Tensor>,
+    /// The log-sum-exp of each row.
+    pub lse: Option<Tensor>,
+    /// The entropy of each row.
+    pub entropy: Option<Tensor>,
+    /// The place of the largest: u32 of each row, i64 of [`crate::Reduce`].
+    pub argmax: Option<Tensor>,
+    /// How many of the rows kept have their class as arg-max: one u32.
+    pub correct: Option<Tensor>,
+    /// Counts and faults of class targets, `Control` in `src/layout.rs`.
     pub(crate) control: Option<Tensor>,
     pub(crate) facts: Facts,
 }
@@ -30,18 +43,24 @@ pub(crate) struct Facts {
     terms: u64,
     classes: u64,
     ignore_index: Option<i64>,
+    /// 1, or where rows have lists of classes, their length.
+    labels_per_row: u64,
 }
 
 impl From<&Problem> for Facts {
     fn from(problem: &Problem) -> Self {
-        let classes = match &problem.family {
-            crate::problem::Family::Rows(rows) => rows.cols as u64,
-            crate::problem::Family::Elements(_) => 0,
+        let (classes, ignore_index, per_row) = match &problem.family {
+            Family::Rows(rows) => {
+                let per_row = if rows.targets == Targets::ClassList { rows.cols } else { 1 };
+                (rows.cols as u64, rows.ignore_index(), per_row as u64)
+            }
+            _ => (0, None, 1),
         };
         Self {
-            terms: problem.terms(),
+            terms: problem.term_count(),
             classes,
-            ignore_index: problem.ignore_index(),
+            ignore_index,
+            labels_per_row: per_row.max(1),
         }
     }
 }
@@ -51,15 +70,25 @@ impl From<&Problem> for Facts {
 pub struct Array<T = f32> {
     pub shape: Vec<usize>,
     pub data: Vec<T>,
+    /// What the numbers were stored as: the gradient of a bf16 tensor holds bf16 numbers.
+    pub dtype: Dtype,
 }
 
 /// Results as numbers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {
-    /// 0-d for `mean` and `sum`.
+    /// 0-d for reductions; the value of a function.
     pub loss: Option<Array>,
+    /// The gradient of the first tensor of the signature.
     pub grad_input: Option<Array>,
-    pub grad_target: Option<Array>,
+    /// The gradients of the others that were asked for.
+    pub grads: Vec<(Role, Array)>,
+    pub z_loss: Option<Array>,
+    pub lse: Option<Array>,
+    pub entropy: Option<Array>,
+    pub argmax: Option<Array<i64>>,
+    /// How many of the rows kept have their class as arg-max.
+    pub correct: Option<u64>,
     /// Losses before the reduction: rows, or elements.
     pub terms: u64,
     /// Rows left out by `ignore_index`.
@@ -70,13 +99,43 @@ impl Values {
     /// The loss of `mean` or `sum`.
     pub fn scalar(&self) -> Option<f32> {
         match &self.loss {
-            Some(Array { shape, data }) if shape.is_empty() => data.first().copied(),
+            Some(Array { shape, data, .. }) if shape.is_empty() => data.first().copied(),
             _ => None,
         }
+    }
+
+    /// The gradient of a tensor of the signature other than the first.
+    pub fn grad(&self, role: Role) -> Option<&Array> {
+        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
+    }
+
+    /// The share of the rows kept whose class is the arg-max; NaN of none.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.correct.map(|correct| correct as f64 / (self.terms - self.ignored) as f64)
     }
 }
 
 impl Output {
+    pub(crate) fn empty(problem: &Problem) -> Self {
+        Self {
+            loss: None,
+            grad_input: None,
+            grads: Vec::new(),
+            z_loss: None,
+            lse: None,
+            entropy: None,
+            argmax: None,
+            correct: None,
+            control: None,
+            facts: problem.into(),
+        }
+    }
+
+    /// The gradient of a tensor of the signature other than the first.
+    pub fn grad(&self, role: Role) -> Option<&Tensor> {
+        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
+    }
+
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
@@ -95,35 +154,58 @@ impl Output {
     }
 
     async fn values(&self, engine: &Engine, waiting: Waiting) -> Result<Values> {
-        let parts = [&self.loss, &self.grad_input, &self.grad_target, &self.control];
-        let tensors: Vec<&Tensor> = parts.iter().filter_map(|part| part.as_ref()).collect();
+        let single = [
+            &self.loss,
+            &self.grad_input,
+            &self.z_loss,
+            &self.lse,
+            &self.entropy,
+            &self.argmax,
+            &self.correct,
+            &self.control,
+        ];
+        let others = self.grads.iter().map(|(_, tensor)| tensor);
+        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).collect();
         let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
-        let mut array = |part: &Option<Tensor>| {
-            part.as_ref().map(|tensor| Array {
-                shape: tensor.view.shape.clone(),
-                data: elements(&tensor.view, &bytes.next().unwrap_or_default()),
-            })
+        // In the order of the list above.
+        let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
+        let mut floats = |part| next(part).map(|(tensor, bytes)| float_array(&tensor, &bytes));
+        let (loss, grad_input, z_loss) = (floats(&self.loss), floats(&self.grad_input), floats(&self.z_loss));
+        let (lse, entropy) = (floats(&self.lse), floats(&self.entropy));
+        let argmax = next(&self.argmax).map(|(tensor, bytes)| Array {
+            shape: tensor.view.shape.clone(),
+            data: match tensor.dtype() {
+                Dtype::I64 => bytemuck::pod_collect_to_vec(&bytes),
+                _ => bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(i64::from).collect(),
+            },
+            dtype: tensor.dtype(),
+        });
+        let correct = next(&self.correct).map(|(_, bytes)| u64::from(bytemuck::pod_read_unaligned::<u32>(&bytes)));
+        let control: Control = match next(&self.control) {
+            Some((_, bytes)) => bytemuck::pod_read_unaligned(&bytes),
+            None => Control::default(),
         };
-        let (loss, grad_input, grad_target) = (array(&self.loss), array(&self.grad_input), array(&self.grad_target));
-        let control: Control = match (&self.control, bytes.next()) {
-            (Some(_), Some(bytes)) => bytemuck::pod_read_unaligned(&bytes),
-            _ => Control::default(),
-        };
+        let grads = self.grads.iter().zip(bytes);
         let values = Values {
             loss,
             grad_input,
-            grad_target,
+            grads: grads.map(|((role, tensor), bytes)| (*role, float_array(tensor, &bytes))).collect(),
+            z_loss,
+            lse,
+            entropy,
+            argmax,
+            correct,
             terms: self.facts.terms,
-            ignored: u64::from(control.ignored),
+            ignored: u64::from(control.ignored) / self.facts.labels_per_row,
         };
         if control.bad > 0 {
             return Err(Error::BadLabels {
                 count: u64::from(control.bad),
                 rows: self.facts.terms,
-                first_row: u64::from(control.first_bad),
+                first_row: u64::from(control.first_bad) / self.facts.labels_per_row,
                 value: from_words(control.bad_low, control.bad_high),
                 classes: self.facts.classes,
-                ignore_index: self.facts.ignore_index.unwrap_or_default(),
+                ignore_index: self.facts.ignore_index,
                 values: Box::new(values),
             });
         }
@@ -131,9 +213,17 @@ impl Output {
     }
 }
 
+/// Floats of any dtype as numbers.
+fn float_array(tensor: &Tensor, bytes: &[u8]) -> Array {
+    Array {
+        shape: tensor.view.shape.clone(),
+        data: without_gaps(&tensor.view, floats(tensor.dtype(), bytes)),
+        dtype: tensor.dtype(),
+    }
+}
+
 /// The elements of a window, without the gaps between its rows.
-fn elements<T: Element>(view: &View, bytes: &[u8]) -> Vec<T> {
-    let all: Vec<T> = bytemuck::pod_collect_to_vec(bytes);
+fn without_gaps<T: Copy>(view: &View, all: Vec<T>) -> Vec<T> {
     if view.is_contiguous() {
         return all;
     }
@@ -158,7 +248,7 @@ impl Tensor {
         let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?
             .pop()
             .unwrap_or_default();
-        Ok(elements(&self.view, &bytes))
+        Ok(without_gaps(&self.view, bytemuck::pod_collect_to_vec(&bytes)))
     }
 }
 
@@ -173,7 +263,7 @@ enum Waiting {
 
 /// The bytes of each tensor's window, by one submission that follows all earlier ones.
 async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<Vec<Vec<u8>>> {
-    let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end();
+    let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end().max(tensor.view.offset);
     let on_device = tensors.iter().any(|tensor| tensor.buffer().is_some());
     if !on_device {
         let host = |tensor: &&Tensor| {
@@ -195,18 +285,19 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
                 "its buffer cannot be read back: it lacks COPY_SRC usage",
             ));
         }
-        let bytes = range.end - range.start;
+        // Copies take whole words; 16-bit windows may begin and end within one.
+        let start = range.start - range.start % 4;
+        let bytes = (range.end - start).next_multiple_of(4);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = gpu.buffer("wgloss readback", bytes, usage)?;
         if bytes > 0 {
-            // Elements have four bytes or eight: what copies ask for.
-            encoder.copy_buffer_to_buffer(buffer, range.start, &staging, 0, bytes);
+            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
         }
-        staged.push((staging, bytes));
+        staged.push((staging, bytes, (range.start - start) as usize..(range.end - start) as usize));
     }
     let submission = gpu.queue.submit([encoder.finish()]);
     let mut waiting = Vec::new();
-    for (staging, bytes) in &staged {
+    for (staging, bytes, _) in &staged {
         let (sender, receiver) = oneshot_channel();
         if *bytes > 0 {
             staging.map_async(wgpu::MapMode::Read, ..*bytes, move |result| {
@@ -227,7 +318,7 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
             .map_err(|e| Error::Device(e.to_string()))?;
     }
     let mut results = Vec::new();
-    for ((staging, bytes), receiver) in staged.iter().zip(waiting) {
+    for ((staging, bytes, own), receiver) in staged.iter().zip(waiting) {
         let Some(receiver) = receiver else {
             results.push(Vec::new());
             continue;
@@ -253,7 +344,7 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
             .slice(..*bytes)
             .get_mapped_range()
             .map_err(|e| Error::Device(e.to_string()))?;
-        results.push(mapped.to_vec());
+        results.push(mapped[own.clone()].to_vec());
     }
     gpu.check()?;
     Ok(results)

@@ -2,10 +2,8 @@
 
 use crate::cpu;
 use crate::error::Result;
+use crate::gpu::operands;
 use crate::loss::{Call, Loss};
-use crate::plan::ReduceOp;
-use crate::problem::Role;
-use crate::tensor::Tensor;
 
 pub use crate::cpu::Results;
 
@@ -13,18 +11,7 @@ pub use crate::cpu::Results;
 ///
 /// # Errors
 /// Those of [`Loss::problem`].
-pub fn run(loss: &dyn Loss, call: &Call<'_>) -> Result<Results<f64>> {
+pub fn run(loss: &dyn Loss, call: &Call<'_>) -> Result<Results> {
     let problem = loss.problem(call)?;
-    let mut operands = vec![(Role::Input, call.input), (Role::Target, call.target)];
-    operands.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
-    operands.extend(loss.tensors());
-    cpu::run(&problem, &operands)
-}
-
-/// Reduces all elements of a host tensor, in f64; the index for argmax.
-///
-/// # Errors
-/// [`crate::Error::Operand`] for a tensor on a device.
-pub fn reduce(op: ReduceOp, tensor: &Tensor) -> Result<f64> {
-    cpu::reduce(op, tensor)
+    cpu::run(&problem, &operands(&problem, call, &loss.tensors()))
 }

@@ -7,27 +7,45 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
     F32,
+    F16,
+    Bf16,
+    U8,
     I32,
     U32,
     I64,
 }
 
 impl Dtype {
+    /// What losses compute on.
+    pub const FLOATS: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+    /// What class targets may be.
+    pub const LABELS: [Self; 4] = [Self::U8, Self::I32, Self::U32, Self::I64];
+
     pub fn bytes(self) -> u64 {
         match self {
+            Self::U8 => 1,
+            Self::F16 | Self::Bf16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::I64 => 8,
         }
     }
 
     pub fn is_float(self) -> bool {
-        self == Self::F32
+        Self::FLOATS.contains(&self)
+    }
+
+    /// A float of 16 bits, two of which share a word in the shaders.
+    pub fn is_half(self) -> bool {
+        matches!(self, Self::F16 | Self::Bf16)
     }
 
     /// The name in pieces, pipeline labels and messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::U8 => "u8",
             Self::I32 => "i32",
             Self::U32 => "u32",
             Self::I64 => "i64",
@@ -51,7 +69,7 @@ macro_rules! element {
         $(impl Element for $type { const DTYPE: Dtype = Dtype::$dtype; })*
     };
 }
-element!(f32 => F32, i32 => I32, u32 => U32, i64 => I64);
+element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16, u8 => U8, i32 => I32, u32 => U32, i64 => I64);
 
 /// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +183,31 @@ impl Tensor {
         })
     }
 
+    /// A host tensor of floats rounded to a dtype.
+    pub(crate) fn rounded(data: &[f64], dtype: Dtype, shape: &[usize]) -> Result<Self> {
+        let single = || data.iter().map(|&x| x as f32);
+        match dtype {
+            Dtype::F16 => Self::new(&single().map(half::f16::from_f32).collect::<Vec<_>>(), shape),
+            Dtype::Bf16 => Self::new(&single().map(half::bf16::from_f32).collect::<Vec<_>>(), shape),
+            _ => Self::new(&single().collect::<Vec<_>>(), shape),
+        }
+    }
+
+    /// The same numbers of a host tensor of floats, rounded to another float dtype.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a tensor on a device, or where either dtype is no float.
+    pub fn to_dtype(&self, dtype: Dtype) -> Result<Self> {
+        let Some(bytes) = self.host_bytes().filter(|_| self.dtype().is_float() && dtype.is_float()) else {
+            return Err(Error::operand(
+                "dtype",
+                format!("{} to {dtype}: expected floats on the host", self.dtype()),
+            ));
+        };
+        let wide: Vec<f64> = floats(self.dtype(), bytes).into_iter().map(f64::from).collect();
+        Self::rounded(&wide, dtype, self.shape())
+    }
+
     /// A window of the user's own buffer, read (or written) in place. `row_stride` is the number of elements from one
     /// index of the first dimension to the next: for logits (N, C) whose rows are padded to C' columns, C'.
     /// `offset` counts bytes. The buffer needs `STORAGE` usage, and `COPY_SRC` to be read back.
@@ -219,12 +262,13 @@ impl Tensor {
                 format!("{offset}, the buffer has {} bytes", buffer.size()),
             ));
         }
-        if view.end() > buffer.size() {
+        // Shaders and copies take whole words.
+        if view.end().next_multiple_of(4) > buffer.size() {
             return Err(Error::operand(
                 "shape",
                 format!(
-                    "{shape:?} {dtype} ends at byte {}, the buffer has {}",
-                    view.end(),
+                    "{shape:?} {dtype} ends at byte {}, rounded up to whole words, the buffer has {}",
+                    view.end().next_multiple_of(4),
                     buffer.size()
                 ),
             ));
@@ -272,6 +316,16 @@ impl Tensor {
             Storage::Device(_) => None,
         }
     }
+}
+
+/// Floats of any dtype, widened to f32, which holds all of them.
+pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    let widen = |own: &[u8]| match dtype {
+        Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(own).to_f32(),
+        Dtype::Bf16 => bytemuck::pod_read_unaligned::<half::bf16>(own).to_f32(),
+        _ => bytemuck::pod_read_unaligned(own),
+    };
+    bytes.chunks_exact(dtype.bytes() as usize).map(widen).collect()
 }
 
 /// A slice with its shape becomes a host tensor, as the function forms of the losses take them.

@@ -112,7 +112,7 @@ impl Engine {
         }
         let plan = plan_copy(tensor.view(), &gpu.limits, &gpu.tuning)?;
         let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
-        tensors.push((Role::GradInput, gpu.allocate(tensor.dtype(), tensor.shape())?));
+        tensors.push((Role::Grad(0), gpu.allocate(tensor.dtype(), tensor.shape())?));
         gpu.time(&plan, &tensors, runs)
     }
 }

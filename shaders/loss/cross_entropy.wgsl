@@ -1,7 +1,9 @@
 // Cross-entropy of a row of logits x with classes c:
 //
-//   loss   = sum_c b_c (lse - x_c),   lse = log sum_c exp(x_c)
-//   grad_c = (sum_j b_j) exp(x_c - lse) - b_c            since d lse / d x_c = exp(x_c - lse)
+//   loss   = sum_c b_c (lse - x_c) + z lse^2,   lse = log sum_c exp(x_c)
+//   grad_c = (sum_j b_j + 2 z lse) exp(x_c - lse) - b_c            since d lse / d x_c = exp(x_c - lse)
+//
+// z is z_loss times the ratio of the two terms' denominators, which differ where classes have weights.
 //
 // Class target t:      b_c = (1 - label_smoothing) w_c [c = t] + label_smoothing / C w_c
 // Probability target p: b_c = w_c ((1 - label_smoothing) p_c + label_smoothing / C)
@@ -15,11 +17,7 @@ struct Row {
     hit: f32,   // (1 - label_smoothing) w_t
     x_hit: f32, // its logit
     targets_at: u32, // where the row of a probability target begins
-    grad_target_at: u32,
 }
-
-// The columns of a quad, to mask those beyond the last class.
-const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
 fn label_smoothing() -> f32 {
     return params.hyper.x;
@@ -36,13 +34,19 @@ fn class_weight4(column: u32) -> vec4<f32> {
     return vec4<f32>(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w));
 }
 
-fn row_reads(row: Row) -> bool {
-    return row.kind == KEPT;
+// What stands before lse^2 in a row's loss, before the reduction.
+fn z_share() -> f32 {
+    let z = params.hyper.z;
+    // Of nothing but ignored rows the denominators have no ratio.
+    return select(z * (z_scale() / reduction_scale()), 0.0, z == 0.0);
 }
 
-// NaN or +inf among the logits, or nothing but -inf, leaves no probabilities.
-fn is_poisoned(s: State) -> bool {
-    return s.bits > 0x7f800000u || !is_finite(s.peak);
+fn z_loss_of(row: Row, s: State) -> f32 {
+    if (row.kind == IGNORED || params.hyper.z == 0.0) {
+        return 0.0;
+    }
+    let lse = log_sum_exp(s);
+    return params.hyper.z * lse * lse;
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
@@ -57,25 +61,34 @@ fn row_loss(row: Row, s: State) -> f32 {
     if (row.hit != 0.0) {
         loss += row.hit * ((s.peak - row.x_hit) + above);
     }
+    let z = z_share();
+    if (z != 0.0) {
+        let lse = s.peak + above;
+        loss += z * lse * lse;
+    }
     return loss;
 }
 
 // What the gradients of a row have in common, computed once.
 struct Slope {
     peak: f32,
-    all: f32,   // sum_j b_j
+    all: f32,   // sum_j b_j + 2 z lse
     share: f32, // all / sum_j exp(x_j - peak)
     top: f32,   // all times 1 - exp(peak - lse)
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    let all = select(row.hit + s.mass, params.nan, is_poisoned(s));
+    let z = z_share();
+    let pull = select(2.0 * z * log_sum_exp(s), 0.0, z == 0.0);
+    let all = select(row.hit + s.mass + pull, params.nan, is_poisoned(s));
     let share = all / (1.0 + s.rest);
     return Slope(s.peak, all, share, share * s.rest);
 }
 
 // At the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel.
-fn row_grad(row: Row, slope: Slope, column: u32, x: f32, q: f32) -> f32 {
-    let b = q + select(0.0, row.hit, column == row.label);
-    return select(slope.share * exp(x - slope.peak) - b, (slope.all - b) - slope.top, x == slope.peak);
+fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
+    let q = coefs4(row, column, count);
+    let b = q + select(vec4<f32>(0.0), vec4<f32>(row.hit), (vec4<u32>(column) + QUAD) == vec4<u32>(row.label));
+    let below = slope.share * exp(x - slope.peak) - b;
+    return select(below, (slope.all - b) - slope.top, x == vec4<f32>(slope.peak));
 }

@@ -1,13 +1,6 @@
 // Probability targets of cross_entropy: no class stands apart, all of b is the coefficient q.
 fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
-    return Row(
-        KEPT,
-        0xffffffffu,
-        0.0,
-        0.0,
-        params.targets_base + slab * params.targets_stride + inner,
-        params.grad_target_base + slab * params.grad_target_stride + inner,
-    );
+    return Row(KEPT, 0xffffffffu, 0.0, 0.0, targets_at(slab, inner));
 }
 
 fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
@@ -29,7 +22,7 @@ fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
 }
 
 // d loss / d p_c = (1 - label_smoothing) w_c (lse - x_c)
-fn row_grad_target(s: State, column: u32, x: f32) -> f32 {
+fn row_grad_target(row: Row, s: State, column: u32, x: f32) -> f32 {
     if (is_poisoned(s)) {
         return params.nan;
     }

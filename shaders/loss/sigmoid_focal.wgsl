@@ -9,6 +9,12 @@
 //
 //   miss = ((1 - r) + r e) / (1 + e)
 //   ratio = sign(x) e (1 - 2 r) / ((1 + e) ((1 - r) + r e))        |ratio| <= 1
+//
+// By t, with (d a_t / d t) = 2 alpha - 1, or 0 where alpha < 0, (d miss / d t) = 1 - 2 s and (d bce / d t) = -x:
+//
+//   grad_t = miss^gamma ((d a_t / d t) bce + a_t (gamma (1 - 2 s) bce / miss - x))
+//
+// where bce / miss goes to 1 where r = 1 and e goes to 0.
 
 fn alpha() -> f32 {
     return params.hyper.x;
@@ -56,4 +62,21 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     let ratio = side * (r.y - r.x) * share / (1.0 + e);
     let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
     return alpha_of(t) * miss_power(x, t) * (slope + gamma() * (bce(x, t) * ratio));
+}
+
+fn bce_over_miss(x: f32, t: f32) -> f32 {
+    let e = exp(-abs(x));
+    let r = sides(x, t);
+    let rest = log1p_unit(e);
+    // Where e is too small to square, log(1 + e) / e is 1, also once e has left the range of f32.
+    let share = select(rest / e, 1.0, e < 1e-8);
+    return (1.0 + e) * select((r.y * abs(x) + rest) / (r.y + r.x * e), share, r.y == 0.0);
+}
+
+fn grad_t(x: f32, t: f32, u: f32) -> f32 {
+    let side = select(-1.0, 1.0, x >= 0.0);
+    let less = -abs(x);
+    let turn = side * exp_minus(less, 1.0) / (1.0 + exp(less)); // 1 - 2 s
+    let slope = select(2.0 * alpha() - 1.0, 0.0, alpha() < 0.0);
+    return miss_power(x, t) * (slope * bce(x, t) + alpha_of(t) * (gamma() * (turn * bce_over_miss(x, t)) - x));
 }

@@ -4,10 +4,11 @@ struct State {
     value: f32,
     item: u32,
     seen: u32, // 0: nothing yet, 1: a number, 2: a NaN
+    ties: u32, // how many elements have the value
 }
 
 fn identity() -> State {
-    return State(0.0, 0u, 0u);
+    return State(0.0, 0u, 0u, 0u);
 }
 
 fn merge(a: State, b: State) -> State {
@@ -18,17 +19,24 @@ fn merge(a: State, b: State) -> State {
         return a;
     }
     let ties = a.seen == 2u || a.value == b.value;
-    let beyond = select((b.value < a.value), (b.value > a.value), LARGEST);
-    if (select(beyond, b.item < a.item, ties)) {
+    if (ties) {
+        return State(a.value, min(a.item, b.item), a.seen, a.ties + b.ties);
+    }
+    if (select((b.value < a.value), (b.value > a.value), LARGEST)) {
         return b;
     }
     return a;
 }
 
+fn push_one(s: State, item: u32, x: f32) -> State {
+    return merge(s, State(x, item, select(1u, 2u, is_nan(x)), 1u));
+}
+
+// Four elements of which the first `count` are there.
 fn push_quad(s: State, item: u32, x: vec4<f32>, count: u32) -> State {
-    var t = s;
-    for (var k = 0u; k < count; k++) {
-        t = merge(t, State(x[k], item + k, select(1u, 2u, is_nan(x[k]))));
-    }
+    var t = push_one(s, item, x.x);
+    if (count > 1u) { t = push_one(t, item + 1u, x.y); }
+    if (count > 2u) { t = push_one(t, item + 2u, x.z); }
+    if (count > 3u) { t = push_one(t, item + 3u, x.w); }
     return t;
 }

@@ -7,29 +7,56 @@
 // so log sum exp = peak + log1p(rest), and a row that is sure of its class keeps its relative accuracy: with the 1
 // inside the sum, a rest below 2^-24 would be rounded away. The terms of `pull` all have the sign of their q:
 // nothing cancels, whatever the logits' offset. A coefficient of 0 contributes 0, also on a logit of -inf.
+//
+// Where WANTS_STATS says so, also
+//   top  = the first column at the peak
+//   heat = sum_c exp(x_c - peak) (peak - x_c)             so the entropy is log1p(rest) + heat / (1 + rest)
 struct State {
     peak: f32,
     rest: f32,
     mass: f32,
     pull: f32,
     bits: u32, // the largest |x| as bits: tells NaN without a floating-point comparison
+    top: u32,
+    heat: f32,
 }
 
 fn identity() -> State {
-    return State(params.neg_inf, 0.0, 0.0, 0.0, 0u);
+    return State(params.neg_inf, 0.0, 0.0, 0.0, 0u, 0xffffffffu, 0.0);
 }
 
 // The state seen from a higher peak. A state that saw nothing, or nothing but -inf, adds nothing to `rest`, and its
 // `pull` is 0 or infinite already.
 fn lift(s: State, peak: f32) -> State {
     let step = peak - max(s.peak, LOWEST);
-    return State(
+    let nothing = s.peak < LOWEST;
+    var t = State(
         peak,
-        select((s.rest + 1.0) * exp(-step), 0.0, s.peak < LOWEST),
+        select((s.rest + 1.0) * exp(-step), 0.0, nothing),
         s.mass,
-        s.pull + select(s.mass * step, 0.0, s.mass == 0.0 || s.peak < LOWEST),
+        s.pull + select(s.mass * step, 0.0, s.mass == 0.0 || nothing),
         s.bits,
+        s.top,
+        0.0,
     );
+    if (WANTS_STATS) {
+        // exp(-step) step, which has gone to 0 long before step overflows
+        t.heat = select(s.heat * exp(-step) + t.rest * min(step, 1e4), 0.0, nothing);
+    }
+    return t;
+}
+
+// The sum of exp(x - peak) (peak - x): 0 where the exponential is.
+fn heat4(x: vec4<f32>, peak: f32) -> f32 {
+    let step = min(max(peak, LOWEST) - max(x, vec4<f32>(LOWEST)), vec4<f32>(1e4));
+    return sum4(exp(-step) * step);
+}
+
+// The first of four columns at the peak, and of those seen before.
+fn first4(first: u32, x: vec4<f32>, peak: f32, column: u32) -> u32 {
+    let none = vec4<u32>(0xffffffffu);
+    let at = select(none, vec4<u32>(column) + vec4<u32>(0u, 1u, 2u, 3u), x == vec4<f32>(peak));
+    return min(first, min(min(at.x, at.y), min(at.z, at.w)));
 }
 
 // (sum of exp(x - peak) over the columns below the peak, how many are at it)
@@ -37,10 +64,6 @@ fn split4(x: vec4<f32>, peak: f32) -> vec2<f32> {
     let below = select(exp(x - peak), vec4<f32>(0.0), x == vec4<f32>(peak));
     let at = select(vec4<f32>(0.0), vec4<f32>(1.0), x == vec4<f32>(peak));
     return vec2<f32>((below.x + below.y) + (below.z + below.w), (at.x + at.y) + (at.z + at.w));
-}
-
-fn sum4(x: vec4<f32>) -> f32 {
-    return (x.x + x.y) + (x.z + x.w);
 }
 
 fn exp4(x: vec4<f32>, peak: f32) -> f32 {
@@ -55,13 +78,8 @@ fn top4(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
-fn bits4(x: vec4<f32>) -> u32 {
-    let b = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
-    return max(max(b.x, b.y), max(b.z, b.w));
-}
-
-// Takes in four columns with their coefficients.
-fn push4(s: State, x: vec4<f32>, q: vec4<f32>) -> State {
+// Takes in four columns from `column` on, with their coefficients.
+fn push4(s: State, x: vec4<f32>, q: vec4<f32>, column: u32) -> State {
     let top = top4(x);
     var t = s;
     if (top > s.peak) {
@@ -74,6 +92,10 @@ fn push4(s: State, x: vec4<f32>, q: vec4<f32>) -> State {
     t.pull += pull4(x, q, t.peak);
     t.mass += sum4(q);
     t.bits = max(s.bits, bits4(x));
+    if (WANTS_STATS) {
+        t.top = first4(select(s.top, 0xffffffffu, top > s.peak), x, t.peak, column);
+        t.heat += heat4(x, t.peak);
+    }
     return t;
 }
 
@@ -82,6 +104,7 @@ fn push16(
     s: State,
     x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>,
     q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>,
+    columns: vec4<u32>,
 ) -> State {
     let top = top4(max(max(x0, x1), max(x2, x3)));
     var t = s;
@@ -95,6 +118,12 @@ fn push16(
     t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
     t.mass += (sum4(q0) + sum4(q1)) + (sum4(q2) + sum4(q3));
     t.bits = max(max(s.bits, max(bits4(x0), bits4(x1))), max(bits4(x2), bits4(x3)));
+    if (WANTS_STATS) {
+        let first = first4(select(s.top, 0xffffffffu, top > s.peak), x0, t.peak, columns.x);
+        let second = first4(first, x1, t.peak, columns.y);
+        t.top = first4(first4(second, x2, t.peak, columns.z), x3, t.peak, columns.w);
+        t.heat += (heat4(x0, t.peak) + heat4(x1, t.peak)) + (heat4(x2, t.peak) + heat4(x3, t.peak));
+    }
     return t;
 }
 
@@ -113,5 +142,12 @@ fn merge(a: State, b: State) -> State {
         high.mass + low.mass,
         high.pull + seen.pull,
         max(high.bits, low.bits),
+        select(high.top, min(high.top, low.top), high.peak == low.peak),
+        high.heat + seen.heat,
     );
+}
+
+// NaN or +inf among the logits, or nothing but -inf, leaves no probabilities.
+fn is_poisoned(s: State) -> bool {
+    return s.bits > 0x7f800000u || !is_finite(s.peak);
 }

@@ -1,8 +1,6 @@
 // Reduction mean or sum: one partial sum per tile, for driver/reduce.wgsl to add up.
 @group(0) @binding(6) var<storage, read_write> states_out: array<f32>; // (tiles) f32: `State` of monoid/sum.wgsl
 
-fn put_loss(e: u32, count: u32, l: vec4<f32>) {}
-
 fn put_tile_loss(tile: u32, lane: u32, total: f32) {
     let all = tree(lane, State(total));
     if (lane == 0u) {

@@ -1,6 +1,5 @@
 // The parameters of driver/elementwise.wgsl; `ElementParams` in src/layout.rs is their Rust side.
-// Index of an operand in `base`, `mode` and `strides`: input 0, target 1, third 2, weight 3, grad_output 4,
-// loss 5, grad_input 6.
+// The index of an operand in `base`, `mode` and `strides` is its constant in the driver.
 struct Params {
     first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
     end_tile: u32,
@@ -15,11 +14,11 @@ struct Params {
     nan: f32,
     states_base: u32,   // where the state of first_tile goes
     hyper: vec4<f32>,   // the loss's own scalars
-    base: array<vec4<u32>, 2>,     // where the element of this dispatch's origin lies in its binding
-    mode: array<vec4<u32>, 2>,     // 0: contiguous, 1: one element for all, 2: by strides
+    base: array<vec4<u32>, 3>,     // where the element of this dispatch's origin lies in its binding
+    mode: array<vec4<u32>, 3>,     // 0: contiguous, 1: one element for all, 2: by strides
     sizes: array<vec4<u32>, 2>,    // dimensions, innermost first
     origin: array<vec4<u32>, 2>,   // coordinates of this dispatch's first element, innermost first
-    strides: array<vec4<u32>, 16>, // two vectors per operand, innermost first
+    strides: array<vec4<u32>, 24>, // two vectors per operand, innermost first
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

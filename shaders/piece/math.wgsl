@@ -12,14 +12,17 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// log(1 + y) for y in [0, 1], to a few ulps also where 1 + y rounds to 1.
-// log(1 + y) = 2 atanh(z), z = y / (2 + y) <= 1/3; the series in z^2 <= 1/9 ends below 2^-26 at z^15.
-// No `(1 + y) - 1` appears, which fast math would fold away.
-fn log1p_unit(y: f32) -> f32 {
-    let z = y / (2.0 + y);
+// 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3: the series in z^2 <= 1/9 ends below 2^-26 at z^15.
+fn twice_atanh(z: f32) -> f32 {
     let v = z * z;
     let tail = 1.0 / 9.0 + v * (1.0 / 11.0 + v * (1.0 / 13.0 + v * (1.0 / 15.0)));
     return 2.0 * z * (1.0 + v * (1.0 / 3.0 + v * (1.0 / 5.0 + v * (1.0 / 7.0 + v * tail))));
+}
+
+// log(1 + y) for y in [0, 1], to a few ulps also where 1 + y rounds to 1.
+// No `(1 + y) - 1` appears, which fast math would fold away.
+fn log1p_unit(y: f32) -> f32 {
+    return twice_atanh(y / (2.0 + y));
 }
 
 // log(1 + y) for every y >= 0.
@@ -55,4 +58,78 @@ fn pow_unit(y: f32, log_y: f32, power: f32) -> f32 {
     }
     // A logarithm rounded to above 0 would overflow for a large power.
     return exp(power * min(log_y, 0.0));
+}
+
+// log(x) for x >= 0, with its relative accuracy near 1, and not -inf where the adapter flushes a subnormal x.
+fn ln(x: f32) -> f32 {
+    if (bitcast<u32>(x) < 0x00800000u) {
+        return log(f32(bitcast<u32>(x))) - 103.27893; // a count of units of 2^-149
+    }
+    if (x >= 0.5 && x <= 2.0) {
+        return twice_atanh((x - 1.0) / (x + 1.0));
+    }
+    return log(x);
+}
+
+// log(1 - p) for p in [0, 1].
+fn log1m(p: f32) -> f32 {
+    if (p <= 0.5) {
+        return twice_atanh(p / (p - 2.0));
+    }
+    return log(1.0 - p); // 1 - p is exact
+}
+
+// exp(x) - t, also where it nearly cancels; t = 1 makes it expm1. With x = k log 2 + head + rest,
+//
+//   exp(x) - t = (2^k - t) + 2^k head + 2^k (rest + (exp(r) - 1 - r)),   r = head + rest
+//
+// where the first two terms are exact and only the last, small one is rounded.
+fn exp_minus(x: f32, t: f32) -> f32 {
+    if (abs(x) > 80.0) {
+        return exp(x) - t; // 2^k and t might not be in range together
+    }
+    let k = round(1.442695 * x);
+    let head = x - k * 0.693359375; // log 2 = 0.693359375 - 2.1219444e-4, and the product has few bits
+    let rest = k * 2.1219444e-4;
+    let r = head + rest;
+    let series = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0 + r * (1.0 / 40320.0))));
+    let tail = rest + r * r * (0.5 + r * (1.0 / 6.0 + r * series));
+    let scale = bitcast<f32>(u32(i32(k) + 127) << 23u);
+    return ((scale - t) + scale * head) + scale * tail;
+}
+
+// log(t) - x for t >= 0, also where it nearly cancels: log(t) is then rounded to an ulp of x, exp(x) - t is not.
+fn log_minus(t: f32, x: f32) -> f32 {
+    let plain = ln(t) - x;
+    if (abs(plain) < 0.5 && abs(x) < 80.0) {
+        let less = -exp_minus(x, t);
+        return twice_atanh(less / (2.0 * t - less));
+    }
+    return plain;
+}
+
+// tanh(u). Near 0 by its continued fraction, where (1 - e) / (1 + e) would lose the digits of u.
+fn tanh_stable(u: f32) -> f32 {
+    let a = abs(u);
+    let v = u * u;
+    let near = u / (1.0 + v / (3.0 + v / (5.0 + v / (7.0 + v / (9.0 + v / 11.0)))));
+    let e = exp(-2.0 * a);
+    let far = sign(u) * (1.0 - e) / (1.0 + e);
+    return select(far, near, a < 0.7);
+}
+
+// 1 - tanh(u)^2 = 4 e / (1 + e)^2 with e = exp(-2 |u|): no cancellation where tanh goes to 1.
+fn sech2(u: f32) -> f32 {
+    let e = exp(-2.0 * abs(u));
+    return 4.0 * e / ((1.0 + e) * (1.0 + e));
+}
+
+fn sum4(x: vec4<f32>) -> f32 {
+    return (x.x + x.y) + (x.z + x.w);
+}
+
+// The largest |x| of four as bits, which order as the numbers do, NaN above all.
+fn bits4(x: vec4<f32>) -> u32 {
+    let b = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+    return max(max(b.x, b.y), max(b.z, b.w));
 }

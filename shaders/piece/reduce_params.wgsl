@@ -15,6 +15,10 @@ struct Params {
     neg_inf: f32,
     nan: f32,
     states_base: u32,   // where the state of first_tile goes
+    empty: f32,         // one over the denominator, where nothing is kept
+    sample_weight_base: u32,
+    pad0: u32,
+    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

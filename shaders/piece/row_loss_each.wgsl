@@ -1,8 +1,6 @@
 // Reduction none: each row's loss is an output.
-@group(0) @binding(6) var<storage, read_write> loss_out: array<f32>; // (rows) f32
-
-fn put_row_loss(tile: u32, lane: u32, row: u32, live: bool, leads: bool, loss: f32) {
+fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
     if (live && leads) {
-        loss_out[params.loss_base + (row - params.first_row)] = loss;
+        put_loss_out1(params.loss_base + (index - params.first_row), weighted_loss(index, row, s));
     }
 }

@@ -3,9 +3,13 @@
 
 var<workgroup> row_losses: array<f32, ROWS>;
 
-fn put_row_loss(tile: u32, lane: u32, row: u32, live: bool, leads: bool, loss: f32) {
+fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
     if (leads) {
-        row_losses[lane / LANES] = select(0.0, loss, live);
+        var loss = 0.0;
+        if (live) {
+            loss = weighted_loss(index, row, s);
+        }
+        row_losses[lane / LANES] = loss;
     }
     // Every lane comes here. The barrier makes the rows' losses visible to the tree.
     workgroupBarrier();

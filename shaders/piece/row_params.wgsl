@@ -1,9 +1,9 @@
 // The parameters of driver/row.wgsl, in elements and rows; `RowParams` in src/layout.rs is their Rust side.
 struct Params {
     rows: u32,          // of the whole problem
-    cols: u32,          // classes
+    cols: u32,          // elements of a row: classes
     inner: u32,         // rows that share a slab: the product of the dimensions behind the classes
-    col_stride: u32,    // from one class to the next
+    col_stride: u32,    // from one column to the next
     first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
     end_tile: u32,
     groups_x: u32,      // workgroups along x, to join x and y into one index
@@ -18,19 +18,19 @@ struct Params {
     targets_stride: u32,
     grad_input_base: u32,
     grad_input_stride: u32,
-    grad_target_base: u32,
-    grad_target_stride: u32,
+    grad_targets_base: u32,
+    grad_targets_stride: u32,
     loss_base: u32,
     weight_base: u32,
     grad_output_base: u32,
-    grad_output_step: u32, // 0: one upstream gradient for all rows
+    grad_output_step: u32, // 0: one upstream gradient for all rows; of a map, from one slab to the next
     ignore: vec2<u32>,  // ignore_index as the two words of an i64
     scale: f32,         // of the reduction, where it is known before the run
     neg_inf: f32,       // WGSL has no literal for these two, and a constant bitcast is refused by some compilers
     nan: f32,
     states_base: u32,   // where the state of first_tile goes
-    pad0: u32,
-    pad1: u32,
+    loss_stride: u32,   // of a map's results, from one slab to the next
+    sample_weight_base: u32,
     hyper: vec4<f32>,   // the loss's own scalars
 }
 

@@ -2,3 +2,7 @@
 fn reduction_scale() -> f32 {
     return params.scale;
 }
+
+fn z_scale() -> f32 {
+    return params.scale;
+}

@@ -1,129 +1,61 @@
 //! Binary cross-entropy from logits.
 
-use super::{
-    Call, Info, Loss, Scalar, TargetKind, TensorInfo, compute, elements, expect_factor, expect_pair, no_option, problem,
-};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::problem::{ElementReference, Mode, Problem, Reduction, Role};
-use crate::readback::Values;
-use crate::shader::piece;
-use crate::tensor::Tensor;
+use super::prelude::*;
 
-pub(super) static INFO: Info = Info {
-    name: "bce_with_logits",
-    summary: "sigmoid and binary cross-entropy, from logits and targets in [0, 1]",
-    url: "https://pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html",
-    options: &[],
-    tensors: &[
-        TensorInfo {
-            role: Role::Weight,
-            help: "a factor for each element, broadcast to the input",
-        },
-        TensorInfo {
-            role: Role::PosWeight,
-            help: "a factor for the positive part of each element, broadcast to the input",
-        },
-    ],
-    targets: &[TargetKind::Element],
-    new: || Box::new(BceWithLogits::default()),
-};
-
-/// Binary cross-entropy of logits x and targets t
-/// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html)).
-///
-/// With w = `weight` and u = `pos_weight` (1 where absent), and `softplus(x) = log(1 + exp(x))`:
-///
-/// ```text
-/// loss = w (t u softplus(-x) + (1 - t) softplus(x))
-/// grad = w ((1 - t) sigmoid(x) - t u sigmoid(-x))
-/// ```
-///
-/// **Shapes.** Input of any shape, f32; target of the same shape, f32, normally in [0, 1] (others are computed by the
-/// formula). `weight` and `pos_weight` broadcast to the input's shape.
-///
-/// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
-///
-/// **Edges.** Finite for every finite logit, with full relative accuracy where the loss goes to 0. NaN in gives NaN out;
-/// at ±inf the formula holds as IEEE reads it, 0 · inf being NaN (PyTorch's form of it
-/// is NaN also for x = -inf with t > 0, where this one is inf).
-///
-/// **Errors.** [`Error::Operand`] for shapes and dtypes.
-#[derive(Clone, Debug, Default)]
-pub struct BceWithLogits {
-    pub weight: Option<Tensor>,
-    pub pos_weight: Option<Tensor>,
-    pub reduction: Reduction,
-}
-
-/// The function form of [`BceWithLogits`]: arrays on the host, numbers back.
-///
-/// # Errors
-/// As [`Loss::run`] and [`crate::Output::read`].
-pub fn bce_with_logits<I, T>(
-    engine: &Engine,
-    input: I,
-    target: T,
-    options: &BceWithLogits,
-    mode: Mode,
-) -> Result<Values>
-where
-    I: TryInto<Tensor, Error = Error>,
-    T: TryInto<Tensor, Error = Error>,
-{
-    compute(engine, options, mode, input, target, None, false)
-}
-
-impl Loss for BceWithLogits {
-    fn info(&self) -> &'static Info {
-        &INFO
+define! {
+    /// Binary cross-entropy of logits x and targets t
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html)).
+    ///
+    /// With w = `weight` and u = `pos_weight` (1 where absent), and `softplus(x) = log(1 + exp(x))`:
+    ///
+    /// ```text
+    /// loss = w (t u softplus(-x) + (1 - t) softplus(x))
+    /// grad = w ((1 - t) sigmoid(x) - t u sigmoid(-x));   by t: w (u softplus(-x) - softplus(x))
+    /// ```
+    ///
+    /// **Shapes.** Input of any shape; target of the same shape, normally in [0, 1] (others are computed by the
+    /// formula). `weight` and `pos_weight` broadcast to the input's shape.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
+    ///
+    /// **Edges.** Finite for every finite logit, with full relative accuracy where the loss goes to 0. NaN in gives NaN
+    /// out; at ±inf the formula holds as IEEE reads it, 0 · inf being NaN.
+    ///
+    /// **Differences from PyTorch.** Its form of the loss is NaN also for x = -inf with t > 0, where this one is inf.
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    BceWithLogits, bce_with_logits;
+    summary: "sigmoid and binary cross-entropy, from logits and targets in [0, 1]";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html";
+    operands {
+        input: Logit, true, "logits";
+        target: UnitInterval, true, "in [0, 1]";
     }
+    options {}
+    tensors {
+        weight: "a factor for each element, broadcast to the input";
+        pos_weight: "a factor for the positive part of each element, broadcast to the input";
+    }
+    reduction: Mean;
+    reductions: REDUCED;
+}
 
+impl BceWithLogits {
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    fn reduction(&self) -> Reduction {
-        self.reduction
-    }
-
-    fn set_reduction(&mut self, reduction: Reduction) {
-        self.reduction = reduction;
-    }
-
-    fn set(&mut self, name: &str, _: Scalar) -> Result<()> {
-        Err(no_option(&INFO, name))
-    }
-
-    fn tensors(&self) -> Vec<(Role, &Tensor)> {
-        let weight = self.weight.iter().map(|tensor| (Role::Weight, tensor));
-        weight
-            .chain(self.pos_weight.iter().map(|tensor| (Role::PosWeight, tensor)))
-            .collect()
-    }
-
-    fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()> {
-        match role {
-            Role::Weight => self.weight = Some(tensor),
-            Role::PosWeight => self.pos_weight = Some(tensor),
-            _ => return Err(no_option(&INFO, role.name())),
-        }
-        Ok(())
-    }
-
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        expect_pair(call)?;
-        let input = call.input.view();
-        let family = elements(
-            expect_factor("weight", self.weight.as_ref(), input)?,
-            expect_factor("pos_weight", self.pos_weight.as_ref(), input)?,
-            piece!("loss/bce_with_logits.wgsl"),
-            ElementReference {
-                loss: reference_loss,
-                grad_input: reference_grad,
+        Elements {
+            piece: piece!("loss/bce_with_logits.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), Some(grad_target), None],
             },
-        );
-        problem(self, call, family, [0.0; 4])
+            broadcasts: false,
+            ..Elements::default()
+        }
+        .problem(self, call, [0.0; 4])
     }
 }
 
@@ -136,10 +68,14 @@ pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-fn reference_loss(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
+fn loss(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
     t * u * softplus(-x) + (1.0 - t) * softplus(x)
 }
 
-fn reference_grad(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
+fn grad(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
     (1.0 - t) * sigmoid(x) - t * u * sigmoid(-x)
+}
+
+fn grad_target(x: f64, _: f64, u: f64, _: &[f64; 4]) -> f64 {
+    u * softplus(-x) - softplus(x)
 }

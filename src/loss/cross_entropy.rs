@@ -1,110 +1,95 @@
 //! Cross-entropy: log-softmax and negative log-likelihood in one pass.
 
-use super::{
-    Call, Info, Loss, OptionInfo, Scalar, ScalarKind, TargetKind, TensorInfo, class_dims, compute, expect_class_weight,
-    expect_labels, finite, no_option, problem,
-};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::problem::{
-    Family, Mode, Problem, Reduction, Role, Row, RowReference, Rows, Targets, expect_dtype, expect_shape,
-};
-use crate::readback::Values;
-use crate::shader::piece;
-use crate::tensor::{Dtype, Tensor};
+use super::prelude::*;
+use super::reduce::{best, log_sum_exp};
+use crate::layout::Slot;
+use crate::problem::{Divisor, Family};
+use crate::shader::Piece;
 
-pub(super) static INFO: Info = Info {
-    name: "cross_entropy",
-    summary: "log-softmax and negative log-likelihood, from logits and classes or probabilities",
-    url: "https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html",
-    options: &[
-        OptionInfo {
-            name: "ignore_index",
-            kind: ScalarKind::Int,
-            default: -100.0,
-            help: "class index whose rows are left out of loss, gradient and denominator",
-        },
-        OptionInfo {
-            name: "label_smoothing",
-            kind: ScalarKind::Float,
-            default: 0.0,
-            help: "share of the target spread evenly over all classes, 0 to 1",
-        },
-    ],
-    tensors: &[TensorInfo {
-        role: Role::Weight,
-        help: "a factor for each class, shape (C)",
-    }],
-    targets: &[TargetKind::Index, TargetKind::Probability],
-    new: || Box::new(CrossEntropy::default()),
-};
-
-/// Cross-entropy of logits and classes or class probabilities
-/// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html)).
-///
-/// For a row of logits x over C classes, with `lse = log Σ exp(x_c)`, class weights w and s = `label_smoothing`:
-///
-/// ```text
-/// loss   = Σ_c b_c (lse - x_c)
-/// grad_c = (Σ_j b_j) exp(x_c - lse) - b_c
-/// class target t:       b_c = (1 - s) w_t [c = t] + s / C w_c
-/// probability target p: b_c = w_c ((1 - s) p_c + s / C)
-/// ```
-///
-/// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), f32. Class target: the input's shape without C, i32, u32 or i64.
-/// Probability target: the input's shape, f32; its gradient `(1 - s) w_c (lse - x_c)` is available.
-///
-/// **Reductions.** `mean` divides by the sum of `weight[target]` over the rows kept (class target; NaN where that is 0)
-/// or by the number of rows (probability target).
-///
-/// **Edges.** Stable for every finite logit (with label smoothing, where the largest difference of two logits is finite in
-/// f32): statistics are kept as the largest logit and the sum of the others'
-/// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0;
-/// NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN. `ignore_index` is compared as i64, so -100
-/// never matches a u32. An ignored row has loss and gradient 0 and its logits are not read.
-///
-/// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored row
-/// with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an assertion on the
-/// device.
-///
-/// **Errors.** [`Error::Option`] for `label_smoothing` outside [0, 1] or a non-negative `ignore_index` with a probability
-/// target; [`Error::Operand`] for shapes and dtypes; [`Error::BadLabels`] when reading.
-#[derive(Clone, Debug)]
-pub struct CrossEntropy {
-    pub weight: Option<Tensor>,
-    pub ignore_index: i64,
-    pub label_smoothing: f64,
-    pub reduction: Reduction,
+/// What the mean of nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnEmpty {
+    /// 0 / 0, as in PyTorch.
+    #[default]
+    Nan,
+    Zero,
 }
 
-impl Default for CrossEntropy {
-    fn default() -> Self {
-        Self {
-            weight: None,
-            ignore_index: -100,
-            label_smoothing: 0.0,
-            reduction: Reduction::Mean,
-        }
+choice!(OnEmpty, "nan" => OnEmpty::Nan, "zero" => OnEmpty::Zero);
+
+define! {
+    /// Cross-entropy of logits and classes or class probabilities
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html)).
+    ///
+    /// For a row of logits x over C classes (after the soft cap), with `lse = log Σ exp(x_c)`, class weights w,
+    /// s = `label_smoothing` and z = `z_loss`:
+    ///
+    /// ```text
+    /// x      = softcap tanh(input / softcap)              the input itself where softcap is 0
+    /// loss   = Σ_c b_c (lse - x_c) + z lse^2
+    /// grad_c = ((Σ_j b_j + 2 z lse) exp(x_c - lse) - b_c) dx_c / dinput_c
+    /// class target t:       b_c = (1 - s) w_t [c = t] + s / C w_c
+    /// probability target p: b_c = w_c ((1 - s) p_c + s / C)
+    /// ```
+    ///
+    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type. Class target: the input's shape without C, u8, i32,
+    /// u32 or i64. Probability target: the input's shape, f32 or the input's type; its gradient
+    /// `(1 - s) w_c (lse - x_c)` is available. `sample_weight`: the input's shape without C.
+    ///
+    /// **Reductions.** `mean` divides by the sum of `sample_weight · weight[target]` over the rows kept (class target; NaN where
+    /// that is 0) or of `sample_weight` over all rows (probability target); of the z-loss, by the sum of `sample_weight` over
+    /// the rows kept. A `denominator` given by the caller, for micro-batches or several processes, takes the place of all of
+    /// these. Of no rows at all, `on_empty` decides.
+    ///
+    /// **Statistics** ([`Stats`] of the [`Call`]) come from the same pass over the logits: log-sum-exp, arg-max
+    /// (u32, the first among equals) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
+    /// of rows kept whose class is the arg-max (class target); and the z-loss by itself, wherever there is one.
+    ///
+    /// **Edges.** Stable for every finite logit (with label smoothing, where the largest difference of two logits is finite in
+    /// f32): statistics are kept as the largest logit and the sum of the others'
+    /// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0
+    /// (with a soft cap it is a logit of -softcap); NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN.
+    /// `ignore_index` is compared as i64, so -100 never matches an unsigned label. An ignored row has loss, z-loss and gradient 0
+    /// and, where no statistics are wanted, its logits are not read.
+    ///
+    /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored row
+    /// with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an assertion on the
+    /// device. `z_loss`, `softcap`, `sample_weight`, `denominator`, `on_empty` and the statistics are ours.
+    ///
+    /// **Errors.** [`Error::Option`] for `label_smoothing` outside [0, 1], a negative `z_loss` or `softcap`, a `denominator`
+    /// that is not above 0 or without reduction mean, or a non-negative `ignore_index` with a probability target;
+    /// [`Error::Operand`] for shapes and dtypes; [`Error::BadLabels`] when reading.
+    CrossEntropy, cross_entropy;
+    summary: "log-softmax and negative log-likelihood, from logits and classes or probabilities";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html";
+    operands {
+        input: Logit, true, "logits, (C), (N, C) or (N, C, d1, …)";
+        target: IndexOrDistribution, true, "the class of each row, or a probability for each of its classes";
     }
-}
-
-/// The function form of [`CrossEntropy`]: arrays on the host, numbers back.
-///
-/// # Errors
-/// As [`Loss::run`] and [`crate::Output::read`].
-pub fn cross_entropy<I, T>(engine: &Engine, input: I, target: T, options: &CrossEntropy, mode: Mode) -> Result<Values>
-where
-    I: TryInto<Tensor, Error = Error>,
-    T: TryInto<Tensor, Error = Error>,
-{
-    compute(engine, options, mode, input, target, None, false)
-}
-
-impl Loss for CrossEntropy {
-    fn info(&self) -> &'static Info {
-        &INFO
+    options {
+        ignore_index: i64 = -100, "class index whose rows are left out of loss, gradient and denominator";
+        label_smoothing: f64 = 0.0, "share of the target spread evenly over all classes, 0 to 1";
+        z_loss: f64 = 0.0, "factor of the squared log-sum-exp that is added, at least 0";
+        softcap: f64 = 0.0, "bound that tanh keeps the logits within, 0 for none";
+        on_empty: OnEmpty = OnEmpty::Nan, "the mean of no rows at all";
+        denominator: Option<f64> = None, "what mean divides by, instead of what the targets add up to";
     }
+    tensors {
+        weight: "a factor for each class, shape (C)";
+        sample_weight: "a factor for each row";
+    }
+    reduction: Mean;
+    reductions: REDUCED;
+}
 
+/// The softmax statistics with all that cross-entropy asks of them.
+const STATISTICS: &[Piece] = &[
+    piece!("monoid/softmax.wgsl"),
+    piece!("monoid/softmax_value.wgsl"),
+    piece!("piece/row_push_softmax.wgsl"),
+];
+
+impl CrossEntropy {
     fn check(&self) -> Result<()> {
         finite("label_smoothing", self.label_smoothing)?;
         if !(0.0..=1.0).contains(&self.label_smoothing) {
@@ -113,101 +98,132 @@ impl Loss for CrossEntropy {
                 format!("{} given, expected 0 to 1", self.label_smoothing),
             ));
         }
-        Ok(())
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.reduction
-    }
-
-    fn set_reduction(&mut self, reduction: Reduction) {
-        self.reduction = reduction;
-    }
-
-    fn set(&mut self, name: &str, value: Scalar) -> Result<()> {
-        match (name, value) {
-            ("ignore_index", Scalar::Int(value)) => self.ignore_index = value,
-            ("label_smoothing", Scalar::Float(value)) => self.label_smoothing = value,
-            _ => return Err(no_option(&INFO, name)),
-        }
-        Ok(())
-    }
-
-    fn tensors(&self) -> Vec<(Role, &Tensor)> {
-        self.weight.iter().map(|weight| (Role::Weight, weight)).collect()
-    }
-
-    fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()> {
-        match role {
-            Role::Weight => self.weight = Some(tensor),
-            _ => return Err(no_option(&INFO, role.name())),
+        at_least("z_loss", self.z_loss, 0.0)?;
+        at_least("softcap", self.softcap, 0.0)?;
+        if let Some(denominator) = self.denominator {
+            above("denominator", denominator, 0.0)?;
+            if self.reduction != Reduction::Mean {
+                return Err(Error::option(
+                    "denominator",
+                    format!("given with reduction {}, which divides by nothing", self.reduction.name()),
+                ));
+            }
         }
         Ok(())
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        self.check()?;
-        let (input, target) = (call.input.view(), call.target.view());
-        expect_dtype("input", input, &[Dtype::F32])?;
-        let (slabs, cols, inner) = class_dims(input)?;
-        let targets = if target.dtype.is_float() {
-            expect_shape("target", target, &input.shape, "as the input, for class probabilities")?;
-            if self.ignore_index >= 0 {
-                return Err(Error::option(
-                    "ignore_index",
-                    format!(
-                        "{} given with a probability target, which has no index to ignore",
-                        self.ignore_index
-                    ),
-                ));
-            }
-            Targets::Full
-        } else {
-            expect_labels(input, target)?;
-            Targets::Index {
-                ignore_index: self.ignore_index,
-            }
-        };
-        let smooth = self.label_smoothing != 0.0;
-        let weight = expect_class_weight(self.weight.as_ref(), cols)?;
-        let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
-        match targets {
-            Targets::Index { .. } => {
-                pieces.push(piece!("loss/cross_entropy_index.wgsl"));
-                pieces.push(if smooth {
-                    piece!("loss/cross_entropy_coef_smooth.wgsl")
-                } else {
-                    piece!("loss/cross_entropy_coef_none.wgsl")
-                });
-            }
-            Targets::Full => pieces.push(piece!("loss/cross_entropy_prob.wgsl")),
+        let input = call.input()?;
+        let dim = class_dim(input)?;
+        let cols = input.shape[dim];
+        if cols == 0 {
+            return Err(Error::operand(
+                "input",
+                format!("shape {:?} has 0 classes, expected at least 1", input.shape),
+            ));
         }
-        let kind = match targets {
-            Targets::Index { .. } if smooth => format!("{}_smooth", target.dtype),
-            Targets::Index { .. } => target.dtype.to_string(),
-            Targets::Full => "prob".into(),
-        };
-        let kind = if weight.is_some() {
-            format!("{kind}_weight")
-        } else {
-            kind
-        };
+        let full = call.tensors.get(1).is_some_and(|target| target.dtype().is_float());
+        if full && self.ignore_index >= 0 {
+            return Err(Error::option(
+                "ignore_index",
+                format!(
+                    "{} given with a probability target, which has no index to ignore",
+                    self.ignore_index
+                ),
+            ));
+        }
+        if full && call.stats.accuracy {
+            return Err(Error::operand("target", "accuracy is asked for, which needs class indices"));
+        }
+        let mut stats = call.stats;
+        stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
+        let (pieces, kind) = self.pieces(full, stats.any());
         let rows = Rows {
-            slabs,
-            cols,
-            inner,
-            targets,
-            weight,
+            targets: if full {
+                Targets::Full
+            } else {
+                Targets::Index {
+                    ignore_index: Some(self.ignore_index),
+                }
+            },
+            counts_weights: true,
+            monoid: STATISTICS,
             pieces,
             kind,
-            reference: RowReference {
+            reference: RowReference::Loss {
                 loss: reference_loss,
                 grad_input: reference_grad,
                 grad_target: Some(reference_grad_target),
+                stats: Some(reference_stats),
             },
+            ..Rows::default()
         };
-        let hyper = [self.label_smoothing, self.label_smoothing / cols as f64, 0.0, 0.0];
-        problem(self, call, Family::Rows(rows), hyper)
+        let mut problem = rows.problem(
+            self,
+            call,
+            dim,
+            [self.label_smoothing, self.label_smoothing / cols as f64, self.z_loss, self.softcap],
+        )?;
+        if let Family::Rows(Rows { targets: Targets::Index { .. }, .. }) = &problem.family
+            && problem.operand(Slot::Target).is_some_and(|target| target.grad.is_some())
+        {
+            return Err(Error::operand("target", "class indices have no gradient"));
+        }
+        problem.stats = stats;
+        problem.zero_on_empty = self.on_empty == OnEmpty::Zero;
+        if let Some(denominator) = self.denominator {
+            problem.divisor = Divisor::Known(denominator);
+        }
+        Ok(problem)
+    }
+
+    /// The slot functions, and what of the options changes them.
+    fn pieces(&self, full: bool, records: bool) -> (Vec<Piece>, String) {
+        let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
+        let mut kind = String::from(if full { "prob" } else { "index" });
+        if full {
+            pieces.push(piece!("loss/cross_entropy_prob.wgsl"));
+        } else if self.label_smoothing == 0.0 {
+            pieces.extend([piece!("loss/cross_entropy_index.wgsl"), piece!("piece/row_coef_none.wgsl")]);
+        } else {
+            pieces.extend([
+                piece!("loss/cross_entropy_index.wgsl"),
+                piece!("loss/cross_entropy_coef_smooth.wgsl"),
+            ]);
+            kind += "_smooth";
+        }
+        if self.softcap > 0.0 {
+            pieces.push(piece!("loss/cross_entropy_softcap.wgsl"));
+            kind += "_softcap";
+        } else {
+            pieces.push(piece!("piece/row_map_none.wgsl"));
+        }
+        if records {
+            pieces.extend([
+                piece!("loss/cross_entropy_record.wgsl"),
+                piece!("loss/cross_entropy_reads_all.wgsl"),
+            ]);
+            kind += "_record";
+        } else {
+            pieces.push(piece!("loss/cross_entropy_reads_kept.wgsl"));
+        }
+        (pieces, kind)
+    }
+}
+
+/// The logits after the soft cap.
+fn capped(row: &Row<'_>) -> Vec<f64> {
+    match row.hyper[3] {
+        0.0 => row.x.to_vec(),
+        cap => row.x.iter().map(|x| cap * (x / cap).tanh()).collect(),
+    }
+}
+
+/// d capped / d input, in the form that does not cancel.
+fn cap_slope(row: &Row<'_>, c: usize) -> f64 {
+    match row.hyper[3] {
+        0.0 => 1.0,
+        cap => 1.0 / (row.x[c] / cap).cosh().powi(2),
     }
 }
 
@@ -224,7 +240,7 @@ fn coefficient(row: &Row<'_>, c: usize) -> f64 {
 }
 
 /// log softmax by its definition, shifted by the largest logit.
-fn log_softmax(x: &[f64]) -> Vec<f64> {
+pub(super) fn log_softmax(x: &[f64]) -> Vec<f64> {
     let peak = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = x.iter().map(|x| (x - peak).exp()).sum();
     // The largest term is 1: its log is log1p of the others, exact also where they vanish beside it.
@@ -249,24 +265,50 @@ fn product(b: f64, log_p: f64) -> f64 {
 }
 
 fn reference_loss(row: &Row<'_>) -> f64 {
-    let log_p = log_softmax(row.x);
+    let x = capped(row);
+    let log_p = log_softmax(&x);
     // From 0.0, so that a certain row has loss 0 and not -0.
-    (0..row.x.len()).fold(0.0, |sum, c| sum - product(coefficient(row, c), log_p[c]))
+    let loss = (0..x.len()).fold(0.0, |sum, c| sum - product(coefficient(row, c), log_p[c]));
+    loss + row.z_ratio * z_loss(row, &x)
+}
+
+fn z_loss(row: &Row<'_>, x: &[f64]) -> f64 {
+    match row.hyper[2] {
+        0.0 => 0.0,
+        z => z * log_sum_exp(x).powi(2),
+    }
 }
 
 fn reference_grad(row: &Row<'_>, grad: &mut [f64]) {
-    let log_p = log_softmax(row.x);
-    let total: f64 = (0..row.x.len()).map(|c| coefficient(row, c)).sum();
+    let x = capped(row);
+    let log_p = log_softmax(&x);
+    let total: f64 = (0..x.len()).map(|c| coefficient(row, c)).sum();
+    let pull = match row.hyper[2] {
+        0.0 => 0.0,
+        z => 2.0 * z * row.z_ratio * log_sum_exp(&x),
+    };
     for (c, g) in grad.iter_mut().enumerate() {
-        // (Σ_j b_j) p_c - b_c, with 1 - p_c taken from the logarithm: p_c may be 1 to the last bit.
+        // (Σ_j b_j + 2 z lse) p_c - b_c, with 1 - p_c taken from the logarithm: p_c may be 1 to the last bit.
         let own = coefficient(row, c);
-        *g = (total - own) * log_p[c].exp() + own * log_p[c].exp_m1();
+        let slope = (total - own + pull) * log_p[c].exp() + own * log_p[c].exp_m1();
+        *g = slope * cap_slope(row, c);
     }
 }
 
 fn reference_grad_target(row: &Row<'_>, grad: &mut [f64]) {
-    let log_p = log_softmax(row.x);
+    let log_p = log_softmax(&capped(row));
     for (c, g) in grad.iter_mut().enumerate() {
         *g = -product((1.0 - row.hyper[0]) * row.weight.map_or(1.0, |w| w[c]), log_p[c]);
+    }
+}
+
+fn reference_stats(row: &Row<'_>) -> RowStats {
+    let x = capped(row);
+    let log_p = log_softmax(&x);
+    RowStats {
+        lse: log_sum_exp(&x),
+        argmax: best(&x, |a, b| a > b),
+        entropy: -log_p.iter().fold(0.0, |sum, &log_p| sum + product(log_p.exp(), log_p)),
+        z_loss: z_loss(row, &x),
     }
 }

@@ -1,25 +1,104 @@
 //! The losses. [`REGISTRY`] has one line for each; command line, tests and benches iterate it.
 
+mod define;
+mod family;
+
+mod bce;
 mod bce_with_logits;
+mod cosine_embedding;
 mod cross_entropy;
+mod gaussian_nll;
+mod hinge_embedding;
+mod huber;
+mod kl_div;
+mod l1;
+mod log_sigmoid;
+mod log_softmax;
+mod margin_ranking;
+mod mse;
+mod multi_margin;
+mod multilabel_margin;
+mod multilabel_soft_margin;
+mod nll;
+mod poisson_nll;
+mod reduce;
+mod sigmoid;
 mod sigmoid_focal;
+mod smooth_l1;
+mod soft_margin;
+mod softmax;
+mod softmax_focal;
+mod triplet_margin;
 
 use std::fmt::Debug;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::problem::{
-    Elements, Family, Mode, Problem, Reduction, Role, Rows, Targets, expect_broadcast, expect_dtype, expect_shape,
-};
-use crate::readback::{Output, Values};
-use crate::tensor::{Dtype, Tensor, View};
+use crate::problem::{Mode, Problem, Reduction, Role, Stats};
+use crate::readback::Output;
+use crate::tensor::{Tensor, View};
 
-pub use bce_with_logits::{BceWithLogits, bce_with_logits};
-pub use cross_entropy::{CrossEntropy, cross_entropy};
-pub use sigmoid_focal::{SigmoidFocal, sigmoid_focal};
+/// Declares the registry, and exports the type and the function form of each loss.
+macro_rules! registry {
+    ($($stem:ident: $type:ident),* $(,)?) => {
+        /// Every loss.
+        pub static REGISTRY: &[&Info] = &[$(&$stem::INFO),*];
 
-/// Every loss.
-pub static REGISTRY: &[&Info] = &[&cross_entropy::INFO, &bce_with_logits::INFO, &sigmoid_focal::INFO];
+        $(pub use $stem::{$type, $stem};)*
+    };
+}
+
+registry! {
+    l1: L1,
+    mse: Mse,
+    smooth_l1: SmoothL1,
+    huber: Huber,
+    gaussian_nll: GaussianNll,
+    poisson_nll: PoissonNll,
+    bce: Bce,
+    bce_with_logits: BceWithLogits,
+    sigmoid_focal: SigmoidFocal,
+    kl_div: KlDiv,
+    nll: Nll,
+    cross_entropy: CrossEntropy,
+    softmax_focal: SoftmaxFocal,
+    hinge_embedding: HingeEmbedding,
+    soft_margin: SoftMargin,
+    margin_ranking: MarginRanking,
+    multi_margin: MultiMargin,
+    multilabel_margin: MultilabelMargin,
+    multilabel_soft_margin: MultilabelSoftMargin,
+    cosine_embedding: CosineEmbedding,
+    triplet_margin: TripletMargin,
+    softmax: Softmax,
+    log_softmax: LogSoftmax,
+    sigmoid: Sigmoid,
+    log_sigmoid: LogSigmoid,
+    reduce: Reduce,
+}
+
+pub use cross_entropy::OnEmpty;
+pub(crate) use reduce::sum_of_rows;
+
+/// What the files of the losses use.
+mod prelude {
+    pub(super) use super::define::{choice, define};
+    pub(super) use super::family::class_dim;
+    pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN, above, at_least, finite};
+    pub(super) use crate::error::{Error, Result};
+    pub(super) use crate::problem::{
+        ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats, Rows,
+        Stats, Targets,
+    };
+    pub(super) use crate::shader::{Const, piece};
+    pub(super) use crate::tensor::Dtype;
+}
+
+/// The reductions of most losses.
+const REDUCED: &[Reduction] = &[Reduction::None, Reduction::Mean, Reduction::Sum];
+const WITH_BATCHMEAN: &[Reduction] = &[Reduction::None, Reduction::Mean, Reduction::Sum, Reduction::BatchMean];
+/// Functions have a value for each element or row, and nothing to reduce.
+const UNREDUCED: &[Reduction] = &[Reduction::None];
 
 /// The loss of a name, written with underscores or dashes.
 pub fn find(name: &str) -> Option<&'static Info> {
@@ -37,14 +116,81 @@ pub struct Info {
     pub summary: &'static str,
     /// PyTorch's page of the loss.
     pub url: &'static str,
+    /// The tensors of PyTorch's signature, in its order.
+    pub operands: &'static [OperandInfo],
     /// Scalar options besides `reduction`.
     pub options: &'static [OptionInfo],
     /// Optional tensors, given to the options struct.
     pub tensors: &'static [TensorInfo],
-    /// What the target may be.
-    pub targets: &'static [TargetKind],
+    /// The reductions it has.
+    pub reductions: &'static [Reduction],
     /// The loss with PyTorch's defaults.
     pub new: fn() -> Box<dyn Loss>,
+}
+
+impl Info {
+    /// Takes a kind of operand anywhere.
+    pub fn takes(&self, kind: OperandKind) -> bool {
+        self.operands.iter().any(|operand| operand.kind == kind)
+    }
+}
+
+/// A tensor of a loss's signature.
+#[derive(Debug)]
+pub struct OperandInfo {
+    pub role: Role,
+    pub kind: OperandKind,
+    /// Its gradient is available.
+    pub grad: bool,
+    pub help: &'static str,
+}
+
+/// What an operand holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperandKind {
+    /// Any numbers.
+    Real,
+    /// Numbers that become probabilities.
+    Logit,
+    LogProbability,
+    /// Numbers in [0, 1].
+    UnitInterval,
+    /// Probabilities in [0, 1], or, with `log_target`, their logarithms.
+    MaybeLogProbability,
+    /// Expected counts above 0 or, with `log_input`, their logarithms.
+    Rate,
+    /// Numbers of events, at least 0.
+    Count,
+    /// Numbers above 0.
+    Variance,
+    /// 1 or -1.
+    Sign,
+    /// A class for each row.
+    Index,
+    /// A class for each row, or a probability for each class of each row.
+    IndexOrDistribution,
+    /// Classes for each row, ended by -1.
+    IndexList,
+}
+
+impl OperandKind {
+    /// The name in the catalogue.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Logit => "logit",
+            Self::LogProbability => "log-probability",
+            Self::UnitInterval => "unit interval",
+            Self::MaybeLogProbability => "probability or log-probability",
+            Self::Rate => "rate",
+            Self::Count => "count",
+            Self::Variance => "variance",
+            Self::Sign => "sign",
+            Self::Index => "class index",
+            Self::IndexOrDistribution => "class index or class probabilities",
+            Self::IndexList => "list of class indices",
+        }
+    }
 }
 
 /// A scalar option.
@@ -53,7 +199,8 @@ pub struct OptionInfo {
     /// PyTorch's name.
     pub name: &'static str,
     pub kind: ScalarKind,
-    pub default: f64,
+    /// `None`: left open.
+    pub default: fn() -> Option<Scalar>,
     pub help: &'static str,
 }
 
@@ -61,13 +208,29 @@ pub struct OptionInfo {
 pub enum ScalarKind {
     Float,
     Int,
+    Bool,
+    /// One of these words.
+    Choice(&'static [&'static str]),
 }
 
 /// The value of a scalar option.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     Float(f64),
     Int(i64),
+    Bool(bool),
+    Choice(String),
+}
+
+impl std::fmt::Display for Scalar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Float(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Choice(word) => f.write_str(word),
+        }
+    }
 }
 
 /// An optional tensor.
@@ -77,52 +240,52 @@ pub struct TensorInfo {
     pub help: &'static str,
 }
 
-/// What a target can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TargetKind {
-    /// A class index for each row.
-    Index,
-    /// A probability for each class of each row; its gradient is available.
-    Probability,
-    /// A number in [0, 1] for each element of the input.
-    Element,
-}
-
-/// Where the gradient of the input goes.
+/// Where the gradient of the first tensor goes.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum GradTo<'a> {
     /// Into a new tensor.
     #[default]
     New,
-    /// Over the input, whose memory must be writable. On the CPU engine, whose tensors are shared, into a new tensor.
+    /// Over the tensor itself, whose memory must be writable. On the CPU engine, whose tensors are shared, into a new
+    /// tensor.
     InPlace,
-    /// Into a tensor of the input's shape, with a row stride of its own.
+    /// Into a tensor of the same shape and dtype, with a row stride of its own.
     Into(&'a Tensor),
+    /// Added to what such a tensor holds: the gradients of several micro-batches add up in one buffer.
+    AddTo(&'a Tensor),
 }
 
 /// The tensors of a call, and what is wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Call<'a> {
     pub mode: Mode,
-    pub input: &'a Tensor,
-    pub target: &'a Tensor,
+    /// In the order of PyTorch's signature.
+    pub tensors: Vec<&'a Tensor>,
     /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none. 1 where it is absent.
     pub grad_output: Option<&'a Tensor>,
+    /// Where the gradient of the first tensor goes, which every backward call computes.
     pub grad_input: GradTo<'a>,
-    /// Also compute the gradient of a probability target.
-    pub grad_target: bool,
+    /// The other tensors whose gradients are wanted.
+    pub grads: Vec<Role>,
+    pub stats: Stats,
 }
 
 impl<'a> Call<'a> {
-    pub fn new(mode: Mode, input: &'a Tensor, target: &'a Tensor) -> Self {
+    pub fn new(mode: Mode, tensors: &[&'a Tensor]) -> Self {
         Self {
             mode,
-            input,
-            target,
+            tensors: tensors.to_vec(),
             grad_output: None,
             grad_input: GradTo::New,
-            grad_target: false,
+            grads: Vec::new(),
+            stats: Stats::default(),
         }
+    }
+
+    /// The first tensor, which decides the shape of all else.
+    pub(crate) fn input(&self) -> Result<&'a View> {
+        let first = self.tensors.first().map(|tensor| tensor.view());
+        first.ok_or_else(|| Error::operand("input", "missing: no tensor was given"))
     }
 }
 
@@ -147,7 +310,7 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Error::Option`] for a name or a kind of value that the loss does not have.
-    fn set(&mut self, name: &str, value: Scalar) -> Result<()>;
+    fn set(&mut self, name: &str, value: &Scalar) -> Result<()>;
 
     /// The optional tensors given.
     fn tensors(&self) -> Vec<(Role, &Tensor)>;
@@ -184,24 +347,23 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Loss::run`].
-    fn forward(&self, engine: &Engine, input: &Tensor, target: &Tensor) -> Result<Output> {
-        self.run(engine, &Call::new(Mode::Forward, input, target))
+    fn forward(&self, engine: &Engine, tensors: &[&Tensor]) -> Result<Output> {
+        self.run(engine, &Call::new(Mode::Forward, tensors))
     }
 
-    /// The gradient of the input, times the upstream gradient.
+    /// The gradient of the first tensor, times the upstream gradient.
     ///
     /// # Errors
     /// As [`Loss::run`].
     fn backward(
         &self,
         engine: &Engine,
-        input: &Tensor,
-        target: &Tensor,
+        tensors: &[&Tensor],
         grad_output: Option<&Tensor>,
     ) -> Result<Output> {
         let call = Call {
             grad_output,
-            ..Call::new(Mode::Backward, input, target)
+            ..Call::new(Mode::Backward, tensors)
         };
         self.run(engine, &call)
     }
@@ -213,43 +375,15 @@ pub trait Loss: Debug + Send + Sync {
     fn forward_backward(
         &self,
         engine: &Engine,
-        input: &Tensor,
-        target: &Tensor,
+        tensors: &[&Tensor],
         grad_output: Option<&Tensor>,
     ) -> Result<Output> {
         let call = Call {
             grad_output,
-            ..Call::new(Mode::Fused, input, target)
+            ..Call::new(Mode::Fused, tensors)
         };
         self.run(engine, &call)
     }
-}
-
-/// Any loss as a function: host arrays in, numbers out. `grad_output` is the upstream gradient, `grad_target` asks for the
-/// gradient of a probability target. The functions of the losses are this one without the two.
-///
-/// # Errors
-/// As [`Loss::run`] and [`Output::read`].
-pub fn compute<I, T>(
-    engine: &Engine,
-    loss: &dyn Loss,
-    mode: Mode,
-    input: I,
-    target: T,
-    grad_output: Option<Tensor>,
-    grad_target: bool,
-) -> Result<Values>
-where
-    I: TryInto<Tensor, Error = Error>,
-    T: TryInto<Tensor, Error = Error>,
-{
-    let (input, target) = (input.try_into()?, target.try_into()?);
-    let call = Call {
-        grad_output: grad_output.as_ref(),
-        grad_target,
-        ..Call::new(mode, &input, &target)
-    };
-    loss.run(engine, &call)?.read(engine)
 }
 
 /// The error for an option that a loss does not have.
@@ -265,152 +399,20 @@ fn finite(name: &'static str, value: f64) -> Result<()> {
     Err(Error::option(name, format!("{value} given, expected a finite number")))
 }
 
-/// The checks that all losses share, and the parts of a problem that come from the call.
-fn problem(loss: &dyn Loss, call: &Call<'_>, family: Family, hyper: [f64; 4]) -> Result<Problem> {
-    let input = call.input.view();
-    let grad_target_kinds = [TargetKind::Probability];
-    let full = !matches!(
-        family,
-        Family::Rows(Rows {
-            targets: Targets::Index { .. },
-            ..
-        })
-    );
-    if call.grad_target && !(full && loss.info().targets.iter().any(|kind| grad_target_kinds.contains(kind))) {
-        return Err(Error::operand(
-            "grad_target",
-            "only a probability target has a gradient here",
-        ));
+/// Refuses NaN, infinities and numbers below `low`.
+fn at_least(name: &'static str, value: f64, low: f64) -> Result<()> {
+    finite(name, value)?;
+    if value >= low {
+        return Ok(());
     }
-    let (grad_input, in_place) = match call.grad_input {
-        GradTo::New => (View::contiguous(input.dtype, &input.shape), false),
-        GradTo::InPlace if call.input.buffer().is_none() => (View::contiguous(input.dtype, &input.shape), false),
-        GradTo::InPlace => (input.clone(), call.mode.wants_grad()),
-        GradTo::Into(tensor) => {
-            expect_dtype("grad_input", tensor.view(), &[input.dtype])?;
-            expect_shape("grad_input", tensor.view(), &input.shape, "as the input")?;
-            (tensor.view().clone(), false)
-        }
-    };
-    let problem = Problem {
-        name: loss.info().name,
-        mode: call.mode,
-        reduction: loss.reduction(),
-        family,
-        input: input.clone(),
-        target: call.target.view().clone(),
-        grad_output: call.grad_output.map(|tensor| tensor.view().clone()),
-        grad_input,
-        in_place,
-        wants_grad_target: call.grad_target && call.mode.wants_grad(),
-        hyper,
-    };
-    if let Some(view) = &problem.grad_output {
-        expect_dtype("grad_output", view, &[Dtype::F32])?;
-        let wanted = problem.loss_shape();
-        if !view.shape.is_empty() {
-            let why = format!("as the loss under reduction {}, or 0-d", problem.reduction.name());
-            expect_shape("grad_output", view, &wanted, &why)?;
-        }
-    }
-    if let (Family::Rows(_), Some(view)) = (&problem.family, &problem.grad_output)
-        && !view.is_contiguous()
-    {
-        return Err(Error::operand(
-            "grad_output",
-            "has gaps between its rows, which this loss does not take",
-        ));
-    }
-    Ok(problem)
+    Err(Error::option(name, format!("{value} given, expected at least {low}")))
 }
 
-/// (slabs, cols, inner) of logits (C), (N, C) or (N, C, d1, …).
-fn class_dims(input: &View) -> Result<(usize, usize, usize)> {
-    let (slabs, cols, inner) = match *input.shape {
-        [] => {
-            return Err(Error::operand(
-                "input",
-                "expected shape (C), (N, C) or (N, C, d1, …), got a 0-d tensor",
-            ));
-        }
-        [cols] => (1, cols, 1),
-        [slabs, cols, ref inner @ ..] => (slabs, cols, inner.iter().product()),
-    };
-    if cols == 0 {
-        return Err(Error::operand(
-            "input",
-            format!("shape {:?} has 0 classes, expected at least 1", input.shape),
-        ));
+/// Refuses NaN, infinities and numbers up to `low`.
+fn above(name: &'static str, value: f64, low: f64) -> Result<()> {
+    finite(name, value)?;
+    if value > low {
+        return Ok(());
     }
-    if u32::try_from(cols).is_err() || u32::try_from(inner).is_err() {
-        return Err(Error::operand(
-            "input",
-            format!(
-                "shape {:?}: classes and inner dimensions are limited to 2^32 - 1",
-                input.shape
-            ),
-        ));
-    }
-    Ok((slabs, cols, inner))
-}
-
-/// Checks a class target against logits.
-fn expect_labels(input: &View, target: &View) -> Result<()> {
-    let mut wanted = input.shape.clone();
-    wanted.remove(usize::from(wanted.len() > 1));
-    expect_shape(
-        "target",
-        target,
-        &wanted,
-        &format!("for class indices of an input {:?}", input.shape),
-    )?;
-    if !target.is_contiguous() {
-        return Err(Error::operand(
-            "target",
-            "class indices with gaps between rows are not taken",
-        ));
-    }
-    Ok(())
-}
-
-/// Checks a weight for each class.
-fn expect_class_weight(weight: Option<&Tensor>, cols: usize) -> Result<Option<View>> {
-    let Some(weight) = weight else {
-        return Ok(None);
-    };
-    expect_dtype("weight", weight.view(), &[Dtype::F32])?;
-    expect_shape("weight", weight.view(), &[cols], "(one for each class)")?;
-    Ok(Some(weight.view().clone()))
-}
-
-/// Checks an operand that broadcasts to the input.
-fn expect_factor(name: &'static str, tensor: Option<&Tensor>, input: &View) -> Result<Option<View>> {
-    let Some(tensor) = tensor else {
-        return Ok(None);
-    };
-    expect_dtype(name, tensor.view(), &[Dtype::F32])?;
-    expect_broadcast(name, tensor.view(), &input.shape)?;
-    Ok(Some(tensor.view().clone()))
-}
-
-/// Checks input and target of an elementwise loss that does not broadcast them.
-fn expect_pair(call: &Call<'_>) -> Result<()> {
-    expect_dtype("input", call.input.view(), &[Dtype::F32])?;
-    expect_dtype("target", call.target.view(), &[Dtype::F32])?;
-    expect_shape("target", call.target.view(), call.input.shape(), "as the input")
-}
-
-/// The element family of a call.
-fn elements(
-    weight: Option<View>,
-    third: Option<View>,
-    piece: crate::shader::Piece,
-    reference: crate::problem::ElementReference,
-) -> Family {
-    Family::Elements(Elements {
-        weight,
-        third,
-        piece,
-        reference,
-    })
+    Err(Error::option(name, format!("{value} given, expected more than {low}")))
 }

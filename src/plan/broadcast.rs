@@ -4,8 +4,9 @@
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{MAX_ITERATIONS, Tuning};
-use crate::problem::{Elements, Problem, Reduction, Role};
-use crate::tensor::{Dtype, View};
+use crate::plan::Source;
+use crate::problem::{Problem, Role};
+use crate::tensor::View;
 
 /// Dimensions that remain after runs of dimensions are joined.
 const MAX_DIMS: usize = 8;
@@ -15,7 +16,7 @@ const MAX_DIMS: usize = 8;
 const MIN_BLOCK: u64 = 1 << 20;
 
 /// Places in `base`, `mode` and `strides` of the params; the constants of `shaders/driver/elementwise.wgsl`.
-pub const ORDER: [Slot; 7] = [
+pub const ORDER: [Slot; 9] = [
     Slot::Input,
     Slot::Target,
     Slot::Third,
@@ -23,6 +24,8 @@ pub const ORDER: [Slot; 7] = [
     Slot::GradOutput,
     Slot::Loss,
     Slot::GradInput,
+    Slot::GradTarget,
+    Slot::GradThird,
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub enum Addressing {
 /// An operand or output as the driver walks it: strides in elements over the joined dimensions, innermost first.
 pub struct Operand {
     pub slot: Slot,
-    pub role: Role,
+    pub source: Source,
     pub written: bool,
     pub view: View,
     pub strides: Vec<u64>,
@@ -70,6 +73,13 @@ impl Grid {
 }
 
 impl Operand {
+    /// Every quad of it is aligned and whole.
+    pub fn quads(&self, grid: &Grid) -> bool {
+        self.addressing == Addressing::Contiguous
+            && grid.block.is_multiple_of(4)
+            && self.view.offset.is_multiple_of(4 * self.view.dtype.bytes())
+    }
+
     pub fn index(&self, coordinates: &[u64]) -> u64 {
         coordinates.iter().zip(&self.strides).map(|(c, s)| c * s).sum()
     }
@@ -100,32 +110,30 @@ impl Operand {
     }
 }
 
-/// The operands over dimensions joined where all of them allow it.
-pub fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec<Operand>)> {
+/// The operands over dimensions joined where all of them allow it. `grads` are the gradients, each of the shape of the
+/// losses: those of operands that broadcast lie in scratch.
+pub fn operands(problem: &Problem, grads: &[(Slot, Source, View)]) -> Result<(Vec<u64>, Vec<Operand>)> {
     let mode = problem.mode;
-    let loss = View::contiguous(Dtype::F32, &problem.input.shape);
-    let each = mode.wants_loss() && problem.reduction == Reduction::None;
-    let list = [
-        (Slot::Input, Role::Input, Some(&problem.input)),
-        (Slot::Target, Role::Target, Some(&problem.target)),
-        (Slot::Third, Role::PosWeight, elements.third.as_ref()),
-        (Slot::Weight, Role::Weight, elements.weight.as_ref()),
-        (
-            Slot::GradOutput,
-            Role::GradOutput,
-            problem.grad_output.as_ref().filter(|_| mode.wants_grad()),
-        ),
-        (Slot::Loss, Role::Loss, Some(&loss).filter(|_| each)),
-        (
-            Slot::GradInput,
-            Role::GradInput,
-            Some(&problem.grad_input).filter(|_| mode.wants_grad() && !problem.in_place),
-        ),
-    ];
-    let shape: Vec<u64> = problem.input.shape.iter().map(|&n| n as u64).collect();
+    let mut list: Vec<(Slot, Source, View)> = problem
+        .operands
+        .iter()
+        .map(|own| (own.slot, Source::Tensor(own.role), own.view.clone()))
+        .collect();
+    if let Some(view) = problem.grad_output.as_ref().filter(|_| mode.wants_grad()) {
+        list.push((Slot::GradOutput, Source::Tensor(Role::GradOutput), view.clone()));
+    }
+    if mode.wants_loss() && !problem.is_reduced() {
+        let view = View::contiguous(problem.dtype, &problem.terms);
+        list.push((Slot::Loss, Source::Tensor(Role::Loss), view));
+    }
+    list.extend(grads.iter().cloned());
+    let shape: Vec<u64> = problem.terms.iter().map(|&n| n as u64).collect();
     let given: Vec<_> = list
         .into_iter()
-        .filter_map(|(slot, role, view)| view.map(|view| (slot, role, view, broadcast_strides(view, &shape))))
+        .map(|(slot, source, view)| {
+            let strides = broadcast_strides(&view, &shape);
+            (slot, source, view, strides)
+        })
         .collect();
     let all: Vec<&[u64]> = given.iter().map(|(.., strides)| strides.as_slice()).collect();
     let joined = join(&shape, &all);
@@ -151,7 +159,7 @@ pub fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec
         .collect();
     let operands = given
         .iter()
-        .map(|(slot, role, view, strides)| {
+        .map(|(slot, source, view, strides)| {
             // A joined run of dimensions moves by the stride of its innermost.
             let strides: Vec<u64> = joined
                 .iter()
@@ -172,9 +180,10 @@ pub fn operands(problem: &Problem, elements: &Elements) -> Result<(Vec<u64>, Vec
             };
             Operand {
                 slot: *slot,
-                role: *role,
-                written: matches!(slot, Slot::Loss | Slot::GradInput) || (*slot == Slot::Input && problem.in_place),
-                view: (*view).clone(),
+                source: *source,
+                written: matches!(slot, Slot::Loss | Slot::GradInput | Slot::GradTarget | Slot::GradThird)
+                    || (*slot == Slot::Input && problem.in_place),
+                view: view.clone(),
                 strides,
                 addressing,
             }

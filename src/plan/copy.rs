@@ -6,10 +6,11 @@ use crate::limits::{Limits, Tuning};
 use crate::plan::window::Window;
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::Role;
+use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
-use crate::tensor::View;
+use crate::tensor::{Dtype, View};
 
-/// Plans a copy of [`Role::Input`] to [`Role::GradInput`], both contiguous: the ceiling that `bench` measures against.
+/// Plans a copy of [`Role::Input`] to [`Role::Grad(0)`], both contiguous: the ceiling that `bench` measures against.
 ///
 /// # Errors
 /// [`Error::Limit`] where a tile does not fit into one binding.
@@ -18,17 +19,13 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     let tile = u64::from(tuning.tile);
     let len = input.len();
     let (tiles, mut first) = (len.div_ceil(tile), 0);
-    let access = pieces::Access {
-        quads: true,
-        in_place: false,
-    };
     while first < tiles {
         let windows = |end: u64| {
             // Both begin at their first element.
             let window = |role| Window::scratch(Source::Tensor(role), 4, first * tile, len.min(end * tile));
             [
                 (Slot::Input, false, window(Role::Input)),
-                (Slot::GradInput, true, window(Role::GradInput)),
+                (Slot::GradInput, true, window(Role::Grad(0))),
             ]
         };
         let end = furthest(first, tiles, |end| {
@@ -44,9 +41,12 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
             first_item: (first * tile) as u32,
             ..Default::default()
         };
-        let mut list = vec![piece!("driver/copy.wgsl"), piece!("piece/reduce_params.wgsl")];
-        list.extend(pieces::input(access));
-        list.push(pieces::grad_input(access));
+        let list = vec![
+            piece!("driver/copy.wgsl"),
+            piece!("piece/reduce_params.wgsl"),
+            pieces::read(Slot::Input, Dtype::F32, true),
+            pieces::write(Slot::GradInput, Dtype::F32, true, Put::Write),
+        ];
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: Variant {
                 label: format!("copy/f32x4/group{}/tile{}", tuning.width, tuning.tile),

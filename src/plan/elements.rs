@@ -5,9 +5,11 @@ use crate::layout::{ElementParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, reduce};
-use crate::problem::{Elements, Problem, Reduction};
-use crate::shader::{Const, Variant, piece, pieces};
+use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, named, reduce};
+use crate::problem::{Elements, Problem, Role};
+use crate::shader::pieces::Put;
+use crate::shader::{Const, Piece, Variant, piece, pieces};
+use crate::tensor::{Dtype, View};
 
 struct Planner<'a> {
     problem: &'a Problem,
@@ -19,13 +21,21 @@ struct Planner<'a> {
     states: Option<Source>,
 }
 
+/// A gradient of an operand that broadcasts: its contributions in scratch, and where their sum goes.
+struct Spread {
+    from: Source,
+    to: Role,
+    view: View,
+}
+
 pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
-    let reduced = problem.mode.wants_loss() && problem.reduction != Reduction::None;
-    let len = problem.input.len();
+    let reduced = problem.mode.wants_loss() && problem.is_reduced();
+    let len = problem.term_count();
     let (mut states, mut tiles) = (None, 0);
     if len > 0 {
-        let (sizes, operands) = operands(problem, elements)?;
+        let (grads, spreads) = grads(&mut plan, problem, limits)?;
+        let (sizes, operands) = operands(problem, &grads)?;
         let tile = tile(&operands, sizes.len(), tuning);
         let block = block(&sizes, len);
         let block_tiles = block.div_ceil(tile);
@@ -53,16 +63,43 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             states,
         };
         planner.add_chunks(&mut plan)?;
+        for spread in spreads {
+            let to = Source::Tensor(spread.to);
+            axis::add_sum_to(&mut plan, spread.from, &problem.terms, to, &spread.view, limits, tuning)?;
+        }
     }
     if reduced {
         let states = match states {
             Some(states) => states,
             None => plan.add_scratch(0, limits)?,
         };
-        let scale = problem.static_scale() as f32;
-        reduce::add_loss_sum(&mut plan, states, tiles, scale, false, limits, tuning)?;
+        let scale = reduce::Scale::Static(problem.static_scale() as f32);
+        reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
     }
     Ok(plan)
+}
+
+/// Where the driver writes the gradients. Those of operands that broadcast are added up later.
+fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<(Slot, Source, View)>, Vec<Spread>)> {
+    let (mut list, mut spreads) = (Vec::new(), Vec::new());
+    for (operand, role, view) in problem.grads() {
+        if problem.in_place && operand.slot == Slot::Input {
+            continue; // it goes where the input came from
+        }
+        if operand.view.shape == problem.terms {
+            list.push((operand.slot.grad(), Source::Tensor(role), view.clone()));
+        } else {
+            let whole = View::contiguous(Dtype::F32, &problem.terms);
+            let from = plan.add_scratch(whole.end(), limits)?;
+            list.push((operand.slot.grad(), from, whole));
+            spreads.push(Spread {
+                from,
+                to: role,
+                view: view.clone(),
+            });
+        }
+    }
+    Ok((list, spreads))
 }
 
 impl Planner<'_> {
@@ -77,7 +114,7 @@ impl Planner<'_> {
             let end = furthest(first, self.grid.tiles, fits).ok_or_else(|| {
                 Error::Limit(format!(
                     "an operand broadcast along inner dimensions of shape {:?} does not fit into a binding of {} bytes",
-                    self.problem.input.shape, self.limits.max_binding_bytes
+                    self.problem.terms, self.limits.max_binding_bytes
                 ))
             })?;
             self.add_dispatch(plan, (first, end));
@@ -97,7 +134,7 @@ impl Planner<'_> {
             .iter()
             .map(|operand| {
                 let (from, to) = operand.run(&self.grid, first, end);
-                let window = Window::of(&operand.view, Source::Tensor(operand.role), from, to);
+                let window = Window::of(&operand.view, operand.source, from, to);
                 (operand.slot, operand.written, window)
             })
             .collect();
@@ -142,7 +179,7 @@ impl Planner<'_> {
             nan: f32::NAN,
             hyper: self.problem.hyper_f32(),
             // Absent operands are asked for one element, which their piece makes up.
-            mode: [Addressing::Single as u32; 8],
+            mode: [Addressing::Single as u32; 12],
             ..Default::default()
         };
         for (d, (&size, &at)) in self.grid.sizes.iter().zip(&origin).enumerate() {
@@ -151,9 +188,7 @@ impl Planner<'_> {
             params.origin[d] = at as u32;
         }
         for (operand, (_, _, window)) in self.operands.iter().zip(windows) {
-            let Some(k) = ORDER.iter().position(|slot| *slot == operand.slot) else {
-                continue;
-            };
+            let k = place(operand.slot);
             // The window begins with its lowest element; the origin's may lie further on.
             let ahead = match operand.addressing {
                 Addressing::Strided => operand.index(&origin) - window.first,
@@ -167,7 +202,7 @@ impl Planner<'_> {
         }
         if self.problem.in_place {
             // The gradient goes where the input came from.
-            let (from, to) = (0, ORDER.len() - 1);
+            let (from, to) = (place(Slot::Input), place(Slot::GradInput));
             params.base[to] = params.base[from];
             params.mode[to] = params.mode[from];
             params.strides[to] = params.strides[from];
@@ -178,104 +213,123 @@ impl Planner<'_> {
         params
     }
 
-    /// Every quad is aligned and whole in the operands that can be read four at a time.
-    fn quads(&self) -> bool {
-        self.grid.block.is_multiple_of(4)
-            && self
-                .operands
-                .iter()
-                .filter(|o| matches!(o.slot, Slot::Input | Slot::Target | Slot::GradInput))
-                .all(|o| o.addressing == Addressing::Contiguous && o.view.offset.is_multiple_of(16))
-    }
-
     /// A bit for each operand walked by strides, at its place in [`ORDER`].
     fn strided(&self) -> u32 {
-        let walked = |slot: Slot| {
-            self.operands
-                .iter()
-                .any(|o| o.slot == slot && o.addressing == Addressing::Strided)
-        };
+        let walked = |slot: Slot| self.operand(slot).is_some_and(|o| o.addressing == Addressing::Strided);
         let mut bits = (0..ORDER.len()).filter(|&k| walked(ORDER[k])).map(|k| 1 << k).sum();
         if self.problem.in_place && walked(Slot::Input) {
-            bits |= 1 << (ORDER.len() - 1);
+            bits |= 1 << place(Slot::GradInput);
         }
         bits
     }
 
+    fn operand(&self, slot: Slot) -> Option<&Operand> {
+        self.operands.iter().find(|operand| operand.slot == slot)
+    }
+
+    /// The piece that reads an operand.
+    fn read(&self, slot: Slot) -> Piece {
+        self.operand(slot).map_or(pieces::one(slot), |o| {
+            let quads = o.quads(&self.grid);
+            if slot == Slot::Input && self.problem.in_place {
+                pieces::over(slot, o.view.dtype, quads)
+            } else {
+                pieces::read(slot, o.view.dtype, quads)
+            }
+        })
+    }
+
+    /// The piece that writes an output.
+    fn write(&self, slot: Slot) -> Piece {
+        self.operand(slot).map_or(pieces::write(slot, Dtype::F32, false, Put::Skip), |o| {
+            let adds = slot == Slot::GradInput && self.problem.accumulates;
+            let put = if adds { Put::Add } else { Put::Write };
+            pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
+        })
+    }
+
     fn variant(&self) -> Variant {
         let problem = self.problem;
-        let grad = problem.mode.wants_grad();
-        let access = pieces::Access {
-            quads: self.quads(),
-            in_place: problem.in_place,
-        };
-        let has = |slot| self.operands.iter().any(|o| o.slot == slot);
         let mut list = vec![
             piece!("driver/elementwise.wgsl"),
             piece!("piece/element_params.wgsl"),
             pieces::MATH,
             self.elements.piece,
         ];
-        list.extend(pieces::input(access));
-        list.push(pieces::targets(access));
-        list.push(if has(Slot::Third) {
-            piece!("piece/element_third_buffer.wgsl")
-        } else {
-            piece!("piece/element_third_one.wgsl")
+        list.extend(pieces::half(self.operands.iter().map(|o| o.view.dtype)));
+        list.extend(
+            [Slot::Input, Slot::Target, Slot::Third, Slot::Weight, Slot::GradOutput].map(|slot| self.read(slot)),
+        );
+        if !problem.in_place {
+            list.push(self.write(Slot::GradInput));
+        }
+        let has = |slot| self.operand(slot).is_some();
+        let others = [Slot::GradTarget, Slot::GradThird];
+        let (target, third) = (has(Slot::GradTarget), has(Slot::GradThird));
+        list.push(match (target, third) {
+            (false, false) => piece!("piece/element_grads_none.wgsl"),
+            (true, false) => piece!("piece/element_grads_targets.wgsl"),
+            (false, true) => piece!("piece/element_grads_third.wgsl"),
+            (true, true) => piece!("piece/element_grads_both.wgsl"),
         });
-        list.push(if has(Slot::Weight) {
-            piece!("piece/element_weight_buffer.wgsl")
-        } else {
-            piece!("piece/element_weight_one.wgsl")
-        });
-        list.push(if has(Slot::GradOutput) {
-            piece!("piece/element_grad_output_buffer.wgsl")
-        } else {
-            piece!("piece/element_grad_output_one.wgsl")
-        });
-        list.push(if grad {
-            pieces::grad_input(access)
-        } else {
-            pieces::GRAD_INPUT_SKIP
-        });
-        let loss_name = if self.states.is_some() {
+        for (wanted, piece) in [
+            (target, piece!("piece/element_grad_targets.wgsl")),
+            (third, piece!("piece/element_grad_third.wgsl")),
+        ] {
+            list.extend(wanted.then_some(piece));
+        }
+        list.extend(others.into_iter().filter(|&slot| has(slot)).map(|slot| self.write(slot)));
+        if self.states.is_some() {
             list.extend([
                 piece!("piece/element_loss_tile.wgsl"),
                 pieces::TREE_WORKGROUP,
                 pieces::SUM,
                 pieces::SCALE_STATIC,
+                pieces::write(Slot::Loss, Dtype::F32, false, Put::Skip),
             ]);
-            "/tile"
-        } else if problem.mode.wants_loss() {
-            list.push(piece!("piece/element_loss_each.wgsl"));
-            "/each"
         } else {
-            list.push(piece!("piece/element_loss_skip.wgsl"));
-            ""
-        };
+            list.extend([piece!("piece/element_loss_each.wgsl"), self.write(Slot::Loss)]);
+        }
+        let mut consts = vec![
+            Const::U32("WIDTH", self.tuning.width),
+            Const::U32("TILE", self.grid.tile as u32),
+            Const::U32("STRIDED", self.strided()),
+            Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
+            Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
+        ];
+        consts.extend(&self.elements.consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{loss_name}{}{}{}{}/strided{}/group{}/tile{}",
+                "{}/{}/{}{}{}{}/strided{}/group{}/tile{}",
                 problem.name,
                 problem.mode.name(),
-                problem.input.dtype,
-                if access.quads { "x4" } else { "" },
-                if has(Slot::Third) { "/third" } else { "" },
-                if has(Slot::Weight) { "/weight" } else { "" },
-                if has(Slot::GradOutput) { "/upstream" } else { "" },
-                if problem.in_place { "/in_place" } else { "" },
+                named(&self.elements.kind),
+                self.operands.iter().map(|o| self.told(o)).collect::<Vec<_>>().join("-"),
+                if self.states.is_some() { "/tile" } else { "" },
+                if problem.in_place {
+                    "/in_place"
+                } else if problem.accumulates {
+                    "/add"
+                } else {
+                    ""
+                },
                 self.strided(),
                 self.tuning.width,
                 self.grid.tile,
             ),
-            consts: vec![
-                Const::U32("WIDTH", self.tuning.width),
-                Const::U32("TILE", self.grid.tile as u32),
-                Const::U32("STRIDED", self.strided()),
-                Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
-                Const::Bool("WANTS_GRAD", grad),
-            ],
+            consts,
             pieces: list,
         }
     }
+
+    /// `input_f16x4`: an operand in the label.
+    fn told(&self, operand: &Operand) -> String {
+        let quads = if operand.quads(&self.grid) { "x4" } else { "" };
+        format!("{}_{}{quads}", operand.slot.name(), operand.view.dtype)
+    }
+}
+
+/// The place of an operand in the params.
+fn place(slot: Slot) -> usize {
+    ORDER.iter().position(|own| *own == slot).unwrap_or_default()
 }

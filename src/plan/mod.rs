@@ -3,9 +3,12 @@
 //! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
 //! whole tiles whose windows fit into bindings.
 
+mod axis;
 mod broadcast;
+mod columns;
 mod copy;
 mod elements;
+mod pairs;
 mod reduce;
 mod rows;
 mod spread;
@@ -16,9 +19,9 @@ use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
-use crate::tensor::View;
 
 pub use copy::plan_copy;
+pub(crate) use reduce::CONTROL_WORDS;
 pub use reduce::{ReduceOp, plan_reduce};
 
 /// Where the memory of a binding or a copy comes from.
@@ -102,20 +105,13 @@ impl Plan {
 /// # Errors
 /// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
-    for (role, view) in [
-        (Role::Input, Some(&problem.input)),
-        (Role::Target, Some(&problem.target)),
-        (
-            Role::GradInput,
-            problem.mode.wants_grad().then_some(&problem.grad_input),
-        ),
-        (Role::Weight, problem.weight()),
-    ] {
-        if view.is_some_and(|view| view.end() > limits.max_buffer_bytes) {
+    let views = problem.operands.iter().map(|own| (own.role.name(), &own.view));
+    let grads = problem.grads().map(|(_, role, view)| (role.name(), view));
+    for (name, view) in views.chain(grads) {
+        if view.end() > limits.max_buffer_bytes {
             return Err(Error::Limit(format!(
-                "{} has {} bytes, a buffer of the adapter {}",
-                role.name(),
-                view.map_or(0, View::end),
+                "{name} has {} bytes, a buffer of the adapter {}",
+                view.end(),
                 limits.max_buffer_bytes
             )));
         }
@@ -123,6 +119,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     match &problem.family {
         Family::Rows(family) => rows::plan(problem, family, limits, tuning),
         Family::Elements(family) => elements::plan(problem, family, limits, tuning),
+        Family::Pairs(family) => pairs::plan(problem, family, limits, tuning),
     }
 }
 
@@ -152,4 +149,9 @@ pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Opt
         }
     }
     Some(good)
+}
+
+/// A part of a pipeline label, with the slash behind it.
+pub(crate) fn named(kind: &str) -> String {
+    if kind.is_empty() { String::new() } else { format!("{kind}/") }
 }

@@ -3,9 +3,10 @@
 use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
+use crate::plan::columns::RECORD_BYTES;
 use crate::plan::window::Window;
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
-use crate::problem::Role;
+use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 
@@ -51,13 +52,17 @@ impl ReduceOp {
     fn monoid(self) -> Monoid {
         match self {
             Self::Sum | Self::Mean => Monoid::SUM,
-            Self::Max => Monoid::extreme(true, piece!("monoid/extreme_value.wgsl")),
-            Self::Min => Monoid::extreme(false, piece!("monoid/extreme_value.wgsl")),
-            Self::Argmax => Monoid::extreme(true, piece!("monoid/extreme_index.wgsl")),
+            Self::Max => Monoid::extreme(true, EXTREME_VALUE),
+            Self::Min => Monoid::extreme(false, EXTREME_VALUE),
+            Self::Argmax => Monoid::extreme(true, EXTREME_INDEX),
             Self::LogSumExp => Monoid {
-                state_bytes: 20,
-                consts: vec![],
-                pieces: vec![piece!("monoid/softmax.wgsl"), piece!("monoid/logsumexp.wgsl")],
+                state_bytes: 28,
+                consts: vec![Const::Bool("WANTS_STATS", false)],
+                pieces: &[
+                    piece!("monoid/softmax.wgsl"),
+                    piece!("monoid/softmax_value.wgsl"),
+                    piece!("monoid/logsumexp.wgsl"),
+                ],
             },
         }
     }
@@ -68,40 +73,75 @@ impl ReduceOp {
 pub(crate) struct Monoid {
     state_bytes: u64,
     consts: Vec<Const>,
-    pieces: Vec<Piece>,
+    pieces: &'static [Piece],
 }
 
 impl Monoid {
     const SUM: Self = Self {
         state_bytes: SUM_STATE_BYTES,
         consts: vec![],
-        pieces: vec![],
+        pieces: &[pieces::SUM],
+    };
+    const ONES: Self = Self {
+        state_bytes: SUM_STATE_BYTES,
+        consts: vec![],
+        pieces: &[piece!("monoid/sum_ones.wgsl")],
     };
 
-    fn extreme(largest: bool, result: Piece) -> Self {
+    fn extreme(largest: bool, result: &'static [Piece]) -> Self {
         Self {
-            state_bytes: 12,
+            state_bytes: 16,
             consts: vec![Const::Bool("LARGEST", largest)],
-            pieces: vec![piece!("monoid/extreme.wgsl"), result],
+            pieces: result,
+        }
+    }
+}
+
+/// The factor of a sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Scale {
+    Static(f32),
+    /// One over the denominator in [`Role::Control`].
+    Counted,
+    /// One over the denominator of the z-loss there.
+    CountedZ,
+}
+
+impl Scale {
+    /// Of a problem's losses, or of its z-loss.
+    pub fn of(problem: &Problem, z_loss: bool) -> Self {
+        match (problem.is_counted(), z_loss) {
+            (false, _) => Self::Static(problem.static_scale() as f32),
+            (true, false) => Self::Counted,
+            (true, true) => Self::CountedZ,
         }
     }
 
-    fn is_sum(&self) -> bool {
-        self.pieces.is_empty()
+    fn name(self) -> &'static str {
+        match self {
+            Self::Static(_) => "",
+            Self::Counted => "/counted",
+            Self::CountedZ => "/counted_z",
+        }
     }
 }
+
+const EXTREME_VALUE: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_value.wgsl")];
+const EXTREME_INDEX: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_index.wgsl")];
 
 /// Bytes of `State` of `monoid/sum.wgsl`, which is what the tiles of the other drivers leave.
 pub(crate) const SUM_STATE_BYTES: u64 = 4;
 const COUNT_STATE_BYTES: u64 = 32;
+/// Words of `Control`.
+pub(crate) const CONTROL_WORDS: u64 = size_of::<crate::layout::Control>() as u64 / 4;
 
 /// What a chain of levels folds and where its result goes.
 struct Chain<'a> {
     label: String,
     monoid: Monoid,
-    /// Pieces that the last level's result needs besides the monoid, with their binding.
-    scale: f32,
-    counted: Option<Window>,
+    scale: Scale,
+    /// One over the denominator, where nothing is kept.
+    empty: f32,
     result: Window,
     limits: &'a Limits,
     tuning: &'a Tuning,
@@ -110,13 +150,19 @@ struct Chain<'a> {
 /// Where a level's items come from.
 enum Items<'a> {
     Input(&'a View),
-    Labels {
-        view: &'a View,
-        weight: Option<&'a View>,
-        ignore_index: i64,
-        classes: u32,
-    },
+    /// Class targets, or only the weights of the rows.
+    Labels(Labels<'a>),
     States(Source),
+    /// A column of the rows' records.
+    Column(Source, u32),
+}
+
+struct Labels<'a> {
+    labels: Option<&'a View>,
+    weight: Option<(Role, &'a View)>,
+    sample_weight: Option<&'a View>,
+    ignore_index: Option<i64>,
+    classes: u32,
 }
 
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
@@ -126,21 +172,13 @@ enum Items<'a> {
 pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let len = input.len();
     let mut plan = Plan::default();
+    let mean = op == ReduceOp::Mean;
     let chain = Chain {
         label: format!("reduce_{}", op.name()),
         monoid: op.monoid(),
-        scale: if op == ReduceOp::Mean {
-            (1.0 / len as f64) as f32
-        } else {
-            1.0
-        },
-        counted: None,
-        result: Window::of(
-            &View::contiguous(op.result_dtype(), &[]),
-            Source::Tensor(Role::Loss),
-            0,
-            1,
-        ),
+        scale: Scale::Static(if mean { (1.0 / len as f64) as f32 } else { 1.0 }),
+        empty: f32::NAN,
+        result: output(Role::Loss, op.result_dtype()),
         limits,
         tuning,
     };
@@ -153,14 +191,17 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
     Ok(plan)
 }
 
-/// Adds the sum of the tile states of another driver, scaled, into [`Role::Loss`]. `counted`: the scale is in
-/// [`Role::Control`].
+/// A 0-d output.
+fn output(role: Role, dtype: Dtype) -> Window {
+    Window::of(&View::contiguous(dtype, &[]), Source::Tensor(role), 0, 1)
+}
+
+/// Adds the sum of the tile states of another driver, scaled, into [`Role::Loss`].
 pub(super) fn add_loss_sum(
     plan: &mut Plan,
     states: Source,
     tiles: u64,
-    scale: f32,
-    counted: bool,
+    scale: Scale,
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
@@ -168,52 +209,76 @@ pub(super) fn add_loss_sum(
         label: "loss_sum".into(),
         monoid: Monoid::SUM,
         scale,
-        counted: counted.then(control),
-        result: Window::of(&View::contiguous(Dtype::F32, &[]), Source::Tensor(Role::Loss), 0, 1),
+        empty: f32::NAN,
+        result: output(Role::Loss, Dtype::F32),
         limits,
         tuning,
     }
     .levels(plan, Items::States(states), tiles)
 }
 
-/// Adds the count of class targets into [`Role::Control`].
-pub(super) fn add_count(
+/// Adds the sum of a column of the rows' records, scaled, into an output; without a scale, the count of its ones.
+pub(super) fn add_column_sum(
     plan: &mut Plan,
-    view: &View,
-    weight: Option<&View>,
-    ignore_index: i64,
-    classes: u32,
+    (records, column, rows): (Source, u32, u64),
+    into: Role,
+    scale: Option<Scale>,
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
     let chain = Chain {
-        label: "count".into(),
+        label: if scale.is_some() { "column_sum".into() } else { "column_ones".into() },
+        monoid: if scale.is_some() { Monoid::SUM } else { Monoid::ONES },
+        scale: scale.unwrap_or(Scale::Static(1.0)),
+        empty: f32::NAN,
+        result: output(into, if scale.is_some() { Dtype::F32 } else { Dtype::U32 }),
+        limits,
+        tuning,
+    };
+    if rows == 0 {
+        return chain.levels(plan, Items::States(records), 0);
+    }
+    chain.levels(plan, Items::Column(records, column), rows)
+}
+
+/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`].
+pub(super) fn add_count(plan: &mut Plan, problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<()> {
+    let labels = match rows.targets {
+        Targets::Index { .. } | Targets::ClassList => problem.view(Slot::Target),
+        Targets::None | Targets::Full => None,
+    };
+    let weight = problem.operand(Slot::Weight).filter(|_| rows.counts_weights && labels.is_some());
+    let sample_weight = problem.view(Slot::SampleWeight);
+    let chain = Chain {
+        label: "count_labels".into(),
         monoid: Monoid {
             state_bytes: COUNT_STATE_BYTES,
-            consts: vec![],
-            pieces: vec![piece!("monoid/count.wgsl")],
+            consts: vec![Const::Bool("IGNORES", rows.ignore_index().is_some())],
+            pieces: &[piece!("monoid/count.wgsl")],
         },
-        scale: 1.0,
-        counted: None,
+        scale: Scale::Static(1.0),
+        empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
         result: control(),
         limits,
         tuning,
     };
-    if view.is_empty() {
+    let items = labels.or(sample_weight).map_or(0, View::len);
+    if items == 0 {
         let nothing = plan.add_scratch(0, limits)?;
         return chain.levels(plan, Items::States(nothing), 0);
     }
-    let items = Items::Labels {
-        view,
-        weight,
-        ignore_index,
-        classes,
+    let source = Labels {
+        labels,
+        weight: weight.map(|own| (own.role, &own.view)),
+        sample_weight,
+        ignore_index: rows.ignore_index(),
+        classes: rows.cols as u32,
     };
-    chain.levels(plan, items, view.len())
+    chain.levels(plan, Items::Labels(source), items)
 }
 
 pub(super) fn control() -> Window {
-    Window::scratch(Source::Tensor(Role::Control), 4, 0, 8)
+    Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
 }
 
 impl Chain<'_> {
@@ -242,7 +307,7 @@ impl Chain<'_> {
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
             let end = furthest(first, tiles, |end| {
-                windows(end).all(|(_, _, w)| w.fits(self.limits)) && in_one_grid(end - first, self.limits)
+                windows(end).iter().all(|(_, _, w)| w.fits(self.limits)) && in_one_grid(end - first, self.limits)
             })
             .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, self.limits);
@@ -250,7 +315,8 @@ impl Chain<'_> {
                 variant: self.variant(items, into.is_none()),
                 params: self.params(items, into, len, (first, end), groups[0]),
                 bindings: windows(end)
-                    .map(|(slot, written, window)| window.binding(slot, written, self.limits))
+                    .iter()
+                    .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
                     .collect(),
                 groups,
                 iterations: self.iterations(),
@@ -273,44 +339,39 @@ impl Chain<'_> {
         into: Option<Source>,
         tiles: (u64, u64),
         run: (u64, u64),
-    ) -> impl Iterator<Item = (Slot, bool, Window)> {
-        let source = match *items {
-            Items::Input(view) => {
-                let (first, end) = element_run(view, run);
-                Some((Slot::Input, Window::of(view, Source::Tensor(Role::Input), first, end)))
+    ) -> Vec<(Slot, bool, Window)> {
+        let tensor = |slot, role, view: &View, (first, end)| {
+            (slot, false, Window::of(view, Source::Tensor(role), first, end))
+        };
+        let mut list = Vec::new();
+        match items {
+            Items::Input(view) => list.push(tensor(Slot::Input, Role::Input, view, element_run(view, run))),
+            Items::Labels(own) => {
+                list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
+                list.extend(own.weight.map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))));
+                let sample_weight = |view| tensor(Slot::SampleWeight, Role::SampleWeight, view, run);
+                list.extend(own.sample_weight.map(sample_weight));
             }
-            Items::Labels { view, .. } => Some((
-                Slot::Target,
-                Window::of(view, Source::Tensor(Role::Target), run.0, run.1),
-            )),
-            Items::States(states) => Some((
-                Slot::StatesIn,
-                Window::scratch(states, self.monoid.state_bytes, run.0, run.1),
-            )),
-        };
-        let weight = match *items {
-            Items::Labels { weight: Some(view), .. } => Some((
-                Slot::Weight,
-                Window::of(view, Source::Tensor(Role::Weight), 0, view.len()),
-            )),
-            _ => None,
-        };
-        let counted = self
-            .counted
-            .filter(|_| into.is_none())
-            .map(|window| (Slot::Control, window));
-        let out = match into {
-            Some(states) => (
-                Slot::Loss,
-                Window::scratch(states, self.monoid.state_bytes, tiles.0, tiles.1),
-            ),
-            None => (Slot::Result, self.result),
-        };
-        [source, weight, counted]
-            .into_iter()
-            .flatten()
-            .map(|(slot, window)| (slot, false, window))
-            .chain([(out.0, true, out.1)])
+            Items::States(states) => {
+                let window = Window::scratch(*states, self.monoid.state_bytes, run.0, run.1);
+                list.push((Slot::StatesIn, false, window));
+            }
+            Items::Column(records, _) => {
+                let window = Window::scratch(*records, RECORD_BYTES, run.0, run.1);
+                list.push((Slot::StatesIn, false, window));
+            }
+        }
+        if into.is_none() && !matches!(self.scale, Scale::Static(_)) {
+            list.push((Slot::Control, false, control()));
+        }
+        list.push(match into {
+            Some(states) => {
+                let window = Window::scratch(states, self.monoid.state_bytes, tiles.0, tiles.1);
+                (Slot::Loss, true, window)
+            }
+            None => (Slot::Result, true, self.result),
+        });
+        list
     }
 
     fn params(&self, items: &Items<'_>, into: Option<Source>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
@@ -322,7 +383,11 @@ impl Chain<'_> {
             groups_x,
             len: len as u32,
             first_item: first_item as u32,
-            scale: self.scale,
+            scale: match self.scale {
+                Scale::Static(scale) => scale,
+                Scale::Counted | Scale::CountedZ => 1.0,
+            },
+            empty: self.empty,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             ..Default::default()
@@ -330,22 +395,23 @@ impl Chain<'_> {
         for (slot, _, window) in self.windows(items, into, tiles, run) {
             let base = window.base(self.limits);
             match slot {
+                // Words of a record; elements or states of the others.
+                Slot::StatesIn if matches!(items, Items::Column(..)) => params.base = base * (RECORD_BYTES / 4) as u32,
                 Slot::Input | Slot::Target | Slot::StatesIn => params.base = base,
+                Slot::SampleWeight => params.sample_weight_base = base,
                 Slot::Weight => params.weight_base = base,
                 Slot::Loss => params.states_base = base,
                 _ => {}
             }
         }
-        match *items {
+        match items {
             Items::Input(view) if !view.is_contiguous() => {
                 params.slab = view.slab() as u32;
                 params.stride = view.row_stride as u32;
             }
-            Items::Labels {
-                ignore_index, classes, ..
-            } => {
-                params.ignore = crate::layout::words(ignore_index);
-                params.classes = classes;
+            Items::Labels(own) => {
+                params.ignore = crate::layout::words(own.ignore_index.unwrap_or_default());
+                params.classes = own.classes;
             }
             _ => {}
         }
@@ -359,56 +425,78 @@ impl Chain<'_> {
             pieces::MATH,
             pieces::TREE_WORKGROUP,
         ];
-        list.extend(&self.monoid.pieces);
-        let source = match *items {
+        list.extend(self.monoid.pieces);
+        let mut consts = vec![
+            Const::U32("WIDTH", self.tuning.width),
+            Const::U32("TILE", self.tuning.tile),
+        ];
+        consts.extend(&self.monoid.consts);
+        let source = match items {
             Items::Input(view) => {
-                let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(16);
-                let access = pieces::Access { quads, in_place: false };
-                list.extend(pieces::input(access));
+                let word = 4 * view.dtype.bytes();
+                let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(word);
+                list.extend(pieces::half([view.dtype]));
+                list.push(pieces::read(Slot::Input, view.dtype, quads));
                 list.push(if view.is_contiguous() {
                     piece!("piece/source_input.wgsl")
                 } else {
                     piece!("piece/source_input_rows.wgsl")
                 });
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
-                format!("f32{}{rows}", if quads { "x4" } else { "" })
+                format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
-            Items::Labels { view, weight, .. } => {
-                list.push(pieces::FAULT);
-                list.push(pieces::labels(view.dtype));
-                list.push(pieces::class_weight(weight.is_some()));
-                list.push(piece!("piece/source_labels.wgsl"));
-                format!("{}{}", view.dtype, if weight.is_some() { "_weight" } else { "" })
+            Items::Labels(own) => {
+                let weight = own.weight.map(|(_, view)| view.dtype);
+                let sample_weight = own.sample_weight.map(|view| view.dtype);
+                list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
+                list.push(pieces::given(Slot::SampleWeight, sample_weight));
+                let labels = own.labels.map(|view| view.dtype);
+                match labels {
+                    Some(dtype) => list.extend([
+                        pieces::FAULT,
+                        pieces::labels(dtype),
+                        piece!("piece/class_weight.wgsl"),
+                        pieces::given(Slot::Weight, weight),
+                        piece!("piece/source_labels.wgsl"),
+                    ]),
+                    None => list.push(piece!("piece/source_sample_weight.wgsl")),
+                }
+                let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
+                format!(
+                    "{}{}{}{}",
+                    name("", labels),
+                    name("_weight_", weight),
+                    name("_sample_weight_", sample_weight),
+                    if own.ignore_index.is_some() { "_ignores" } else { "" }
+                )
             }
             Items::States(_) => {
                 list.push(piece!("piece/source_states.wgsl"));
                 "states".into()
             }
+            Items::Column(_, column) => {
+                list.push(piece!("piece/source_column.wgsl"));
+                consts.push(Const::U32("COLUMN", *column));
+                format!("column{column}")
+            }
         };
-        if self.monoid.is_sum() {
-            list.push(pieces::SUM);
-            list.push(if self.counted.is_some() && last {
-                pieces::SCALE_COUNTED
-            } else {
-                pieces::SCALE_STATIC
-            });
-        }
+        let scale = if last { self.scale } else { Scale::Static(1.0) };
+        list.push(match scale {
+            Scale::Static(_) => pieces::SCALE_STATIC,
+            Scale::Counted => pieces::SCALE_COUNTED,
+            Scale::CountedZ => piece!("piece/scale_counted_z.wgsl"),
+        });
         list.push(if last {
             piece!("piece/sink_result.wgsl")
         } else {
             piece!("piece/sink_states.wgsl")
         });
-        let mut consts = vec![
-            Const::U32("WIDTH", self.tuning.width),
-            Const::U32("TILE", self.tuning.tile),
-        ];
-        consts.extend(&self.monoid.consts);
         Variant {
             label: format!(
                 "{}/{source}/{}{}/group{}/tile{}",
                 self.label,
                 if last { "last" } else { "level" },
-                if last && self.counted.is_some() { "/counted" } else { "" },
+                scale.name(),
                 self.tuning.width,
                 self.tuning.tile,
             ),

@@ -9,9 +9,10 @@ use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::Window;
-use crate::plan::{Copy, Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, reduce};
-use crate::problem::{Problem, Reduction, Role, Rows, Targets};
-use crate::shader::{Const, Variant, piece, pieces};
+use crate::plan::{Copy, Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, named, reduce};
+use crate::problem::{Mode, Problem, Role, Rows, Targets};
+use crate::shader::pieces::Put;
+use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
@@ -19,6 +20,14 @@ use crate::tensor::{Dtype, View};
 struct Chunk {
     tiles: (u64, u64),
     gathered: bool,
+}
+
+/// An operand or output of the input's shape.
+struct Full {
+    slot: Slot,
+    source: Source,
+    written: bool,
+    view: View,
 }
 
 struct Planner<'a> {
@@ -29,10 +38,14 @@ struct Planner<'a> {
     tiles: Tiles,
     /// One partial sum per tile.
     states: Option<Source>,
-    /// Scratch for gathered operands of the input's shape, by role.
-    gathers: Vec<(Role, Source)>,
-    /// Bytes of each of them.
-    gather_bytes: u64,
+    /// A record of each row, where statistics are wanted.
+    records: Option<Source>,
+    /// The classes of each row as multiplicities, where the target lists them.
+    multiplicities: Option<Source>,
+    /// Scratch for gathered operands of the input's shape, by slot.
+    gathers: Vec<(Slot, Source)>,
+    /// Elements of each of them.
+    gather_elements: u64,
 }
 
 pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
@@ -41,30 +54,39 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if count >= 1 << 32 {
         return Err(Error::Limit(format!("{count} rows, at most 2^32 - 1 in one call")));
     }
-    if let Targets::Index { ignore_index } = rows.targets {
-        reduce::add_count(
-            &mut plan,
-            &problem.target,
-            rows.weight.as_ref(),
-            ignore_index,
-            rows.cols as u32,
-            limits,
-            tuning,
-        )?;
+    let mut problem = problem.clone();
+    if let Some(op) = rows.whole.filter(|_| problem.mode.wants_loss()) {
+        // The result of everything comes from many tiles; this driver has the gradient.
+        plan = reduce::plan_reduce(op, problem.input(), limits, tuning)?;
+        if !problem.mode.wants_grad() {
+            return Ok(plan);
+        }
+        problem.mode = Mode::Backward;
     }
-    let reduced = problem.mode.wants_loss() && problem.reduction != Reduction::None;
-    let mut states = None;
-    let mut tile_count = 0;
-    if count > 0 {
+    let problem = &problem;
+    if problem.has_control() {
+        reduce::add_count(&mut plan, problem, rows, limits, tuning)?;
+    }
+    let wants_loss = problem.mode.wants_loss();
+    let reduced = wants_loss && problem.is_reduced();
+    let (mut states, mut records, mut tile_count) = (None, None, 0);
+    if problem.stats.any() {
+        records = Some(plan.add_scratch(count * columns::RECORD_BYTES, limits)?);
+    }
+    if count > 0 && rows.cols > 0 {
         let spread = Spread::choose(rows, limits, tuning)?;
         let tiles = Tiles::new(rows, spread);
         if tiles.count >= 1 << 32 {
             return Err(Error::Limit(format!("{} tiles of rows, at most 2^32 - 1", tiles.count)));
         }
         tile_count = tiles.count;
-        if reduced {
+        if reduced && records.is_none() {
             states = Some(plan.add_scratch(tiles.count * reduce::SUM_STATE_BYTES, limits)?);
         }
+        let multiplicities = match rows.targets {
+            Targets::ClassList => Some(columns::add_multiplicities(&mut plan, problem, rows, limits, tuning)?),
+            _ => None,
+        };
         let mut planner = Planner {
             problem,
             rows,
@@ -72,19 +94,22 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             spread,
             tiles,
             states,
+            records,
+            multiplicities,
             gathers: Vec::new(),
-            gather_bytes: 0,
+            gather_elements: 0,
         };
         planner.add_chunks(&mut plan)?;
     }
-    if reduced {
+    if let Some(records) = records {
+        columns::add_outputs(&mut plan, problem, records, count, limits, tuning)?;
+    } else if reduced {
         let states = match states {
             Some(states) => states,
             None => plan.add_scratch(0, limits)?,
         };
-        let counted = problem.counts_denominator();
-        let scale = problem.static_scale() as f32;
-        reduce::add_loss_sum(&mut plan, states, tile_count, scale, counted, limits, tuning)?;
+        let scale = reduce::Scale::of(problem, false);
+        reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
     }
     Ok(plan)
 }
@@ -146,18 +171,35 @@ impl Planner<'_> {
     }
 
     /// The operands and outputs of the input's shape.
-    fn full(&self) -> Vec<(Role, Slot, bool, View)> {
-        let problem = self.problem;
-        let mut list = vec![(Role::Input, Slot::Input, problem.in_place, problem.input.clone())];
-        if self.rows.targets == Targets::Full {
-            list.push((Role::Target, Slot::Target, false, problem.target.clone()));
+    fn full(&self) -> Vec<Full> {
+        let (problem, mode) = (self.problem, self.problem.mode);
+        let full = |slot, source, written, view: &View| Full {
+            slot,
+            source,
+            written,
+            view: view.clone(),
+        };
+        let tensor = Source::Tensor;
+        let mut list = vec![full(Slot::Input, tensor(Role::Input), problem.in_place, problem.input())];
+        if let Some(source) = self.multiplicities {
+            let view = View::contiguous(Dtype::F32, &problem.input().shape);
+            list.push(full(Slot::Target, source, false, &view));
+        } else if let Some(view) = problem.view(Slot::Target).filter(|_| self.rows.targets == Targets::Full) {
+            list.push(full(Slot::Target, tensor(Role::Target), false, view));
         }
-        if problem.mode.wants_grad() && !problem.in_place {
-            list.push((Role::GradInput, Slot::GradInput, true, problem.grad_input.clone()));
+        for (operand, role, view) in problem.grads() {
+            if !(problem.in_place && operand.slot == Slot::Input) {
+                list.push(full(operand.slot.grad(), tensor(role), true, view));
+            }
         }
-        if problem.wants_grad_target {
-            let view = View::contiguous(Dtype::F32, &problem.input.shape);
-            list.push((Role::GradTarget, Slot::GradTarget, true, view));
+        if self.rows.is_map() {
+            if let Some(view) = problem.grad_output.as_ref().filter(|_| mode.wants_grad()) {
+                list.push(full(Slot::GradOutput, tensor(Role::GradOutput), false, view));
+            }
+            if mode.wants_loss() {
+                let view = View::contiguous(problem.dtype, &problem.terms);
+                list.push(full(Slot::Loss, tensor(Role::Loss), true, &view));
+            }
         }
         list
     }
@@ -166,38 +208,34 @@ impl Planner<'_> {
         let (problem, (first, end)) = (self.problem, self.run(chunk));
         let inner = self.rows.inner as u64;
         let mut list = Vec::new();
-        for (role, slot, written, view) in self.full() {
+        for full in self.full() {
             let window = if chunk.gathered {
-                let scratch = self
-                    .gathers
-                    .iter()
-                    .find(|(r, _)| *r == role)
-                    .map_or(Source::Tensor(role), |g| g.1);
-                Window::scratch(scratch, view.dtype.bytes(), 0, self.rows.cols as u64 * (end - first))
+                let scratch = self.gathered(full.slot).unwrap_or(full.source);
+                Window::scratch(scratch, full.view.dtype.bytes(), 0, self.rows.cols as u64 * (end - first))
             } else {
-                let (slabs, stride) = (first / inner..=(end - 1) / inner, self.stride(&view) as u64);
+                let (slabs, stride) = (first / inner..=(end - 1) / inner, self.stride(&full.view) as u64);
                 let slab = (self.rows.cols * self.rows.inner) as u64;
                 Window::of(
-                    &view,
-                    Source::Tensor(role),
+                    &full.view,
+                    full.source,
                     slabs.start() * stride,
                     slabs.end() * stride + slab,
                 )
             };
-            list.push((slot, written, window));
+            list.push((full.slot, full.written, window));
         }
         let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), first, end);
-        if matches!(self.rows.targets, Targets::Index { .. }) {
-            list.push((Slot::Target, false, by_row(Role::Target, &problem.target)));
+        for operand in &problem.operands {
+            let (role, view) = (operand.role, &operand.view);
+            let window = match operand.slot {
+                Slot::Target if matches!(self.rows.targets, Targets::Index { .. }) => by_row(role, view),
+                Slot::Weight => Window::of(view, Source::Tensor(role), 0, view.len()),
+                Slot::SampleWeight => by_row(role, view),
+                _ => continue,
+            };
+            list.push((operand.slot, false, window));
         }
-        if let Some(view) = &self.rows.weight {
-            list.push((
-                Slot::Weight,
-                false,
-                Window::of(view, Source::Tensor(Role::Weight), 0, view.len()),
-            ));
-        }
-        if let Some(view) = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad()) {
+        if let Some(view) = self.upstream() {
             let window = if view.shape.is_empty() {
                 Window::of(view, Source::Tensor(Role::GradOutput), 0, 1)
             } else {
@@ -205,11 +243,14 @@ impl Planner<'_> {
             };
             list.push((Slot::GradOutput, false, window));
         }
-        if let Some(states) = self.states {
+        if let Some(records) = self.records {
+            let window = Window::scratch(records, columns::RECORD_BYTES, first, end);
+            list.push((Slot::Loss, true, window));
+        } else if let Some(states) = self.states {
             let window = Window::scratch(states, reduce::SUM_STATE_BYTES, chunk.tiles.0, chunk.tiles.1);
             list.push((Slot::Loss, true, window));
-        } else if problem.mode.wants_loss() {
-            let view = View::contiguous(Dtype::F32, &[]);
+        } else if problem.mode.wants_loss() && !self.rows.is_map() {
+            let view = View::contiguous(problem.dtype, &[]);
             list.push((Slot::Loss, true, by_row(Role::Loss, &view)));
         }
         if self.counted() {
@@ -218,17 +259,27 @@ impl Planner<'_> {
         list
     }
 
-    /// The gradient is scaled by what the labels add up to.
-    fn counted(&self) -> bool {
-        self.problem.counts_denominator() && self.problem.mode.wants_grad()
+    /// An upstream gradient of one number for each row, or for all.
+    fn upstream(&self) -> Option<&View> {
+        let view = self.problem.grad_output.as_ref()?;
+        (self.problem.mode.wants_grad() && !self.rows.is_map()).then_some(view)
     }
 
-    /// Elements from one slab to the next: an unbatched input is one slab.
+    fn gathered(&self, slot: Slot) -> Option<Source> {
+        self.gathers.iter().find(|(own, _)| *own == slot).map(|(_, scratch)| *scratch)
+    }
+
+    /// The gradient, or a z-loss, is scaled by what the labels add up to.
+    fn counted(&self) -> bool {
+        self.problem.is_counted() && (self.problem.mode.wants_grad() || self.problem.stats.z_loss)
+    }
+
+    /// Elements from one slab to the next.
     fn stride(&self, view: &View) -> usize {
-        if view.shape.len() > 1 {
-            view.row_stride
+        if view.is_contiguous() {
+            self.rows.cols * self.rows.inner
         } else {
-            self.rows.cols
+            view.row_stride
         }
     }
 
@@ -243,63 +294,69 @@ impl Planner<'_> {
                 .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
                 .collect(),
             groups,
-            iterations: self.spread.iterations(self.rows.cols),
+            iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops),
             tiles: chunk.tiles,
         })));
     }
 
-    /// Copies the chunk's rows of every operand into scratch, runs it there, and copies the gradients back.
+    /// Copies the chunk's rows of every operand into scratch, runs it there, and copies the outputs back.
     fn add_gathered(&mut self, plan: &mut Plan, chunk: Chunk) -> Result<()> {
         let (first, end) = self.run(chunk);
-        let bytes = self.rows.cols as u64 * (end - first) * 4;
-        if bytes > self.gather_bytes {
-            self.gather_bytes = bytes;
+        let elements = self.rows.cols as u64 * (end - first);
+        if elements > self.gather_elements {
+            self.gather_elements = elements;
             self.gathers.clear();
-            for (role, ..) in self.full() {
-                let scratch = plan.add_scratch(bytes, self.limits)?;
-                self.gathers.push((role, scratch));
+            for full in self.full() {
+                let scratch = plan.add_scratch(elements * full.view.dtype.bytes(), self.limits)?;
+                self.gathers.push((full.slot, scratch));
             }
         }
-        let copies = |back: bool| {
-            let mut list = Vec::new();
-            let inner = self.rows.inner as u64;
-            for (role, _, written, view) in self.full() {
-                let reads = matches!(role, Role::Input | Role::Target);
-                let Some(&(_, scratch)) = self.gathers.iter().find(|(r, _)| *r == role) else {
-                    continue;
-                };
-                if !(if back { written } else { reads }) {
-                    continue;
-                }
-                for class in 0..self.rows.cols as u64 {
-                    let element = first / inner * self.stride(&view) as u64 + class * inner + first % inner;
-                    let (tensor, at) = (Source::Tensor(role), view.offset + 4 * element);
-                    let (packed, size) = (4 * class * (end - first), 4 * (end - first));
-                    list.push(Step::Copy(if back {
-                        Copy {
-                            from: scratch,
-                            from_offset: packed,
-                            to: tensor,
-                            to_offset: at,
-                            size,
-                        }
-                    } else {
-                        Copy {
-                            from: tensor,
-                            from_offset: at,
-                            to: scratch,
-                            to_offset: packed,
-                            size,
-                        }
-                    }));
-                }
-            }
-            list
-        };
-        plan.steps.extend(copies(false));
+        let before = self.copies(chunk, false)?;
+        plan.steps.extend(before);
         self.add_dispatch(plan, chunk);
-        plan.steps.extend(copies(true));
+        plan.steps.extend(self.copies(chunk, true)?);
         Ok(())
+    }
+
+    /// The copies of a chunk's rows between tensors and scratch: to scratch, or back.
+    fn copies(&self, chunk: Chunk, back: bool) -> Result<Vec<Step>> {
+        let (first, end) = self.run(chunk);
+        let inner = self.rows.inner as u64;
+        let mut list = Vec::new();
+        for full in self.full() {
+            let reads = !full.written || full.slot == Slot::Input || self.problem.accumulates;
+            let Some(scratch) = self.gathered(full.slot).filter(|_| if back { full.written } else { reads }) else {
+                continue;
+            };
+            let bytes = full.view.dtype.bytes();
+            for class in 0..self.rows.cols as u64 {
+                let element = first / inner * self.stride(&full.view) as u64 + class * inner + first % inner;
+                let at = full.view.offset + bytes * element;
+                let (packed, size) = (bytes * class * (end - first), bytes * (end - first));
+                if [at, packed, size].iter().any(|x| !x.is_multiple_of(4)) {
+                    return Err(Error::Limit(format!(
+                        "a slab of {:?} {} does not fit into a binding of {} bytes, and its rows do not lie on whole words, \
+                         as copies need",
+                        self.problem.input().shape,
+                        full.view.dtype,
+                        self.limits.max_binding_bytes
+                    )));
+                }
+                let copy = |from, from_offset, to, to_offset| Copy {
+                    from,
+                    from_offset,
+                    to,
+                    to_offset,
+                    size,
+                };
+                list.push(Step::Copy(if back {
+                    copy(scratch, packed, full.source, at)
+                } else {
+                    copy(full.source, at, scratch, packed)
+                }));
+            }
+        }
+        Ok(list)
     }
 
     fn params(&self, chunk: Chunk, windows: &[(Slot, bool, Window)], groups_x: u32) -> RowParams {
@@ -311,14 +368,14 @@ impl Planner<'_> {
                 .find(|(s, ..)| *s == slot)
                 .map_or(0, |(_, _, window)| window.base(self.limits))
         };
-        let gathered_slab = (self.rows.cols as u64 * (end - first)) as u32;
-        let stride = |view: &View| {
-            if chunk.gathered {
-                gathered_slab
-            } else {
-                self.stride(view) as u32
-            }
+        // Of an absent operand, 0.
+        let full = self.full();
+        let stride = |slot| match full.iter().find(|full| full.slot == slot) {
+            Some(_) if chunk.gathered => (self.rows.cols as u64 * (end - first)) as u32,
+            Some(full) => self.stride(&full.view) as u32,
+            None => 0,
         };
+        let grad_input = if problem.in_place { Slot::Input } else { Slot::GradInput };
         let loss_at = base(Slot::Loss);
         RowParams {
             rows: self.tiles.rows as u32,
@@ -338,28 +395,28 @@ impl Planner<'_> {
             first_slab: (first / inner) as u32,
             first_inner: if chunk.gathered { (first % inner) as u32 } else { 0 },
             input_base: base(Slot::Input),
-            input_stride: stride(&problem.input),
+            input_stride: stride(Slot::Input),
             targets_base: base(Slot::Target),
-            targets_stride: stride(&problem.target),
-            grad_input_base: base(if problem.in_place { Slot::Input } else { Slot::GradInput }),
-            grad_input_stride: stride(&problem.grad_input),
-            grad_target_base: base(Slot::GradTarget),
-            grad_target_stride: if chunk.gathered {
-                gathered_slab
-            } else {
-                (self.rows.cols * self.rows.inner) as u32
-            },
+            targets_stride: stride(Slot::Target),
+            grad_input_base: base(grad_input),
+            grad_input_stride: stride(grad_input),
+            grad_targets_base: base(Slot::GradTarget),
+            grad_targets_stride: stride(Slot::GradTarget),
             loss_base: if self.states.is_some() { 0 } else { loss_at },
             states_base: if self.states.is_some() { loss_at } else { 0 },
             weight_base: base(Slot::Weight),
             grad_output_base: base(Slot::GradOutput),
-            grad_output_step: u32::from(problem.grad_output.as_ref().is_some_and(|g| !g.shape.is_empty())),
-            ignore: words(problem.ignore_index().unwrap_or_default()),
+            grad_output_step: match self.upstream() {
+                Some(view) => u32::from(!view.shape.is_empty()),
+                None => stride(Slot::GradOutput),
+            },
+            loss_stride: stride(Slot::Loss),
+            sample_weight_base: base(Slot::SampleWeight),
+            ignore: words(self.rows.ignore_index().unwrap_or_default()),
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             hyper: problem.hyper_f32(),
-            ..Default::default()
         }
     }
 
@@ -371,87 +428,140 @@ impl Planner<'_> {
             && self
                 .full()
                 .iter()
-                .all(|(_, _, _, view)| view.offset.is_multiple_of(16) && self.stride(view).is_multiple_of(4))
+                .all(|f| f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4))
+    }
+
+    /// The piece that reads an operand, 1 where there is none.
+    fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
+        match full.iter().find(|full| full.slot == slot) {
+            Some(full) if full.written => pieces::over(slot, full.view.dtype, quads),
+            Some(full) => pieces::read(slot, full.view.dtype, quads),
+            None if slot == Slot::GradOutput => pieces::given(slot, self.upstream().map(|view| view.dtype)),
+            None => pieces::given(slot, self.problem.view(slot).map(|view| view.dtype)),
+        }
+    }
+
+    /// The pieces that write outputs of the input's shape.
+    fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
+        let find = |slot| full.iter().find(|full| full.slot == slot);
+        let mut list = Vec::new();
+        if !self.problem.in_place {
+            let put = match (self.problem.mode.wants_grad(), self.problem.accumulates) {
+                (false, _) => Put::Skip,
+                (true, false) => Put::Write,
+                (true, true) => Put::Add,
+            };
+            list.push(pieces::write(Slot::GradInput, self.problem.input().dtype, quads, put));
+        }
+        match find(Slot::GradTarget) {
+            Some(full) => list.extend([
+                piece!("piece/row_target_grad.wgsl"),
+                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
+            ]),
+            None => list.push(piece!("piece/row_target_grad_skip.wgsl")),
+        }
+        match find(Slot::Loss) {
+            Some(full) => list.extend([
+                piece!("piece/row_value.wgsl"),
+                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
+            ]),
+            None => list.push(piece!("piece/row_value_skip.wgsl")),
+        }
+        list
+    }
+
+    /// What becomes of a row's loss: the pieces, and their name in the label.
+    fn losses(&self) -> (Vec<Piece>, &'static str) {
+        let of = piece!("piece/row_loss_of.wgsl");
+        if self.records.is_some() {
+            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record")
+        } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
+            (vec![piece!("piece/row_loss_skip.wgsl")], "")
+        } else if self.states.is_some() {
+            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile")
+        } else if self.problem.dtype == Dtype::I64 {
+            (vec![piece!("piece/row_index_each.wgsl")], "/index")
+        } else {
+            let write = pieces::write(Slot::Loss, self.problem.dtype, false, Put::Write);
+            (vec![of, piece!("piece/row_loss_each.wgsl"), write], "/each")
+        }
     }
 
     fn variant(&self, chunk: Chunk) -> Variant {
         let problem = self.problem;
         let grad = problem.mode.wants_grad();
-        let access = pieces::Access {
-            quads: self.quads() && !chunk.gathered,
-            in_place: problem.in_place,
-        };
+        let quads = self.quads() && !chunk.gathered;
+        let full = self.full();
         let mut list = vec![
             piece!("driver/row.wgsl"),
             piece!("piece/row_params.wgsl"),
             pieces::MATH,
             pieces::FAULT,
-            piece!("monoid/softmax.wgsl"),
+            piece!("piece/class_weight.wgsl"),
+            if self.spread.lanes == 1 {
+                pieces::TREE_LANE
+            } else {
+                pieces::TREE_WORKGROUP
+            },
+            if problem.stats.any() {
+                piece!("piece/row_writes_kept.wgsl")
+            } else {
+                piece!("piece/row_writes_read.wgsl")
+            },
+            if self.counted() {
+                pieces::SCALE_COUNTED
+            } else {
+                pieces::SCALE_STATIC
+            },
+            if self.rows.is_map() {
+                piece!("piece/row_scale_none.wgsl")
+            } else {
+                piece!("piece/row_scale.wgsl")
+            },
         ];
-        list.push(if self.spread.lanes == 1 {
-            piece!("piece/tree_lane.wgsl")
-        } else {
-            pieces::TREE_WORKGROUP
-        });
-        list.extend(pieces::input(access));
-        match self.rows.targets {
-            Targets::Index { .. } => list.push(pieces::labels(problem.target.dtype)),
-            Targets::Full => list.push(pieces::targets(access)),
-        }
-        list.push(pieces::class_weight(self.rows.weight.is_some()));
+        list.extend(pieces::half(full.iter().map(|f| f.view.dtype).chain(problem.dtypes())));
+        list.extend(self.rows.monoid);
         list.extend(&self.rows.pieces);
-        list.push(if grad {
-            pieces::grad_input(access)
-        } else {
-            pieces::GRAD_INPUT_SKIP
-        });
-        list.push(if problem.wants_grad_target {
-            piece!("piece/row_grad_target_f32.wgsl")
-        } else {
-            piece!("piece/row_grad_target_skip.wgsl")
-        });
-        list.push(if grad && problem.grad_output.is_some() {
-            piece!("piece/row_grad_output_buffer.wgsl")
-        } else {
-            piece!("piece/row_grad_output_one.wgsl")
-        });
-        list.push(if self.counted() {
-            pieces::SCALE_COUNTED
-        } else {
-            pieces::SCALE_STATIC
-        });
-        let (loss, loss_name) = match (problem.mode.wants_loss(), self.states) {
-            (false, _) => (piece!("piece/row_loss_skip.wgsl"), ""),
-            (true, None) => (piece!("piece/row_loss_each.wgsl"), "/each"),
-            (true, Some(_)) => (piece!("piece/row_loss_tile.wgsl"), "/tile"),
-        };
-        list.push(loss);
-        let spread = if self.spread.lanes == 1 { "lane" } else { "group" };
+        list.push(self.read(Slot::Input, &full, quads));
+        match self.rows.targets {
+            Targets::Index { .. } => list.extend(problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))),
+            _ => list.push(self.read(Slot::Target, &full, quads)),
+        }
+        list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
+        list.extend(self.writes(&full, quads));
+        let (losses, losses_name) = self.losses();
+        list.extend(losses);
+        let mut consts = vec![
+            Const::U32("WIDTH", self.spread.width),
+            Const::U32("LANES", self.spread.lanes),
+            Const::U32("ROWS", self.spread.rows_per_tile() as u32),
+            Const::Bool("WANTS_GRAD", grad),
+            Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
+            Const::Bool("READS_ROWS", self.rows.reads),
+            Const::Bool("WANTS_STATS", problem.stats.any()),
+            Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
+        ];
+        consts.extend(&self.rows.consts);
+        let told = problem.operands.iter().map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
+        let upstream = problem.grad_output.as_ref().filter(|_| grad);
+        let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
         Variant {
             label: format!(
-                "{}/{}/{}{}/{}{}{}{}{}{}{}",
+                "{}/{}/{}{}{}{losses_name}{}{}{}{}{}/{}{}",
                 problem.name,
                 problem.mode.name(),
-                problem.input.dtype,
-                if access.quads { "x4" } else { "" },
-                self.rows.kind,
-                loss_name,
+                named(&self.rows.kind),
+                told.collect::<Vec<_>>().join("-"),
+                if quads { "/x4" } else { "" },
                 if self.counted() { "/counted" } else { "" },
-                if problem.grad_output.is_some() && grad {
-                    "/upstream"
-                } else {
-                    ""
-                },
+                if self.rows.ignore_index().is_some() { "/ignores" } else { "" },
                 if problem.in_place { "/in_place" } else { "" },
-                if problem.wants_grad_target { "/grad_target" } else { "" },
-                format_args!("/{spread}{}", self.spread.width),
+                if problem.accumulates { "/add" } else { "" },
+                if full.iter().any(|f| f.slot == Slot::GradTarget) { "/grad_target" } else { "" },
+                if self.spread.lanes == 1 { "lane" } else { "group" },
+                self.spread.width,
             ),
-            consts: vec![
-                Const::U32("WIDTH", self.spread.width),
-                Const::U32("LANES", self.spread.lanes),
-                Const::U32("ROWS", self.spread.rows_per_tile() as u32),
-                Const::Bool("WANTS_GRAD", grad),
-            ],
+            consts,
             pieces: list,
         }
     }

@@ -28,10 +28,12 @@ impl Spread {
         u64::from(self.width / self.lanes)
     }
 
-    /// Loop iterations of one invocation: two passes of blocks of four quads, up to five quads behind each, the tree.
-    pub fn iterations(self, cols: usize) -> u64 {
-        let block = 16 * u64::from(self.lanes);
-        2 * (cols as u64 / block + 5) + 16
+    /// Loop iterations of one invocation: two passes of blocks of four quads, up to five quads behind each, what the loss
+    /// loops itself for each quad, the tree.
+    pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
+        let blocks = cols as u64 / (16 * u64::from(self.lanes)) + 5;
+        // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
+        2 * blocks + 2 * 6 * blocks * inner_loops + 16
     }
 
     pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
@@ -40,19 +42,32 @@ impl Spread {
         } else {
             MAX_STRIDED_LANE_COLS
         };
-        if rows.cols <= lane_cols {
-            let width = tuning.width.min(64);
-            return Ok(Self { width, lanes: 1 });
+        Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)
+    }
+
+    /// For contiguous rows.
+    pub fn of_rows(cols: usize, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        Self::within(cols, tuning.lane_cols as usize, 0, limits, tuning)
+    }
+
+    fn within(cols: usize, lane_cols: usize, inner_loops: u64, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let fits = |spread: Self| spread.iterations(cols, inner_loops) < MAX_ITERATIONS;
+        let lane = Self {
+            width: tuning.width.min(64),
+            lanes: 1,
+        };
+        if cols <= lane_cols && fits(lane) {
+            return Ok(lane);
         }
         let mut width = tuning.row_width;
         loop {
             let spread = Self { width, lanes: width };
-            if spread.iterations(rows.cols) < MAX_ITERATIONS {
+            if fits(spread) {
                 return Ok(spread);
             }
             width *= 2;
             if width > limits.max_width.min(MAX_WIDTH) {
-                return Err(Error::Limit(format!("{} classes in one row", rows.cols)));
+                return Err(Error::Limit(format!("{cols} columns in one row")));
             }
         }
     }

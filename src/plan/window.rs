@@ -47,8 +47,9 @@ impl Window {
         start - start % step
     }
 
+    /// Shaders read whole words.
     fn end_bytes(&self) -> u64 {
-        self.origin + self.end.max(self.first + 1) * self.element_bytes
+        (self.origin + self.end.max(self.first + 1) * self.element_bytes).next_multiple_of(4)
     }
 
     pub fn fits(&self, limits: &Limits) -> bool {

@@ -1,0 +1,10 @@
+// Output `OPERAND`: f32, written four at a time, under the same condition as read_f32_x4.
+@group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<vec4<f32>>;
+
+fn put_OPERAND1(i: u32, value: f32) {
+    OPERAND[i / 4u][i % 4u] = value;
+}
+
+fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
+    OPERAND[i / 4u] = value;
+}

@@ -1,0 +1,28 @@
+// Output `OPERAND`: 16-bit floats, two to a word. Two invocations may own the halves of one word: each clears and sets
+// its own bits alone, so neither order nor neighbour matters. Where a quad begins on a word, it owns whole words.
+@group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
+
+fn put_OPERAND_bits(i: u32, bits: u32) {
+    let shift = 16u * (i % 2u);
+    atomicAnd(&OPERAND[i / 2u], 0xffff0000u >> shift); // the other half stays
+    atomicOr(&OPERAND[i / 2u], bits << shift);
+}
+
+fn put_OPERAND1(i: u32, value: f32) {
+    put_OPERAND_bits(i, to_half(value));
+}
+
+// Four elements from i on, `step` apart.
+fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
+    let bits = to_half4(value);
+    if (step == 1u && i % 2u == 0u) {
+        let words = join_half(bits);
+        atomicStore(&OPERAND[i / 2u], words.x);
+        atomicStore(&OPERAND[i / 2u + 1u], words.y);
+        return;
+    }
+    put_OPERAND_bits(i, bits.x);
+    put_OPERAND_bits(i + step, bits.y);
+    put_OPERAND_bits(i + 2u * step, bits.z);
+    put_OPERAND_bits(i + 3u * step, bits.w);
+}

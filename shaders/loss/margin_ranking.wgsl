@@ -1,0 +1,28 @@
+// Margin ranking loss of scores x and u; t = 1 wants x above u, t = -1 below:
+//
+//   loss = max(0, s),  s = margin - t (x - u)
+//   grad = -t where s > 0,   by u: t,   by t: u - x
+
+fn margin() -> f32 {
+    return params.hyper.x;
+}
+
+fn short_by(x: f32, t: f32, u: f32) -> f32 {
+    return margin() - t * (x - u);
+}
+
+fn loss(x: f32, t: f32, u: f32) -> f32 {
+    return max(short_by(x, t, u), 0.0);
+}
+
+fn grad(x: f32, t: f32, u: f32) -> f32 {
+    return select(0.0, -t, short_by(x, t, u) > 0.0);
+}
+
+fn grad_t(x: f32, t: f32, u: f32) -> f32 {
+    return select(0.0, u - x, short_by(x, t, u) > 0.0);
+}
+
+fn grad_u(x: f32, t: f32, u: f32) -> f32 {
+    return select(0.0, t, short_by(x, t, u) > 0.0);
+}

@@ -1,0 +1,74 @@
+// Multi-class margin loss of a row of scores x over C classes with target t; p is 1 or, with SQUARED, 2:
+//
+//   z_c    = margin + (x_c - x_t)
+//   loss   = w_t / C sum_{c != t} max(0, z_c)^p
+//   grad_c = w_t / C p max(0, z_c)^(p - 1)     c != t, where z_c > 0; else 0
+//   grad_t = -(the sum of the others)
+
+struct Row {
+    kind: u32,  // KEPT or BAD: nothing is ignored
+    label: u32, // t
+    share: f32, // w_t / C
+    x: f32,     // x_t
+}
+
+fn margin() -> f32 {
+    return params.hyper.x;
+}
+
+fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
+    let words = label_words(params.targets_base + (index - params.first_row));
+    let kind = classify(words, params.ignore, params.cols);
+    if (kind != KEPT) {
+        return Row(kind, 0u, 0.0, 0.0);
+    }
+    let share = class_weight(words.x) / f32(params.cols);
+    return Row(kind, words.x, share, input1(input_at + words.x * params.col_stride));
+}
+
+fn row_reads(row: Row) -> bool {
+    return row.kind == KEPT;
+}
+
+// z of four columns; far below 0 at the target and beyond the last class.
+fn short4(row: Row, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
+    let skipped = (QUAD >= vec4<u32>(count)) | (vec4<u32>(column) + QUAD == vec4<u32>(row.label));
+    return select(margin() + (x - vec4<f32>(row.x)), vec4<f32>(LOWEST), skipped);
+}
+
+// The derivative of max(0, z)^p.
+fn slope4(z: vec4<f32>) -> vec4<f32> {
+    if (SQUARED) {
+        return 2.0 * max(z, vec4<f32>(0.0));
+    }
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), z > vec4<f32>(0.0));
+}
+
+fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State {
+    let z = short4(row, column, x, count);
+    let h = max(z, vec4<f32>(0.0));
+    var cost = h;
+    if (SQUARED) {
+        cost = h * h;
+    }
+    return State(s.sum + sum4(cost), s.slope + sum4(slope4(z)), max(s.bits, bits4(z)));
+}
+
+fn row_loss(row: Row, s: State) -> f32 {
+    return select(row.share * s.sum, params.nan, row.kind == BAD || s.bits > 0x7f800000u);
+}
+
+struct Slope {
+    share: f32,
+    hit: f32, // the gradient of the target
+}
+
+fn row_slope(row: Row, s: State) -> Slope {
+    let share = select(row.share, params.nan, s.bits > 0x7f800000u);
+    return Slope(share, -share * s.slope);
+}
+
+fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
+    let others = slope.share * slope4(short4(row, column, x, count));
+    return select(others, vec4<f32>(slope.hit), vec4<u32>(column) + QUAD == vec4<u32>(row.label));
+}

@@ -1,0 +1,68 @@
+// Multi-label soft margin loss of a row of logits x over C classes with targets y: the mean over the classes of a
+// binary cross-entropy,
+//
+//   loss     = 1 / C sum_c w_c (y_c softplus(-x_c) + (1 - y_c) softplus(x_c))     since -log sigmoid(x) = softplus(-x)
+//   grad_c   = w_c / C ((1 - y_c) sigmoid(x_c) - y_c sigmoid(-x_c))               since softplus' = sigmoid
+//   grad_y_c = -w_c x_c / C                                        since softplus(x) - softplus(-x) = x
+
+struct Row {
+    kind: u32,       // KEPT
+    targets_at: u32, // where its y begin
+}
+
+fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
+    return Row(KEPT, targets_at(slab, inner));
+}
+
+fn row_reads(row: Row) -> bool {
+    return true;
+}
+
+// The columns of a quad; past the last class, that class again.
+fn columns4(column: u32) -> vec4<u32> {
+    return min(vec4<u32>(column) + QUAD, vec4<u32>(params.cols - 1u));
+}
+
+fn weights4(column: u32) -> vec4<f32> {
+    let c = columns4(column);
+    return vec4<f32>(class_weight(c.x), class_weight(c.y), class_weight(c.z), class_weight(c.w)) / f32(params.cols);
+}
+
+fn labels4(row: Row, column: u32, count: u32) -> vec4<f32> {
+    if (count == 4u) {
+        return targets4(row.targets_at + column * params.col_stride, params.col_stride);
+    }
+    let at = vec4<u32>(row.targets_at) + columns4(column) * params.col_stride;
+    return vec4<f32>(targets1(at.x), targets1(at.y), targets1(at.z), 0.0);
+}
+
+fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State {
+    let y = labels4(row, column, count);
+    let miss = vec4<f32>(softplus(-x.x), softplus(-x.y), softplus(-x.z), softplus(-x.w));
+    let hit = vec4<f32>(softplus(x.x), softplus(x.y), softplus(x.z), softplus(x.w));
+    let cost = weights4(column) * (y * miss + (1.0 - y) * hit);
+    return State(s.sum + sum4(select(vec4<f32>(0.0), cost, QUAD < vec4<u32>(count))));
+}
+
+fn row_loss(row: Row, s: State) -> f32 {
+    return s.sum;
+}
+
+struct Slope {
+    nothing: u32, // the columns have nothing in common
+}
+
+fn row_slope(row: Row, s: State) -> Slope {
+    return Slope(0u);
+}
+
+fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
+    let y = labels4(row, column, count);
+    let rise = vec4<f32>(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
+    let fall = vec4<f32>(sigmoid(-x.x), sigmoid(-x.y), sigmoid(-x.z), sigmoid(-x.w));
+    return weights4(column) * ((1.0 - y) * rise - y * fall);
+}
+
+fn row_grad_target(row: Row, s: State, column: u32, x: f32) -> f32 {
+    return -class_weight(column) / f32(params.cols) * x;
+}

@@ -1,0 +1,25 @@
+// Smooth L1 loss, with d = x - t:
+//
+//   loss = d^2 / (2 beta)    where |d| < beta,   else |d| - beta / 2
+//   grad = d / beta          where |d| < beta,   else sign(d);   by t, its negative
+//
+// No d is below a beta of 0, which leaves |d|, and 0 as the gradient at 0.
+
+fn beta() -> f32 {
+    return params.hyper.x;
+}
+
+fn loss(x: f32, t: f32, u: f32) -> f32 {
+    let size = abs(x - t);
+    // d / beta comes first: d^2 could underflow where beta is tiny.
+    return select(size - 0.5 * beta(), 0.5 * size * (size / beta()), size < beta());
+}
+
+fn grad(x: f32, t: f32, u: f32) -> f32 {
+    let d = x - t;
+    return select(sign(d), d / beta(), abs(d) < beta());
+}
+
+fn grad_t(x: f32, t: f32, u: f32) -> f32 {
+    return grad(t, x, u);
+}

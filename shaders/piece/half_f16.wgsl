@@ -1,0 +1,31 @@
+// f16 by integer arithmetic, so that no adapter feature is needed and overflow, subnormals and NaN are the same everywhere.
+fn from_half4(h: vec4<u32>) -> vec4<f32> {
+    let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
+    let rest = h & vec4<u32>(0x7fffu);
+    // The exponent moves from a bias of 15 to one of 127; all ones stay all ones.
+    let number = (rest << vec4<u32>(13u)) + vec4<u32>(0x38000000u);
+    let special = (rest << vec4<u32>(13u)) | vec4<u32>(0x7f800000u);
+    let small = bitcast<vec4<u32>>(vec4<f32>(rest) * 5.9604644775390625e-8); // subnormals count 2^-24
+    var bits = select(number, special, rest >= vec4<u32>(0x7c00u));
+    bits = select(bits, small, rest < vec4<u32>(0x400u));
+    return bitcast<vec4<f32>>(sign | bits);
+}
+
+// Rounds to nearest even.
+fn to_half4(x: vec4<f32>) -> vec4<u32> {
+    let b = bitcast<vec4<u32>>(x);
+    let sign = (b >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
+    let a = b & vec4<u32>(0x7fffffffu);
+    let moved = a - vec4<u32>(0x38000000u);
+    let number = (moved + vec4<u32>(0xfffu) + ((moved >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
+    // Below 2^-14: the mantissa with its leading 1, counted in units of 2^-24. From a shift of 25 on, less than half a unit.
+    let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
+    let shift = clamp(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(126u)), vec4<u32>(1u), vec4<u32>(25u));
+    let half = vec4<u32>(1u) << (shift - vec4<u32>(1u));
+    let kept = mantissa >> shift;
+    let small = (mantissa + half - vec4<u32>(1u) + (kept & vec4<u32>(1u))) >> shift;
+    var bits = select(number, small, a < vec4<u32>(0x38800000u));
+    bits = select(bits, vec4<u32>(0x7c00u), a >= vec4<u32>(0x477ff000u)); // from 65520 on: infinity
+    bits = select(bits, vec4<u32>(0x7e00u), a > vec4<u32>(0x7f800000u)); // NaN
+    return sign | bits;
+}

@@ -1,0 +1,88 @@
+//! Binary cross-entropy.
+
+use super::prelude::*;
+
+define! {
+    /// Binary cross-entropy of probabilities x and targets t
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html)).
+    ///
+    /// With w = `weight` (1 where absent):
+    ///
+    /// ```text
+    /// loss = -w (t log x + (1 - t) log(1 - x)),   each logarithm at least -100
+    /// grad = w (x - t) / max(x (1 - x), 1e-12);   by t: w (log(1 - x) - log x)
+    /// ```
+    ///
+    /// **Shapes.** Input of any shape; target of the same shape. `weight` broadcasts to it.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
+    ///
+    /// **Edges.** Finite for all probabilities: the bound of the logarithms is in the loss and the gradient of the
+    /// target, that of the gradient its own, so at x = 0 it is (x - t) · 1e12 while the loss is flat. log(1 - x) keeps
+    /// its relative accuracy for small x. A probability outside [0, 1], or NaN, gives NaN; NaN in a target too.
+    ///
+    /// **Differences from PyTorch.** It stops the program where a probability or a target is outside [0, 1]; here such
+    /// a target is computed by the formula. Its gradient of the target is without the bound, infinite at x = 0 and 1.
+    /// From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    Bce, bce;
+    summary: "binary cross-entropy, from probabilities and targets in [0, 1]";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html";
+    operands {
+        input: UnitInterval, true, "probabilities";
+        target: UnitInterval, true, "in [0, 1]";
+    }
+    options {}
+    tensors {
+        weight: "a factor for each element, broadcast to the input";
+    }
+    reduction: Mean;
+    reductions: REDUCED;
+}
+
+impl Bce {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/bce.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), Some(grad_target), None],
+            },
+            broadcasts: false,
+            ..Elements::default()
+        }
+        .problem(self, call, [0.0; 4])
+    }
+}
+
+/// (log x, log(1 - x)), each at least -100; NaN for what is no probability.
+fn logs(x: f64) -> (f64, f64) {
+    if (0.0..=1.0).contains(&x) {
+        (x.ln().max(-100.0), (-x).ln_1p().max(-100.0))
+    } else {
+        (f64::NAN, f64::NAN)
+    }
+}
+
+fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    let (yes, no) = logs(x);
+    -(t * yes + (1.0 - t) * no)
+}
+
+fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    if (0.0..=1.0).contains(&x) {
+        (x - t) / (x * (1.0 - x)).max(1e-12)
+    } else {
+        f64::NAN
+    }
+}
+
+fn grad_target(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
+    let (yes, no) = logs(x);
+    no - yes
+}

@@ -1,0 +1,217 @@
+//! What every loss declares in the same words: its struct, its catalogue entry and the mechanical part of [`super::Loss`].
+
+use super::Scalar;
+
+/// The types that a scalar option can have.
+pub(crate) trait OptionValue: Sized {
+    const KIND: super::ScalarKind;
+
+    fn to_scalar(&self) -> Option<Scalar>;
+
+    fn from_scalar(value: &Scalar) -> Option<Self>;
+}
+
+macro_rules! option_value {
+    ($($type:ty => $kind:ident),*) => {
+        $(impl OptionValue for $type {
+            const KIND: super::ScalarKind = super::ScalarKind::$kind;
+
+            fn to_scalar(&self) -> Option<Scalar> {
+                Some(Scalar::$kind(*self))
+            }
+
+            fn from_scalar(value: &Scalar) -> Option<Self> {
+                match value {
+                    Scalar::$kind(value) => Some(*value),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+option_value!(f64 => Float, i64 => Int, bool => Bool);
+
+/// An option that may be left open.
+impl<T: OptionValue> OptionValue for Option<T> {
+    const KIND: super::ScalarKind = T::KIND;
+
+    fn to_scalar(&self) -> Option<Scalar> {
+        self.as_ref().and_then(T::to_scalar)
+    }
+
+    fn from_scalar(value: &Scalar) -> Option<Self> {
+        T::from_scalar(value).map(Some)
+    }
+}
+
+/// An option that is one of a few words.
+macro_rules! choice {
+    ($type:ty, $($word:literal => $value:expr),*) => {
+        impl $crate::loss::define::OptionValue for $type {
+            const KIND: $crate::loss::ScalarKind = $crate::loss::ScalarKind::Choice(&[$($word),*]);
+
+            fn to_scalar(&self) -> Option<$crate::loss::Scalar> {
+                $(if *self == $value { return Some($crate::loss::Scalar::Choice($word.into())); })*
+                None
+            }
+
+            fn from_scalar(value: &$crate::loss::Scalar) -> Option<Self> {
+                let $crate::loss::Scalar::Choice(word) = value else { return None };
+                match word.as_str() {
+                    $($word => Some($value),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use choice;
+
+/// Declares a loss: the options struct with PyTorch's defaults, `INFO` for the registry, the function form, and
+/// [`super::Loss`] but for what is mathematics: the inherent methods `check` and `problem`.
+macro_rules! define {
+    (
+        $(#[$doc:meta])*
+        $type:ident, $stem:ident;
+        summary: $summary:literal;
+        url: $url:literal;
+        operands { $($operand:ident: $kind:ident, $grad:literal, $operand_help:literal;)* }
+        options { $($option:ident: $option_type:ty = $default:expr, $option_help:literal;)* }
+        tensors { $($tensor:ident: $tensor_help:literal;)* }
+        reduction: $reduction:ident;
+        reductions: $reductions:expr;
+    ) => {
+        pub(super) static INFO: $crate::loss::Info = $crate::loss::Info {
+            name: stringify!($stem),
+            summary: $summary,
+            url: $url,
+            operands: &[$($crate::loss::OperandInfo {
+                role: $crate::loss::define::role!($operand),
+                kind: $crate::loss::OperandKind::$kind,
+                grad: $grad,
+                help: $operand_help,
+            }),*],
+            options: &[$($crate::loss::OptionInfo {
+                name: stringify!($option),
+                kind: <$option_type as $crate::loss::define::OptionValue>::KIND,
+                default: || $crate::loss::define::OptionValue::to_scalar(&$type::default().$option),
+                help: $option_help,
+            }),*],
+            tensors: &[$($crate::loss::TensorInfo {
+                role: $crate::loss::define::role!($tensor),
+                help: $tensor_help,
+            }),*],
+            reductions: $reductions,
+            new: || Box::new($type::default()),
+        };
+
+        $(#[$doc])*
+        #[derive(Clone, Debug)]
+        pub struct $type {
+            $(#[doc = $option_help] pub $option: $option_type,)*
+            $(#[doc = $tensor_help] pub $tensor: Option<$crate::tensor::Tensor>,)*
+            pub reduction: $crate::problem::Reduction,
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self {
+                    $($option: $default,)*
+                    $($tensor: None,)*
+                    reduction: $crate::problem::Reduction::$reduction,
+                }
+            }
+        }
+
+        #[doc = concat!("The function form of [`", stringify!($type), "`]: arrays on the host, numbers back.")]
+        ///
+        /// # Errors
+        /// As [`crate::Loss::run`] and [`crate::Output::read`].
+        pub fn $stem(
+            engine: &$crate::engine::Engine,
+            $($operand: impl TryInto<$crate::tensor::Tensor, Error = $crate::error::Error>,)*
+            options: &$type,
+            mode: $crate::problem::Mode,
+        ) -> $crate::error::Result<$crate::readback::Values> {
+            $(let $operand = $operand.try_into()?;)*
+            let call = $crate::loss::Call::new(mode, &[$(&$operand),*]);
+            $crate::loss::Loss::run(options, engine, &call)?.read(engine)
+        }
+
+        impl $crate::loss::Loss for $type {
+            fn info(&self) -> &'static $crate::loss::Info {
+                &INFO
+            }
+
+            fn check(&self) -> $crate::error::Result<()> {
+                $type::check(self)
+            }
+
+            fn reduction(&self) -> $crate::problem::Reduction {
+                self.reduction
+            }
+
+            fn set_reduction(&mut self, reduction: $crate::problem::Reduction) {
+                self.reduction = reduction;
+            }
+
+            fn set(&mut self, name: &str, value: &$crate::loss::Scalar) -> $crate::error::Result<()> {
+                let _ = value; // a loss may have no option
+                match name {
+                    $(stringify!($option) => {
+                        if let Some(value) = $crate::loss::define::OptionValue::from_scalar(value) {
+                            self.$option = value;
+                            return Ok(());
+                        }
+                    })*
+                    _ => {}
+                }
+                Err($crate::loss::no_option(&INFO, name))
+            }
+
+            fn tensors(&self) -> Vec<($crate::problem::Role, &$crate::tensor::Tensor)> {
+                let given: [($crate::problem::Role, Option<&$crate::tensor::Tensor>); _] =
+                    [$(($crate::loss::define::role!($tensor), self.$tensor.as_ref())),*];
+                given.into_iter().filter_map(|(role, tensor)| tensor.map(|tensor| (role, tensor))).collect()
+            }
+
+            fn attach(
+                &mut self,
+                role: $crate::problem::Role,
+                tensor: $crate::tensor::Tensor,
+            ) -> $crate::error::Result<()> {
+                match role {
+                    $($crate::loss::define::role!($tensor) => {
+                        self.$tensor = Some(tensor);
+                        return Ok(());
+                    })*
+                    _ => drop(tensor),
+                }
+                Err($crate::loss::no_option(&INFO, role.name()))
+            }
+
+            fn problem(&self, call: &$crate::loss::Call<'_>) -> $crate::error::Result<$crate::problem::Problem> {
+                $type::check(self)?;
+                $type::problem(self, call)
+            }
+        }
+    };
+}
+pub(crate) use define;
+
+/// The role of an argument, by PyTorch's name.
+macro_rules! role {
+    (input) => { $crate::problem::Role::Input };
+    (input1) => { $crate::problem::Role::Input1 };
+    (input2) => { $crate::problem::Role::Input2 };
+    (anchor) => { $crate::problem::Role::Anchor };
+    (positive) => { $crate::problem::Role::Positive };
+    (negative) => { $crate::problem::Role::Negative };
+    (target) => { $crate::problem::Role::Target };
+    (var) => { $crate::problem::Role::Var };
+    (weight) => { $crate::problem::Role::Weight };
+    (pos_weight) => { $crate::problem::Role::PosWeight };
+    (alpha) => { $crate::problem::Role::Alpha };
+    (sample_weight) => { $crate::problem::Role::SampleWeight };
+}
+pub(crate) use role;

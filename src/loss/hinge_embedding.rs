@@ -1,0 +1,74 @@
+//! Hinge embedding loss.
+
+use super::prelude::*;
+
+define! {
+    /// Hinge embedding loss of distances x, with targets t of 1 (similar) or -1 (dissimilar)
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html)).
+    ///
+    /// ```text
+    /// loss = x where t = 1, max(0, margin - x) where t = -1
+    /// grad = 1 where t = 1, -1 where t = -1 and margin > x, else 0
+    /// ```
+    ///
+    /// **Shapes.** Operands of any shapes, which broadcast against each other; each gradient has its operand's own
+    /// shape.
+    ///
+    /// **Options.** `margin`: how far apart dissimilar pairs should be; any finite number.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
+    ///
+    /// **Edges.** Any other target has the sum of both losses, max(x, margin), and of both gradients, as in PyTorch. At
+    /// x = margin the hinge has the gradient 0. NaN in gives NaN out.
+    ///
+    /// **Differences from PyTorch.** The gradient at NaN is NaN, where PyTorch's is 0 if t = -1.
+    ///
+    /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
+    HingeEmbedding, hinge_embedding;
+    summary: "distances small for similar pairs, beyond a margin for others";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html";
+    operands {
+        input: Real, true, "distances";
+        target: Sign, false, "1 for similar, -1 for dissimilar";
+    }
+    options {
+        margin: f64 = 1.0, "how far apart dissimilar pairs should be";
+    }
+    tensors {}
+    reduction: Mean;
+    reductions: REDUCED;
+}
+
+impl HingeEmbedding {
+    fn check(&self) -> Result<()> {
+        finite("margin", self.margin)
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/hinge_embedding.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), None, None],
+            },
+            ..Elements::default()
+        }
+        .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
+    }
+}
+
+fn loss(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> f64 {
+    if t == 1.0 {
+        x
+    } else if t == -1.0 {
+        (margin - x).max(0.0)
+    } else {
+        x.max(margin)
+    }
+}
+
+fn grad(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> f64 {
+    let similar = f64::from(u8::from(t != -1.0));
+    let dissimilar = f64::from(u8::from(t != 1.0 && margin > x));
+    similar - dissimilar
+}

@@ -1,0 +1,88 @@
+//! Kullback-Leibler divergence.
+
+use super::prelude::*;
+
+define! {
+    /// Pointwise Kullback-Leibler divergence of log-probabilities x from targets t
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html)).
+    ///
+    /// With p = t, or exp(t) where `log_target`:
+    ///
+    /// ```text
+    /// loss = p (log p - x), 0 where p = 0
+    /// grad = -p;   by t: log p - x + 1, or p (log p - x + 1) where `log_target`
+    /// ```
+    ///
+    /// **Shapes.** Operands of any shapes, which broadcast against each other; each gradient has its operand's own
+    /// shape.
+    ///
+    /// **Options.** `log_target`: the target holds logarithms, too.
+    ///
+    /// **Reductions.** `batchmean` divides the sum by the size of the input's first dimension, which makes it the
+    /// divergence of distributions, averaged over a batch. `mean`, the default as in PyTorch, divides by the number of
+    /// all elements. `mean` of no elements and `batchmean` of no batch are NaN.
+    ///
+    /// **Edges.** NaN in gives NaN out, and so does a negative p. Where p is near exp(x), log p - x keeps its digits.
+    /// An x of -inf gives inf where p > 0.
+    ///
+    /// **Differences from PyTorch.** Where p = 0, an x of -inf contributes 0 (PyTorch: NaN), a `log_target` of -inf
+    /// contributes 0 to loss and gradients (NaN), and the gradient of t = 0 is its limit -inf (NaN).
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    KlDiv, kl_div;
+    summary: "Kullback-Leibler divergence, from log-probabilities and probabilities or their logarithms";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html";
+    operands {
+        input: LogProbability, true, "log-probabilities";
+        target: UnitInterval, true, "probabilities, or their logarithms";
+    }
+    options {
+        log_target: bool = false, "the target holds logarithms";
+    }
+    tensors {}
+    reduction: Mean;
+    reductions: WITH_BATCHMEAN;
+}
+
+impl KlDiv {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/kl_div.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), Some(grad_target), None],
+            },
+            consts: vec![Const::Bool("LOG_TARGET", self.log_target)],
+            kind: if self.log_target { "log_target" } else { "" }.into(),
+            ..Elements::default()
+        }
+        .problem(self, call, [f64::from(u8::from(self.log_target)), 0.0, 0.0, 0.0])
+    }
+}
+
+/// (p, log p)
+fn both(t: f64, &[log_target, ..]: &[f64; 4]) -> (f64, f64) {
+    if log_target == 1.0 { (t.exp(), t) } else { (t, t.ln()) }
+}
+
+fn loss(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
+    let (p, log_p) = both(t, hyper);
+    if p == 0.0 { 0.0 } else { p * (log_p - x) }
+}
+
+fn grad(_: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
+    -both(t, hyper).0
+}
+
+fn grad_target(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
+    let (p, log_p) = both(t, hyper);
+    match hyper[0] {
+        0.0 => log_p - x + 1.0,
+        _ if p == 0.0 => 0.0,
+        _ => p * (log_p - x + 1.0),
+    }
+}

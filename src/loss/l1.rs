@@ -1,0 +1,70 @@
+//! Absolute error.
+
+use super::prelude::*;
+
+define! {
+    /// Absolute error of predictions x and targets t
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.L1Loss.html)).
+    ///
+    /// ```text
+    /// loss = |x - t|
+    /// grad = sign(x - t), 0 where x = t;   by t, its negative
+    /// ```
+    ///
+    /// **Shapes.** Operands of any shapes, which broadcast against each other as PyTorch's do (it warns where they
+    /// differ, and that is often a mistake); each gradient has its operand's own shape.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
+    ///
+    /// **Edges.** NaN in gives NaN out.
+    ///
+    /// **Differences from PyTorch.** The gradient at NaN is NaN, where PyTorch's is 0.
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    L1, l1;
+    summary: "absolute error";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.L1Loss.html";
+    operands {
+        input: Real, true, "the predictions";
+        target: Real, true, "what they should be";
+    }
+    options {}
+    tensors {}
+    reduction: Mean;
+    reductions: REDUCED;
+}
+
+impl L1 {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/l1.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), Some(grad_target), None],
+            },
+            ..Elements::default()
+        }
+        .problem(self, call, [0.0; 4])
+    }
+}
+
+fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    (x - t).abs()
+}
+
+fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    sign(x - t)
+}
+
+fn grad_target(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    -sign(x - t)
+}
+
+/// -1, 0 or 1, where `f64::signum` has no 0.
+pub(super) fn sign(d: f64) -> f64 {
+    if d == 0.0 { 0.0 } else { d.signum() }
+}

@@ -1,0 +1,56 @@
+//! The logarithm of the logistic function.
+
+use super::bce_with_logits::{sigmoid, softplus};
+use super::prelude::*;
+
+define! {
+    /// The logarithm of the logistic function of x
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.LogSigmoid.html)).
+    ///
+    /// ```text
+    /// value = -log(1 + exp(-x))
+    /// grad  = sigmoid(-x)
+    /// ```
+    ///
+    /// **Shapes.** Any; the value has the input's shape and dtype. There is no reduction.
+    ///
+    /// **Edges.** Never overflows; -inf at -inf, with full relative accuracy towards 0. NaN in gives NaN out.
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    LogSigmoid, log_sigmoid;
+    summary: "the logarithm of the logistic function of each element";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.LogSigmoid.html";
+    operands {
+        input: Logit, true, "any numbers";
+    }
+    options {}
+    tensors {}
+    reduction: None;
+    reductions: UNREDUCED;
+}
+
+impl LogSigmoid {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/log_sigmoid.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), None, None],
+            },
+            ..Elements::default()
+        }
+        .problem(self, call, [0.0; 4])
+    }
+}
+
+fn loss(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
+    -softplus(-x)
+}
+
+fn grad(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
+    sigmoid(-x)
+}

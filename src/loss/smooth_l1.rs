@@ -1,0 +1,79 @@
+//! Smooth L1 loss.
+
+use super::l1::sign;
+use super::prelude::*;
+
+define! {
+    /// Smooth L1 loss of predictions x and targets t
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html)).
+    ///
+    /// ```text
+    /// d    = x - t
+    /// loss = d² / (2 beta)   where |d| < beta, else |d| - beta / 2
+    /// grad = d / beta        where |d| < beta, else sign(d);   by t, its negative
+    /// ```
+    ///
+    /// **Shapes.** Operands of any shapes, which broadcast against each other as PyTorch's do (it warns where they
+    /// differ, and that is often a mistake); each gradient has its operand's own shape.
+    ///
+    /// **Options.** `beta` ≥ 0. With 0 it is [`L1`](crate::L1). [`Huber`](crate::Huber) with delta = beta is beta times
+    /// this loss.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
+    ///
+    /// **Edges.** NaN in gives NaN out.
+    ///
+    /// **Differences from PyTorch.** With `beta` 0, the gradient at NaN is NaN, where PyTorch's is 0.
+    ///
+    /// **Errors.** [`Error::Option`] for a `beta` that is negative or not finite; [`Error::Operand`] for shapes and
+    /// dtypes.
+    SmoothL1, smooth_l1;
+    summary: "squared error near 0, absolute error beyond beta";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html";
+    operands {
+        input: Real, true, "the predictions";
+        target: Real, true, "what they should be";
+    }
+    options {
+        beta: f64 = 1.0, "where the square turns into the absolute value, at least 0; 0 is l1";
+    }
+    tensors {}
+    reduction: Mean;
+    reductions: REDUCED;
+}
+
+impl SmoothL1 {
+    fn check(&self) -> Result<()> {
+        at_least("beta", self.beta, 0.0)
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/smooth_l1.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), Some(grad_target), None],
+            },
+            ..Elements::default()
+        }
+        .problem(self, call, [self.beta, 0.0, 0.0, 0.0])
+    }
+}
+
+fn loss(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
+    let d = x - t;
+    if d.abs() < beta {
+        d * d / (2.0 * beta)
+    } else {
+        d.abs() - beta / 2.0
+    }
+}
+
+fn grad(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
+    let d = x - t;
+    if d.abs() < beta { d / beta } else { sign(d) }
+}
+
+fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
+    -grad(x, t, u, hyper)
+}

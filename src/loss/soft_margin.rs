@@ -1,0 +1,64 @@
+//! Soft margin loss.
+
+use super::bce_with_logits::{sigmoid, softplus};
+use super::prelude::*;
+
+define! {
+    /// Soft margin (logistic) loss of scores x, with targets t of 1 or -1
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html)).
+    ///
+    /// ```text
+    /// loss = log(1 + exp(-t x))
+    /// grad = -t sigmoid(-t x)
+    /// ```
+    ///
+    /// **Shapes.** Operands of any shapes, which broadcast against each other; each gradient has its operand's own
+    /// shape.
+    ///
+    /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
+    ///
+    /// **Edges.** Finite for every finite score, with full relative accuracy where the loss goes to 0. NaN in gives NaN
+    /// out. Other targets are computed by the formula.
+    ///
+    /// **Differences from PyTorch.** Its exp(-t x) overflows from 89 on, with a loss of inf and a gradient of NaN. It
+    /// broadcasts the target to the input, but not the input to the target.
+    ///
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    SoftMargin, soft_margin;
+    summary: "logistic loss of scores and signs";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html";
+    operands {
+        input: Real, true, "scores";
+        target: Sign, false, "1 or -1";
+    }
+    options {}
+    tensors {}
+    reduction: Mean;
+    reductions: REDUCED;
+}
+
+impl SoftMargin {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Elements {
+            piece: piece!("loss/soft_margin.wgsl"),
+            reference: ElementReference {
+                loss,
+                grads: [Some(grad), None, None],
+            },
+            ..Elements::default()
+        }
+        .problem(self, call, [0.0; 4])
+    }
+}
+
+fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    softplus(-t * x)
+}
+
+fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
+    -t * sigmoid(-t * x)
+}

@@ -1,0 +1,92 @@
+//! Softmax.
+
+use super::cross_entropy::log_softmax;
+use super::prelude::*;
+
+define! {
+    /// Softmax along a dimension, as a function
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html)).
+    ///
+    /// For a row x with upstream gradient g:
+    ///
+    /// ```text
+    /// y_c    = exp(x_c) / Σ_j exp(x_j)
+    /// grad_c = y_c (g_c - Σ_j g_j y_j)
+    /// ```
+    ///
+    /// **Shapes.** Input of any shape, a float type; the output has its shape and dtype. A 0-d input is a row of one.
+    ///
+    /// **Options.** `dim` from -rank to rank - 1 (for 0-d input -1 or 0); negative numbers count from the last dimension.
+    ///
+    /// **Edges.** Stable for every finite input. The gradient takes g relative to its value at the largest x, so that it keeps
+    /// its relative accuracy where one y is nearly 1. An x of -inf has y = 0; NaN, +inf, or nothing but -inf makes the whole
+    /// row NaN, as in PyTorch.
+    ///
+    /// **Differences from PyTorch.** `dim` has a default, the last dimension.
+    ///
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have; [`Error::Operand`] for shapes and dtypes.
+    Softmax, softmax;
+    summary: "exponentials that add up to 1 along a dimension";
+    url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html";
+    operands {
+        input: Logit, true, "any numbers";
+    }
+    options {
+        dim: i64 = -1, "the dimension along which the results add up to 1";
+    }
+    tensors { }
+    reduction: None;
+    reductions: UNREDUCED;
+}
+
+impl Softmax {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        Rows {
+            monoid: MAP,
+            pieces: vec![piece!("loss/softmax.wgsl")],
+            reference: RowReference::Map {
+                value,
+                grad_input: grad,
+            },
+            ..Rows::default()
+        }
+        .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])
+    }
+}
+
+/// The statistics of the softmax functions, and how they are collected.
+pub(super) const MAP: &[crate::shader::Piece] = &[
+    piece!("monoid/softmax_dot.wgsl"),
+    piece!("piece/row_map.wgsl"),
+    piece!("piece/row_push_quads.wgsl"),
+];
+
+/// The dimension that `dim` means.
+pub(super) fn row_dim(dim: i64, shape: &[usize]) -> Result<usize> {
+    let rank = shape.len().max(1) as i64;
+    if (-rank..rank).contains(&dim) {
+        return Ok(dim.rem_euclid(rank) as usize);
+    }
+    Err(Error::option(
+        "dim",
+        format!("{dim} given, expected {} to {} for an input {shape:?}", -rank, rank - 1),
+    ))
+}
+
+fn value(row: &Row<'_>, y: &mut [f64]) {
+    for (y, log_y) in y.iter_mut().zip(log_softmax(row.x)) {
+        *y = log_y.exp();
+    }
+}
+
+fn grad(row: &Row<'_>, grad: &mut [f64]) {
+    value(row, grad);
+    let mean: f64 = grad.iter().zip(row.g).map(|(y, g)| y * g).sum();
+    for (y, g) in grad.iter_mut().zip(row.g) {
+        *y *= g - mean;
+    }
+}

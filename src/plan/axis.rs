@@ -1,0 +1,80 @@
+//! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
+
+use crate::error::Result;
+use crate::layout::Slot;
+use crate::limits::{Limits, Tuning};
+use crate::loss::sum_of_rows;
+use crate::plan::{Plan, Source, Step, plan};
+use crate::problem::Role;
+use crate::tensor::{Dtype, View};
+
+/// Adds the sum of `from`, f32 of shape `whole`, over the dimensions that `view` lacks or has at size 1, into `to`.
+pub(super) fn add_sum_to(
+    out: &mut Plan,
+    from: Source,
+    whole: &[usize],
+    to: Source,
+    view: &View,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    let missing = whole.len() - view.shape.len();
+    let kept = |d: usize| d >= missing && view.shape[d - missing] == whole[d];
+    // Runs of neighbouring dimensions that go, from the innermost outward; what lies inside of a run has gone already.
+    let mut shape = whole.to_vec();
+    let mut runs = Vec::new();
+    let mut d = whole.len();
+    while d > 0 {
+        let end = d;
+        while d > 0 && !kept(d - 1) {
+            d -= 1;
+        }
+        if d < end && shape[d..end].iter().product::<usize>() > 1 {
+            let inner: usize = shape[end..].iter().product();
+            runs.push((shape[..d].iter().product::<usize>(), shape[d..end].iter().product::<usize>(), inner));
+            shape[d..end].fill(1);
+        }
+        d = d.saturating_sub(usize::from(d == end));
+    }
+    let mut from = from;
+    let last = runs.len().saturating_sub(1);
+    for (nth, &(slabs, cols, inner)) in runs.iter().enumerate() {
+        let dtype = if nth == last { view.dtype } else { Dtype::F32 };
+        let into = if nth == last {
+            to
+        } else {
+            out.add_scratch((slabs * inner) as u64 * 4, limits)?
+        };
+        let part = plan(&sum_of_rows((slabs, cols, inner), dtype), limits, tuning)?;
+        append(out, part, from, into);
+        from = into;
+    }
+    Ok(())
+}
+
+/// Appends a plan whose input and result lie elsewhere.
+fn append(out: &mut Plan, part: Plan, input: Source, result: Source) {
+    let offset = out.scratch.len();
+    out.scratch.extend(&part.scratch);
+    let moved = |source: Source| match source {
+        Source::Tensor(Role::Input) => input,
+        Source::Tensor(_) => result,
+        Source::Scratch(index) => Source::Scratch(index + offset),
+    };
+    for mut step in part.steps {
+        match &mut step {
+            Step::Dispatch(dispatch) => {
+                for binding in &mut dispatch.bindings {
+                    if binding.slot != Slot::Params {
+                        binding.source = moved(binding.source);
+                    }
+                }
+            }
+            Step::Copy(copy) => {
+                copy.from = moved(copy.from);
+                copy.to = moved(copy.to);
+            }
+        }
+        out.steps.push(step);
+    }
+}

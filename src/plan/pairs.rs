@@ -1,0 +1,282 @@
+//! Plans of the pair driver: rows of two or three arrays, spread as those of the row driver.
+
+use crate::error::{Error, Result};
+use crate::layout::{PairParams, Slot};
+use crate::limits::{Limits, Tuning};
+use crate::plan::spread::Spread;
+use crate::plan::window::Window;
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, named, reduce};
+use crate::problem::{Pairs, Problem, Role};
+use crate::shader::pieces::Put;
+use crate::shader::{Const, Piece, Variant, piece, pieces};
+use crate::tensor::{Dtype, View};
+
+/// The operands of whole rows.
+const ROWS: [Slot; 3] = [Slot::Input, Slot::Second, Slot::Third];
+
+struct Planner<'a> {
+    problem: &'a Problem,
+    pairs: &'a Pairs,
+    limits: &'a Limits,
+    spread: Spread,
+    states: Option<Source>,
+}
+
+pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let spread = Spread::of_rows(pairs.cols, limits, tuning)?;
+    let tiles = (pairs.rows as u64).div_ceil(spread.rows_per_tile());
+    if tiles >= 1 << 32 {
+        return Err(Error::Limit(format!("{tiles} tiles of rows, at most 2^32 - 1")));
+    }
+    let reduced = problem.mode.wants_loss() && problem.is_reduced();
+    let mut planner = Planner {
+        problem,
+        pairs,
+        limits,
+        spread,
+        states: None,
+    };
+    if reduced {
+        planner.states = Some(plan.add_scratch(tiles * reduce::SUM_STATE_BYTES, limits)?);
+    }
+    let mut first = 0;
+    while first < tiles {
+        let end = furthest(first, tiles, |end| {
+            planner.windows((first, end)).iter().all(|(_, _, w)| w.fits(limits)) && in_one_grid(end - first, limits)
+        })
+        .ok_or_else(|| {
+            Error::Limit(format!(
+                "a row of {} elements (or the rows of one workgroup) does not fit into a binding of {} bytes",
+                pairs.cols, limits.max_binding_bytes
+            ))
+        })?;
+        planner.add_dispatch(&mut plan, (first, end));
+        first = end;
+    }
+    if let Some(states) = planner.states {
+        let scale = reduce::Scale::of(problem, false);
+        reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
+    }
+    Ok(plan)
+}
+
+impl Planner<'_> {
+    fn run(&self, tiles: (u64, u64)) -> (u64, u64) {
+        let per_tile = self.spread.rows_per_tile();
+        (tiles.0 * per_tile, (tiles.1 * per_tile).min(self.pairs.rows as u64))
+    }
+
+    /// The operands and gradients of whole rows.
+    fn whole(&self) -> Vec<(Slot, Source, bool, View)> {
+        let problem = self.problem;
+        let mut list = Vec::new();
+        for operand in problem.operands.iter().filter(|own| ROWS.contains(&own.slot)) {
+            let written = problem.in_place && operand.slot == Slot::Input;
+            list.push((operand.slot, Source::Tensor(operand.role), written, operand.view.clone()));
+        }
+        for (operand, role, view) in problem.grads() {
+            if !(problem.in_place && operand.slot == Slot::Input) {
+                list.push((operand.slot.grad(), Source::Tensor(role), true, view.clone()));
+            }
+        }
+        list
+    }
+
+    /// Elements from one row to the next.
+    fn stride(&self, view: &View) -> u64 {
+        if view.is_contiguous() {
+            self.pairs.cols as u64
+        } else {
+            view.row_stride as u64
+        }
+    }
+
+    fn windows(&self, tiles: (u64, u64)) -> Vec<(Slot, bool, Window)> {
+        let (problem, (first, end)) = (self.problem, self.run(tiles));
+        let mut list = Vec::new();
+        for (slot, source, written, view) in self.whole() {
+            let stride = self.stride(&view);
+            let last = (end - 1) * stride + self.pairs.cols as u64;
+            list.push((slot, written, Window::of(&view, source, first * stride, last)));
+        }
+        let by_row = |role, view: &View| {
+            let (first, end) = if view.len() == 1 { (0, 1) } else { (first, end) };
+            Window::of(view, Source::Tensor(role), first, end)
+        };
+        let target = problem.view(Slot::Target).map(|view| (Slot::Target, by_row(Role::Target, view)));
+        let upstream = self.upstream().map(|view| (Slot::GradOutput, by_row(Role::GradOutput, view)));
+        list.extend([target, upstream].into_iter().flatten().map(|(slot, window)| (slot, false, window)));
+        if let Some(states) = self.states {
+            let window = Window::scratch(states, reduce::SUM_STATE_BYTES, tiles.0, tiles.1);
+            list.push((Slot::Loss, true, window));
+        } else if problem.mode.wants_loss() {
+            let window = Window::scratch(Source::Tensor(Role::Loss), 4, first, end);
+            list.push((Slot::Loss, true, window));
+        }
+        list
+    }
+
+    fn upstream(&self) -> Option<&View> {
+        self.problem.grad_output.as_ref().filter(|_| self.problem.mode.wants_grad())
+    }
+
+    fn add_dispatch(&self, plan: &mut Plan, tiles: (u64, u64)) {
+        let windows = self.windows(tiles);
+        let groups = grid(tiles.1 - tiles.0, self.limits);
+        plan.steps.push(Step::Dispatch(Box::new(Dispatch {
+            variant: self.variant(),
+            params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
+            bindings: windows
+                .iter()
+                .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
+                .collect(),
+            groups,
+            iterations: self.spread.iterations(self.pairs.cols, 0),
+            tiles,
+        })));
+    }
+
+    fn params(&self, tiles: (u64, u64), windows: &[(Slot, bool, Window)], groups_x: u32) -> PairParams {
+        let problem = self.problem;
+        let base = |slot| {
+            windows
+                .iter()
+                .find(|(own, ..)| *own == slot)
+                .map_or(0, |(_, _, window)| window.base(self.limits))
+        };
+        let whole = self.whole();
+        let stride = |slot| {
+            whole
+                .iter()
+                .find(|(own, ..)| *own == slot)
+                .map_or(0, |(.., view)| self.stride(view) as u32)
+        };
+        let step = |view: Option<&View>| u32::from(view.is_some_and(|view| view.len() > 1));
+        let grad_input = if problem.in_place { Slot::Input } else { Slot::GradInput };
+        let loss_at = base(Slot::Loss);
+        PairParams {
+            rows: self.pairs.rows as u32,
+            cols: self.pairs.cols as u32,
+            first_tile: tiles.0 as u32,
+            end_tile: tiles.1 as u32,
+            groups_x,
+            first_row: self.run(tiles).0 as u32,
+            input_base: base(Slot::Input),
+            input_stride: stride(Slot::Input),
+            second_base: base(Slot::Second),
+            second_stride: stride(Slot::Second),
+            third_base: base(Slot::Third),
+            third_stride: stride(Slot::Third),
+            targets_base: base(Slot::Target),
+            targets_step: step(problem.view(Slot::Target)),
+            grad_input_base: base(grad_input),
+            grad_input_stride: stride(grad_input),
+            grad_second_base: base(Slot::GradSecond),
+            grad_second_stride: stride(Slot::GradSecond),
+            grad_third_base: base(Slot::GradThird),
+            grad_third_stride: stride(Slot::GradThird),
+            loss_base: if self.states.is_some() { 0 } else { loss_at },
+            states_base: if self.states.is_some() { loss_at } else { 0 },
+            grad_output_base: base(Slot::GradOutput),
+            grad_output_step: step(self.upstream()),
+            scale: problem.static_scale() as f32,
+            neg_inf: f32::NEG_INFINITY,
+            nan: f32::NAN,
+            pad0: 0,
+            hyper: problem.hyper_f32(),
+        }
+    }
+
+    /// Every quad of every row is aligned and whole.
+    fn quads(&self) -> bool {
+        let aligned = |view: &View| {
+            view.offset.is_multiple_of(4 * view.dtype.bytes()) && self.stride(view).is_multiple_of(4)
+        };
+        self.pairs.cols.is_multiple_of(4) && self.whole().iter().all(|(.., view)| aligned(view))
+    }
+
+    fn variant(&self) -> Variant {
+        let (problem, quads, whole) = (self.problem, self.quads(), self.whole());
+        let find = |slot| whole.iter().find(|(own, ..)| *own == slot);
+        let dtype_of = |slot| problem.view(slot).map(|view| view.dtype);
+        let read = |slot| -> Piece {
+            match find(slot) {
+                Some((_, _, true, view)) => pieces::over(slot, view.dtype, quads),
+                Some((.., view)) => pieces::read(slot, view.dtype, quads),
+                None => pieces::given(slot, dtype_of(slot)),
+            }
+        };
+        let mut list = vec![
+            piece!("driver/pair.wgsl"),
+            piece!("piece/pair_params.wgsl"),
+            pieces::MATH,
+            pieces::SCALE_STATIC,
+            self.pairs.piece,
+            if self.spread.lanes == 1 {
+                pieces::TREE_LANE
+            } else {
+                pieces::TREE_WORKGROUP
+            },
+            pieces::given(Slot::GradOutput, self.upstream().map(|view| view.dtype)),
+        ];
+        list.extend(pieces::half(problem.dtypes()));
+        list.extend([Slot::Input, Slot::Second, Slot::Third, Slot::Target].map(read));
+        for slot in ROWS.map(Slot::grad) {
+            if slot == Slot::GradInput && problem.in_place {
+                continue;
+            }
+            let adds = slot == Slot::GradInput && problem.accumulates;
+            list.push(match find(slot) {
+                Some((.., view)) => pieces::write(slot, view.dtype, quads, if adds { Put::Add } else { Put::Write }),
+                None => pieces::write(slot, Dtype::F32, false, Put::Skip),
+            });
+        }
+        let losses = match (problem.mode.wants_loss(), self.states) {
+            (false, _) => {
+                list.push(piece!("piece/row_loss_skip.wgsl"));
+                ""
+            }
+            (true, Some(_)) => {
+                list.push(piece!("piece/row_loss_tile.wgsl"));
+                "/tile"
+            }
+            (true, None) => {
+                list.push(piece!("piece/row_loss_each.wgsl"));
+                list.push(pieces::write(Slot::Loss, Dtype::F32, false, Put::Write));
+                "/each"
+            }
+        };
+        let wants = |slot: Slot| problem.operand(slot).is_some_and(|own| own.grad.is_some());
+        let mut consts = vec![
+            Const::U32("WIDTH", self.spread.width),
+            Const::U32("LANES", self.spread.lanes),
+            Const::U32("ROWS", self.spread.rows_per_tile() as u32),
+            Const::Bool("WANTS_GRAD_A", wants(Slot::Input)),
+            Const::Bool("WANTS_GRAD_B", wants(Slot::Second)),
+            Const::Bool("WANTS_GRAD_C", wants(Slot::Third)),
+        ];
+        consts.extend(&self.pairs.consts);
+        let told = problem.operands.iter().map(|own| {
+            let grad = if own.grad.is_some() { "+grad" } else { "" };
+            format!("{}_{}{grad}", own.slot.name(), own.view.dtype)
+        });
+        let upstream = self.upstream().map(|view| format!("grad_output_{}", view.dtype));
+        Variant {
+            label: format!(
+                "{}/{}/{}{}{}{losses}{}{}/{}{}",
+                problem.name,
+                problem.mode.name(),
+                named(&self.pairs.kind),
+                told.chain(upstream).collect::<Vec<_>>().join("-"),
+                if quads { "/x4" } else { "" },
+                if problem.in_place { "/in_place" } else { "" },
+                if problem.accumulates { "/add" } else { "" },
+                if self.spread.lanes == 1 { "lane" } else { "group" },
+                self.spread.width,
+            ),
+            consts,
+            pieces: list,
+        }
+    }
+}
