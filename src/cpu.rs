@@ -30,7 +30,10 @@ pub struct Results {
 impl Results {
     /// The gradient of an operand.
     pub fn grad(&self, role: Role) -> Option<&[f64]> {
-        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad.as_slice())
+        self.grads
+            .iter()
+            .find(|(own, _)| *own == role)
+            .map(|(_, grad)| grad.as_slice())
     }
 }
 
@@ -163,7 +166,13 @@ struct Count {
 }
 
 /// Looks at every label, and adds up the denominators.
-fn count(problem: &Problem, rows: &Rows, labels: Option<&Labels<'_>>, items: usize, weights: [Option<&[f64]>; 2]) -> Count {
+fn count(
+    problem: &Problem,
+    rows: &Rows,
+    labels: Option<&Labels<'_>>,
+    items: usize,
+    weights: [Option<&[f64]>; 2],
+) -> Count {
     let mut control = Control {
         first_bad: u32::MAX,
         ..Default::default()
@@ -186,7 +195,10 @@ fn count(problem: &Problem, rows: &Rows, labels: Option<&Labels<'_>>, items: usi
             control.kept += 1;
             let own = sample_weight.map_or(1.0, |w| w[item]);
             row_sum += own;
-            sum += own * weight.filter(|_| rows.counts_weights && labels.is_some()).map_or(1.0, |w| w[label as usize]);
+            sum += own
+                * weight
+                    .filter(|_| rows.counts_weights && labels.is_some())
+                    .map_or(1.0, |w| w[label as usize]);
             kinds.push((Kind::Kept, label as usize));
         }
     }
@@ -210,7 +222,9 @@ fn count(problem: &Problem, rows: &Rows, labels: Option<&Labels<'_>>, items: usi
 /// How often each class is named before the first negative entry.
 fn multiplicities(labels: &Labels<'_>, row: usize, cols: usize) -> Vec<f64> {
     let mut times = vec![0.0; cols];
-    let list = (0..cols).map(|c| labels.at(row * cols + c)).take_while(|&label| label >= 0);
+    let list = (0..cols)
+        .map(|c| labels.at(row * cols + c))
+        .take_while(|&label| label >= 0);
     for label in list.filter(|&label| label < cols as i64) {
         times[label as usize] += 1.0;
     }
@@ -252,12 +266,24 @@ fn run_rows(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<R
     };
     let is_list = rows.targets == Targets::ClassList;
     let items = if is_list { count_rows * cols } else { count_rows };
-    let counted = count(problem, rows, labels.as_ref(), items, [weight.as_deref(), sample_weight.as_deref()]);
+    let counted = count(
+        problem,
+        rows,
+        labels.as_ref(),
+        items,
+        [weight.as_deref(), sample_weight.as_deref()],
+    );
     let (scale, z_scale) = (counted.scale, counted.z_scale);
 
     let grad = problem.mode.wants_grad();
     let target_grad = problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
-    let stride = |view: &View| if view.is_contiguous() { cols * inner } else { view.row_stride };
+    let stride = |view: &View| {
+        if view.is_contiguous() {
+            cols * inner
+        } else {
+            view.row_stride
+        }
+    };
     let place = |row: usize, stride: usize| row / inner * stride + row % inner;
     let one_row = |row: usize| {
         let (kind, class) = match is_list {
@@ -270,7 +296,11 @@ fn run_rows(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<R
             (Some(labels), true) => multiplicities(labels, row, cols),
             _ => full.as_ref().map(gather).unwrap_or_default(),
         };
-        let g = upstream.as_ref().filter(|_| rows.is_map() && grad).map(gather).unwrap_or_default();
+        let g = upstream
+            .as_ref()
+            .filter(|_| rows.is_map() && grad)
+            .map(gather)
+            .unwrap_or_default();
         let own = sample_weight.as_ref().map_or(1.0, |w| w[row]);
         let seen = Row {
             x: &x,
@@ -310,7 +340,9 @@ fn run_rows(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<R
                     Kind::Bad => (result.loss, result.stats.z_loss) = (f64::NAN, f64::NAN),
                     Kind::Kept => {
                         result.loss = own * loss(&seen);
-                        let upstream = upstream.as_ref().map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
+                        let upstream = upstream
+                            .as_ref()
+                            .map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
                         let factor = scale * upstream * own;
                         computed(grad, &mut result.grad_input, grad_input, factor);
                         if let Some(grad_target) = grad_target {
@@ -353,12 +385,20 @@ fn run_rows(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<R
             }
         }
     }
-    results.loss = if rows.is_map() { values } else { reduce_losses(problem, &losses, scale) };
+    results.loss = if rows.is_map() {
+        values
+    } else {
+        reduce_losses(problem, &losses, scale)
+    };
     if problem.stats.z_loss {
         results.z_loss = reduce_losses(problem, &z_losses, z_scale);
     }
     for (operand, role, _) in problem.grads() {
-        let own = if operand.slot == Slot::Target { &mut grad_target } else { &mut grad_input };
+        let own = if operand.slot == Slot::Target {
+            &mut grad_target
+        } else {
+            &mut grad_input
+        };
         results.grads.push((role, std::mem::take(own)));
     }
     Ok(results)
@@ -414,17 +454,27 @@ fn run_pairs(problem: &Problem, pairs: &Pairs, operands: &Operands<'_>) -> Resul
     let upstream = Floats::upstream(problem, operands)?;
     let row_of = |from: &Option<Floats<'_>>, row: usize| match from {
         Some(from) => {
-            let stride = if from.view.is_contiguous() { cols } else { from.view.row_stride };
+            let stride = if from.view.is_contiguous() {
+                cols
+            } else {
+                from.view.row_stride
+            };
             from.row(row * stride, 1, cols)
         }
         None => Vec::new(),
     };
     let each = |from: &Option<Floats<'_>>, row: usize| {
-        from.as_ref().map_or(1.0, |from| from.at(if from.view.len() == 1 { 0 } else { row }))
+        from.as_ref()
+            .map_or(1.0, |from| from.at(if from.view.len() == 1 { 0 } else { row }))
     };
     let wanted: Vec<_> = problem
         .grads()
-        .map(|(operand, role, _)| (slots.iter().position(|slot| *slot == operand.slot).unwrap_or_default(), role))
+        .map(|(operand, role, _)| {
+            (
+                slots.iter().position(|slot| *slot == operand.slot).unwrap_or_default(),
+                role,
+            )
+        })
         .collect();
     let computed: Vec<(f64, Vec<Vec<f64>>)> = (0..pairs.rows)
         .into_par_iter()

@@ -33,8 +33,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// All operands of a call by role.
-pub(crate) fn operands<'a>(problem: &Problem, call: &Call<'a>, given: &[(Role, &'a Tensor)]) -> Vec<(Role, &'a Tensor)> {
-    let signature = problem.operands.iter().map(|own| own.role).zip(call.tensors.iter().copied());
+pub(crate) fn operands<'a>(
+    problem: &Problem,
+    call: &Call<'a>,
+    given: &[(Role, &'a Tensor)],
+) -> Vec<(Role, &'a Tensor)> {
+    let signature = problem
+        .operands
+        .iter()
+        .map(|own| own.role)
+        .zip(call.tensors.iter().copied());
     let mut list: Vec<_> = signature.collect();
     list.extend(given);
     list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
@@ -202,7 +210,11 @@ impl Gpu {
             });
         }
         for (operand, role, _) in problem.grads() {
-            let own = output.grads.iter().find(|(role, _)| *role == operand.role).map(|(_, tensor)| tensor);
+            let own = output
+                .grads
+                .iter()
+                .find(|(role, _)| *role == operand.role)
+                .map(|(_, tensor)| tensor);
             tensors.extend(own.or(output.grad_input.as_ref()).map(|tensor| (role, tensor.clone())));
         }
         Ok(output)

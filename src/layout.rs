@@ -24,6 +24,12 @@ pub enum Slot {
     Second = 13,
     GradSecond = 14,
     SampleWeight = 15,
+    /// Of an optimizer: the parameter, its gradient and up to three tensors of state.
+    Param = 16,
+    Grad = 17,
+    Moment = 18,
+    Square = 19,
+    Peak = 20,
 }
 
 impl Slot {
@@ -34,6 +40,14 @@ impl Slot {
             Self::Second => Self::GradSecond,
             Self::Third => Self::GradThird,
             _ => Self::GradInput,
+        }
+    }
+
+    /// What a shader that writes over an operand puts there: its gradient; of an optimizer's tensors, themselves anew.
+    pub fn over(self) -> Self {
+        match self {
+            Self::Param | Self::Moment | Self::Square | Self::Peak => self,
+            _ => self.grad(),
         }
     }
 
@@ -56,6 +70,11 @@ impl Slot {
             Self::Second => "second",
             Self::GradSecond => "grad_second",
             Self::SampleWeight => "sample_weight",
+            Self::Param => "param",
+            Self::Grad => "grad",
+            Self::Moment => "moment",
+            Self::Square => "square",
+            Self::Peak => "peak",
         }
     }
 }
@@ -135,6 +154,15 @@ params! {
     MultiplicityParams {
         cols: u32, first_tile: u32, end_tile: u32, groups_x: u32,
         blocks: u32, first_row: u32, targets_base: u32, grad_targets_base: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/piece/update_params.wgsl`.
+    UpdateParams {
+        tiles: u32, groups_x: u32, len: u32, param_base: u32,
+        grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
+        hyper: [f32; 8],
     }
 }
 

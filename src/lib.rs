@@ -28,6 +28,7 @@ mod gpu;
 pub mod layout;
 pub mod limits;
 mod loss;
+pub mod optim;
 pub mod plan;
 pub mod problem;
 mod readback;
@@ -40,11 +41,12 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::{Limits, Tuning};
 pub use loss::{
-    Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv, L1,
-    LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
-    OperandInfo, OperandKind, OptionInfo, PoissonNll, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid, SigmoidFocal,
-    SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
+    Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
+    L1, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll,
+    OnEmpty, OperandInfo, OperandKind, OptionInfo, PoissonNll, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid,
+    SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
 };
+pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use plan::ReduceOp;
 pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};

@@ -38,10 +38,12 @@ impl std::str::FromStr for Reduction {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|r| r.name() == name)
-            .ok_or_else(|| Error::option("reduction", format!("{name:?} given, expected none, mean, sum or batchmean")))
+        Self::ALL.into_iter().find(|r| r.name() == name).ok_or_else(|| {
+            Error::option(
+                "reduction",
+                format!("{name:?} given, expected none, mean, sum or batchmean"),
+            )
+        })
     }
 }
 
@@ -99,6 +101,13 @@ pub enum Role {
     /// The gradient of an operand, by its place in the signature.
     Grad(u8),
     Control,
+    /// What an optimizer updates. Its gradient is `Grad(0)`.
+    Param,
+    /// The state of optimizers, under PyTorch's names.
+    MomentumBuffer,
+    ExpAvg,
+    ExpAvgSq,
+    MaxExpAvgSq,
 }
 
 impl Role {
@@ -126,6 +135,11 @@ impl Role {
             Self::Correct => "correct",
             Self::Grad(_) => "grad",
             Self::Control => "control",
+            Self::Param => "param",
+            Self::MomentumBuffer => "momentum_buffer",
+            Self::ExpAvg => "exp_avg",
+            Self::ExpAvgSq => "exp_avg_sq",
+            Self::MaxExpAvgSq => "max_exp_avg_sq",
         }
     }
 }
@@ -215,6 +229,8 @@ pub struct Rows {
     pub reads: bool,
     /// What it collects.
     pub monoid: &'static [Piece],
+    /// What the loss sees of the input: the input itself, or a function of it.
+    pub map: Piece,
     /// Slot functions of the row driver.
     pub pieces: Vec<Piece>,
     pub consts: Vec<Const>,
@@ -252,7 +268,9 @@ impl Rows {
 pub enum Targets {
     None,
     /// A class for each row.
-    Index { ignore_index: Option<i64> },
+    Index {
+        ignore_index: Option<i64>,
+    },
     /// Several classes for each row, ended by -1.
     ClassList,
     /// A number for each class of each row.
@@ -385,7 +403,8 @@ impl Problem {
 
     /// Something is counted before the losses: labels, for their faults, or weights, for the divisor.
     pub fn has_control(&self) -> bool {
-        self.is_counted() || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
+        self.is_counted()
+            || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
     }
 
     /// The scalars as the params hold them. One beyond the range of f32 becomes a quarter of the largest, for 0 times
@@ -409,10 +428,12 @@ impl Problem {
 
     /// The operands whose gradients are computed, with where those go: operand, role and view.
     pub fn grads(&self) -> impl Iterator<Item = (&Operand, Role, &View)> {
-        self.operands
-            .iter()
-            .enumerate()
-            .filter_map(|(place, operand)| operand.grad.as_ref().map(|view| (operand, Role::Grad(place as u8), view)))
+        self.operands.iter().enumerate().filter_map(|(place, operand)| {
+            operand
+                .grad
+                .as_ref()
+                .map(|view| (operand, Role::Grad(place as u8), view))
+        })
     }
 
     /// The dtypes of all operands.
@@ -455,7 +476,11 @@ pub(crate) fn broadcast(shapes: &[(&'static str, &[usize])]) -> Result<Vec<usize
             if *at == 1 {
                 *at = size;
             } else if size != 1 && size != *at {
-                let others: Vec<_> = shapes.iter().filter(|(n, _)| n != name).map(|(n, s)| format!("{n} {s:?}")).collect();
+                let others: Vec<_> = shapes
+                    .iter()
+                    .filter(|(n, _)| n != name)
+                    .map(|(n, s)| format!("{n} {s:?}"))
+                    .collect();
                 return Err(Error::operand(
                     name,
                     format!("shape {shape:?} does not broadcast with {}", others.join(" and ")),

@@ -51,7 +51,11 @@ impl From<&Problem> for Facts {
     fn from(problem: &Problem) -> Self {
         let (classes, ignore_index, per_row) = match &problem.family {
             Family::Rows(rows) => {
-                let per_row = if rows.targets == Targets::ClassList { rows.cols } else { 1 };
+                let per_row = if rows.targets == Targets::ClassList {
+                    rows.cols
+                } else {
+                    1
+                };
                 (rows.cols as u64, rows.ignore_index(), per_row as u64)
             }
             _ => (0, None, 1),
@@ -111,7 +115,8 @@ impl Values {
 
     /// The share of the rows kept whose class is the arg-max; NaN of none.
     pub fn accuracy(&self) -> Option<f64> {
-        self.correct.map(|correct| correct as f64 / (self.terms - self.ignored) as f64)
+        self.correct
+            .map(|correct| correct as f64 / (self.terms - self.ignored) as f64)
     }
 }
 
@@ -176,7 +181,10 @@ impl Output {
             shape: tensor.view.shape.clone(),
             data: match tensor.dtype() {
                 Dtype::I64 => bytemuck::pod_collect_to_vec(&bytes),
-                _ => bytemuck::pod_collect_to_vec::<u8, u32>(&bytes).into_iter().map(i64::from).collect(),
+                _ => bytemuck::pod_collect_to_vec::<u8, u32>(&bytes)
+                    .into_iter()
+                    .map(i64::from)
+                    .collect(),
             },
             dtype: tensor.dtype(),
         });
@@ -189,7 +197,9 @@ impl Output {
         let values = Values {
             loss,
             grad_input,
-            grads: grads.map(|((role, tensor), bytes)| (*role, float_array(tensor, &bytes))).collect(),
+            grads: grads
+                .map(|((role, tensor), bytes)| (*role, float_array(tensor, &bytes)))
+                .collect(),
             z_loss,
             lse,
             entropy,
@@ -293,7 +303,11 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
         if bytes > 0 {
             encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
         }
-        staged.push((staging, bytes, (range.start - start) as usize..(range.end - start) as usize));
+        staged.push((
+            staging,
+            bytes,
+            (range.start - start) as usize..(range.end - start) as usize,
+        ));
     }
     let submission = gpu.queue.submit([encoder.finish()]);
     let mut waiting = Vec::new();

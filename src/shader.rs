@@ -6,7 +6,7 @@ use crate::layout::Slot;
 use crate::tensor::Dtype;
 
 /// A file of `shaders/`, embedded. Those of `shaders/access` are written for any `OPERAND` and its `SLOT`, and serve every
-/// operand: name and binding number are put in when a variant is composed.
+/// operand: name and binding number are put in when a variant is composed, and for `OVER` the name of what goes over it.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     /// The path below `shaders/`.
@@ -25,7 +25,10 @@ impl Piece {
         match self.operand {
             None => self.text.into(),
             Some(slot) => {
-                let text = self.text.replace("OPERAND", slot.name());
+                let text = self
+                    .text
+                    .replace("OPERAND", slot.name())
+                    .replace("OVER", slot.over().name());
                 text.replace("SLOT", &(slot as u32).to_string()).into()
             }
         }
@@ -175,7 +178,7 @@ pub(crate) mod pieces {
         }
     }
 
-    /// An operand whose gradient is written over it.
+    /// An operand over which [`Slot::over`] is written: its gradient, or itself anew.
     pub fn over(slot: Slot, dtype: Dtype, quads: bool) -> Piece {
         match (dtype.is_half(), quads) {
             (false, false) => piece!("access/over_f32.wgsl", slot),

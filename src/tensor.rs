@@ -198,7 +198,10 @@ impl Tensor {
     /// # Errors
     /// [`Error::Operand`] for a tensor on a device, or where either dtype is no float.
     pub fn to_dtype(&self, dtype: Dtype) -> Result<Self> {
-        let Some(bytes) = self.host_bytes().filter(|_| self.dtype().is_float() && dtype.is_float()) else {
+        let Some(bytes) = self
+            .host_bytes()
+            .filter(|_| self.dtype().is_float() && dtype.is_float())
+        else {
             return Err(Error::operand(
                 "dtype",
                 format!("{} to {dtype}: expected floats on the host", self.dtype()),

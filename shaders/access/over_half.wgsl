@@ -1,4 +1,5 @@
-// Operand `OPERAND` and, over it, its gradient: 16-bit floats, two to a word, which write_half explains.
+// Operand `OPERAND` and, over it, `OVER` (its gradient, or itself anew): 16-bit floats, two to a word, which
+// write_half explains.
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn OPERAND1(i: u32) -> f32 {
@@ -10,15 +11,15 @@ fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
     return vec4<f32>(OPERAND1(i), OPERAND1(i + step), OPERAND1(i + 2u * step), OPERAND1(i + 3u * step));
 }
 
-fn put_grad_OPERAND1(i: u32, value: f32) {
+fn put_OVER1(i: u32, value: f32) {
     let shift = 16u * (i % 2u);
     atomicAnd(&OPERAND[i / 2u], 0xffff0000u >> shift); // the other half stays
     atomicOr(&OPERAND[i / 2u], to_half(value) << shift);
 }
 
-fn put_grad_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
-    put_grad_OPERAND1(i, value.x);
-    put_grad_OPERAND1(i + step, value.y);
-    put_grad_OPERAND1(i + 2u * step, value.z);
-    put_grad_OPERAND1(i + 3u * step, value.w);
+fn put_OVER4(i: u32, step: u32, value: vec4<f32>) {
+    put_OVER1(i, value.x);
+    put_OVER1(i + step, value.y);
+    put_OVER1(i + 2u * step, value.z);
+    put_OVER1(i + 3u * step, value.w);
 }

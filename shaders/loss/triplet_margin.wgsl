@@ -176,8 +176,8 @@ struct Slope {
 
 fn row_slope(s: State, t: f32) -> Slope {
     let d = distances(s);
-    // The kink passes its gradient.
-    let on = select(select(0.0, 1.0, d.short >= 0.0), params.nan, is_nan(d.short));
+    // The kink has no gradient.
+    let on = select(select(0.0, 1.0, d.short > 0.0), params.nan, is_nan(d.short));
     var share = 1.0;
     if (SWAP) {
         share = select(select(0.0, 1.0, d.negative < d.swapped), 0.5, d.negative == d.swapped);

@@ -19,13 +19,13 @@ define! {
     ///
     /// **Edges.** Finite for all probabilities: the bound of the logarithms is in the loss and the gradient of the
     /// target, that of the gradient its own, so at x = 0 it is (x - t) · 1e12 while the loss is flat. log(1 - x) keeps
-    /// its relative accuracy for small x. A probability outside [0, 1], or NaN, gives NaN; NaN in a target too.
+    /// its relative accuracy for small x. NaN in gives NaN out.
     ///
-    /// **Differences from PyTorch.** It stops the program where a probability or a target is outside [0, 1]; here such
-    /// a target is computed by the formula. Its gradient of the target is without the bound, infinite at x = 0 and 1.
+    /// **Differences from PyTorch.** A probability outside [0, 1] is refused, as in PyTorch, where it lies on the host; on a
+    /// device it gives NaN. A target outside [0, 1] is computed by the formula. Its gradient of the target is without the bound, infinite at x = 0 and 1.
     /// From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
     ///
-    /// **Errors.** [`Error::Operand`] for shapes and dtypes.
+    /// **Errors.** [`Error::Operand`] for shapes, dtypes and probabilities outside [0, 1] on the host.
     Bce, bce;
     summary: "binary cross-entropy, from probabilities and targets in [0, 1]";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html";

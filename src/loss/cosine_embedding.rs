@@ -16,13 +16,13 @@ define! {
     /// d cos / d a_i = b_i / sqrt(A B) - cos a_i / A      (b likewise)
     /// ```
     ///
-    /// **Shapes.** Both inputs (D) or (N, D), a float type; target () or (N), float.
+    /// **Shapes.** Both inputs (D) or (N, D), a float type; target () or (N), float; (1) stands for all rows.
     ///
     /// **Options.** `margin` any finite number; -1 to 1 is what makes sense.
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Where cos - margin is 0 the gradient passes, as in PyTorch. Rows of nearly one direction and length keep the
+    /// **Edges.** Where cos - margin is 0 the gradient is 0, as in PyTorch. Rows of nearly one direction and length keep the
     /// relative accuracy of 1 - cos and of its gradient. Two rows of zeros have cos 0 and gradient 0. Norms beyond 1e19
     /// overflow. NaN or an infinity makes loss and gradients of the row NaN where t is 1 or -1.
     ///
@@ -99,7 +99,7 @@ fn grad(row: &PairRow<'_>, a: &[f64], b: &[f64], grad: &mut [f64]) {
     let cos = cosine(row);
     let sign = match row.t {
         1.0 => -1.0,
-        -1.0 if cos >= row.hyper[0] || cos.is_nan() => 1.0,
+        -1.0 if cos > row.hyper[0] || cos.is_nan() => 1.0,
         _ => {
             grad.fill(0.0);
             return;

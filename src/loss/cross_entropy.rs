@@ -82,13 +82,6 @@ define! {
     reductions: REDUCED;
 }
 
-/// The softmax statistics with all that cross-entropy asks of them.
-const STATISTICS: &[Piece] = &[
-    piece!("monoid/softmax.wgsl"),
-    piece!("monoid/softmax_value.wgsl"),
-    piece!("piece/row_push_softmax.wgsl"),
-];
-
 impl CrossEntropy {
     fn check(&self) -> Result<()> {
         finite("label_smoothing", self.label_smoothing)?;
@@ -105,7 +98,10 @@ impl CrossEntropy {
             if self.reduction != Reduction::Mean {
                 return Err(Error::option(
                     "denominator",
-                    format!("given with reduction {}, which divides by nothing", self.reduction.name()),
+                    format!(
+                        "given with reduction {}, which divides by nothing",
+                        self.reduction.name()
+                    ),
                 ));
             }
         }
@@ -133,12 +129,15 @@ impl CrossEntropy {
             ));
         }
         if full && call.stats.accuracy {
-            return Err(Error::operand("target", "accuracy is asked for, which needs class indices"));
+            return Err(Error::operand(
+                "target",
+                "accuracy is asked for, which needs class indices",
+            ));
         }
         let mut stats = call.stats;
         stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
         let (pieces, kind) = self.pieces(full, stats.any());
-        let rows = Rows {
+        let mut rows = Rows {
             targets: if full {
                 Targets::Full
             } else {
@@ -147,7 +146,6 @@ impl CrossEntropy {
                 }
             },
             counts_weights: true,
-            monoid: STATISTICS,
             pieces,
             kind,
             reference: RowReference::Loss {
@@ -158,14 +156,27 @@ impl CrossEntropy {
             },
             ..Rows::default()
         };
+        if self.softcap > 0.0 {
+            rows.map = piece!("loss/cross_entropy_softcap.wgsl");
+        }
         let mut problem = rows.problem(
             self,
             call,
             dim,
-            [self.label_smoothing, self.label_smoothing / cols as f64, self.z_loss, self.softcap],
+            [
+                self.label_smoothing,
+                self.label_smoothing / cols as f64,
+                self.z_loss,
+                self.softcap,
+            ],
         )?;
-        if let Family::Rows(Rows { targets: Targets::Index { .. }, .. }) = &problem.family
-            && problem.operand(Slot::Target).is_some_and(|target| target.grad.is_some())
+        if let Family::Rows(Rows {
+            targets: Targets::Index { .. },
+            ..
+        }) = &problem.family
+            && problem
+                .operand(Slot::Target)
+                .is_some_and(|target| target.grad.is_some())
         {
             return Err(Error::operand("target", "class indices have no gradient"));
         }
@@ -184,7 +195,10 @@ impl CrossEntropy {
         if full {
             pieces.push(piece!("loss/cross_entropy_prob.wgsl"));
         } else if self.label_smoothing == 0.0 {
-            pieces.extend([piece!("loss/cross_entropy_index.wgsl"), piece!("piece/row_coef_none.wgsl")]);
+            pieces.extend([
+                piece!("loss/cross_entropy_index.wgsl"),
+                piece!("piece/row_coef_none.wgsl"),
+            ]);
         } else {
             pieces.extend([
                 piece!("loss/cross_entropy_index.wgsl"),
@@ -193,10 +207,7 @@ impl CrossEntropy {
             kind += "_smooth";
         }
         if self.softcap > 0.0 {
-            pieces.push(piece!("loss/cross_entropy_softcap.wgsl"));
             kind += "_softcap";
-        } else {
-            pieces.push(piece!("piece/row_map_none.wgsl"));
         }
         if records {
             pieces.extend([

@@ -201,17 +201,41 @@ pub(crate) use define;
 
 /// The role of an argument, by PyTorch's name.
 macro_rules! role {
-    (input) => { $crate::problem::Role::Input };
-    (input1) => { $crate::problem::Role::Input1 };
-    (input2) => { $crate::problem::Role::Input2 };
-    (anchor) => { $crate::problem::Role::Anchor };
-    (positive) => { $crate::problem::Role::Positive };
-    (negative) => { $crate::problem::Role::Negative };
-    (target) => { $crate::problem::Role::Target };
-    (var) => { $crate::problem::Role::Var };
-    (weight) => { $crate::problem::Role::Weight };
-    (pos_weight) => { $crate::problem::Role::PosWeight };
-    (alpha) => { $crate::problem::Role::Alpha };
-    (sample_weight) => { $crate::problem::Role::SampleWeight };
+    (input) => {
+        $crate::problem::Role::Input
+    };
+    (input1) => {
+        $crate::problem::Role::Input1
+    };
+    (input2) => {
+        $crate::problem::Role::Input2
+    };
+    (anchor) => {
+        $crate::problem::Role::Anchor
+    };
+    (positive) => {
+        $crate::problem::Role::Positive
+    };
+    (negative) => {
+        $crate::problem::Role::Negative
+    };
+    (target) => {
+        $crate::problem::Role::Target
+    };
+    (var) => {
+        $crate::problem::Role::Var
+    };
+    (weight) => {
+        $crate::problem::Role::Weight
+    };
+    (pos_weight) => {
+        $crate::problem::Role::PosWeight
+    };
+    (alpha) => {
+        $crate::problem::Role::Alpha
+    };
+    (sample_weight) => {
+        $crate::problem::Role::SampleWeight
+    };
 }
 pub(crate) use role;

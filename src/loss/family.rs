@@ -7,8 +7,8 @@ use crate::problem::{
     Divisor, ElementReference, Elements, Family, Operand, PairReference, Pairs, Problem, Reduction, Role, RowReference,
     Rows, Stats, Targets, broadcast, expect_dtype, expect_shape,
 };
-use crate::shader::{Piece, pieces};
-use crate::tensor::{Dtype, View};
+use crate::shader::{Piece, piece, pieces};
+use crate::tensor::{Dtype, Tensor, View, floats};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
 fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {
@@ -17,7 +17,12 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         let names: Vec<_> = info.operands.iter().map(|operand| operand.role.name()).collect();
         return Err(Error::operand(
             info.name,
-            format!("takes {} ({}), got {} tensors", names.len(), names.join(", "), call.tensors.len()),
+            format!(
+                "takes {} ({}), got {} tensors",
+                names.len(),
+                names.join(", "),
+                call.tensors.len()
+            ),
         ));
     }
     let mut list = Vec::new();
@@ -40,6 +45,9 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
             grad: None,
         });
     }
+    for (own, tensor) in info.operands.iter().zip(&call.tensors) {
+        expect_values(own.role, own.kind, tensor)?;
+    }
     for (role, tensor) in loss.tensors() {
         expect_dtype(role.name(), tensor.view(), &or_f32(list[0].view.dtype))?;
         list.push(Operand {
@@ -50,6 +58,30 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         });
     }
     Ok(list)
+}
+
+/// Refuses what PyTorch refuses of an operand's values, where they lie on the host: negative variances, and first operands
+/// that are no probabilities.
+fn expect_values(role: Role, kind: OperandKind, tensor: &Tensor) -> Result<()> {
+    let (fits, wanted): (fn(f32) -> bool, _) = match (role, kind) {
+        (_, OperandKind::Variance) => (|x| !(x < 0.0), "no negative numbers"),
+        (Role::Input, OperandKind::UnitInterval) => (|x| !(x < 0.0 || x > 1.0), "numbers in [0, 1]"),
+        _ => return Ok(()),
+    };
+    let Some(bytes) = tensor.host_bytes() else {
+        return Ok(());
+    };
+    match floats(tensor.dtype(), bytes)
+        .into_iter()
+        .enumerate()
+        .find(|&(_, x)| !fits(x))
+    {
+        Some((at, x)) => Err(Error::operand(
+            role.name(),
+            format!("expected {wanted}, got {x} at element {at}"),
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What goes with inputs of a dtype.
@@ -102,7 +134,12 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         let place = info.operands.iter().position(|own| own.role == *role && own.grad);
         let allowed = place.filter(|&place| operands[place].view.dtype.is_float());
         let Some(place) = allowed else {
-            let have: Vec<_> = info.operands.iter().filter(|own| own.grad).map(|own| own.role.name()).collect();
+            let have: Vec<_> = info
+                .operands
+                .iter()
+                .filter(|own| own.grad)
+                .map(|own| own.role.name())
+                .collect();
             return Err(Error::operand(
                 role.name(),
                 format!("{} has no gradient by it here, only by {}", info.name, have.join(", ")),
@@ -135,7 +172,10 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
             expect_shape("grad_output", view, problem.loss_shape(), &why)?;
         }
     } else if matches!(&problem.family, Family::Rows(rows) if rows.is_map()) && grad {
-        return Err(Error::operand("grad_output", "missing: the gradient of a function needs the upstream gradient"));
+        return Err(Error::operand(
+            "grad_output",
+            "missing: the gradient of a function needs the upstream gradient",
+        ));
     }
     Ok(problem)
 }
@@ -184,7 +224,12 @@ impl Elements {
         if let Some(var) = operands.iter_mut().find(|own| own.role == Role::Var) {
             let own = &var.view.shape;
             let shorter = shape.split_last().is_some_and(|(_, rest)| rest == own);
-            let differ: Vec<usize> = own.iter().zip(&shape).filter(|(a, b)| a != b).map(|(&n, _)| n).collect();
+            let differ: Vec<usize> = own
+                .iter()
+                .zip(&shape)
+                .filter(|(a, b)| a != b)
+                .map(|(&n, _)| n)
+                .collect();
             if own.len() == shape.len() && (differ.is_empty() || differ == [1]) {
             } else if shorter && var.view.is_contiguous() {
                 var.view = View {
@@ -204,13 +249,7 @@ impl Elements {
         self.problem_of(loss, call, operands, hyper)
     }
 
-    fn problem_of(
-        self,
-        loss: &dyn Loss,
-        call: &Call<'_>,
-        operands: Vec<Operand>,
-        hyper: [f64; 4],
-    ) -> Result<Problem> {
+    fn problem_of(self, loss: &dyn Loss, call: &Call<'_>, operands: Vec<Operand>, hyper: [f64; 4]) -> Result<Problem> {
         let signature = &operands[..call.tensors.len()];
         let shapes: Vec<_> = signature
             .iter()
@@ -219,7 +258,11 @@ impl Elements {
         if !self.broadcasts
             && let Some((name, _)) = shapes.iter().find(|(_, shape)| *shape != shapes[0].1)
         {
-            let view = &signature.iter().find(|o| o.role.name() == *name).unwrap_or(&signature[0]).view;
+            let view = &signature
+                .iter()
+                .find(|o| o.role.name() == *name)
+                .unwrap_or(&signature[0])
+                .view;
             expect_shape(name, view, shapes[0].1, "as the input")?;
         }
         let terms = broadcast(&shapes)?;
@@ -244,15 +287,17 @@ impl Elements {
         }
         let count = terms.iter().map(|&n| n as f64).product();
         let divisor = match (loss.reduction(), first.shape.first()) {
-            (Reduction::BatchMean, None) => {
-                return Err(Error::option("reduction", "batchmean given for a 0-d input, which has no batch"));
-            }
-            (Reduction::BatchMean, Some(&batch)) => Divisor::Known(batch as f64),
+            // A 0-d input is a batch of one.
+            (Reduction::BatchMean, batch) => Divisor::Known(batch.map_or(1.0, |&n| n as f64)),
             (reduction, _) => known(reduction, count),
         };
         // Functions return the input's dtype, losses f32.
         let is_function = call.tensors.len() == 1;
-        let dtype = if is_function { operands[0].view.dtype } else { Dtype::F32 };
+        let dtype = if is_function {
+            operands[0].view.dtype
+        } else {
+            Dtype::F32
+        };
         let parts = Parts {
             family: Family::Elements(self),
             operands,
@@ -274,6 +319,7 @@ impl Default for Rows {
             targets: Targets::None,
             reads: true,
             monoid: SOFTMAX,
+            map: piece!("piece/row_map_none.wgsl"),
             pieces: Vec::new(),
             consts: Vec::new(),
             kind: String::new(),
@@ -290,8 +336,9 @@ impl Default for Rows {
 
 /// The statistics of the softmax family.
 pub(super) const SOFTMAX: &[Piece] = &[
-    crate::shader::piece!("monoid/softmax.wgsl"),
-    crate::shader::piece!("piece/row_push_softmax.wgsl"),
+    piece!("monoid/softmax.wgsl"),
+    piece!("monoid/softmax_value.wgsl"),
+    piece!("piece/row_push_softmax.wgsl"),
 ];
 
 impl Rows {
@@ -326,6 +373,8 @@ impl Rows {
         for operand in &operands[1..] {
             let (name, view) = (operand.role.name(), &operand.view);
             match operand.slot {
+                // One row may have its class in a list of one.
+                Slot::Target if is_index && terms.is_empty() && view.shape == [1] => {}
                 Slot::Target if is_index => {
                     let why = format!("for class indices of an input {:?}", input.shape);
                     expect_shape(name, view, &terms, &why)?;
@@ -370,7 +419,10 @@ fn expect_gapless(name: &'static str, view: &View) -> Result<()> {
     if view.is_contiguous() {
         return Ok(());
     }
-    Err(Error::operand(name, "has gaps between its rows, which this loss does not take"))
+    Err(Error::operand(
+        name,
+        "has gaps between its rows, which this loss does not take",
+    ))
 }
 
 /// The dimension of the classes: (C), (N, C) or (N, C, d1, …).
@@ -398,7 +450,10 @@ fn row_dims(input: &View, dim: usize) -> Result<(usize, usize, usize)> {
     }
     if dim != 1 && !input.is_contiguous() {
         // The gaps then lie within a row, or not between all of them.
-        return Err(Error::operand("input", "has gaps between its rows, which rows along this dimension do not take"));
+        return Err(Error::operand(
+            "input",
+            "has gaps between its rows, which rows along this dimension do not take",
+        ));
     }
     Ok((slabs, cols, inner))
 }
@@ -430,11 +485,16 @@ impl Pairs {
         })?;
         let shape = operands[0].view.shape.clone();
         let Some((&cols, terms)) = shape.split_last() else {
-            return Err(Error::operand(operands[0].role.name(), "expected at least one dimension, got a 0-d tensor"));
+            return Err(Error::operand(
+                operands[0].role.name(),
+                "expected at least one dimension, got a 0-d tensor",
+            ));
         };
         for operand in &operands {
             let (name, view) = (operand.role.name(), &operand.view);
-            if operand.slot == Slot::Target {
+            if operand.slot == Slot::Target && view.shape == [1] && terms.len() == 1 {
+                // one target for all rows
+            } else if operand.slot == Slot::Target {
                 expect_shape(name, view, terms, "(one for each row)")?;
             } else {
                 expect_shape(name, view, &shape, &format!("as {}", operands[0].role.name()))?;

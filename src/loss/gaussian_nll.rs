@@ -26,8 +26,8 @@ define! {
     ///
     /// **Edges.** NaN in gives NaN out. A variance of 0 with `eps` 0 divides by 0, as IEEE has it.
     ///
-    /// **Differences from PyTorch.** It refuses negative variances; here they are below `eps` like any other. A number
-    /// instead of the tensor `var` is not taken.
+    /// **Differences from PyTorch.** Negative variances are refused, as in PyTorch, where they lie on the host; on a device
+    /// they are below `eps` like any other. A number instead of the tensor `var` is not taken.
     ///
     /// **Errors.** [`Error::Option`] for an `eps` that is negative or not finite; [`Error::Operand`] for shapes and
     /// dtypes.

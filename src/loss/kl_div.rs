@@ -34,7 +34,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html";
     operands {
         input: LogProbability, true, "log-probabilities";
-        target: UnitInterval, true, "probabilities, or their logarithms";
+        target: MaybeLogProbability, true, "probabilities, or their logarithms";
     }
     options {
         log_target: bool = false, "the target holds logarithms";

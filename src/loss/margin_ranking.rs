@@ -47,7 +47,10 @@ impl MarginRanking {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         let shapes: Vec<_> = call.tensors.iter().map(|tensor| tensor.shape()).collect();
         if shapes.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
-            return Err(Error::operand("input1", format!("expected as many dimensions as the others, got {shapes:?}")));
+            return Err(Error::operand(
+                "input1",
+                format!("expected as many dimensions as the others, got {shapes:?}"),
+            ));
         }
         Elements {
             piece: piece!("loss/margin_ranking.wgsl"),

@@ -87,8 +87,8 @@ mod prelude {
     pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN, above, at_least, finite};
     pub(super) use crate::error::{Error, Result};
     pub(super) use crate::problem::{
-        ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats, Rows,
-        Stats, Targets,
+        ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats,
+        Rows, Stats, Targets,
     };
     pub(super) use crate::shader::{Const, piece};
     pub(super) use crate::tensor::Dtype;
@@ -355,12 +355,7 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Loss::run`].
-    fn backward(
-        &self,
-        engine: &Engine,
-        tensors: &[&Tensor],
-        grad_output: Option<&Tensor>,
-    ) -> Result<Output> {
+    fn backward(&self, engine: &Engine, tensors: &[&Tensor], grad_output: Option<&Tensor>) -> Result<Output> {
         let call = Call {
             grad_output,
             ..Call::new(Mode::Backward, tensors)
@@ -372,12 +367,7 @@ pub trait Loss: Debug + Send + Sync {
     ///
     /// # Errors
     /// As [`Loss::run`].
-    fn forward_backward(
-        &self,
-        engine: &Engine,
-        tensors: &[&Tensor],
-        grad_output: Option<&Tensor>,
-    ) -> Result<Output> {
+    fn forward_backward(&self, engine: &Engine, tensors: &[&Tensor], grad_output: Option<&Tensor>) -> Result<Output> {
         let call = Call {
             grad_output,
             ..Call::new(Mode::Fused, tensors)

@@ -15,7 +15,7 @@ define! {
     /// grad_t = -(the sum of the others)
     /// ```
     ///
-    /// **Shapes.** Input (C) or (N, C), a float type; target () or (N), of integers; `weight` (C).
+    /// **Shapes.** Input (), (C) or (N, C), a float type; target (), (1) or (N), of integers; `weight` (C).
     ///
     /// **Options.** `p` 1 or 2; `margin` any finite number.
     ///
@@ -25,7 +25,6 @@ define! {
     /// does a difference of two infinities of one sign.
     ///
     /// **Differences from PyTorch.** PyTorch passes over a z_c that is NaN. A label out of range is an error of the read.
-    /// A 0-d input, which PyTorch takes for one class, is refused, and so is a target (1) for an input (C).
     ///
     /// **Errors.** [`Error::Option`] for `p` other than 1 and 2 or a `margin` that is not finite; [`Error::Operand`] for
     /// shapes and dtypes; [`Error::BadLabels`] when reading.
@@ -85,7 +84,7 @@ pub(super) const MARGIN: &[crate::shader::Piece] = &[piece!("monoid/margin.wgsl"
 /// The dimension of the classes: (C) or (N, C), C not 0.
 pub(super) fn matrix_dim(input: &View) -> Result<usize> {
     match *input.shape {
-        [(1..)] => Ok(0),
+        [] | [(1..)] => Ok(0),
         [_, (1..)] => Ok(1),
         _ => Err(Error::operand(
             "input",

@@ -52,7 +52,7 @@ impl MultilabelMargin {
             targets: Targets::ClassList,
             monoid: MARGIN,
             pieces: vec![piece!("loss/multilabel_margin.wgsl")],
-            inner_loops: input.shape[dim].div_ceil(4) as u64,
+            inner_loops: input.shape.get(dim).map_or(1, |n| n.div_ceil(4)) as u64,
             reference: RowReference::Loss {
                 loss,
                 grad_input: grad,

@@ -80,7 +80,10 @@ impl Reduce {
         if len == 0 && needs_one {
             return Err(Error::operand(
                 "input",
-                format!("shape {shape:?} has no elements there, of which there is no {}", self.op.name()),
+                format!(
+                    "shape {shape:?} has no elements there, of which there is no {}",
+                    self.op.name()
+                ),
             ));
         }
         let grad = call.mode.wants_grad();
@@ -97,8 +100,11 @@ impl Reduce {
         if dim.is_none() {
             rows.whole = Some(self.op);
         }
-        let first = f64::from(u8::from(self.op != ReduceOp::Mean));
-        let share = if self.op == ReduceOp::Mean { 1.0 / len as f64 } else { first };
+        let share = match (self.op, len) {
+            (ReduceOp::Mean, 0) => f64::NAN,
+            (ReduceOp::Mean, len) => 1.0 / len as f64,
+            _ => 1.0,
+        };
         let mut problem = rows.problem(self, call, dim, [share, 0.0, 0.0, 0.0])?;
         problem.dtype = self.op.result_dtype();
         if self.keepdim
@@ -127,8 +133,14 @@ fn rows_of(op: ReduceOp) -> Rows {
     };
     let (loss, grad_input): (fn(&Row<'_>) -> f64, fn(&Row<'_>, &mut [f64])) = match op {
         ReduceOp::Sum | ReduceOp::Mean => (sum, grad_sum),
-        ReduceOp::Max => (|row| row.x[best(row.x, |a, b| a > b)], |row, grad| grad_extreme(row, grad, |a, b| a > b)),
-        ReduceOp::Min => (|row| row.x[best(row.x, |a, b| a < b)], |row, grad| grad_extreme(row, grad, |a, b| a < b)),
+        ReduceOp::Max => (
+            |row| row.x[best(row.x, |a, b| a > b)],
+            |row, grad| grad_extreme(row, grad, |a, b| a > b),
+        ),
+        ReduceOp::Min => (
+            |row| row.x[best(row.x, |a, b| a < b)],
+            |row, grad| grad_extreme(row, grad, |a, b| a < b),
+        ),
         ReduceOp::Argmax => (|row| best(row.x, |a, b| a > b) as f64, |_, grad| grad.fill(f64::NAN)),
         ReduceOp::LogSumExp => (|row| log_sum_exp(row.x), grad_log_sum_exp),
     };

@@ -20,7 +20,7 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Where the maximum's two arguments are equal the gradient passes, where two distances to the negative are equal
+    /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative are equal
     /// each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as in PyTorch. For a
     /// `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither overflow nor vanish; with
     /// p = 2, distances beyond 1e19 overflow. NaN in a row makes its loss and gradients NaN.
@@ -138,7 +138,7 @@ fn loss(row: &PairRow<'_>) -> f64 {
 fn grad(row: &PairRow<'_>, grad: &mut [f64], terms: [(f64, &[f64], &[f64]); 2]) {
     let (short, ..) = shortfall(row);
     grad.fill(if short.is_nan() { f64::NAN } else { 0.0 });
-    if short >= 0.0 {
+    if short > 0.0 {
         for (factor, x, y) in terms.into_iter().filter(|(factor, ..)| *factor != 0.0) {
             add_slopes(grad, factor, x, y, row.hyper);
         }

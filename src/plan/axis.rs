@@ -31,7 +31,11 @@ pub(super) fn add_sum_to(
         }
         if d < end && shape[d..end].iter().product::<usize>() > 1 {
             let inner: usize = shape[end..].iter().product();
-            runs.push((shape[..d].iter().product::<usize>(), shape[d..end].iter().product::<usize>(), inner));
+            runs.push((
+                shape[..d].iter().product::<usize>(),
+                shape[d..end].iter().product::<usize>(),
+                inner,
+            ));
             shape[d..end].fill(1);
         }
         d = d.saturating_sub(usize::from(d == end));

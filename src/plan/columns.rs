@@ -120,7 +120,11 @@ fn add_column(
     let windows = |first: u64, end: u64| {
         let (first, end) = (first * tile, rows.min(end * tile));
         vec![
-            (Slot::StatesIn, false, Window::scratch(records, RECORD_BYTES, first, end)),
+            (
+                Slot::StatesIn,
+                false,
+                Window::scratch(records, RECORD_BYTES, first, end),
+            ),
             (Slot::Result, true, Window::scratch(Source::Tensor(into), 4, first, end)),
         ]
     };
@@ -172,7 +176,11 @@ pub(super) fn add_multiplicities(
     let windows = |first: u64, end: u64| {
         let (first, end) = (first / blocks * cols, end.div_ceil(blocks) * cols);
         vec![
-            (Slot::Target, false, Window::of(labels, Source::Tensor(Role::Target), first, end)),
+            (
+                Slot::Target,
+                false,
+                Window::of(labels, Source::Tensor(Role::Target), first, end),
+            ),
             (Slot::GradTarget, true, Window::of(&whole, into, first, end)),
         ]
     };

@@ -241,11 +241,12 @@ impl Planner<'_> {
 
     /// The piece that writes an output.
     fn write(&self, slot: Slot) -> Piece {
-        self.operand(slot).map_or(pieces::write(slot, Dtype::F32, false, Put::Skip), |o| {
-            let adds = slot == Slot::GradInput && self.problem.accumulates;
-            let put = if adds { Put::Add } else { Put::Write };
-            pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
-        })
+        self.operand(slot)
+            .map_or(pieces::write(slot, Dtype::F32, false, Put::Skip), |o| {
+                let adds = slot == Slot::GradInput && self.problem.accumulates;
+                let put = if adds { Put::Add } else { Put::Write };
+                pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
+            })
     }
 
     fn variant(&self) -> Variant {
@@ -278,7 +279,12 @@ impl Planner<'_> {
         ] {
             list.extend(wanted.then_some(piece));
         }
-        list.extend(others.into_iter().filter(|&slot| has(slot)).map(|slot| self.write(slot)));
+        list.extend(
+            others
+                .into_iter()
+                .filter(|&slot| has(slot))
+                .map(|slot| self.write(slot)),
+        );
         if self.states.is_some() {
             list.extend([
                 piece!("piece/element_loss_tile.wgsl"),

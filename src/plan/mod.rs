@@ -12,6 +12,7 @@ mod pairs;
 mod reduce;
 mod rows;
 mod spread;
+mod update;
 mod window;
 
 use crate::error::{Error, Result};
@@ -23,6 +24,7 @@ use crate::shader::Variant;
 pub use copy::plan_copy;
 pub(crate) use reduce::CONTROL_WORDS;
 pub use reduce::{ReduceOp, plan_reduce};
+pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,5 +155,9 @@ pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Opt
 
 /// A part of a pipeline label, with the slash behind it.
 pub(crate) fn named(kind: &str) -> String {
-    if kind.is_empty() { String::new() } else { format!("{kind}/") }
+    if kind.is_empty() {
+        String::new()
+    } else {
+        format!("{kind}/")
+    }
 }

@@ -73,7 +73,12 @@ impl Planner<'_> {
         let mut list = Vec::new();
         for operand in problem.operands.iter().filter(|own| ROWS.contains(&own.slot)) {
             let written = problem.in_place && operand.slot == Slot::Input;
-            list.push((operand.slot, Source::Tensor(operand.role), written, operand.view.clone()));
+            list.push((
+                operand.slot,
+                Source::Tensor(operand.role),
+                written,
+                operand.view.clone(),
+            ));
         }
         for (operand, role, view) in problem.grads() {
             if !(problem.in_place && operand.slot == Slot::Input) {
@@ -104,9 +109,18 @@ impl Planner<'_> {
             let (first, end) = if view.len() == 1 { (0, 1) } else { (first, end) };
             Window::of(view, Source::Tensor(role), first, end)
         };
-        let target = problem.view(Slot::Target).map(|view| (Slot::Target, by_row(Role::Target, view)));
-        let upstream = self.upstream().map(|view| (Slot::GradOutput, by_row(Role::GradOutput, view)));
-        list.extend([target, upstream].into_iter().flatten().map(|(slot, window)| (slot, false, window)));
+        let target = problem
+            .view(Slot::Target)
+            .map(|view| (Slot::Target, by_row(Role::Target, view)));
+        let upstream = self
+            .upstream()
+            .map(|view| (Slot::GradOutput, by_row(Role::GradOutput, view)));
+        list.extend(
+            [target, upstream]
+                .into_iter()
+                .flatten()
+                .map(|(slot, window)| (slot, false, window)),
+        );
         if let Some(states) = self.states {
             let window = Window::scratch(states, reduce::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
@@ -118,7 +132,10 @@ impl Planner<'_> {
     }
 
     fn upstream(&self) -> Option<&View> {
-        self.problem.grad_output.as_ref().filter(|_| self.problem.mode.wants_grad())
+        self.problem
+            .grad_output
+            .as_ref()
+            .filter(|_| self.problem.mode.wants_grad())
     }
 
     fn add_dispatch(&self, plan: &mut Plan, tiles: (u64, u64)) {
@@ -190,9 +207,8 @@ impl Planner<'_> {
 
     /// Every quad of every row is aligned and whole.
     fn quads(&self) -> bool {
-        let aligned = |view: &View| {
-            view.offset.is_multiple_of(4 * view.dtype.bytes()) && self.stride(view).is_multiple_of(4)
-        };
+        let aligned =
+            |view: &View| view.offset.is_multiple_of(4 * view.dtype.bytes()) && self.stride(view).is_multiple_of(4);
         self.pairs.cols.is_multiple_of(4) && self.whole().iter().all(|(.., view)| aligned(view))
     }
 

@@ -227,7 +227,11 @@ pub(super) fn add_column_sum(
     tuning: &Tuning,
 ) -> Result<()> {
     let chain = Chain {
-        label: if scale.is_some() { "column_sum".into() } else { "column_ones".into() },
+        label: if scale.is_some() {
+            "column_sum".into()
+        } else {
+            "column_ones".into()
+        },
         monoid: if scale.is_some() { Monoid::SUM } else { Monoid::ONES },
         scale: scale.unwrap_or(Scale::Static(1.0)),
         empty: f32::NAN,
@@ -242,12 +246,20 @@ pub(super) fn add_column_sum(
 }
 
 /// Adds the count of class targets, and of the weights of rows, into [`Role::Control`].
-pub(super) fn add_count(plan: &mut Plan, problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<()> {
+pub(super) fn add_count(
+    plan: &mut Plan,
+    problem: &Problem,
+    rows: &Rows,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
     let labels = match rows.targets {
         Targets::Index { .. } | Targets::ClassList => problem.view(Slot::Target),
         Targets::None | Targets::Full => None,
     };
-    let weight = problem.operand(Slot::Weight).filter(|_| rows.counts_weights && labels.is_some());
+    let weight = problem
+        .operand(Slot::Weight)
+        .filter(|_| rows.counts_weights && labels.is_some());
     let sample_weight = problem.view(Slot::SampleWeight);
     let chain = Chain {
         label: "count_labels".into(),
@@ -340,15 +352,17 @@ impl Chain<'_> {
         tiles: (u64, u64),
         run: (u64, u64),
     ) -> Vec<(Slot, bool, Window)> {
-        let tensor = |slot, role, view: &View, (first, end)| {
-            (slot, false, Window::of(view, Source::Tensor(role), first, end))
-        };
+        let tensor =
+            |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Source::Tensor(role), first, end));
         let mut list = Vec::new();
         match items {
             Items::Input(view) => list.push(tensor(Slot::Input, Role::Input, view, element_run(view, run))),
             Items::Labels(own) => {
                 list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
-                list.extend(own.weight.map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))));
+                list.extend(
+                    own.weight
+                        .map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
+                );
                 let sample_weight = |view| tensor(Slot::SampleWeight, Role::SampleWeight, view, run);
                 list.extend(own.sample_weight.map(sample_weight));
             }

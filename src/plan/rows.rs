@@ -73,7 +73,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if problem.stats.any() {
         records = Some(plan.add_scratch(count * columns::RECORD_BYTES, limits)?);
     }
-    if count > 0 && rows.cols > 0 {
+    if count > 0 {
         let spread = Spread::choose(rows, limits, tuning)?;
         let tiles = Tiles::new(rows, spread);
         if tiles.count >= 1 << 32 {
@@ -180,11 +180,19 @@ impl Planner<'_> {
             view: view.clone(),
         };
         let tensor = Source::Tensor;
-        let mut list = vec![full(Slot::Input, tensor(Role::Input), problem.in_place, problem.input())];
+        let mut list = vec![full(
+            Slot::Input,
+            tensor(Role::Input),
+            problem.in_place,
+            problem.input(),
+        )];
         if let Some(source) = self.multiplicities {
             let view = View::contiguous(Dtype::F32, &problem.input().shape);
             list.push(full(Slot::Target, source, false, &view));
-        } else if let Some(view) = problem.view(Slot::Target).filter(|_| self.rows.targets == Targets::Full) {
+        } else if let Some(view) = problem
+            .view(Slot::Target)
+            .filter(|_| self.rows.targets == Targets::Full)
+        {
             list.push(full(Slot::Target, tensor(Role::Target), false, view));
         }
         for (operand, role, view) in problem.grads() {
@@ -211,7 +219,12 @@ impl Planner<'_> {
         for full in self.full() {
             let window = if chunk.gathered {
                 let scratch = self.gathered(full.slot).unwrap_or(full.source);
-                Window::scratch(scratch, full.view.dtype.bytes(), 0, self.rows.cols as u64 * (end - first))
+                Window::scratch(
+                    scratch,
+                    full.view.dtype.bytes(),
+                    0,
+                    self.rows.cols as u64 * (end - first),
+                )
             } else {
                 let (slabs, stride) = (first / inner..=(end - 1) / inner, self.stride(&full.view) as u64);
                 let slab = (self.rows.cols * self.rows.inner) as u64;
@@ -266,7 +279,10 @@ impl Planner<'_> {
     }
 
     fn gathered(&self, slot: Slot) -> Option<Source> {
-        self.gathers.iter().find(|(own, _)| *own == slot).map(|(_, scratch)| *scratch)
+        self.gathers
+            .iter()
+            .find(|(own, _)| *own == slot)
+            .map(|(_, scratch)| *scratch)
     }
 
     /// The gradient, or a z-loss, is scaled by what the labels add up to.
@@ -325,7 +341,10 @@ impl Planner<'_> {
         let mut list = Vec::new();
         for full in self.full() {
             let reads = !full.written || full.slot == Slot::Input || self.problem.accumulates;
-            let Some(scratch) = self.gathered(full.slot).filter(|_| if back { full.written } else { reads }) else {
+            let Some(scratch) = self
+                .gathered(full.slot)
+                .filter(|_| if back { full.written } else { reads })
+            else {
                 continue;
             };
             let bytes = full.view.dtype.bytes();
@@ -425,10 +444,9 @@ impl Planner<'_> {
     fn quads(&self) -> bool {
         self.rows.inner == 1
             && self.rows.cols.is_multiple_of(4)
-            && self
-                .full()
-                .iter()
-                .all(|f| f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4))
+            && self.full().iter().all(|f| {
+                f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4)
+            })
     }
 
     /// The piece that reads an operand, 1 where there is none.
@@ -521,6 +539,7 @@ impl Planner<'_> {
         ];
         list.extend(pieces::half(full.iter().map(|f| f.view.dtype).chain(problem.dtypes())));
         list.extend(self.rows.monoid);
+        list.push(self.rows.map);
         list.extend(&self.rows.pieces);
         list.push(self.read(Slot::Input, &full, quads));
         match self.rows.targets {
@@ -542,7 +561,10 @@ impl Planner<'_> {
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
         ];
         consts.extend(&self.rows.consts);
-        let told = problem.operands.iter().map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
+        let told = problem
+            .operands
+            .iter()
+            .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
         let upstream = problem.grad_output.as_ref().filter(|_| grad);
         let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
         Variant {
@@ -554,10 +576,18 @@ impl Planner<'_> {
                 told.collect::<Vec<_>>().join("-"),
                 if quads { "/x4" } else { "" },
                 if self.counted() { "/counted" } else { "" },
-                if self.rows.ignore_index().is_some() { "/ignores" } else { "" },
+                if self.rows.ignore_index().is_some() {
+                    "/ignores"
+                } else {
+                    ""
+                },
                 if problem.in_place { "/in_place" } else { "" },
                 if problem.accumulates { "/add" } else { "" },
-                if full.iter().any(|f| f.slot == Slot::GradTarget) { "/grad_target" } else { "" },
+                if full.iter().any(|f| f.slot == Slot::GradTarget) {
+                    "/grad_target"
+                } else {
+                    ""
+                },
                 if self.spread.lanes == 1 { "lane" } else { "group" },
                 self.spread.width,
             ),

@@ -101,10 +101,17 @@ pub fn report(failures: Vec<String>, total: usize) {
 
 /// All outputs as bits.
 pub fn bits(values: &Values) -> Vec<u32> {
-    let arrays = [&values.loss, &values.grad_input, &values.grad_target];
-    arrays
+    let single = [
+        &values.loss,
+        &values.grad_input,
+        &values.z_loss,
+        &values.lse,
+        &values.entropy,
+    ];
+    single
         .into_iter()
         .flatten()
+        .chain(values.grads.iter().map(|(_, grad)| grad))
         .flat_map(|array| array.data.iter().map(|v| v.to_bits()))
         .collect()
 }

@@ -1,0 +1,55 @@
+// One optimizer step: parameter, gradient and state are read once, parameter and state written over themselves.
+//
+// A tile is TILE elements; lane p of a workgroup takes the quads p, p + WIDTH, … of it. An element meets no other.
+//
+// An optimizer supplies: update, of four elements at once.
+
+// The parameter and what an optimizer remembers of its gradients; what it does not use is 1, and goes nowhere.
+struct Element {
+    param: vec4<f32>,
+    moment: vec4<f32>,
+    square: vec4<f32>,
+    peak: vec4<f32>,
+}
+
+fn update_quad(e: u32) {
+    let old = Element(
+        param4(params.param_base + e, 1u), moment4(params.moment_base + e, 1u),
+        square4(params.square_base + e, 1u), peak4(params.peak_base + e, 1u));
+    let next = update(old, grad4(params.grad_base + e, 1u));
+    put_param4(params.param_base + e, 1u, next.param);
+    put_moment4(params.moment_base + e, 1u, next.moment);
+    put_square4(params.square_base + e, 1u, next.square);
+    put_peak4(params.peak_base + e, 1u, next.peak);
+}
+
+fn update_single(e: u32) {
+    let old = Element(
+        vec4<f32>(param1(params.param_base + e)), vec4<f32>(moment1(params.moment_base + e)),
+        vec4<f32>(square1(params.square_base + e)), vec4<f32>(peak1(params.peak_base + e)));
+    let next = update(old, vec4<f32>(grad1(params.grad_base + e)));
+    put_param1(params.param_base + e, next.param.x);
+    put_moment1(params.moment_base + e, next.moment.x);
+    put_square1(params.square_base + e, next.square.x);
+    put_peak1(params.peak_base + e, next.peak.x);
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = group.y * params.groups_x + group.x;
+    if (tile >= params.tiles) {
+        return;
+    }
+    let start = tile * TILE;
+    let len = min(params.len - start, TILE);
+    for (var quad = 0u; quad < TILE / (4u * WIDTH); quad++) {
+        let e = 4u * (quad * WIDTH + lane);
+        if (e + 3u < len) {
+            update_quad(start + e);
+        } else if (e < len) {
+            for (var k = e; k < len; k++) {
+                update_single(start + k);
+            }
+        }
+    }
+}

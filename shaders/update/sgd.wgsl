@@ -1,0 +1,26 @@
+// Stochastic gradient descent with momentum, of parameter p, gradient g and momentum buffer b:
+//
+//   g = -g                        if maximize
+//   g = g + weight_decay p        if there is one
+//   b = keep b + take g           if there is momentum; keep = momentum and take = 1 - dampening, but 0 and 1 at first
+//   g = g + momentum b            if nesterov, else b
+//   p = p - lr g
+
+fn update(old: Element, grad: vec4<f32>) -> Element {
+    let lr = params.hyper[0].x;
+    let weight_decay = params.hyper[0].y;
+    let momentum = params.hyper[0].z;
+    let keep = params.hyper[0].w;
+    let take = params.hyper[1].x;
+    var next = old;
+    var g = select(grad, -grad, MAXIMIZES);
+    if (DECAYS) {
+        g += weight_decay * old.param;
+    }
+    if (HAS_MOMENTUM) {
+        next.moment = keep * old.moment + take * g;
+        g = select(next.moment, g + momentum * next.moment, NESTEROV);
+    }
+    next.param = old.param - lr * g;
+    return next;
+}

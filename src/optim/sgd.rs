@@ -1,0 +1,93 @@
+//! Stochastic gradient descent.
+
+use super::define::define;
+use super::{Rule, State, at_least_zero};
+use crate::error::{Error, Result};
+use crate::problem::Role;
+use crate::shader::piece;
+
+define! {
+    /// Stochastic gradient descent, with momentum where it is asked for
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.optim.SGD.html)). Of parameter p, gradient g and
+    /// momentum buffer b:
+    ///
+    /// ```text
+    /// g = -g                                 if maximize
+    /// g = g + weight_decay p                 if weight_decay is not 0
+    /// b = momentum b + (1 - dampening) g     if momentum is not 0; where there is no b yet, b = g, without dampening
+    /// g = g + momentum b                     if nesterov, else b
+    /// p = p - lr g
+    /// ```
+    ///
+    /// **Shapes, dtypes and differences from PyTorch** are those of [all optimizers](crate::optim).
+    ///
+    /// **State.** `momentum_buffer`, with momentum alone.
+    ///
+    /// **Errors.** [`Error::Option`] for an `lr`, `momentum` or `weight_decay` below 0, for anything not finite, and for
+    /// `nesterov` without momentum or with dampening; [`Error::Operand`] for shapes and dtypes.
+    Sgd, "sgd";
+    summary: "stochastic gradient descent with momentum";
+    url: "https://pytorch.org/docs/stable/generated/torch.optim.SGD.html";
+    states: &[Role::MomentumBuffer];
+    options {
+        lr: f64 = 1e-3, "the learning rate, at least 0";
+        momentum: f64 = 0.0, "how much of the momentum buffer is kept, at least 0";
+        dampening: f64 = 0.0, "how much of the gradient stays out of the momentum buffer";
+        weight_decay: f64 = 0.0, "how much of the parameter is added to its gradient, at least 0";
+        nesterov: bool = false, "Nesterov's momentum: the gradient counts once more";
+        maximize: bool = false, "go up along the gradient, not down";
+    }
+}
+
+impl Sgd {
+    fn check(&self) -> Result<()> {
+        at_least_zero("lr", self.lr)?;
+        at_least_zero("momentum", self.momentum)?;
+        at_least_zero("weight_decay", self.weight_decay)?;
+        if !self.dampening.is_finite() {
+            let message = format!("{} given, expected a finite number", self.dampening);
+            return Err(Error::option("dampening", message));
+        }
+        if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
+            let message = format!(
+                "needs momentum above 0 and dampening 0, which are {} and {}",
+                self.momentum, self.dampening
+            );
+            return Err(Error::option("nesterov", message));
+        }
+        Ok(())
+    }
+
+    fn rule(&self, state: &State) -> Rule {
+        let has_momentum = self.momentum != 0.0;
+        // A buffer that is not there yet is zeros: then nothing is kept, and all is taken.
+        let (keep, take) = match state.get(Role::MomentumBuffer) {
+            Some(_) => (self.momentum, 1.0 - self.dampening),
+            None => (0.0, 1.0),
+        };
+        Rule {
+            piece: piece!("update/sgd.wgsl"),
+            flags: vec![
+                ("MAXIMIZES", self.maximize),
+                ("DECAYS", self.weight_decay != 0.0),
+                ("HAS_MOMENTUM", has_momentum),
+                ("NESTEROV", self.nesterov),
+            ],
+            hyper: [self.lr, self.weight_decay, self.momentum, keep, take, 0.0, 0.0, 0.0],
+            states: usize::from(has_momentum),
+        }
+    }
+
+    fn element(&self, rule: &Rule, param: f64, grad: f64, [buffer, ..]: &mut [f64; 3]) -> f64 {
+        let [lr, weight_decay, momentum, keep, take, ..] = rule.hyper;
+        let mut g = if self.maximize { -grad } else { grad };
+        if weight_decay != 0.0 {
+            g += weight_decay * param;
+        }
+        if momentum != 0.0 {
+            *buffer = keep * *buffer + take * g;
+            g = if self.nesterov { g + momentum * *buffer } else { *buffer };
+        }
+        param - lr * g
+    }
+}

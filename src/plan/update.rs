@@ -1,0 +1,151 @@
+//! Plans of the update driver: an optimizer's step over one parameter, in chunks of tiles.
+
+use crate::error::{Error, Result};
+use crate::layout::{Slot, UpdateParams};
+use crate::limits::{Limits, Tuning};
+use crate::optim::Update;
+use crate::plan::window::Window;
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, named};
+use crate::problem::Role;
+use crate::shader::pieces::Put;
+use crate::shader::{Const, Variant, piece, pieces};
+use crate::tensor::{Dtype, View};
+
+/// Where the state of an optimizer is bound, in the order in which it names it.
+const STATES: [Slot; 3] = [Slot::Moment, Slot::Square, Slot::Peak];
+
+/// A tensor of the step.
+struct Operand<'a> {
+    slot: Slot,
+    role: Role,
+    view: &'a View,
+}
+
+impl Operand<'_> {
+    /// Every quad of it is aligned and whole.
+    fn quads(&self) -> bool {
+        self.view.len().is_multiple_of(4) && self.view.offset.is_multiple_of(4 * self.view.dtype.bytes())
+    }
+
+    /// `param_bf16x4`: the operand in the label.
+    fn told(&self) -> String {
+        let quads = if self.quads() { "x4" } else { "" };
+        format!("{}_{}{quads}", self.slot.name(), self.view.dtype)
+    }
+}
+
+/// Plans an optimizer's step: of [`Role::Param`], [`Role::Grad(0)`](Role::Grad) and the roles of its state.
+///
+/// # Errors
+/// [`Error::Limit`] where a tile does not fit into one binding.
+pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut plan = Plan::default();
+    let operands = operands(update);
+    let tile = u64::from(tuning.tile);
+    let len = update.param.len();
+    let (tiles, mut first) = (len.div_ceil(tile), 0);
+    while first < tiles {
+        let windows = |end: u64| {
+            let (from, to) = (first * tile, len.min(end * tile));
+            let window = |own: &Operand<'_>| Window::of(own.view, Source::Tensor(own.role), from, to);
+            operands.iter().map(window).collect::<Vec<_>>()
+        };
+        let fits = |end| windows(end).iter().all(|w| w.fits(limits)) && in_one_grid(end - first, limits);
+        let end = furthest(first, tiles, fits).ok_or_else(|| {
+            Error::Limit(format!(
+                "{}: a tile of {tile} elements does not fit into one binding of {} bytes",
+                update.name, limits.max_binding_bytes
+            ))
+        })?;
+        let windows = windows(end);
+        let base = |slot| {
+            let place = operands.iter().position(|own| own.slot == slot);
+            place.map_or(0, |place| windows[place].base(limits))
+        };
+        let groups = grid(end - first, limits);
+        let params = UpdateParams {
+            tiles: (end - first) as u32,
+            groups_x: groups[0],
+            len: (len.min(end * tile) - first * tile) as u32,
+            param_base: base(Slot::Param),
+            grad_base: base(Slot::Grad),
+            moment_base: base(Slot::Moment),
+            square_base: base(Slot::Square),
+            peak_base: base(Slot::Peak),
+            hyper: update.rule.hyper.map(|h| h as f32),
+        };
+        let binding = |(own, window): (&Operand<'_>, &Window)| window.binding(own.slot, own.slot != Slot::Grad, limits);
+        plan.steps.push(Step::Dispatch(Box::new(Dispatch {
+            variant: variant(update, &operands, tuning),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            bindings: operands.iter().zip(&windows).map(binding).collect(),
+            groups,
+            // The quads of a lane, and the elements of the last one where it is not whole.
+            iterations: tile / u64::from(4 * tuning.width) + 3,
+            tiles: (first, end),
+        })));
+        first = end;
+    }
+    Ok(plan)
+}
+
+fn operands(update: &Update) -> Vec<Operand<'_>> {
+    let mut list = vec![
+        Operand {
+            slot: Slot::Param,
+            role: Role::Param,
+            view: &update.param,
+        },
+        Operand {
+            slot: Slot::Grad,
+            role: Role::Grad(0),
+            view: &update.grad,
+        },
+    ];
+    let states = STATES.into_iter().zip(&update.states);
+    list.extend(states.map(|(slot, (role, view))| Operand {
+        slot,
+        role: *role,
+        view,
+    }));
+    list
+}
+
+fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Variant {
+    let rule = &update.rule;
+    let mut list = vec![
+        piece!("driver/update.wgsl"),
+        piece!("piece/update_params.wgsl"),
+        pieces::MATH,
+        rule.piece,
+    ];
+    list.extend(pieces::half(operands.iter().map(|own| own.view.dtype)));
+    list.extend(operands.iter().map(|own| match own.slot {
+        Slot::Grad => pieces::read(own.slot, own.view.dtype, own.quads()),
+        _ => pieces::over(own.slot, own.view.dtype, own.quads()),
+    }));
+    for &slot in &STATES[update.states.len()..] {
+        list.extend([pieces::one(slot), pieces::write(slot, Dtype::F32, false, Put::Skip)]);
+    }
+    let mut consts = vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)];
+    consts.extend(rule.flags.iter().map(|&(name, set)| Const::Bool(name, set)));
+    let kind: Vec<_> = rule
+        .flags
+        .iter()
+        .filter(|(_, set)| *set)
+        .map(|(name, _)| name.to_lowercase())
+        .collect();
+    let told: Vec<_> = operands.iter().map(Operand::told).collect();
+    Variant {
+        label: format!(
+            "{}/step/{}{}/group{}/tile{}",
+            update.name,
+            named(&kind.join("-")),
+            told.join("-"),
+            tuning.width,
+            tuning.tile,
+        ),
+        consts,
+        pieces: list,
+    }
+}
