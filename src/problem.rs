@@ -304,20 +304,23 @@ pub struct Pairs {
 pub enum RowReference {
     Loss {
         /// The row's loss.
-        loss: fn(&Row<'_>) -> f64,
+        loss: RowLoss,
         /// Its derivative by each element of the row.
-        grad_input: fn(&Row<'_>, &mut [f64]),
+        grad_input: RowFill,
         /// Its derivative by each number of a full target.
-        grad_target: Option<fn(&Row<'_>, &mut [f64])>,
+        grad_target: Option<RowFill>,
         /// What [`Stats`] asks for.
         stats: Option<fn(&Row<'_>) -> RowStats>,
     },
     Map {
-        value: fn(&Row<'_>, &mut [f64]),
+        value: RowFill,
         /// Times the upstream gradient of the row.
-        grad_input: fn(&Row<'_>, &mut [f64]),
+        grad_input: RowFill,
     },
 }
+
+pub type RowLoss = fn(&Row<'_>) -> f64;
+pub type RowFill = fn(&Row<'_>, &mut [f64]);
 
 /// Statistics of a row, in f64.
 #[derive(Clone, Copy, Debug, Default)]

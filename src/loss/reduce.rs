@@ -5,7 +5,7 @@ use super::prelude::*;
 use super::softmax::row_dim;
 use crate::layout::Slot;
 use crate::plan::ReduceOp;
-use crate::problem::{Divisor, Family, Mode, Operand, Role};
+use crate::problem::{Divisor, Family, Mode, Operand, Role, RowFill, RowLoss};
 use crate::shader::Piece;
 use crate::tensor::View;
 
@@ -131,7 +131,7 @@ fn rows_of(op: ReduceOp) -> Rows {
             super::family::SOFTMAX
         }
     };
-    let (loss, grad_input): (fn(&Row<'_>) -> f64, fn(&Row<'_>, &mut [f64])) = match op {
+    let (loss, grad_input): (RowLoss, RowFill) = match op {
         ReduceOp::Sum | ReduceOp::Mean => (sum, grad_sum),
         ReduceOp::Max => (
             |row| row.x[best(row.x, |a, b| a > b)],

@@ -109,6 +109,14 @@ pub struct State {
 }
 
 impl State {
+    /// A state after so many steps, whose tensors are yet to be attached.
+    pub fn after(step: u64) -> Self {
+        Self {
+            step,
+            ..Self::default()
+        }
+    }
+
     /// The tensors that there are, under PyTorch's names; on the device of an engine that has one.
     pub fn tensors(&self) -> &[(Role, Tensor)] {
         &self.tensors

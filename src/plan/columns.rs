@@ -4,7 +4,8 @@
 use crate::error::{Error, Result};
 use crate::layout::{MultiplicityParams, ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
-use crate::plan::reduce::{Scale, add_column_sum};
+use crate::plan::monoid::Scale;
+use crate::plan::reduce::add_column_sum;
 use crate::plan::window::Window;
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::{Problem, Role, Rows};
@@ -58,6 +59,9 @@ pub(super) fn add_outputs(
     Ok(())
 }
 
+/// Where the window of a slot begins in its binding.
+type Bases<'a> = &'a dyn Fn(Slot) -> u32;
+
 /// One pass over tiles, with a window of each operand.
 struct Pass<'a> {
     label: String,
@@ -67,7 +71,7 @@ struct Pass<'a> {
     /// Windows of tiles first..end.
     windows: &'a dyn Fn(u64, u64) -> Vec<(Slot, bool, Window)>,
     /// Params of tiles first..end with so many workgroups along x, where the windows begin at these bases.
-    params: &'a dyn Fn(u64, u64, u32, &dyn Fn(Slot) -> u32) -> Vec<u8>,
+    params: &'a dyn Fn(u64, u64, u32, Bases<'_>) -> Vec<u8>,
     iterations: u64,
 }
 
@@ -128,7 +132,7 @@ fn add_column(
             (Slot::Result, true, Window::scratch(Source::Tensor(into), 4, first, end)),
         ]
     };
-    let params = |first, end, groups_x, base: &dyn Fn(Slot) -> u32| {
+    let params = |first, end, groups_x, base: Bases<'_>| {
         let params = ReduceParams {
             first_tile: first as u32,
             end_tile: end as u32,
@@ -184,7 +188,7 @@ pub(super) fn add_multiplicities(
             (Slot::GradTarget, true, Window::of(&whole, into, first, end)),
         ]
     };
-    let params = |first: u64, end, groups_x, base: &dyn Fn(Slot) -> u32| {
+    let params = |first: u64, end, groups_x, base: Bases<'_>| {
         let params = MultiplicityParams {
             cols: cols as u32,
             first_tile: first as u32,

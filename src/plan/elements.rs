@@ -5,7 +5,7 @@ use crate::layout::{ElementParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, named, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -20,6 +20,9 @@ struct Planner<'a> {
     operands: Vec<Operand>,
     states: Option<Source>,
 }
+
+/// A gradient as the driver writes it.
+type Output = (Slot, Source, View);
 
 /// A gradient of an operand that broadcasts: its contributions in scratch, and where their sum goes.
 struct Spread {
@@ -51,7 +54,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             return Err(Error::Limit(format!("{len} elements in tiles of {tile}")));
         }
         if reduced {
-            states = Some(plan.add_scratch(tiles * reduce::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES, limits)?);
         }
         let planner = Planner {
             problem,
@@ -73,14 +76,14 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             Some(states) => states,
             None => plan.add_scratch(0, limits)?,
         };
-        let scale = reduce::Scale::Static(problem.static_scale() as f32);
+        let scale = monoid::Scale::Static(problem.static_scale() as f32);
         reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
     }
     Ok(plan)
 }
 
 /// Where the driver writes the gradients. Those of operands that broadcast are added up later.
-fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<(Slot, Source, View)>, Vec<Spread>)> {
+fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Output>, Vec<Spread>)> {
     let (mut list, mut spreads) = (Vec::new(), Vec::new());
     for (operand, role, view) in problem.grads() {
         if problem.in_place && operand.slot == Slot::Input {
@@ -139,7 +142,7 @@ impl Planner<'_> {
             })
             .collect();
         if let Some(states) = self.states {
-            let window = Window::scratch(states, reduce::SUM_STATE_BYTES, tiles.0, tiles.1);
+            let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         }
         list

@@ -8,6 +8,7 @@ mod broadcast;
 mod columns;
 mod copy;
 mod elements;
+mod monoid;
 mod pairs;
 mod reduce;
 mod rows;
@@ -22,8 +23,9 @@ use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
 
 pub use copy::plan_copy;
-pub(crate) use reduce::CONTROL_WORDS;
-pub use reduce::{ReduceOp, plan_reduce};
+pub(crate) use monoid::CONTROL_WORDS;
+pub use monoid::ReduceOp;
+pub use reduce::plan_reduce;
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.

@@ -5,7 +5,7 @@ use crate::layout::{PairParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::Spread;
 use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, named, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -38,7 +38,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
         states: None,
     };
     if reduced {
-        planner.states = Some(plan.add_scratch(tiles * reduce::SUM_STATE_BYTES, limits)?);
+        planner.states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES, limits)?);
     }
     let mut first = 0;
     while first < tiles {
@@ -55,7 +55,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
         first = end;
     }
     if let Some(states) = planner.states {
-        let scale = reduce::Scale::of(problem, false);
+        let scale = monoid::Scale::of(problem, false);
         reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
     }
     Ok(plan)
@@ -122,7 +122,7 @@ impl Planner<'_> {
                 .map(|(slot, window)| (slot, false, window)),
         );
         if let Some(states) = self.states {
-            let window = Window::scratch(states, reduce::SUM_STATE_BYTES, tiles.0, tiles.1);
+            let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         } else if problem.mode.wants_loss() {
             let window = Window::scratch(Source::Tensor(Role::Loss), 4, first, end);

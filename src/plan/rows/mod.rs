@@ -4,15 +4,16 @@
 //! one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its rows are gathered
 //! into scratch by copies, piece by piece, and the gradient is scattered back.
 
+mod gather;
+mod variant;
+
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::Window;
-use crate::plan::{Copy, Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, named, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Targets};
-use crate::shader::pieces::Put;
-use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
@@ -81,7 +82,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         }
         tile_count = tiles.count;
         if reduced && records.is_none() {
-            states = Some(plan.add_scratch(tiles.count * reduce::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES, limits)?);
         }
         let multiplicities = match rows.targets {
             Targets::ClassList => Some(columns::add_multiplicities(&mut plan, problem, rows, limits, tuning)?),
@@ -108,7 +109,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             Some(states) => states,
             None => plan.add_scratch(0, limits)?,
         };
-        let scale = reduce::Scale::of(problem, false);
+        let scale = monoid::Scale::of(problem, false);
         reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
     }
     Ok(plan)
@@ -260,7 +261,7 @@ impl Planner<'_> {
             let window = Window::scratch(records, columns::RECORD_BYTES, first, end);
             list.push((Slot::Loss, true, window));
         } else if let Some(states) = self.states {
-            let window = Window::scratch(states, reduce::SUM_STATE_BYTES, chunk.tiles.0, chunk.tiles.1);
+            let window = Window::scratch(states, monoid::SUM_STATE_BYTES, chunk.tiles.0, chunk.tiles.1);
             list.push((Slot::Loss, true, window));
         } else if problem.mode.wants_loss() && !self.rows.is_map() {
             let view = View::contiguous(problem.dtype, &[]);
@@ -313,69 +314,6 @@ impl Planner<'_> {
             iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops),
             tiles: chunk.tiles,
         })));
-    }
-
-    /// Copies the chunk's rows of every operand into scratch, runs it there, and copies the outputs back.
-    fn add_gathered(&mut self, plan: &mut Plan, chunk: Chunk) -> Result<()> {
-        let (first, end) = self.run(chunk);
-        let elements = self.rows.cols as u64 * (end - first);
-        if elements > self.gather_elements {
-            self.gather_elements = elements;
-            self.gathers.clear();
-            for full in self.full() {
-                let scratch = plan.add_scratch(elements * full.view.dtype.bytes(), self.limits)?;
-                self.gathers.push((full.slot, scratch));
-            }
-        }
-        let before = self.copies(chunk, false)?;
-        plan.steps.extend(before);
-        self.add_dispatch(plan, chunk);
-        plan.steps.extend(self.copies(chunk, true)?);
-        Ok(())
-    }
-
-    /// The copies of a chunk's rows between tensors and scratch: to scratch, or back.
-    fn copies(&self, chunk: Chunk, back: bool) -> Result<Vec<Step>> {
-        let (first, end) = self.run(chunk);
-        let inner = self.rows.inner as u64;
-        let mut list = Vec::new();
-        for full in self.full() {
-            let reads = !full.written || full.slot == Slot::Input || self.problem.accumulates;
-            let Some(scratch) = self
-                .gathered(full.slot)
-                .filter(|_| if back { full.written } else { reads })
-            else {
-                continue;
-            };
-            let bytes = full.view.dtype.bytes();
-            for class in 0..self.rows.cols as u64 {
-                let element = first / inner * self.stride(&full.view) as u64 + class * inner + first % inner;
-                let at = full.view.offset + bytes * element;
-                let (packed, size) = (bytes * class * (end - first), bytes * (end - first));
-                if [at, packed, size].iter().any(|x| !x.is_multiple_of(4)) {
-                    return Err(Error::Limit(format!(
-                        "a slab of {:?} {} does not fit into a binding of {} bytes, and its rows do not lie on whole words, \
-                         as copies need",
-                        self.problem.input().shape,
-                        full.view.dtype,
-                        self.limits.max_binding_bytes
-                    )));
-                }
-                let copy = |from, from_offset, to, to_offset| Copy {
-                    from,
-                    from_offset,
-                    to,
-                    to_offset,
-                    size,
-                };
-                list.push(Step::Copy(if back {
-                    copy(scratch, packed, full.source, at)
-                } else {
-                    copy(full.source, at, scratch, packed)
-                }));
-            }
-        }
-        Ok(list)
     }
 
     fn params(&self, chunk: Chunk, windows: &[(Slot, bool, Window)], groups_x: u32) -> RowParams {
@@ -436,163 +374,6 @@ impl Planner<'_> {
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             hyper: problem.hyper_f32(),
-        }
-    }
-
-    /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the
-    /// chunk, so that all chunks run the same code.
-    fn quads(&self) -> bool {
-        self.rows.inner == 1
-            && self.rows.cols.is_multiple_of(4)
-            && self.full().iter().all(|f| {
-                f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4)
-            })
-    }
-
-    /// The piece that reads an operand, 1 where there is none.
-    fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
-        match full.iter().find(|full| full.slot == slot) {
-            Some(full) if full.written => pieces::over(slot, full.view.dtype, quads),
-            Some(full) => pieces::read(slot, full.view.dtype, quads),
-            None if slot == Slot::GradOutput => pieces::given(slot, self.upstream().map(|view| view.dtype)),
-            None => pieces::given(slot, self.problem.view(slot).map(|view| view.dtype)),
-        }
-    }
-
-    /// The pieces that write outputs of the input's shape.
-    fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
-        let find = |slot| full.iter().find(|full| full.slot == slot);
-        let mut list = Vec::new();
-        if !self.problem.in_place {
-            let put = match (self.problem.mode.wants_grad(), self.problem.accumulates) {
-                (false, _) => Put::Skip,
-                (true, false) => Put::Write,
-                (true, true) => Put::Add,
-            };
-            list.push(pieces::write(Slot::GradInput, self.problem.input().dtype, quads, put));
-        }
-        match find(Slot::GradTarget) {
-            Some(full) => list.extend([
-                piece!("piece/row_target_grad.wgsl"),
-                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
-            ]),
-            None => list.push(piece!("piece/row_target_grad_skip.wgsl")),
-        }
-        match find(Slot::Loss) {
-            Some(full) => list.extend([
-                piece!("piece/row_value.wgsl"),
-                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
-            ]),
-            None => list.push(piece!("piece/row_value_skip.wgsl")),
-        }
-        list
-    }
-
-    /// What becomes of a row's loss: the pieces, and their name in the label.
-    fn losses(&self) -> (Vec<Piece>, &'static str) {
-        let of = piece!("piece/row_loss_of.wgsl");
-        if self.records.is_some() {
-            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record")
-        } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
-            (vec![piece!("piece/row_loss_skip.wgsl")], "")
-        } else if self.states.is_some() {
-            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile")
-        } else if self.problem.dtype == Dtype::I64 {
-            (vec![piece!("piece/row_index_each.wgsl")], "/index")
-        } else {
-            let write = pieces::write(Slot::Loss, self.problem.dtype, false, Put::Write);
-            (vec![of, piece!("piece/row_loss_each.wgsl"), write], "/each")
-        }
-    }
-
-    fn variant(&self, chunk: Chunk) -> Variant {
-        let problem = self.problem;
-        let grad = problem.mode.wants_grad();
-        let quads = self.quads() && !chunk.gathered;
-        let full = self.full();
-        let mut list = vec![
-            piece!("driver/row.wgsl"),
-            piece!("piece/row_params.wgsl"),
-            pieces::MATH,
-            pieces::FAULT,
-            piece!("piece/class_weight.wgsl"),
-            if self.spread.lanes == 1 {
-                pieces::TREE_LANE
-            } else {
-                pieces::TREE_WORKGROUP
-            },
-            if problem.stats.any() {
-                piece!("piece/row_writes_kept.wgsl")
-            } else {
-                piece!("piece/row_writes_read.wgsl")
-            },
-            if self.counted() {
-                pieces::SCALE_COUNTED
-            } else {
-                pieces::SCALE_STATIC
-            },
-            if self.rows.is_map() {
-                piece!("piece/row_scale_none.wgsl")
-            } else {
-                piece!("piece/row_scale.wgsl")
-            },
-        ];
-        list.extend(pieces::half(full.iter().map(|f| f.view.dtype).chain(problem.dtypes())));
-        list.extend(self.rows.monoid);
-        list.push(self.rows.map);
-        list.extend(&self.rows.pieces);
-        list.push(self.read(Slot::Input, &full, quads));
-        match self.rows.targets {
-            Targets::Index { .. } => list.extend(problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))),
-            _ => list.push(self.read(Slot::Target, &full, quads)),
-        }
-        list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
-        list.extend(self.writes(&full, quads));
-        let (losses, losses_name) = self.losses();
-        list.extend(losses);
-        let mut consts = vec![
-            Const::U32("WIDTH", self.spread.width),
-            Const::U32("LANES", self.spread.lanes),
-            Const::U32("ROWS", self.spread.rows_per_tile() as u32),
-            Const::Bool("WANTS_GRAD", grad),
-            Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
-            Const::Bool("READS_ROWS", self.rows.reads),
-            Const::Bool("WANTS_STATS", problem.stats.any()),
-            Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
-        ];
-        consts.extend(&self.rows.consts);
-        let told = problem
-            .operands
-            .iter()
-            .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
-        let upstream = problem.grad_output.as_ref().filter(|_| grad);
-        let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
-        Variant {
-            label: format!(
-                "{}/{}/{}{}{}{losses_name}{}{}{}{}{}/{}{}",
-                problem.name,
-                problem.mode.name(),
-                named(&self.rows.kind),
-                told.collect::<Vec<_>>().join("-"),
-                if quads { "/x4" } else { "" },
-                if self.counted() { "/counted" } else { "" },
-                if self.rows.ignore_index().is_some() {
-                    "/ignores"
-                } else {
-                    ""
-                },
-                if problem.in_place { "/in_place" } else { "" },
-                if problem.accumulates { "/add" } else { "" },
-                if full.iter().any(|f| f.slot == Slot::GradTarget) {
-                    "/grad_target"
-                } else {
-                    ""
-                },
-                if self.spread.lanes == 1 { "lane" } else { "group" },
-                self.spread.width,
-            ),
-            consts,
-            pieces: list,
         }
     }
 }

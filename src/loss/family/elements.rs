@@ -1,0 +1,141 @@
+//! Losses of elements.
+
+use super::{Parts, assemble, known, operands};
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::loss::{Call, GradTo, Loss};
+use crate::problem::{
+    Divisor, ElementReference, Elements, Family, Operand, Problem, Reduction, Role, broadcast, expect_shape,
+};
+use crate::shader::pieces;
+use crate::tensor::{Dtype, View};
+
+impl Default for Elements {
+    fn default() -> Self {
+        Self {
+            piece: pieces::MATH,
+            consts: Vec::new(),
+            kind: String::new(),
+            broadcasts: true,
+            reference: ElementReference {
+                loss: |_, _, _, _| f64::NAN,
+                grads: [None; 3],
+            },
+        }
+    }
+}
+
+impl Elements {
+    fn operands(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Vec<Operand>> {
+        operands(loss, call, |role| match role {
+            Role::Target => Slot::Target,
+            Role::Weight => Slot::Weight,
+            Role::Input2 | Role::Var | Role::PosWeight => Slot::Third,
+            _ => Slot::Input,
+        })
+    }
+
+    /// The problem of a call. Optional tensors broadcast to the operands' joint shape.
+    pub(in crate::loss) fn problem(self, loss: &dyn Loss, call: &Call<'_>, hyper: [f64; 4]) -> Result<Problem> {
+        let operands = self.operands(loss, call)?;
+        self.problem_of(loss, call, operands, hyper)
+    }
+
+    /// The same under `gaussian_nll`'s rule: a variance of the input's shape, or with one dimension of size 1, or without
+    /// the last dimension.
+    pub(in crate::loss) fn problem_with_variance(
+        self,
+        loss: &dyn Loss,
+        call: &Call<'_>,
+        hyper: [f64; 4],
+    ) -> Result<Problem> {
+        let mut operands = self.operands(loss, call)?;
+        let shape = operands[0].view.shape.clone();
+        if let Some(var) = operands.iter_mut().find(|own| own.role == Role::Var) {
+            let own = &var.view.shape;
+            let shorter = shape.split_last().is_some_and(|(_, rest)| rest == own);
+            let differ: Vec<usize> = own
+                .iter()
+                .zip(&shape)
+                .filter(|(a, b)| a != b)
+                .map(|(&n, _)| n)
+                .collect();
+            if own.len() == shape.len() && (differ.is_empty() || differ == [1]) {
+            } else if shorter && var.view.is_contiguous() {
+                var.view = View {
+                    shape: own.iter().copied().chain([1]).collect(),
+                    row_stride: own.iter().skip(1).product(),
+                    ..var.view
+                };
+            } else {
+                return Err(Error::operand(
+                    "var",
+                    format!(
+                        "expected the input's shape {shape:?}, with one dimension of size 1 at most, or without the last, got {own:?}"
+                    ),
+                ));
+            }
+        }
+        self.problem_of(loss, call, operands, hyper)
+    }
+
+    fn problem_of(self, loss: &dyn Loss, call: &Call<'_>, operands: Vec<Operand>, hyper: [f64; 4]) -> Result<Problem> {
+        let signature = &operands[..call.tensors.len()];
+        let shapes: Vec<_> = signature
+            .iter()
+            .map(|operand| (operand.role.name(), operand.view.shape.as_slice()))
+            .collect();
+        if !self.broadcasts
+            && let Some((name, _)) = shapes.iter().find(|(_, shape)| *shape != shapes[0].1)
+        {
+            let view = &signature
+                .iter()
+                .find(|o| o.role.name() == *name)
+                .unwrap_or(&signature[0])
+                .view;
+            expect_shape(name, view, shapes[0].1, "as the input")?;
+        }
+        let terms = broadcast(&shapes)?;
+        for operand in &operands[call.tensors.len()..] {
+            let (name, view) = (operand.role.name(), &operand.view);
+            if broadcast(&[(name, &view.shape), ("input", &terms)]).ok().as_ref() != Some(&terms) {
+                return Err(Error::operand(
+                    name,
+                    format!("shape {:?} does not broadcast to the input's {terms:?}", view.shape),
+                ));
+            }
+        }
+        let first = &operands[0].view;
+        if first.shape != terms && !matches!(call.grad_input, GradTo::New) {
+            return Err(Error::operand(
+                "grad_input",
+                format!(
+                    "of an operand {:?} that broadcasts to {terms:?} has to be a new tensor",
+                    first.shape
+                ),
+            ));
+        }
+        let count = terms.iter().map(|&n| n as f64).product();
+        let divisor = match (loss.reduction(), first.shape.first()) {
+            // A 0-d input is a batch of one.
+            (Reduction::BatchMean, batch) => Divisor::Known(batch.map_or(1.0, |&n| n as f64)),
+            (reduction, _) => known(reduction, count),
+        };
+        // Functions return the input's dtype, losses f32.
+        let is_function = call.tensors.len() == 1;
+        let dtype = if is_function {
+            operands[0].view.dtype
+        } else {
+            Dtype::F32
+        };
+        let parts = Parts {
+            family: Family::Elements(self),
+            operands,
+            terms,
+            dtype,
+            divisor,
+            hyper,
+        };
+        assemble(loss, call, parts)
+    }
+}

@@ -1,0 +1,199 @@
+//! From the tensors of a call to a validated problem: what all losses check alike, and a file for each family.
+
+mod elements;
+mod pairs;
+mod rows;
+
+use super::{Call, GradTo, Loss, OperandKind};
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
+use crate::tensor::{Dtype, Tensor, View, floats};
+
+pub(super) use rows::{SOFTMAX, class_dim};
+
+/// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
+fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {
+    let info = loss.info();
+    if call.tensors.len() != info.operands.len() {
+        let names: Vec<_> = info.operands.iter().map(|operand| operand.role.name()).collect();
+        return Err(Error::operand(
+            info.name,
+            format!(
+                "takes {} ({}), got {} tensors",
+                names.len(),
+                names.join(", "),
+                call.tensors.len()
+            ),
+        ));
+    }
+    let mut list = Vec::new();
+    for (own, tensor) in info.operands.iter().zip(&call.tensors) {
+        let view = tensor.view();
+        let floats = || match list.first() {
+            None => Dtype::FLOATS.to_vec(),
+            Some(Operand { view, .. }) => or_f32(view.dtype),
+        };
+        let name = own.role.name();
+        match own.kind {
+            OperandKind::Index | OperandKind::IndexList => expect_dtype(name, view, &Dtype::LABELS)?,
+            OperandKind::IndexOrDistribution if Dtype::LABELS.contains(&view.dtype) => {}
+            _ => expect_dtype(name, view, &floats())?,
+        }
+        list.push(Operand {
+            role: own.role,
+            slot: slot_of(own.role),
+            view: view.clone(),
+            grad: None,
+        });
+    }
+    for (own, tensor) in info.operands.iter().zip(&call.tensors) {
+        expect_values(own.role, own.kind, tensor)?;
+    }
+    for (role, tensor) in loss.tensors() {
+        expect_dtype(role.name(), tensor.view(), &or_f32(list[0].view.dtype))?;
+        list.push(Operand {
+            role,
+            slot: slot_of(role),
+            view: tensor.view().clone(),
+            grad: None,
+        });
+    }
+    Ok(list)
+}
+
+/// Refuses what PyTorch refuses of an operand's values, where they lie on the host: negative variances, and first operands
+/// that are no probabilities.
+fn expect_values(role: Role, kind: OperandKind, tensor: &Tensor) -> Result<()> {
+    let (range, wanted) = match (role, kind) {
+        (_, OperandKind::Variance) => (0.0..=f32::INFINITY, "no negative numbers"),
+        (Role::Input, OperandKind::UnitInterval) => (0.0..=1.0, "numbers in [0, 1]"),
+        _ => return Ok(()),
+    };
+    let fits = |x: f32| x.is_nan() || range.contains(&x);
+    let Some(bytes) = tensor.host_bytes() else {
+        return Ok(());
+    };
+    match floats(tensor.dtype(), bytes)
+        .into_iter()
+        .enumerate()
+        .find(|&(_, x)| !fits(x))
+    {
+        Some((at, x)) => Err(Error::operand(
+            role.name(),
+            format!("expected {wanted}, got {x} at element {at}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What goes with inputs of a dtype.
+fn or_f32(dtype: Dtype) -> Vec<Dtype> {
+    if dtype == Dtype::F32 {
+        vec![dtype]
+    } else {
+        vec![dtype, Dtype::F32]
+    }
+}
+
+/// A family's part of a problem.
+struct Parts {
+    family: Family,
+    operands: Vec<Operand>,
+    terms: Vec<usize>,
+    dtype: Dtype,
+    divisor: Divisor,
+    hyper: [f64; 4],
+}
+
+/// The checks that all losses share, and the parts of a problem that come from the call.
+fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
+    let info = loss.info();
+    let reduction = loss.reduction();
+    if !info.reductions.contains(&reduction) {
+        let names: Vec<_> = info.reductions.iter().map(|r| r.name()).collect();
+        return Err(Error::option(
+            "reduction",
+            format!("{} given, {} has {}", reduction.name(), info.name, names.join(", ")),
+        ));
+    }
+    let mut operands = parts.operands;
+    let grad = call.mode.wants_grad();
+    let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].buffer().is_some();
+    let first = operands[0].view.clone();
+    let fresh = |view: &View| View::contiguous(view.dtype, &view.shape);
+    if grad {
+        operands[0].grad = Some(match call.grad_input {
+            GradTo::Into(tensor) | GradTo::AddTo(tensor) => {
+                expect_dtype("grad_input", tensor.view(), &[first.dtype])?;
+                expect_shape("grad_input", tensor.view(), &first.shape, "as the input")?;
+                tensor.view().clone()
+            }
+            GradTo::InPlace if in_place => first.clone(),
+            GradTo::InPlace | GradTo::New => fresh(&first),
+        });
+    }
+    for role in &call.grads {
+        let place = info.operands.iter().position(|own| own.role == *role && own.grad);
+        let allowed = place.filter(|&place| operands[place].view.dtype.is_float());
+        let Some(place) = allowed else {
+            let have: Vec<_> = info
+                .operands
+                .iter()
+                .filter(|own| own.grad)
+                .map(|own| own.role.name())
+                .collect();
+            return Err(Error::operand(
+                role.name(),
+                format!("{} has no gradient by it here, only by {}", info.name, have.join(", ")),
+            ));
+        };
+        if grad && place > 0 {
+            operands[place].grad = Some(fresh(&operands[place].view));
+        }
+    }
+    let problem = Problem {
+        name: info.name,
+        mode: call.mode,
+        reduction,
+        divisor: parts.divisor,
+        zero_on_empty: false,
+        family: parts.family,
+        terms: parts.terms,
+        dtype: parts.dtype,
+        grad_output: call.grad_output.map(|tensor| tensor.view().clone()),
+        in_place,
+        accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
+        stats: Stats::default(),
+        hyper: parts.hyper,
+        operands,
+    };
+    if let Some(view) = &problem.grad_output {
+        expect_dtype("grad_output", view, &or_f32(first.dtype))?;
+        if !view.shape.is_empty() {
+            let why = format!("as the loss under reduction {}, or 0-d", reduction.name());
+            expect_shape("grad_output", view, problem.loss_shape(), &why)?;
+        }
+    } else if matches!(&problem.family, Family::Rows(rows) if rows.is_map()) && grad {
+        return Err(Error::operand(
+            "grad_output",
+            "missing: the gradient of a function needs the upstream gradient",
+        ));
+    }
+    Ok(problem)
+}
+
+/// The divisor of a mean over so many terms.
+fn known(reduction: Reduction, terms: f64) -> Divisor {
+    Divisor::Known(if reduction == Reduction::Mean { terms } else { 1.0 })
+}
+
+fn expect_gapless(name: &'static str, view: &View) -> Result<()> {
+    if view.is_contiguous() {
+        return Ok(());
+    }
+    Err(Error::operand(
+        name,
+        "has gaps between its rows, which this loss does not take",
+    ))
+}

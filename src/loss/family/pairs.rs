@@ -1,0 +1,78 @@
+//! Losses of pairs of rows.
+
+use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::loss::{Call, Loss};
+use crate::problem::{Family, PairReference, Pairs, Problem, Role, expect_shape};
+use crate::shader::pieces;
+use crate::tensor::Dtype;
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            cols: 0,
+            piece: pieces::MATH,
+            consts: Vec::new(),
+            kind: String::new(),
+            reference: PairReference {
+                loss: |_| f64::NAN,
+                grads: [None; 3],
+            },
+        }
+    }
+}
+
+impl Pairs {
+    /// The problem of a call: rows along the last dimension, a target for each row where there is one.
+    pub(in crate::loss) fn problem(mut self, loss: &dyn Loss, call: &Call<'_>, hyper: [f64; 4]) -> Result<Problem> {
+        let operands = operands(loss, call, |role| match role {
+            Role::Target => Slot::Target,
+            Role::Input2 | Role::Positive => Slot::Second,
+            Role::Negative => Slot::Third,
+            _ => Slot::Input,
+        })?;
+        let shape = operands[0].view.shape.clone();
+        let Some((&cols, terms)) = shape.split_last() else {
+            return Err(Error::operand(
+                operands[0].role.name(),
+                "expected at least one dimension, got a 0-d tensor",
+            ));
+        };
+        for operand in &operands {
+            let (name, view) = (operand.role.name(), &operand.view);
+            if operand.slot == Slot::Target && view.shape == [1] && terms.len() == 1 {
+                // one target for all rows
+            } else if operand.slot == Slot::Target {
+                expect_shape(name, view, terms, "(one for each row)")?;
+            } else {
+                expect_shape(name, view, &shape, &format!("as {}", operands[0].role.name()))?;
+            }
+            if view.shape.len() != 2 {
+                expect_gapless(name, view)?;
+            }
+        }
+        (self.rows, self.cols) = (terms.iter().product(), cols);
+        if u32::try_from(cols).is_err() {
+            return Err(Error::operand(
+                operands[0].role.name(),
+                format!("shape {shape:?}: a row is limited to 2^32 - 1 elements"),
+            ));
+        }
+        let divisor = known(loss.reduction(), self.rows as f64);
+        let parts = Parts {
+            terms: terms.to_vec(),
+            dtype: Dtype::F32,
+            family: Family::Pairs(self),
+            operands,
+            divisor,
+            hyper,
+        };
+        let problem = assemble(loss, call, parts)?;
+        if let Some(view) = &problem.grad_output {
+            expect_gapless("grad_output", view)?;
+        }
+        Ok(problem)
+    }
+}

@@ -1,0 +1,149 @@
+//! Losses of rows, and maps of rows.
+
+use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::error::{Error, Result};
+use crate::layout::Slot;
+use crate::loss::{Call, Loss};
+use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, expect_shape};
+use crate::shader::{Piece, piece};
+use crate::tensor::{Dtype, View};
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self {
+            slabs: 0,
+            cols: 0,
+            inner: 0,
+            targets: Targets::None,
+            reads: true,
+            monoid: SOFTMAX,
+            map: piece!("piece/row_map_none.wgsl"),
+            pieces: Vec::new(),
+            consts: Vec::new(),
+            kind: String::new(),
+            inner_loops: 0,
+            counts_weights: false,
+            whole: None,
+            reference: RowReference::Map {
+                value: |_, _| {},
+                grad_input: |_, _| {},
+            },
+        }
+    }
+}
+
+/// The statistics of the softmax family.
+pub(in crate::loss) const SOFTMAX: &[Piece] = &[
+    piece!("monoid/softmax.wgsl"),
+    piece!("monoid/softmax_value.wgsl"),
+    piece!("piece/row_push_softmax.wgsl"),
+];
+
+impl Rows {
+    /// The problem of a call, for rows along a dimension of the input, or for all of it as one row. `slabs`, `cols` and
+    /// `inner` are filled in.
+    pub(in crate::loss) fn problem(
+        mut self,
+        loss: &dyn Loss,
+        call: &Call<'_>,
+        dim: impl Into<Option<usize>>,
+        hyper: [f64; 4],
+    ) -> Result<Problem> {
+        let dim = dim.into();
+        let operands = operands(loss, call, |role| match role {
+            Role::Target => Slot::Target,
+            Role::Weight | Role::Alpha => Slot::Weight,
+            Role::SampleWeight => Slot::SampleWeight,
+            _ => Slot::Input,
+        })?;
+        let input = &operands[0].view;
+        (self.slabs, self.cols, self.inner) = match dim {
+            Some(dim) => row_dims(input, dim)?,
+            None => (1, input.len() as usize, 1),
+        };
+        let mut terms = input.shape.clone();
+        match dim {
+            None => terms.clear(),
+            Some(dim) if !self.is_map() && dim < terms.len() => drop(terms.remove(dim)),
+            Some(_) => {}
+        }
+        let is_index = matches!(self.targets, Targets::Index { .. });
+        for operand in &operands[1..] {
+            let (name, view) = (operand.role.name(), &operand.view);
+            match operand.slot {
+                // One row may have its class in a list of one.
+                Slot::Target if is_index && terms.is_empty() && view.shape == [1] => {}
+                Slot::Target if is_index => {
+                    let why = format!("for class indices of an input {:?}", input.shape);
+                    expect_shape(name, view, &terms, &why)?;
+                    expect_gapless(name, view)?;
+                }
+                Slot::Target => expect_shape(name, view, &input.shape, "as the input")?,
+                Slot::SampleWeight => {
+                    expect_shape(name, view, &terms, "(one for each row)")?;
+                    expect_gapless(name, view)?;
+                }
+                _ => expect_shape(name, view, &[self.cols], "(one for each class)")?,
+            }
+        }
+        let mean = loss.reduction() == Reduction::Mean;
+        let weighted = operands.iter().any(|o| o.slot == Slot::SampleWeight);
+        let counts = self.ignore_index().is_some() && is_index || weighted;
+        let divisor = if mean && counts {
+            Divisor::Counted
+        } else {
+            known(loss.reduction(), self.rows() as f64)
+        };
+        let dtype = if self.is_map() { input.dtype } else { Dtype::F32 };
+        let parts = Parts {
+            family: Family::Rows(self),
+            operands,
+            terms,
+            dtype,
+            divisor,
+            hyper,
+        };
+        let problem = assemble(loss, call, parts)?;
+        if let (Some(view), Family::Rows(rows)) = (&problem.grad_output, &problem.family) {
+            if rows.is_map() {
+                expect_shape("grad_output", view, &problem.terms, "as the result")?;
+            } else {
+                expect_gapless("grad_output", view)?;
+            }
+        }
+        Ok(problem)
+    }
+}
+
+/// The dimension of the classes: (C), (N, C) or (N, C, d1, …).
+pub(in crate::loss) fn class_dim(input: &View) -> Result<usize> {
+    if input.shape.is_empty() {
+        return Err(Error::operand(
+            "input",
+            "expected shape (C), (N, C) or (N, C, d1, …), got a 0-d tensor",
+        ));
+    }
+    Ok(usize::from(input.shape.len() > 1))
+}
+
+/// (slabs, cols, inner) of rows along a dimension.
+fn row_dims(input: &View, dim: usize) -> Result<(usize, usize, usize)> {
+    let shape = &input.shape;
+    let cols = shape.get(dim).copied().unwrap_or(1);
+    let slabs = shape.iter().take(dim).product();
+    let inner: usize = shape.iter().skip(dim + 1).product();
+    if u32::try_from(cols).is_err() || u32::try_from(inner).is_err() {
+        return Err(Error::operand(
+            "input",
+            format!("shape {shape:?}: a row and the dimensions behind it are limited to 2^32 - 1 elements"),
+        ));
+    }
+    if dim != 1 && !input.is_contiguous() {
+        // The gaps then lie within a row, or not between all of them.
+        return Err(Error::operand(
+            "input",
+            "has gaps between its rows, which rows along this dimension do not take",
+        ));
+    }
+    Ok((slabs, cols, inner))
+}

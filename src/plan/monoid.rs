@@ -1,0 +1,130 @@
+//! What the reduce driver folds: the monoids of `shaders/monoid`, and the factor of a sum.
+
+use crate::problem::Problem;
+use crate::shader::{Const, Piece, piece, pieces};
+use crate::tensor::Dtype;
+
+/// A reduction over all elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReduceOp {
+    Sum,
+    Mean,
+    Max,
+    Min,
+    Argmax,
+    LogSumExp,
+}
+
+impl ReduceOp {
+    pub const ALL: [Self; 6] = [
+        Self::Sum,
+        Self::Mean,
+        Self::Max,
+        Self::Min,
+        Self::Argmax,
+        Self::LogSumExp,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Mean => "mean",
+            Self::Max => "max",
+            Self::Min => "min",
+            Self::Argmax => "argmax",
+            Self::LogSumExp => "logsumexp",
+        }
+    }
+
+    pub fn result_dtype(self) -> Dtype {
+        match self {
+            Self::Argmax => Dtype::I64,
+            _ => Dtype::F32,
+        }
+    }
+
+    pub(super) fn monoid(self) -> Monoid {
+        match self {
+            Self::Sum | Self::Mean => Monoid::SUM,
+            Self::Max => Monoid::extreme(true, EXTREME_VALUE),
+            Self::Min => Monoid::extreme(false, EXTREME_VALUE),
+            Self::Argmax => Monoid::extreme(true, EXTREME_INDEX),
+            Self::LogSumExp => Monoid {
+                state_bytes: 28,
+                consts: vec![Const::Bool("WANTS_STATS", false)],
+                pieces: &[
+                    piece!("monoid/softmax.wgsl"),
+                    piece!("monoid/softmax_value.wgsl"),
+                    piece!("monoid/logsumexp.wgsl"),
+                ],
+            },
+        }
+    }
+}
+
+/// A monoid of `shaders/monoid`: its pieces and the size of its `State`, which a test compares with the shader's.
+#[derive(Clone, Debug)]
+pub(crate) struct Monoid {
+    pub state_bytes: u64,
+    pub consts: Vec<Const>,
+    pub pieces: &'static [Piece],
+}
+
+impl Monoid {
+    pub const SUM: Self = Self {
+        state_bytes: SUM_STATE_BYTES,
+        consts: vec![],
+        pieces: &[pieces::SUM],
+    };
+    pub const ONES: Self = Self {
+        state_bytes: SUM_STATE_BYTES,
+        consts: vec![],
+        pieces: &[piece!("monoid/sum_ones.wgsl")],
+    };
+
+    fn extreme(largest: bool, result: &'static [Piece]) -> Self {
+        Self {
+            state_bytes: 16,
+            consts: vec![Const::Bool("LARGEST", largest)],
+            pieces: result,
+        }
+    }
+}
+
+/// The factor of a sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Scale {
+    Static(f32),
+    /// One over the denominator in [`Role::Control`].
+    Counted,
+    /// One over the denominator of the z-loss there.
+    CountedZ,
+}
+
+impl Scale {
+    /// Of a problem's losses, or of its z-loss.
+    pub fn of(problem: &Problem, z_loss: bool) -> Self {
+        match (problem.is_counted(), z_loss) {
+            (false, _) => Self::Static(problem.static_scale() as f32),
+            (true, false) => Self::Counted,
+            (true, true) => Self::CountedZ,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Static(_) => "",
+            Self::Counted => "/counted",
+            Self::CountedZ => "/counted_z",
+        }
+    }
+}
+
+const EXTREME_VALUE: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_value.wgsl")];
+const EXTREME_INDEX: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_index.wgsl")];
+
+/// Bytes of `State` of `monoid/sum.wgsl`, which is what the tiles of the other drivers leave.
+pub(crate) const SUM_STATE_BYTES: u64 = 4;
+pub(super) const COUNT_STATE_BYTES: u64 = 32;
+/// Words of `Control`.
+pub(crate) const CONTROL_WORDS: u64 = size_of::<crate::layout::Control>() as u64 / 4;

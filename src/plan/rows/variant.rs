@@ -1,0 +1,168 @@
+//! Which pieces make the shader of a chunk.
+
+use super::{Chunk, Full, Planner};
+use crate::layout::Slot;
+use crate::plan::named;
+use crate::problem::Targets;
+use crate::shader::pieces::Put;
+use crate::shader::{Const, Piece, Variant, piece, pieces};
+use crate::tensor::Dtype;
+
+impl Planner<'_> {
+    /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the
+    /// chunk, so that all chunks run the same code.
+    fn quads(&self) -> bool {
+        self.rows.inner == 1
+            && self.rows.cols.is_multiple_of(4)
+            && self.full().iter().all(|f| {
+                f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4)
+            })
+    }
+
+    /// The piece that reads an operand, 1 where there is none.
+    fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
+        match full.iter().find(|full| full.slot == slot) {
+            Some(full) if full.written => pieces::over(slot, full.view.dtype, quads),
+            Some(full) => pieces::read(slot, full.view.dtype, quads),
+            None if slot == Slot::GradOutput => pieces::given(slot, self.upstream().map(|view| view.dtype)),
+            None => pieces::given(slot, self.problem.view(slot).map(|view| view.dtype)),
+        }
+    }
+
+    /// The pieces that write outputs of the input's shape.
+    fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
+        let find = |slot| full.iter().find(|full| full.slot == slot);
+        let mut list = Vec::new();
+        if !self.problem.in_place {
+            let put = match (self.problem.mode.wants_grad(), self.problem.accumulates) {
+                (false, _) => Put::Skip,
+                (true, false) => Put::Write,
+                (true, true) => Put::Add,
+            };
+            list.push(pieces::write(Slot::GradInput, self.problem.input().dtype, quads, put));
+        }
+        match find(Slot::GradTarget) {
+            Some(full) => list.extend([
+                piece!("piece/row_target_grad.wgsl"),
+                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
+            ]),
+            None => list.push(piece!("piece/row_target_grad_skip.wgsl")),
+        }
+        match find(Slot::Loss) {
+            Some(full) => list.extend([
+                piece!("piece/row_value.wgsl"),
+                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
+            ]),
+            None => list.push(piece!("piece/row_value_skip.wgsl")),
+        }
+        list
+    }
+
+    /// What becomes of a row's loss: the pieces, and their name in the label.
+    fn losses(&self) -> (Vec<Piece>, &'static str) {
+        let of = piece!("piece/row_loss_of.wgsl");
+        if self.records.is_some() {
+            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record")
+        } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
+            (vec![piece!("piece/row_loss_skip.wgsl")], "")
+        } else if self.states.is_some() {
+            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile")
+        } else if self.problem.dtype == Dtype::I64 {
+            (vec![piece!("piece/row_index_each.wgsl")], "/index")
+        } else {
+            let write = pieces::write(Slot::Loss, self.problem.dtype, false, Put::Write);
+            (vec![of, piece!("piece/row_loss_each.wgsl"), write], "/each")
+        }
+    }
+
+    pub(super) fn variant(&self, chunk: Chunk) -> Variant {
+        let problem = self.problem;
+        let grad = problem.mode.wants_grad();
+        let quads = self.quads() && !chunk.gathered;
+        let full = self.full();
+        let mut list = vec![
+            piece!("driver/row.wgsl"),
+            piece!("piece/row_params.wgsl"),
+            pieces::MATH,
+            pieces::FAULT,
+            piece!("piece/class_weight.wgsl"),
+            if self.spread.lanes == 1 {
+                pieces::TREE_LANE
+            } else {
+                pieces::TREE_WORKGROUP
+            },
+            if problem.stats.any() {
+                piece!("piece/row_writes_kept.wgsl")
+            } else {
+                piece!("piece/row_writes_read.wgsl")
+            },
+            if self.counted() {
+                pieces::SCALE_COUNTED
+            } else {
+                pieces::SCALE_STATIC
+            },
+            if self.rows.is_map() {
+                piece!("piece/row_scale_none.wgsl")
+            } else {
+                piece!("piece/row_scale.wgsl")
+            },
+        ];
+        list.extend(pieces::half(full.iter().map(|f| f.view.dtype).chain(problem.dtypes())));
+        list.extend(self.rows.monoid);
+        list.push(self.rows.map);
+        list.extend(&self.rows.pieces);
+        list.push(self.read(Slot::Input, &full, quads));
+        match self.rows.targets {
+            Targets::Index { .. } => list.extend(problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))),
+            _ => list.push(self.read(Slot::Target, &full, quads)),
+        }
+        list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
+        list.extend(self.writes(&full, quads));
+        let (losses, losses_name) = self.losses();
+        list.extend(losses);
+        let mut consts = vec![
+            Const::U32("WIDTH", self.spread.width),
+            Const::U32("LANES", self.spread.lanes),
+            Const::U32("ROWS", self.spread.rows_per_tile() as u32),
+            Const::Bool("WANTS_GRAD", grad),
+            Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
+            Const::Bool("READS_ROWS", self.rows.reads),
+            Const::Bool("WANTS_STATS", problem.stats.any()),
+            Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
+        ];
+        consts.extend(&self.rows.consts);
+        let told = problem
+            .operands
+            .iter()
+            .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
+        let upstream = problem.grad_output.as_ref().filter(|_| grad);
+        let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
+        Variant {
+            label: format!(
+                "{}/{}/{}{}{}{losses_name}{}{}{}{}{}/{}{}",
+                problem.name,
+                problem.mode.name(),
+                named(&self.rows.kind),
+                told.collect::<Vec<_>>().join("-"),
+                if quads { "/x4" } else { "" },
+                if self.counted() { "/counted" } else { "" },
+                if self.rows.ignore_index().is_some() {
+                    "/ignores"
+                } else {
+                    ""
+                },
+                if problem.in_place { "/in_place" } else { "" },
+                if problem.accumulates { "/add" } else { "" },
+                if full.iter().any(|f| f.slot == Slot::GradTarget) {
+                    "/grad_target"
+                } else {
+                    ""
+                },
+                if self.spread.lanes == 1 { "lane" } else { "group" },
+                self.spread.width,
+            ),
+            consts,
+            pieces: list,
+        }
+    }
+}
