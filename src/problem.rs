@@ -322,6 +322,18 @@ pub enum RowReference {
 pub type RowLoss = fn(&Row<'_>) -> f64;
 pub type RowFill = fn(&Row<'_>, &mut [f64]);
 
+impl RowReference {
+    /// Of a loss with the gradient of the input alone.
+    pub const fn of(loss: RowLoss, grad_input: RowFill) -> Self {
+        Self::Loss {
+            loss,
+            grad_input,
+            grad_target: None,
+            stats: None,
+        }
+    }
+}
+
 /// Statistics of a row, in f64.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RowStats {

@@ -8,7 +8,7 @@ use futures_intrusive::channel::shared::oneshot_channel;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::{Control, from_words};
-use crate::problem::{Family, Problem, Role, Targets};
+use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
 use crate::tensor::{Dtype, Element, Tensor, View, floats};
 
 /// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
@@ -259,6 +259,16 @@ impl Tensor {
             .pop()
             .unwrap_or_default();
         Ok(without_gaps(&self.view, bytemuck::pod_collect_to_vec(&bytes)))
+    }
+
+    /// Floats of any dtype as numbers, copied to the host from wherever they are.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a tensor of integers, [`Error::Device`].
+    pub fn numbers(&self, engine: &Engine) -> Result<Array> {
+        expect_dtype("tensor", &self.view, &Dtype::FLOATS)?;
+        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?;
+        Ok(float_array(self, &bytes.concat()))
     }
 }
 

@@ -135,8 +135,6 @@ pub(crate) mod pieces {
     /// Where an output goes.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Put {
-        /// Nowhere.
-        Skip,
         /// Into its memory.
         Write,
         /// On top of what its memory holds.
@@ -163,10 +161,14 @@ pub(crate) mod pieces {
         dtype.map_or(one(slot), |dtype| read(slot, dtype, false))
     }
 
+    /// An output that is not wanted.
+    pub fn skip(slot: Slot) -> Piece {
+        piece!("access/skip.wgsl", slot)
+    }
+
     /// An output.
     pub fn write(slot: Slot, dtype: Dtype, quads: bool, put: Put) -> Piece {
         match (put, dtype.is_half(), quads) {
-            (Put::Skip, ..) => piece!("access/skip.wgsl", slot),
             (Put::Write, false, false) => piece!("access/write_f32.wgsl", slot),
             (Put::Write, false, true) => piece!("access/write_f32_x4.wgsl", slot),
             (Put::Write, true, false) => piece!("access/write_half.wgsl", slot),

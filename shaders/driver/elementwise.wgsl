@@ -6,15 +6,16 @@
 //
 // A loss supplies: loss, grad, and grad_t and grad_u where the target and the third operand are differentiable.
 
-const INPUT: u32 = 0u;
-const TARGETS: u32 = 1u;
-const THIRD: u32 = 2u;
-const WEIGHT: u32 = 3u;
-const GRAD_OUTPUT: u32 = 4u;
-const LOSS: u32 = 5u;
-const GRAD_INPUT: u32 = 6u;
-const GRAD_TARGETS: u32 = 7u;
-const GRAD_THIRD: u32 = 8u;
+// Places of the operands in `base`, `mode` and `strides` of the params.
+const AT_input: u32 = 0u;
+const AT_targets: u32 = 1u;
+const AT_third: u32 = 2u;
+const AT_weight: u32 = 3u;
+const AT_grad_output: u32 = 4u;
+const AT_loss_out: u32 = 5u;
+const AT_grad_input: u32 = 6u;
+const AT_grad_targets: u32 = 7u;
+const AT_grad_third: u32 = 8u;
 
 const SINGLE: u32 = 1u;
 
@@ -63,85 +64,13 @@ fn is_run(operand: u32, count: u32) -> bool {
     return count == 4u && !is_strided(operand) && mode_of(operand) != SINGLE;
 }
 
-fn read_input(e: u32, count: u32) -> vec4<f32> {
-    if (is_run(INPUT, count)) {
-        return input4(base_of(INPUT) + e, 1u);
-    }
-    let at = places(INPUT, e, count);
-    return vec4<f32>(input1(at.x), input1(at.y), input1(at.z), input1(at.w));
-}
-
-fn read_targets(e: u32, count: u32) -> vec4<f32> {
-    if (is_run(TARGETS, count)) {
-        return targets4(base_of(TARGETS) + e, 1u);
-    }
-    let at = places(TARGETS, e, count);
-    return vec4<f32>(targets1(at.x), targets1(at.y), targets1(at.z), targets1(at.w));
-}
-
-fn read_third(e: u32, count: u32) -> vec4<f32> {
-    if (is_run(THIRD, count)) {
-        return third4(base_of(THIRD) + e, 1u);
-    }
-    let at = places(THIRD, e, count);
-    return vec4<f32>(third1(at.x), third1(at.y), third1(at.z), third1(at.w));
-}
-
-fn read_weight(e: u32, count: u32) -> vec4<f32> {
-    if (is_run(WEIGHT, count)) {
-        return weight4(base_of(WEIGHT) + e, 1u);
-    }
-    let at = places(WEIGHT, e, count);
-    return vec4<f32>(weight1(at.x), weight1(at.y), weight1(at.z), weight1(at.w));
-}
-
-fn read_grad_output(e: u32, count: u32) -> vec4<f32> {
-    if (is_run(GRAD_OUTPUT, count)) {
-        return grad_output4(base_of(GRAD_OUTPUT) + e, 1u);
-    }
-    let at = places(GRAD_OUTPUT, e, count);
-    return vec4<f32>(grad_output1(at.x), grad_output1(at.y), grad_output1(at.z), grad_output1(at.w));
-}
-
 // NaN in gives NaN out, whatever a compiler makes of max(NaN, x).
-fn unless_nan(value: f32, x: f32, t: f32, u: f32) -> f32 {
-    return select(value, params.nan, is_nan(x) || is_nan(t) || is_nan(u));
-}
-
-fn loss4(x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(
-        unless_nan(loss(x.x, t.x, u.x), x.x, t.x, u.x), unless_nan(loss(x.y, t.y, u.y), x.y, t.y, u.y),
-        unless_nan(loss(x.z, t.z, u.z), x.z, t.z, u.z), unless_nan(loss(x.w, t.w, u.w), x.w, t.w, u.w));
-}
-
-fn grad4(x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(
-        unless_nan(grad(x.x, t.x, u.x), x.x, t.x, u.x), unless_nan(grad(x.y, t.y, u.y), x.y, t.y, u.y),
-        unless_nan(grad(x.z, t.z, u.z), x.z, t.z, u.z), unless_nan(grad(x.w, t.w, u.w), x.w, t.w, u.w));
-}
-
-fn write_loss_out(e: u32, count: u32, value: vec4<f32>) {
-    if (is_run(LOSS, count)) {
-        put_loss_out4(base_of(LOSS) + e, 1u, value);
-        return;
-    }
-    let at = places(LOSS, e, count);
-    put_loss_out1(at.x, value.x);
-    if (count > 1u) { put_loss_out1(at.y, value.y); }
-    if (count > 2u) { put_loss_out1(at.z, value.z); }
-    if (count > 3u) { put_loss_out1(at.w, value.w); }
-}
-
-fn write_grad_input(e: u32, count: u32, value: vec4<f32>) {
-    if (is_run(GRAD_INPUT, count)) {
-        put_grad_input4(base_of(GRAD_INPUT) + e, 1u, value);
-        return;
-    }
-    let at = places(GRAD_INPUT, e, count);
-    put_grad_input1(at.x, value.x);
-    if (count > 1u) { put_grad_input1(at.y, value.y); }
-    if (count > 2u) { put_grad_input1(at.z, value.z); }
-    if (count > 3u) { put_grad_input1(at.w, value.w); }
+fn or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
+    let none = vec4<u32>(0x7f800000u);
+    let sign = vec4<u32>(0x7fffffffu);
+    let poisoned = ((bitcast<vec4<u32>>(x) & sign) > none) | ((bitcast<vec4<u32>>(t) & sign) > none)
+        | ((bitcast<vec4<u32>>(u) & sign) > none);
+    return select(values, vec4<f32>(params.nan), poisoned);
 }
 
 // The sum of a quad's losses; writes what is written per element.
@@ -152,15 +81,18 @@ fn quad_loss(e: u32, count: u32) -> f32 {
     let w = read_weight(e, count);
     var sum = 0.0;
     if (WANTS_LOSS) {
-        let l = w * loss4(x, t, u);
+        let each = vec4<f32>(loss(x.x, t.x, u.x), loss(x.y, t.y, u.y), loss(x.z, t.z, u.z), loss(x.w, t.w, u.w));
+        let l = w * or_nan(each, x, t, u);
         write_loss_out(e, count, l);
         let kept = select(vec4<f32>(0.0), l, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(count));
         sum = (kept.x + kept.y) + (kept.z + kept.w);
     }
     if (WANTS_GRAD) {
         let scale = params.scale * read_grad_output(e, count) * w;
-        write_grad_input(e, count, scale * grad4(x, t, u));
-        write_other_grads(e, count, scale, x, t, u);
+        let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
+        write_grad_input(e, count, scale * or_nan(each, x, t, u));
+        write_grad_t(e, count, scale, x, t, u);
+        write_grad_u(e, count, scale, x, t, u);
     }
     return sum;
 }

@@ -5,35 +5,19 @@
 //   grad_c = w_t / C p max(0, z_c)^(p - 1)     c != t, where z_c > 0; else 0
 //   grad_t = -(the sum of the others)
 
-struct Row {
-    kind: u32,  // KEPT or BAD: nothing is ignored
-    label: u32, // t
-    share: f32, // w_t / C
-    x: f32,     // x_t
-}
-
 fn margin() -> f32 {
     return params.hyper.x;
 }
 
-fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
-    let words = label_words(params.targets_base + (index - params.first_row));
-    let kind = classify(words, params.ignore, params.cols);
-    if (kind != KEPT) {
-        return Row(kind, 0u, 0.0, 0.0);
-    }
-    let share = class_weight(words.x) / f32(params.cols);
-    return Row(kind, words.x, share, input1(input_at + words.x * params.col_stride));
-}
-
-fn row_reads(row: Row) -> bool {
-    return row.kind == KEPT;
+// w_t / C
+fn share_of(row: Row) -> f32 {
+    return row.weight / f32(params.cols);
 }
 
 // z of four columns; far below 0 at the target and beyond the last class.
 fn short4(row: Row, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
     let skipped = (QUAD >= vec4<u32>(count)) | (vec4<u32>(column) + QUAD == vec4<u32>(row.label));
-    return select(margin() + (x - vec4<f32>(row.x)), vec4<f32>(LOWEST), skipped);
+    return select(margin() + (x - vec4<f32>(row.x_label)), vec4<f32>(LOWEST), skipped);
 }
 
 // The derivative of max(0, z)^p.
@@ -55,7 +39,7 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
-    return select(row.share * s.sum, params.nan, row.kind == BAD || s.bits > 0x7f800000u);
+    return select(share_of(row) * s.sum, params.nan, row.kind == BAD || s.bits > 0x7f800000u);
 }
 
 struct Slope {
@@ -64,7 +48,7 @@ struct Slope {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    let share = select(row.share, params.nan, s.bits > 0x7f800000u);
+    let share = select(share_of(row), params.nan, s.bits > 0x7f800000u);
     return Slope(share, -share * s.slope);
 }
 

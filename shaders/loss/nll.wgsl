@@ -5,26 +5,6 @@
 //
 // One column is all that the loss reads, and the gradient reads none.
 
-struct Row {
-    kind: u32,   // KEPT, IGNORED or BAD
-    label: u32,  // t
-    weight: f32, // w_t
-    x: f32,      // x_t
-}
-
-fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
-    let words = label_words(params.targets_base + (index - params.first_row));
-    let kind = classify(words, params.ignore, params.cols);
-    if (kind != KEPT) {
-        return Row(kind, 0u, 0.0, 0.0);
-    }
-    return Row(kind, words.x, class_weight(words.x), input1(input_at + words.x * params.col_stride));
-}
-
-fn row_reads(row: Row) -> bool {
-    return row.kind == KEPT;
-}
-
 fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State {
     return s;
 }
@@ -33,7 +13,7 @@ fn row_loss(row: Row, s: State) -> f32 {
     if (row.kind == IGNORED) {
         return 0.0;
     }
-    return select(-row.weight * row.x, params.nan, row.kind == BAD);
+    return select(-row.weight * row.x_label, params.nan, row.kind == BAD);
 }
 
 struct Slope {

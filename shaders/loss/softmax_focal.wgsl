@@ -10,28 +10,8 @@
 //   miss = rest            at the peak, so ratio = log1p(rest) / rest
 //   miss = 1 + (rest - e)  below it, at least 1: nothing cancels that matters
 
-struct Row {
-    kind: u32,  // KEPT, IGNORED or BAD
-    label: u32, // t
-    alpha: f32, // alpha_t
-    x: f32,     // x_t
-}
-
 fn gamma() -> f32 {
     return params.hyper.x;
-}
-
-fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
-    let words = label_words(params.targets_base + (index - params.first_row));
-    let kind = classify(words, params.ignore, params.cols);
-    if (kind != KEPT) {
-        return Row(kind, 0u, 0.0, 0.0);
-    }
-    return Row(kind, words.x, class_weight(words.x), input1(input_at + words.x * params.col_stride));
-}
-
-fn row_reads(row: Row) -> bool {
-    return row.kind == KEPT;
 }
 
 struct Focus {
@@ -42,14 +22,14 @@ struct Focus {
 }
 
 fn focus(row: Row, s: State) -> Focus {
-    let cost = (s.peak - row.x) + log1p(s.rest);
-    let e = exp(row.x - s.peak);
-    let miss = select(1.0 + (s.rest - e), s.rest, row.x == s.peak);
+    let cost = (s.peak - row.x_label) + log1p(s.rest);
+    let e = exp(row.x_label - s.peak);
+    let miss = select(1.0 + (s.rest - e), s.rest, row.x_label == s.peak);
     // p_t / (1 - p_t). Where all else vanishes beside the target, so do loss and gradient: a finite number will do.
     let odds = e / max(miss, 1e-37);
     let power = pow_unit(miss / (1.0 + s.rest), -log1p(odds), gamma());
     // The cost of a target that vanishes may be infinite.
-    return Focus(miss / (1.0 + s.rest), row.alpha * power, cost, select(cost * odds, 0.0, e == 0.0));
+    return Focus(miss / (1.0 + s.rest), row.weight * power, cost, select(cost * odds, 0.0, e == 0.0));
 }
 
 fn row_loss(row: Row, s: State) -> f32 {

@@ -58,15 +58,10 @@ impl MultiMargin {
         Rows {
             targets: Targets::Index { ignore_index: None },
             monoid: MARGIN,
-            pieces: vec![piece!("loss/multi_margin.wgsl")],
+            pieces: vec![piece!("loss/multi_margin.wgsl"), piece!("piece/row_label.wgsl")],
             consts: vec![Const::Bool("SQUARED", self.p == 2)],
             kind: format!("p{}", self.p),
-            reference: RowReference::Loss {
-                loss,
-                grad_input: grad,
-                grad_target: None,
-                stats: None,
-            },
+            reference: RowReference::of(loss, grad),
             ..Rows::default()
         }
         .problem(

@@ -53,12 +53,7 @@ impl MultilabelMargin {
             monoid: MARGIN,
             pieces: vec![piece!("loss/multilabel_margin.wgsl")],
             inner_loops: input.shape.get(dim).map_or(1, |n| n.div_ceil(4)) as u64,
-            reference: RowReference::Loss {
-                loss,
-                grad_input: grad,
-                grad_target: None,
-                stats: None,
-            },
+            reference: RowReference::of(loss, grad),
             ..Rows::default()
         }
         .problem(self, call, dim, [0.0; 4])

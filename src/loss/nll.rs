@@ -54,14 +54,9 @@ impl Nll {
             },
             reads: false,
             monoid: &[piece!("monoid/nothing.wgsl"), piece!("piece/row_push_quads.wgsl")],
-            pieces: vec![piece!("loss/nll.wgsl")],
+            pieces: vec![piece!("loss/nll.wgsl"), piece!("piece/row_label.wgsl")],
             counts_weights: true,
-            reference: RowReference::Loss {
-                loss,
-                grad_input: grad,
-                grad_target: None,
-                stats: None,
-            },
+            reference: RowReference::of(loss, grad),
             ..Rows::default()
         }
         .problem(self, call, class_dim(call.input()?)?, [0.0; 4])

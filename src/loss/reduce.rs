@@ -149,12 +149,7 @@ fn rows_of(op: ReduceOp) -> Rows {
         pieces,
         consts: vec![Const::Bool("LARGEST", op != ReduceOp::Min)],
         kind: op.name().into(),
-        reference: RowReference::Loss {
-            loss,
-            grad_input,
-            grad_target: None,
-            stats: None,
-        },
+        reference: RowReference::of(loss, grad_input),
         ..Rows::default()
     }
 }

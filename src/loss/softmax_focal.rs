@@ -58,13 +58,12 @@ impl SoftmaxFocal {
             targets: Targets::Index {
                 ignore_index: Some(self.ignore_index),
             },
-            pieces: vec![piece!("loss/softmax_focal.wgsl"), piece!("piece/row_coef_none.wgsl")],
-            reference: RowReference::Loss {
-                loss,
-                grad_input: grad,
-                grad_target: None,
-                stats: None,
-            },
+            pieces: vec![
+                piece!("loss/softmax_focal.wgsl"),
+                piece!("piece/row_label.wgsl"),
+                piece!("piece/row_coef_none.wgsl"),
+            ],
+            reference: RowReference::of(loss, grad),
             ..Rows::default()
         }
         .problem(self, call, class_dim(call.input()?)?, [self.gamma, 0.0, 0.0, 0.0])

@@ -6,7 +6,7 @@ use crate::layout::{MultiplicityParams, ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::monoid::Scale;
 use crate::plan::reduce::add_column_sum;
-use crate::plan::window::Window;
+use crate::plan::window::{Window, base_of, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::{Problem, Role, Rows};
 use crate::shader::pieces::Put;
@@ -85,12 +85,7 @@ impl Pass<'_> {
             .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, limits);
             let windows = (self.windows)(first, end);
-            let base = |slot| {
-                windows
-                    .iter()
-                    .find(|(own, ..)| *own == slot)
-                    .map_or(0, |(_, _, window)| window.base(limits))
-            };
+            let base = |slot| base_of(&windows, slot, limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: Variant {
                     label: self.label.clone(),
@@ -98,10 +93,7 @@ impl Pass<'_> {
                     pieces: self.pieces.clone(),
                 },
                 params: (self.params)(first, end, groups[0], &base),
-                bindings: windows
-                    .iter()
-                    .map(|(slot, written, w)| w.binding(*slot, *written, limits))
-                    .collect(),
+                bindings: bindings(&windows, limits),
                 groups,
                 iterations: self.iterations,
                 tiles: (first, end),

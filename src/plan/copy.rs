@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
-use crate::plan::window::Window;
+use crate::plan::window::{Window, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::Role;
 use crate::shader::pieces::Put;
@@ -54,9 +54,7 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
                 pieces: list,
             },
             params: bytemuck::bytes_of(&params).to_vec(),
-            bindings: windows(end)
-                .map(|(slot, written, w)| w.binding(slot, written, limits))
-                .to_vec(),
+            bindings: bindings(&windows(end), limits),
             groups,
             iterations: tile / u64::from(4 * tuning.width),
             tiles: (first, end),

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
-use crate::plan::window::Window;
+use crate::plan::window::{Window, Windows, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
 use crate::shader::pieces::Put;
@@ -154,17 +154,14 @@ impl Planner<'_> {
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(),
             params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
-            bindings: windows
-                .iter()
-                .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
-                .collect(),
+            bindings: bindings(&windows, self.limits),
             groups,
             iterations: iterations(&self.operands, self.grid.sizes.len(), self.grid.tile, self.tuning),
             tiles,
         })));
     }
 
-    fn params(&self, tiles: (u64, u64), windows: &[(Slot, bool, Window)], groups_x: u32) -> ElementParams {
+    fn params(&self, tiles: (u64, u64), windows: &Windows, groups_x: u32) -> ElementParams {
         let (first, _) = self.run(tiles);
         let origin = self.grid.coordinates(first);
         let first_block = tiles.0 / self.grid.block_tiles;
@@ -230,26 +227,57 @@ impl Planner<'_> {
         self.operands.iter().find(|operand| operand.slot == slot)
     }
 
-    /// The piece that reads an operand.
-    fn read(&self, slot: Slot) -> Piece {
-        self.operand(slot).map_or(pieces::one(slot), |o| {
+    /// The pieces that read an operand.
+    fn read(&self, slot: Slot) -> [Piece; 2] {
+        let access = self.operand(slot).map_or(pieces::one(slot), |o| {
             let quads = o.quads(&self.grid);
             if slot == Slot::Input && self.problem.in_place {
                 pieces::over(slot, o.view.dtype, quads)
             } else {
                 pieces::read(slot, o.view.dtype, quads)
             }
-        })
+        });
+        [access, piece!("access/element_read.wgsl", slot)]
     }
 
-    /// The piece that writes an output.
-    fn write(&self, slot: Slot) -> Piece {
-        self.operand(slot)
-            .map_or(pieces::write(slot, Dtype::F32, false, Put::Skip), |o| {
-                let adds = slot == Slot::GradInput && self.problem.accumulates;
-                let put = if adds { Put::Add } else { Put::Write };
-                pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
-            })
+    /// The pieces that write an output.
+    fn write(&self, slot: Slot) -> [Piece; 2] {
+        let access = self.operand(slot).map_or(pieces::skip(slot), |o| {
+            let adds = slot == Slot::GradInput && self.problem.accumulates;
+            let put = if adds { Put::Add } else { Put::Write };
+            pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
+        });
+        [access, piece!("access/element_write.wgsl", slot)]
+    }
+
+    /// The pieces that write the gradients.
+    fn grads(&self) -> Vec<Piece> {
+        let mut list = Vec::new();
+        if self.problem.in_place {
+            list.push(piece!("access/element_write.wgsl", Slot::GradInput)); // access/over_* put it
+        } else {
+            list.extend(self.write(Slot::GradInput));
+        }
+        for (slot, wanted, skip) in [
+            (
+                Slot::GradTarget,
+                piece!("piece/element_grad_t.wgsl"),
+                piece!("piece/element_grad_t_skip.wgsl"),
+            ),
+            (
+                Slot::GradThird,
+                piece!("piece/element_grad_u.wgsl"),
+                piece!("piece/element_grad_u_skip.wgsl"),
+            ),
+        ] {
+            if self.operand(slot).is_some() {
+                list.push(wanted);
+                list.extend(self.write(slot));
+            } else {
+                list.push(skip);
+            }
+        }
+        list
     }
 
     fn variant(&self) -> Variant {
@@ -261,43 +289,22 @@ impl Planner<'_> {
             self.elements.piece,
         ];
         list.extend(pieces::half(self.operands.iter().map(|o| o.view.dtype)));
-        list.extend(
-            [Slot::Input, Slot::Target, Slot::Third, Slot::Weight, Slot::GradOutput].map(|slot| self.read(slot)),
-        );
-        if !problem.in_place {
-            list.push(self.write(Slot::GradInput));
+        for slot in [Slot::Input, Slot::Target, Slot::Third, Slot::Weight, Slot::GradOutput] {
+            list.extend(self.read(slot));
         }
-        let has = |slot| self.operand(slot).is_some();
-        let others = [Slot::GradTarget, Slot::GradThird];
-        let (target, third) = (has(Slot::GradTarget), has(Slot::GradThird));
-        list.push(match (target, third) {
-            (false, false) => piece!("piece/element_grads_none.wgsl"),
-            (true, false) => piece!("piece/element_grads_targets.wgsl"),
-            (false, true) => piece!("piece/element_grads_third.wgsl"),
-            (true, true) => piece!("piece/element_grads_both.wgsl"),
-        });
-        for (wanted, piece) in [
-            (target, piece!("piece/element_grad_targets.wgsl")),
-            (third, piece!("piece/element_grad_third.wgsl")),
-        ] {
-            list.extend(wanted.then_some(piece));
-        }
-        list.extend(
-            others
-                .into_iter()
-                .filter(|&slot| has(slot))
-                .map(|slot| self.write(slot)),
-        );
+        list.extend(self.grads());
         if self.states.is_some() {
             list.extend([
                 piece!("piece/element_loss_tile.wgsl"),
                 pieces::TREE_WORKGROUP,
                 pieces::SUM,
                 pieces::SCALE_STATIC,
-                pieces::write(Slot::Loss, Dtype::F32, false, Put::Skip),
+                pieces::skip(Slot::Loss),
+                piece!("access/element_write.wgsl", Slot::Loss),
             ]);
         } else {
-            list.extend([piece!("piece/element_loss_each.wgsl"), self.write(Slot::Loss)]);
+            list.push(piece!("piece/element_loss_each.wgsl"));
+            list.extend(self.write(Slot::Loss));
         }
         let mut consts = vec![
             Const::U32("WIDTH", self.tuning.width),

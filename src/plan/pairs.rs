@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::Spread;
-use crate::plan::window::Window;
+use crate::plan::window::{Window, Windows, base_of, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem, Role};
 use crate::shader::pieces::Put;
@@ -144,24 +144,16 @@ impl Planner<'_> {
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(),
             params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
-            bindings: windows
-                .iter()
-                .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
-                .collect(),
+            bindings: bindings(&windows, self.limits),
             groups,
             iterations: self.spread.iterations(self.pairs.cols, 0),
             tiles,
         })));
     }
 
-    fn params(&self, tiles: (u64, u64), windows: &[(Slot, bool, Window)], groups_x: u32) -> PairParams {
+    fn params(&self, tiles: (u64, u64), windows: &Windows, groups_x: u32) -> PairParams {
         let problem = self.problem;
-        let base = |slot| {
-            windows
-                .iter()
-                .find(|(own, ..)| *own == slot)
-                .map_or(0, |(_, _, window)| window.base(self.limits))
-        };
+        let base = |slot| base_of(windows, slot, self.limits);
         let whole = self.whole();
         let stride = |slot| {
             whole
@@ -245,7 +237,7 @@ impl Planner<'_> {
             let adds = slot == Slot::GradInput && problem.accumulates;
             list.push(match find(slot) {
                 Some((.., view)) => pieces::write(slot, view.dtype, quads, if adds { Put::Add } else { Put::Write }),
-                None => pieces::write(slot, Dtype::F32, false, Put::Skip),
+                None => pieces::skip(slot),
             });
         }
         let losses = match (problem.mode.wants_loss(), self.states) {

@@ -5,7 +5,7 @@ use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
-use crate::plan::window::Window;
+use crate::plan::window::{Window, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
 use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Variant, piece, pieces};
@@ -202,10 +202,7 @@ impl Chain<'_> {
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: self.variant(items, into.is_none()),
                 params: self.params(items, into, len, (first, end), groups[0]),
-                bindings: windows(end)
-                    .iter()
-                    .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
-                    .collect(),
+                bindings: bindings(&windows(end), self.limits),
                 groups,
                 iterations: self.iterations(),
                 tiles: (first, end),

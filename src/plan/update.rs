@@ -7,9 +7,8 @@ use crate::optim::Update;
 use crate::plan::window::Window;
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, named};
 use crate::problem::Role;
-use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
-use crate::tensor::{Dtype, View};
+use crate::tensor::View;
 
 /// Where the state of an optimizer is bound, in the order in which it names it.
 const STATES: [Slot; 3] = [Slot::Moment, Slot::Square, Slot::Peak];
@@ -125,7 +124,7 @@ fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Varian
         _ => pieces::over(own.slot, own.view.dtype, own.quads()),
     }));
     for &slot in &STATES[update.states.len()..] {
-        list.extend([pieces::one(slot), pieces::write(slot, Dtype::F32, false, Put::Skip)]);
+        list.extend([pieces::one(slot), pieces::skip(slot)]);
     }
     let mut consts = vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)];
     consts.extend(rule.flags.iter().map(|&(name, set)| Const::Bool(name, set)));

@@ -73,6 +73,21 @@ impl Window {
     }
 }
 
+/// The windows of a dispatch: slot, whether the shader writes it, and the memory.
+pub type Windows = [(Slot, bool, Window)];
+
+/// The bindings of windows.
+pub fn bindings(windows: &Windows, limits: &Limits) -> Vec<Binding> {
+    let binding = |(slot, written, window): &(Slot, bool, Window)| window.binding(*slot, *written, limits);
+    windows.iter().map(binding).collect()
+}
+
+/// Where the window of a slot begins in its binding, in elements; 0 of a slot that is not bound.
+pub fn base_of(windows: &Windows, slot: Slot, limits: &Limits) -> u32 {
+    let own = windows.iter().find(|(own, ..)| *own == slot);
+    own.map_or(0, |(_, _, window)| window.base(limits))
+}
+
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }

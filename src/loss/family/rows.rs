@@ -3,7 +3,7 @@
 use super::{Parts, assemble, expect_gapless, known, operands};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::{Call, Loss};
+use crate::loss::{Call, GradTo, Loss};
 use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, expect_shape};
 use crate::shader::{Piece, piece};
 use crate::tensor::{Dtype, View};
@@ -85,6 +85,15 @@ impl Rows {
                 }
                 _ => expect_shape(name, view, &[self.cols], "(one for each class)")?,
             }
+        }
+        if self.inner_loops > 0 && matches!(call.grad_input, GradTo::InPlace) {
+            return Err(Error::operand(
+                "grad_input",
+                format!(
+                    "{} meets every class with every other: its gradient cannot go over the input",
+                    loss.info().name
+                ),
+            ));
         }
         let mean = loss.reduction() == Reduction::Mean;
         let weighted = operands.iter().any(|o| o.slot == Slot::SampleWeight);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
-use crate::plan::window::Window;
+use crate::plan::window::{Window, Windows, base_of, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Targets};
 use crate::tensor::{Dtype, View};
@@ -306,25 +306,17 @@ impl Planner<'_> {
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(chunk),
             params: bytemuck::bytes_of(&self.params(chunk, &windows, groups[0])).to_vec(),
-            bindings: windows
-                .iter()
-                .map(|(slot, written, window)| window.binding(*slot, *written, self.limits))
-                .collect(),
+            bindings: bindings(&windows, self.limits),
             groups,
             iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops),
             tiles: chunk.tiles,
         })));
     }
 
-    fn params(&self, chunk: Chunk, windows: &[(Slot, bool, Window)], groups_x: u32) -> RowParams {
+    fn params(&self, chunk: Chunk, windows: &Windows, groups_x: u32) -> RowParams {
         let (problem, (first, end)) = (self.problem, self.run(chunk));
         let inner = self.rows.inner as u64;
-        let base = |slot| {
-            windows
-                .iter()
-                .find(|(s, ..)| *s == slot)
-                .map_or(0, |(_, _, window)| window.base(self.limits))
-        };
+        let base = |slot| base_of(windows, slot, self.limits);
         // Of an absent operand, 0.
         let full = self.full();
         let stride = |slot| match full.iter().find(|full| full.slot == slot) {

@@ -34,12 +34,11 @@ impl Planner<'_> {
         let find = |slot| full.iter().find(|full| full.slot == slot);
         let mut list = Vec::new();
         if !self.problem.in_place {
-            let put = match (self.problem.mode.wants_grad(), self.problem.accumulates) {
-                (false, _) => Put::Skip,
-                (true, false) => Put::Write,
-                (true, true) => Put::Add,
-            };
-            list.push(pieces::write(Slot::GradInput, self.problem.input().dtype, quads, put));
+            let put = if self.problem.accumulates { Put::Add } else { Put::Write };
+            list.push(match find(Slot::GradInput) {
+                Some(full) => pieces::write(full.slot, full.view.dtype, quads, put),
+                None => pieces::skip(Slot::GradInput),
+            });
         }
         match find(Slot::GradTarget) {
             Some(full) => list.extend([
