@@ -334,6 +334,9 @@ fn expect_apart(tensors: &[(Role, Tensor)]) -> Result<()> {
     Ok(())
 }
 
+/// A new parameter and its state.
+type Stepped = (f64, [f64; 3]);
+
 fn step_on_cpu(
     update: &Update,
     param: &Tensor,
@@ -346,7 +349,7 @@ fn step_on_cpu(
     for (role, _) in &update.states {
         old.push(state.get(*role).map(|tensor| host(role.name(), tensor)).transpose()?);
     }
-    let computed: Vec<(f64, [f64; 3])> = (params.par_iter().zip(&grads).enumerate())
+    let computed: Vec<Stepped> = (params.par_iter().zip(&grads).enumerate())
         .map(|(i, (&param, &grad))| {
             let mut own = [0.0; 3];
             for (own, old) in own.iter_mut().zip(&old) {
@@ -356,7 +359,7 @@ fn step_on_cpu(
         })
         .collect();
     let shape = param.shape();
-    let made = |dtype, part: &dyn Fn(&(f64, [f64; 3])) -> f64| {
+    let made = |dtype, part: &dyn Fn(&Stepped) -> f64| {
         Tensor::rounded(&computed.iter().map(part).collect::<Vec<_>>(), dtype, shape)
     };
     let stepped = made(param.dtype(), &|(param, _)| *param)?;
