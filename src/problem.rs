@@ -225,6 +225,8 @@ pub struct Rows {
     pub cols: usize,
     pub inner: usize,
     pub targets: Targets,
+    /// The dimension of the columns stays in the result, with size 1.
+    pub keeps_dim: bool,
     /// The statistics pass reads the rows.
     pub reads: bool,
     /// What it collects.

@@ -97,6 +97,7 @@ impl Reduce {
             ));
         }
         let mut rows = rows_of(self.op);
+        rows.keeps_dim = self.keepdim;
         if dim.is_none() {
             rows.whole = Some(self.op);
         }
@@ -107,11 +108,6 @@ impl Reduce {
         };
         let mut problem = rows.problem(self, call, dim, [share, 0.0, 0.0, 0.0])?;
         problem.dtype = self.op.result_dtype();
-        if self.keepdim
-            && let Some(dim) = dim
-        {
-            problem.terms.insert(dim.min(problem.terms.len()), 1);
-        }
         Ok(problem)
     }
 }

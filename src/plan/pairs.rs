@@ -201,7 +201,7 @@ impl Planner<'_> {
     fn quads(&self) -> bool {
         let aligned =
             |view: &View| view.offset.is_multiple_of(4 * view.dtype.bytes()) && self.stride(view).is_multiple_of(4);
-        self.pairs.cols.is_multiple_of(4) && self.whole().iter().all(|(.., view)| aligned(view))
+        self.pairs.cols > 0 && self.pairs.cols.is_multiple_of(4) && self.whole().iter().all(|(.., view)| aligned(view))
     }
 
     fn variant(&self) -> Variant {

@@ -15,6 +15,7 @@ impl Default for Rows {
             cols: 0,
             inner: 0,
             targets: Targets::None,
+            keeps_dim: false,
             reads: true,
             monoid: SOFTMAX,
             map: piece!("piece/row_map_none.wgsl"),
@@ -64,8 +65,9 @@ impl Rows {
         let mut terms = input.shape.clone();
         match dim {
             None => terms.clear(),
-            Some(dim) if !self.is_map() && dim < terms.len() => drop(terms.remove(dim)),
-            Some(_) => {}
+            Some(dim) if self.is_map() || dim >= terms.len() => {}
+            Some(dim) if self.keeps_dim => terms[dim] = 1,
+            Some(dim) => drop(terms.remove(dim)),
         }
         let is_index = matches!(self.targets, Targets::Index { .. });
         for operand in &operands[1..] {

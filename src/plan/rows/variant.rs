@@ -13,6 +13,7 @@ impl Planner<'_> {
     /// chunk, so that all chunks run the same code.
     fn quads(&self) -> bool {
         self.rows.inner == 1
+            && self.rows.cols > 0
             && self.rows.cols.is_multiple_of(4)
             && self.full().iter().all(|f| {
                 f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4)
