@@ -80,6 +80,7 @@ define! {
     }
     reduction: Mean;
     reductions: REDUCED;
+    statistics: true;
 }
 
 impl CrossEntropy {

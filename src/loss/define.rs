@@ -80,6 +80,7 @@ macro_rules! define {
         tensors { $($tensor:ident: $tensor_help:literal;)* }
         reduction: $reduction:ident;
         reductions: $reductions:expr;
+        $(statistics: $statistics:literal;)?
     ) => {
         pub(super) static INFO: $crate::loss::Info = $crate::loss::Info {
             name: stringify!($stem),
@@ -102,6 +103,7 @@ macro_rules! define {
                 help: $tensor_help,
             }),*],
             reductions: $reductions,
+            statistics: false $(|| $statistics)?,
             new: || Box::new($type::default()),
         };
 

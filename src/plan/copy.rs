@@ -10,7 +10,7 @@ use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 
-/// Plans a copy of [`Role::Input`] to [`Role::Grad(0)`], both contiguous: the ceiling that `bench` measures against.
+/// Plans a copy of [`Role::Input`] to [`Role::Grad`] 0, both contiguous: the ceiling that `bench` measures against.
 ///
 /// # Errors
 /// [`Error::Limit`] where a tile does not fit into one binding.

@@ -117,6 +117,12 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
             format!("{} given, {} has {}", reduction.name(), info.name, names.join(", ")),
         ));
     }
+    if call.stats.any() && !info.statistics {
+        return Err(Error::option(
+            "stats",
+            format!("{} has no statistics of rows", info.name),
+        ));
+    }
     let mut operands = parts.operands;
     let grad = call.mode.wants_grad();
     let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].buffer().is_some();
