@@ -65,7 +65,11 @@ fn every_entry_is_needed() {
 /// Those beyond the corpus have a test each, and stand in the README's table.
 #[test]
 fn every_other_difference_has_a_test() {
-    let tests = concat!(include_str!("faults.rs"), include_str!("gpu.rs"));
+    let tests = concat!(
+        include_str!("faults.rs"),
+        include_str!("gpu.rs"),
+        include_str!("differences.rs")
+    );
     let readme = include_str!("../README.md").replace('`', "");
     for beyond in &list().beyond {
         assert!(tests.contains(&format!("fn {}()", beyond.test)), "{}", beyond.test);

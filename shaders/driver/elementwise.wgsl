@@ -73,6 +73,13 @@ fn or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f
     return select(values, vec4<f32>(params.nan), poisoned);
 }
 
+fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
+    if (NAN_GRADS) {
+        return or_nan(values, x, t, u);
+    }
+    return values;
+}
+
 // The sum of a quad's losses; writes what is written per element.
 fn quad_loss(e: u32, count: u32) -> f32 {
     let x = read_input(e, count);
@@ -90,7 +97,7 @@ fn quad_loss(e: u32, count: u32) -> f32 {
     if (WANTS_GRAD) {
         let scale = params.scale * read_grad_output(e, count) * w;
         let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
-        write_grad_input(e, count, scale * or_nan(each, x, t, u));
+        write_grad_input(e, count, scale * grad_or_nan(each, x, t, u));
         write_grad_t(e, count, scale, x, t, u);
         write_grad_u(e, count, scale, x, t, u);
     }

@@ -2,7 +2,7 @@
 //
 //   loss   = -t log x - (1 - t) log(1 - x)
 //   grad   = (x - t) / max(x (1 - x), 1e-12)     the clamp of the logarithms is no part of it
-//   grad_t = log(1 - x) - log x
+//   grad_t = log(1 - x) - log x                  nor of this one
 //
 // What is no probability gives NaN.
 
@@ -27,5 +27,5 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
-    return select(params.nan, log_no(x) - log_yes(x), is_probability(x));
+    return select(params.nan, log1m(x) - ln(x), is_probability(x));
 }

@@ -13,7 +13,8 @@ fn loss(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
-    return clamp(x - t, -delta(), delta());
+    let d = x - t;
+    return select(clamp(d, -delta(), delta()), params.nan, is_nan(d)); // inf - inf
 }
 
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {

@@ -50,7 +50,9 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
         return exp_minus(x, t);
     }
     // The first does not cancel near x = t, the second is no quotient of infinities.
-    return select(1.0 - t / (x + eps()), ((x - t) + eps()) / (x + eps()), x < 2.0 * t);
+    // Beyond all f32 the rate's part alone is left.
+    let near = x < 2.0 * t && x < -LOWEST;
+    return select(1.0 - t / (x + eps()), ((x - t) + eps()) / (x + eps()), near);
 }
 
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {

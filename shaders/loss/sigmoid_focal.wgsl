@@ -61,7 +61,8 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     let share = select(e / (r.y + r.x * e), 1.0, r.y == 0.0);
     let ratio = side * (r.y - r.x) * share / (1.0 + e);
     let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
-    return alpha_of(t) * miss_power(x, t) * (slope + gamma() * (bce(x, t) * ratio));
+    let focus = select(gamma() * (bce(x, t) * ratio), 0.0, gamma() == 0.0); // the cost may be infinite
+    return alpha_of(t) * miss_power(x, t) * (slope + focus);
 }
 
 fn bce_over_miss(x: f32, t: f32) -> f32 {

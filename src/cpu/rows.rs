@@ -102,8 +102,8 @@ impl<'a> Run<'a> {
             _ => Vec::new(),
         };
         let g = match &self.upstream {
-            Some(upstream) if rows.is_map() && self.problem.mode.wants_grad() => self.gather(upstream, row),
-            _ => Vec::new(),
+            Some(upstream) if rows.is_map() => self.gather(upstream, row),
+            _ => vec![1.0; if rows.is_map() { rows.cols } else { 0 }],
         };
         let seen = Row {
             x: &x,

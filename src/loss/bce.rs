@@ -17,13 +17,13 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
     ///
-    /// **Edges.** Finite for all probabilities: the bound of the logarithms is in the loss and the gradient of the
-    /// target, that of the gradient its own, so at x = 0 it is (x - t) · 1e12 while the loss is flat. log(1 - x) keeps
-    /// its relative accuracy for small x. NaN in gives NaN out.
+    /// **Edges.** Finite for all probabilities: the loss has the bound of the logarithms, the gradient its own, so at
+    /// x = 0 it is (x - t) · 1e12 while the loss is flat; the gradient of the target has none, and is infinite at 0 and 1, all
+    /// as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out.
     ///
     /// **Differences from PyTorch.** A probability outside [0, 1] is refused, as in PyTorch, where it lies on the host; on a
-    /// device it gives NaN. A target outside [0, 1] is computed by the formula. Its gradient of the target is without the bound, infinite at x = 0 and 1.
-    /// From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
+    /// device it gives NaN. A target outside [0, 1] is computed by the formula. From logits,
+    /// [`BceWithLogits`](crate::BceWithLogits) is more accurate.
     ///
     /// **Errors.** [`Error::Operand`] for shapes, dtypes and probabilities outside [0, 1] on the host.
     Bce, bce;
@@ -83,6 +83,5 @@ fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
 }
 
 fn grad_target(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    let (yes, no) = logs(x);
-    no - yes
+    (-x).ln_1p() - x.ln()
 }

@@ -19,9 +19,9 @@ define! {
     /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
     ///
     /// **Edges.** Any other target has the sum of both losses, max(x, margin), and of both gradients, as in PyTorch. At
-    /// x = margin the hinge has the gradient 0. NaN in gives NaN out.
+    /// x = margin the hinge has the gradient 0. NaN in gives a loss of NaN.
     ///
-    /// **Differences from PyTorch.** The gradient at NaN is NaN, where PyTorch's is 0 if t = -1.
+    /// **Differences from PyTorch.** With a target of NaN its loss is a number.
     ///
     /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
     HingeEmbedding, hinge_embedding;
@@ -51,6 +51,7 @@ impl HingeEmbedding {
                 loss,
                 grads: [Some(grad), None, None],
             },
+            nan_grads: false,
             ..Elements::default()
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])

@@ -22,7 +22,7 @@ define! {
     /// divergence of distributions, averaged over a batch. `mean`, the default as in PyTorch, divides by the number of
     /// all elements. `mean` of no elements and `batchmean` of no batch are NaN.
     ///
-    /// **Edges.** NaN in gives NaN out, and so does a negative p. Where p is near exp(x), log p - x keeps its digits.
+    /// **Edges.** NaN in gives a loss of NaN, and so does a negative p; the gradient of the input needs neither. Where p is near exp(x), log p - x keeps its digits.
     /// An x of -inf gives inf where p > 0.
     ///
     /// **Differences from PyTorch.** Where p = 0, an x of -inf contributes 0 (PyTorch: NaN), a `log_target` of -inf
@@ -58,6 +58,7 @@ impl KlDiv {
             },
             consts: vec![Const::Bool("LOG_TARGET", self.log_target)],
             kind: if self.log_target { "log_target" } else { "" }.into(),
+            nan_grads: false,
             ..Elements::default()
         }
         .problem(self, call, [f64::from(u8::from(self.log_target)), 0.0, 0.0, 0.0])

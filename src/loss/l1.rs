@@ -16,9 +16,7 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
     ///
-    /// **Edges.** NaN in gives NaN out.
-    ///
-    /// **Differences from PyTorch.** The gradient at NaN is NaN, where PyTorch's is 0.
+    /// **Edges.** NaN in gives a loss of NaN; its gradient is 0, as in PyTorch.
     ///
     /// **Errors.** [`Error::Operand`] for shapes and dtypes.
     L1, l1;
@@ -46,6 +44,7 @@ impl L1 {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],
             },
+            nan_grads: false,
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])
@@ -64,7 +63,7 @@ fn grad_target(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
     -sign(x - t)
 }
 
-/// -1, 0 or 1, where `f64::signum` has no 0.
+/// -1, 0 or 1, where `f64::signum` has no 0; of NaN 0, as PyTorch's.
 pub(super) fn sign(d: f64) -> f64 {
-    if d == 0.0 { 0.0 } else { d.signum() }
+    f64::from(u8::from(d > 0.0)) - f64::from(u8::from(d < 0.0))
 }

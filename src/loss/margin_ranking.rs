@@ -19,7 +19,7 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
     ///
-    /// **Edges.** At s = 0, which equal scores and a margin of 0 have, the gradients are 0. NaN in gives NaN out. Other
+    /// **Edges.** At s = 0, which equal scores and a margin of 0 have, the gradients are 0. NaN in gives a loss of NaN. Other
     /// targets are computed by the formula.
     ///
     /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
@@ -58,6 +58,7 @@ impl MarginRanking {
                 loss,
                 grads: [Some(grad), Some(grad_target), Some(grad_input2)],
             },
+            nan_grads: false,
             ..Elements::default()
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
@@ -72,14 +73,19 @@ fn loss(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
     short_by(x, t, u, hyper).max(0.0)
 }
 
+/// 1 where the margin is missed, a factor: 0 times NaN or infinity is NaN.
+fn missed(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
+    f64::from(u8::from(short_by(x, t, u, hyper) > 0.0))
+}
+
 fn grad(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    if short_by(x, t, u, hyper) > 0.0 { -t } else { 0.0 }
+    missed(x, t, u, hyper) * -t
 }
 
 fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    if short_by(x, t, u, hyper) > 0.0 { u - x } else { 0.0 }
+    missed(x, t, u, hyper) * (u - x)
 }
 
 fn grad_input2(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    if short_by(x, t, u, hyper) > 0.0 { t } else { 0.0 }
+    missed(x, t, u, hyper) * t
 }

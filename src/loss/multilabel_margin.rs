@@ -23,8 +23,7 @@ define! {
     /// **Edges.** A class named twice counts twice, as in PyTorch. Nothing named, or everything, has loss 0. At
     /// 1 - x_j + x_i = 0 the gradient is 0. NaN in a row makes its loss and gradient NaN. A row takes time in proportion to C².
     ///
-    /// **Differences from PyTorch.** PyTorch passes over NaN. A label out of range is an error of the read. A 0-d input, which
-    /// PyTorch takes for one class, is refused.
+    /// **Differences from PyTorch.** PyTorch passes over NaN. A label out of range is an error of the read.
     ///
     /// **Errors.** [`Error::Operand`] for shapes and dtypes; [`Error::BadLabels`] when reading.
     MultilabelMargin, multilabel_margin;

@@ -21,13 +21,13 @@ define! {
     /// | argmax | the index of the largest, the first among equals | none | an error | index of the first NaN |
     /// | logsumexp | log Σ exp(x), without overflow | exp(x - y) | -inf | NaN |
     ///
-    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` that dimension goes, or stays with
-    /// size 1 where `keepdim` says so. The result is f32 whatever the input's dtype, i64 for argmax (with keepdim or not).
+    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` that dimension goes. Where
+    /// `keepdim` says so, what is reduced stays with size 1. The result is f32 whatever the input's dtype, i64 for argmax (with keepdim or not).
     ///
     /// **Differences from PyTorch.** `max` and `min` are its `amax` and `amin`: values alone, equals share the gradient. `dim`
     /// is one dimension, not a list. Of 16-bit inputs the result is f32.
     ///
-    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have, or `keepdim` without a `dim`;
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have;
     /// [`Error::Operand`] for a dtype that is no float, for the maximum of nothing, or for the gradient of argmax;
     /// [`Error::Limit`] for 2^32 elements or more, and for the gradient of everything where that does not fit one binding.
     Reduce, reduce;
@@ -39,7 +39,7 @@ define! {
     options {
         op: ReduceOp = ReduceOp::Sum, "which reduction";
         dim: Option<i64> = None, "the dimension that goes; everything where it is left open";
-        keepdim: bool = false, "the dimension stays, with size 1";
+        keepdim: bool = false, "what is reduced stays, with size 1";
     }
     tensors { }
     reduction: None;
@@ -65,9 +65,6 @@ const EXTREME: &[Piece] = &[
 
 impl Reduce {
     fn check(&self) -> Result<()> {
-        if self.keepdim && self.dim.is_none() {
-            return Err(Error::option("keepdim", "given without dim, the dimension to keep"));
-        }
         Ok(())
     }
 

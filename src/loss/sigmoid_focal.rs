@@ -103,7 +103,8 @@ fn grad(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {
     } else {
         turn / miss
     };
-    balance(t, alpha).0 * miss.powf(gamma) * (slope + gamma * bce(x, t) * ratio)
+    let focus = if gamma == 0.0 { 0.0 } else { gamma * bce(x, t) * ratio };
+    balance(t, alpha).0 * miss.powf(gamma) * (slope + focus)
 }
 
 fn grad_target(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {

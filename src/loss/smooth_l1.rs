@@ -21,9 +21,7 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
     ///
-    /// **Edges.** NaN in gives NaN out.
-    ///
-    /// **Differences from PyTorch.** With `beta` 0, the gradient at NaN is NaN, where PyTorch's is 0.
+    /// **Edges.** NaN in gives NaN out; with `beta` 0 its gradient is 0, as in PyTorch.
     ///
     /// **Errors.** [`Error::Option`] for a `beta` that is negative or not finite; [`Error::Operand`] for shapes and
     /// dtypes.
@@ -54,6 +52,7 @@ impl SmoothL1 {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],
             },
+            nan_grads: self.beta != 0.0,
             ..Elements::default()
         }
         .problem(self, call, [self.beta, 0.0, 0.0, 0.0])
@@ -71,6 +70,9 @@ fn loss(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
 
 fn grad(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
     let d = x - t;
+    if d.is_nan() && beta > 0.0 {
+        return f64::NAN;
+    }
     if d.abs() < beta { d / beta } else { sign(d) }
 }
 

@@ -20,8 +20,7 @@ define! {
     /// **Edges.** Finite for every finite score, with full relative accuracy where the loss goes to 0. NaN in gives NaN
     /// out. Other targets are computed by the formula.
     ///
-    /// **Differences from PyTorch.** Its exp(-t x) overflows from 89 on, with a loss of inf and a gradient of NaN. It
-    /// broadcasts the target to the input, but not the input to the target.
+    /// **Differences from PyTorch.** Its exp(-t x) overflows from 89 on, with a loss of inf and a gradient of NaN.
     ///
     /// **Errors.** [`Error::Operand`] for shapes and dtypes.
     SoftMargin, soft_margin;
@@ -43,7 +42,7 @@ impl SoftMargin {
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        Elements {
+        let problem = Elements {
             piece: piece!("loss/soft_margin.wgsl"),
             reference: ElementReference {
                 loss,
@@ -51,7 +50,19 @@ impl SoftMargin {
             },
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, [0.0; 4])?;
+        // PyTorch computes it in the input's place.
+        let input = &call.input()?.shape;
+        if &problem.terms != input {
+            return Err(Error::operand(
+                "target",
+                format!(
+                    "does not broadcast to the input's shape {input:?}, but to {:?} with it",
+                    problem.terms
+                ),
+            ));
+        }
+        Ok(problem)
     }
 }
 

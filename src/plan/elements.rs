@@ -312,6 +312,7 @@ impl Planner<'_> {
             Const::U32("STRIDED", self.strided()),
             Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
+            Const::Bool("NAN_GRADS", self.elements.nan_grads),
         ];
         consts.extend(&self.elements.consts);
         Variant {

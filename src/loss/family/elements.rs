@@ -16,6 +16,7 @@ impl Default for Elements {
             piece: pieces::MATH,
             consts: Vec::new(),
             kind: String::new(),
+            nan_grads: true,
             broadcasts: true,
             reference: ElementReference {
                 loss: |_, _, _, _| f64::NAN,

@@ -64,6 +64,7 @@ impl Rows {
         };
         let mut terms = input.shape.clone();
         match dim {
+            None if self.keeps_dim => terms.fill(1),
             None => terms.clear(),
             Some(dim) if self.is_map() || dim >= terms.len() => {}
             Some(dim) if self.keeps_dim => terms[dim] = 1,
@@ -73,8 +74,12 @@ impl Rows {
         for operand in &operands[1..] {
             let (name, view) = (operand.role.name(), &operand.view);
             match operand.slot {
-                // One row may have its class in a list of one.
-                Slot::Target if is_index && terms.is_empty() && view.shape == [1] => {}
+                // One row may have its class in a list of one, and then, without ignore_index, its loss too.
+                Slot::Target if is_index && terms.is_empty() && view.shape == [1] => {
+                    if self.ignore_index().is_none() {
+                        terms.push(1);
+                    }
+                }
                 Slot::Target if is_index => {
                     let why = format!("for class indices of an input {:?}", input.shape);
                     expect_shape(name, view, &terms, &why)?;

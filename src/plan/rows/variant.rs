@@ -107,7 +107,12 @@ impl Planner<'_> {
                 piece!("piece/row_scale.wgsl")
             },
         ];
-        list.extend(pieces::half(full.iter().map(|f| f.view.dtype).chain(problem.dtypes())));
+        list.extend(pieces::half(
+            full.iter()
+                .map(|f| f.view.dtype)
+                .chain(problem.dtypes())
+                .chain([problem.dtype]),
+        ));
         list.extend(self.rows.monoid);
         list.push(self.rows.map);
         list.extend(&self.rows.pieces);
