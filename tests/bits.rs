@@ -1,10 +1,11 @@
 //! Equal bits: from run to run, and however the work is cut; and sums that keep their accuracy.
 
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Engine, GradTo, Limits, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
-    Tuning, reference,
+    BceWithLogits, Call, CrossEntropy, Dtype, Engine, GradTo, Limits, Loss, Mode, REGISTRY, Reduce, ReduceOp,
+    Reduction, Role, SigmoidFocal, Tensor, Tuning, reference,
 };
 
+use crate::common::cases::{Setup, make};
 use crate::common::data::{Data, row_shape};
 use crate::common::{F32, bits, gpu};
 
@@ -51,7 +52,7 @@ fn cutting_changes_no_bit() {
         let t = Tensor::new(&data.targets(len), shape).unwrap();
         let upstream = Tensor::new(&data.logits(count), &rows).unwrap();
         let weight = Tensor::new(&data.uniform(shape[1], 0.5, 2.0), &[shape[1]]).unwrap();
-        for reduction in Reduction::ALL {
+        for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
             let ce = CrossEntropy {
                 reduction,
                 weight: Some(weight.clone()),
@@ -63,15 +64,15 @@ fn cutting_changes_no_bit() {
                 ..Default::default()
             };
             for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
-                let plain = Call::new(Mode::Fused, &x, target);
+                let plain = Call::new(Mode::Fused, &[&x, target]);
                 assert!(is_cut(&loss.problem(&plain).unwrap(), &cut), "{shape:?} is not cut");
                 let rows_loss = loss.info().name == "cross_entropy";
                 let run = |engine: &Engine| {
                     let input = engine.upload(&x).unwrap();
                     let call = Call {
                         grad_output: (reduction == Reduction::None && rows_loss).then_some(&upstream),
-                        grad_target: full,
-                        ..Call::new(Mode::Fused, &input, target)
+                        grads: if full { vec![Role::Target] } else { Vec::new() },
+                        ..Call::new(Mode::Fused, &[&input, target])
                     };
                     bits(&loss.run(engine, &call).unwrap().read(engine).unwrap())
                 };
@@ -86,11 +87,11 @@ fn cutting_changes_no_bit() {
                 let input = cut.upload(&x).unwrap();
                 let call = Call {
                     grad_input: GradTo::InPlace,
-                    ..Call::new(Mode::Fused, &input, target)
+                    ..Call::new(Mode::Fused, &[&input, target])
                 };
                 let dense = Call {
                     grad_input: GradTo::New,
-                    ..call
+                    ..call.clone()
                 };
                 let fresh = loss.run(&cut, &dense).unwrap().read(&cut).unwrap();
                 let over = loss.run(&cut, &call).unwrap().read(&cut).unwrap();
@@ -109,28 +110,108 @@ fn cutting_changes_no_bit() {
             pos_weight: Some(factor(pos_weight)),
             reduction: Reduction::Mean,
         };
-        let call = Call::new(Mode::Fused, &x, &t);
+        let call = Call::new(Mode::Fused, &[&x, &t]);
         let whole = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
         assert!(
             bits(&whole) == bits(&loss.run(&cut, &call).unwrap().read(&cut).unwrap()),
             "weight {weight:?}"
         );
         let want = reference::run(&loss, &call).unwrap();
-        F32.check("blocks", &whole.grad_input.unwrap().data, &want.grad_input)
-            .unwrap();
+        let grad = want.grad(Role::Grad(0)).unwrap();
+        F32.check("blocks", &whole.grad_input.unwrap().data, grad).unwrap();
         F32.check("blocks", &whole.loss.unwrap().data, &want.loss).unwrap();
     }
     let x = Tensor::new(&data.logits(1_000_003), &[1_000_003]).unwrap();
     for op in ReduceOp::ALL {
-        let run = |engine: &Engine| {
-            let output = wgloss::reduce(engine, op, &x).unwrap();
-            match op {
-                ReduceOp::Argmax => output.read::<i64>(engine).unwrap()[0] as u64,
-                _ => u64::from(output.read::<f32>(engine).unwrap()[0].to_bits()),
-            }
+        let loss = Reduce {
+            op,
+            ..Default::default()
         };
+        let run = |engine: &Engine| bits(&loss.forward(engine, &[&x]).unwrap().read(engine).unwrap());
         assert_eq!(run(gpu()), run(&cut), "{}", op.name());
     }
+}
+
+/// Every loss, in every dtype in turn: cut into pieces, in place and added to nothing, the bits are those of one piece and a
+/// new gradient; and so they are the next time.
+#[test]
+fn no_loss_depends_on_how_it_is_cut() {
+    let cut = cut_engine(80 << 10);
+    let mut failures = Vec::new();
+    let (mut total, mut cuts) = (0, 0);
+    for (n, info) in REGISTRY.iter().enumerate() {
+        for (k, shape) in [&[12_000usize, 9][..], &[150, 500], &[24, 5, 700]].iter().enumerate() {
+            let dtype = Dtype::FLOATS[(n + k) % 3];
+            let setup = Setup {
+                dtype,
+                other: if n % 2 == 0 { Dtype::F32 } else { dtype },
+                given: n % 3 > 0,
+                full: k == 1,
+                reduction: info.reductions[(n + k) % info.reductions.len()],
+                seed: 3,
+                ..Setup::new(shape)
+            };
+            // A reduction of everything has no gradient here: one row that fits no binding.
+            let setting = info
+                .options
+                .iter()
+                .any(|o| o.name == "keepdim")
+                .then(|| ("dim", wgloss::Scalar::Int(1)));
+            let Some(case) = make(
+                info,
+                &Setup {
+                    setting: setting.into_iter().collect(),
+                    ..setup.clone()
+                },
+            ) else {
+                continue;
+            };
+            let mut call = case.call(case.most());
+            let problem = case.loss.problem(&call).unwrap();
+            total += 1;
+            cuts += u32::from(is_cut(&problem, &cut));
+            let run = |engine: &Engine, call: &Call<'_>| {
+                let output = case.loss.run(engine, call)?;
+                Ok(bits(&output.read(engine)?))
+            };
+            let mut compare = |what: &str, got: wgloss::Result<Vec<u32>>, want: &[u32]| match got {
+                Ok(got) if got == want => {}
+                Ok(got) => {
+                    let differ = got.iter().zip(want).filter(|(a, b)| a != b).count();
+                    failures.push(format!("{} {what}: {differ} of {} differ", case.what, want.len()));
+                }
+                Err(error) => failures.push(format!("{} {what}: {error}", case.what)),
+            };
+            let whole: wgloss::Result<Vec<u32>> = run(gpu(), &call);
+            let Ok(whole) = whole else {
+                failures.push(format!("{}: {:?}", case.what, whole));
+                continue;
+            };
+            compare("again", run(gpu(), &call), &whole);
+            compare("cut", run(&cut, &call), &whole);
+            for engine in [gpu(), &cut] {
+                let own = engine.upload(&case.tensors[0]).unwrap();
+                let over = Call {
+                    tensors: std::iter::once(&own).chain(&case.tensors[1..]).collect(),
+                    grad_input: GradTo::InPlace,
+                    ..call.clone()
+                };
+                compare("in place", run(engine, &over), &whole);
+            }
+            let zeros = crate::common::cases::blank(dtype, shape);
+            let sum = cut.upload(&zeros).unwrap();
+            call.grad_input = GradTo::AddTo(&sum);
+            // -0 and 0 add up to 0.
+            let unsigned = |list: &[u32]| {
+                list.iter()
+                    .map(|&b| if b << 1 == 0 { 0 } else { b })
+                    .collect::<Vec<_>>()
+            };
+            compare("added", run(&cut, &call).map(|got| unsigned(&got)), &unsigned(&whole));
+        }
+    }
+    assert!(total > 60 && cuts > 60, "{cuts} of {total} were cut");
+    crate::common::report(failures, total);
 }
 
 #[test]
@@ -160,7 +241,7 @@ fn twenty_runs_give_the_same_bits() {
         let run = || {
             bits(
                 &loss
-                    .forward_backward(gpu(), &x, target, None)
+                    .forward_backward(gpu(), &[&x, target], None)
                     .unwrap()
                     .read(gpu())
                     .unwrap(),
@@ -176,10 +257,8 @@ fn twenty_runs_give_the_same_bits() {
 fn sums_do_not_drift() {
     let n = 10_000_000;
     let x = Tensor::new(&vec![0.1f32; n], &[n]).unwrap();
-    let got = wgloss::reduce(gpu(), ReduceOp::Sum, &x)
-        .unwrap()
-        .read::<f32>(gpu())
-        .unwrap()[0];
+    let values = Reduce::default().forward(gpu(), &[&x]).unwrap().read(gpu()).unwrap();
+    let got = values.scalar().unwrap();
     let want = f64::from(0.1f32) * n as f64;
     assert!((f64::from(got) - want).abs() < 1e-6 * want, "{got} instead of {want}");
 }

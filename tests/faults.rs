@@ -1,11 +1,16 @@
 //! Bad input: clear errors with the numbers, outputs still there, and an engine that goes on.
 
 use wgloss::{
-    Array, BceWithLogits, Call, CrossEntropy, Engine, Error, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor,
+    Array, BceWithLogits, Call, CrossEntropy, Dtype, Engine, Error, GaussianNll, L1, Loss, Mode, Mse, MultiMargin,
+    MultilabelMargin, Nll, REGISTRY, Reduce, ReduceOp, Reduction, Role, SigmoidFocal, Softmax, SoftmaxFocal, Stats,
+    Tensor,
 };
 
+use crate::common::cases::{Setup, label_tensor, make};
 use crate::common::data::{Data, row_shape};
 use crate::common::gpu;
+
+const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Mean, Reduction::Sum];
 
 fn both(claim: impl Fn(&Engine)) {
     claim(gpu());
@@ -32,18 +37,18 @@ fn labels_out_of_range_are_reported_and_not_followed() {
         let good = Tensor::new(&good, &row_shape).unwrap();
         let bad = Tensor::new(&bad, &row_shape).unwrap();
         both(|engine| {
-            for reduction in Reduction::ALL {
+            for reduction in REDUCTIONS {
                 let loss = CrossEntropy {
                     reduction,
                     ..Default::default()
                 };
                 let before = loss
-                    .forward_backward(engine, &x, &good, None)
+                    .forward_backward(engine, &[&x, &good], None)
                     .unwrap()
                     .read(engine)
                     .unwrap();
                 let error = loss
-                    .forward_backward(engine, &x, &bad, None)
+                    .forward_backward(engine, &[&x, &bad], None)
                     .unwrap()
                     .read(engine)
                     .unwrap_err();
@@ -82,7 +87,7 @@ fn labels_out_of_range_are_reported_and_not_followed() {
                 assert!(grad.data.iter().all(|g| g.is_finite()));
                 assert!(grad.data.iter().any(|g| *g != 0.0));
                 let after = loss
-                    .forward_backward(engine, &x, &good, None)
+                    .forward_backward(engine, &[&x, &good], None)
                     .unwrap()
                     .read(engine)
                     .unwrap();
@@ -90,6 +95,112 @@ fn labels_out_of_range_are_reported_and_not_followed() {
             }
         });
     }
+}
+
+/// The same of every loss that takes classes, in every dtype of labels; u8 too, whose range may be all that there is.
+#[test]
+fn every_loss_reports_bad_labels() {
+    let mut data = Data::new(8);
+    let (rows, cols) = (37usize, 5usize);
+    let x = Tensor::new(&data.logits(rows * cols), &[rows, cols]).unwrap();
+    for dtype in Dtype::LABELS {
+        let mut labels = data.labels(rows, cols, None);
+        (labels[3], labels[36]) = (cols as i64, 200);
+        let target = label_tensor(&labels, dtype, &[rows]);
+        for loss in [
+            &Nll::default() as &dyn Loss,
+            &SoftmaxFocal::default(),
+            &MultiMargin::default(),
+            &CrossEntropy::default(),
+        ] {
+            both(|engine| {
+                let read = loss
+                    .forward_backward(engine, &[&x, &target], None)
+                    .unwrap()
+                    .read(engine);
+                let what = format!("{} {dtype} {}", loss.info().name, engine.name());
+                let Err(Error::BadLabels {
+                    count,
+                    rows: all,
+                    first_row,
+                    value,
+                    classes,
+                    values,
+                    ..
+                }) = read
+                else {
+                    panic!("{what}: {read:?}");
+                };
+                assert_eq!((count, all, first_row, value, classes), (2, 37, 3, 5, 5), "{what}");
+                assert!(values.scalar().unwrap().is_nan(), "{what}");
+                let grad = values.grad_input.unwrap().data;
+                assert!(grad[15..20].iter().chain(&grad[180..]).all(|&g| g == 0.0), "{what}");
+                assert!(
+                    grad.iter().all(|g| g.is_finite()) && grad.iter().any(|&g| g != 0.0),
+                    "{what}"
+                );
+            });
+        }
+    }
+    // The largest u8 is a class of 256.
+    let x = Tensor::new(&data.logits(512), &[2, 256]).unwrap();
+    let target = Tensor::new(&[255u8, 0], &[2]).unwrap();
+    both(|engine| {
+        assert!(
+            CrossEntropy::default()
+                .forward(engine, &[&x, &target])
+                .unwrap()
+                .read(engine)
+                .is_ok()
+        )
+    });
+}
+
+/// A list's entries are classes or -1, behind the first -1 as well.
+#[test]
+fn bad_entries_of_lists_are_reported() {
+    let x = Tensor::new(&[0.1f32, 0.2, 0.4, 0.8, 0.3, 0.5], &[2, 3]).unwrap();
+    let lists = |list: [i64; 6]| Tensor::new(&list, &[2, 3]).unwrap();
+    both(|engine| {
+        let read = |target: &Tensor| {
+            let output = MultilabelMargin::default()
+                .forward_backward(engine, &[&x, target], None)
+                .unwrap();
+            output.read(engine)
+        };
+        let good = read(&lists([2, -1, 0, 1, 0, -1])).unwrap();
+        for (list, row, bad) in [
+            ([2, -1, 0, 3, 0, -1], 1, 3),
+            ([2, -1, 7, 1, 0, -1], 0, 7),
+            ([2, -1, 0, 1, 0, -2], 1, -2),
+        ] {
+            let Err(Error::BadLabels {
+                count,
+                rows,
+                first_row,
+                value,
+                classes,
+                values,
+                ..
+            }) = read(&lists(list))
+            else {
+                panic!("{list:?}");
+            };
+            assert_eq!(
+                (count, rows, first_row, value, classes),
+                (1, 2, row, bad, 3),
+                "{list:?}"
+            );
+            // Behind the end of its list, it says nothing of the row.
+            if list[1] == -1 && bad == 7 {
+                assert_eq!((&values.loss, &values.grad_input), (&good.loss, &good.grad_input));
+            }
+        }
+        // An empty list, and one without an end.
+        let values = read(&lists([-1, 0, 1, 0, 1, 2])).unwrap();
+        assert_eq!(values.scalar(), Some(0.0));
+        assert!(values.grad_input.unwrap().data.iter().all(|&g| g == 0.0));
+    });
 }
 
 /// A bad label counts in no denominator: the gradients of the other rows are those of a batch without it.
@@ -100,12 +211,16 @@ fn bad_labels_count_in_no_denominator() {
     both(|engine| {
         let loss = CrossEntropy::default();
         let labels = Tensor::new(&[1i32, 9], &[2]).unwrap();
-        let Err(Error::BadLabels { values, .. }) = loss.backward(engine, &x, &labels, None).unwrap().read(engine)
+        let Err(Error::BadLabels { values, .. }) = loss.backward(engine, &[&x, &labels], None).unwrap().read(engine)
         else {
             panic!("a bad label");
         };
         let one = Tensor::new(&[1i32], &[1]).unwrap();
-        let wanted = loss.backward(engine, &alone, &one, None).unwrap().read(engine).unwrap();
+        let wanted = loss
+            .backward(engine, &[&alone, &one], None)
+            .unwrap()
+            .read(engine)
+            .unwrap();
         assert_eq!(
             values.grad_input.unwrap().data[..2],
             wanted.grad_input.unwrap().data[..]
@@ -120,7 +235,7 @@ fn ignore_index_is_compared_as_i64() {
     both(|engine| {
         let labels = Tensor::new(&[(-100i32) as u32], &[1]).unwrap();
         let error = CrossEntropy::default()
-            .forward(engine, &x, &labels)
+            .forward(engine, &[&x, &labels])
             .unwrap()
             .read(engine)
             .unwrap_err();
@@ -136,7 +251,7 @@ fn ignore_index_is_compared_as_i64() {
         );
         let labels = Tensor::new(&[-100i32], &[1]).unwrap();
         let values = CrossEntropy::default()
-            .forward(engine, &x, &labels)
+            .forward(engine, &[&x, &labels])
             .unwrap()
             .read(engine)
             .unwrap();
@@ -165,7 +280,7 @@ fn non_finite_logits() {
                 ..Default::default()
             };
             let values = loss
-                .forward_backward(engine, &x, &labels, None)
+                .forward_backward(engine, &[&x, &labels], None)
                 .unwrap()
                 .read(engine)
                 .unwrap();
@@ -200,7 +315,7 @@ fn a_coefficient_of_zero_contributes_nothing() {
                 ..Default::default()
             };
             let values = loss
-                .forward_backward(engine, &x, &labels, None)
+                .forward_backward(engine, &[&x, &labels], None)
                 .unwrap()
                 .read(engine)
                 .unwrap();
@@ -222,7 +337,7 @@ fn backward_of_none_defaults_to_ones() {
             ..Default::default()
         };
         let grad = |upstream| {
-            loss.backward(engine, &x, &labels, upstream)
+            loss.backward(engine, &[&x, &labels], upstream)
                 .unwrap()
                 .read(engine)
                 .unwrap()
@@ -249,7 +364,7 @@ fn nan_elements_stay_nan() {
         ];
         for loss in losses {
             let values = loss
-                .forward_backward(engine, &x, &t, None)
+                .forward_backward(engine, &[&x, &t], None)
                 .unwrap()
                 .read(engine)
                 .unwrap();
@@ -277,20 +392,20 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
     };
     both(|engine| {
         says(
-            ce.forward(engine, &floats(&[4, 3]), &labels(&[5])),
+            ce.forward(engine, &[&floats(&[4, 3]), &labels(&[5])]),
             &["target", "[4]", "[5]"],
         );
         says(
-            ce.forward(engine, &floats(&[4, 3]), &floats(&[4])),
+            ce.forward(engine, &[&floats(&[4, 3]), &floats(&[4])]),
             &["target", "[4, 3]", "[4]"],
         );
-        says(ce.forward(engine, &floats(&[]), &labels(&[])), &["input", "0-d"]);
+        says(ce.forward(engine, &[&floats(&[]), &labels(&[])]), &["input", "0-d"]);
         says(
-            ce.forward(engine, &floats(&[4, 0]), &labels(&[4])),
+            ce.forward(engine, &[&floats(&[4, 0]), &labels(&[4])]),
             &["input", "0 classes"],
         );
         says(
-            ce.forward(engine, &labels(&[4, 3]), &labels(&[4])),
+            ce.forward(engine, &[&labels(&[4, 3]), &labels(&[4])]),
             &["input", "f32", "i64"],
         );
         let weight = CrossEntropy {
@@ -298,7 +413,7 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             ..Default::default()
         };
         says(
-            weight.forward(engine, &floats(&[4, 3]), &labels(&[4])),
+            weight.forward(engine, &[&floats(&[4, 3]), &labels(&[4])]),
             &["weight", "[3]", "[4]"],
         );
         let smooth = CrossEntropy {
@@ -306,7 +421,7 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             ..Default::default()
         };
         says(
-            smooth.forward(engine, &floats(&[4, 3]), &labels(&[4])),
+            smooth.forward(engine, &[&floats(&[4, 3]), &labels(&[4])]),
             &["label_smoothing", "1.5"],
         );
         let ignore = CrossEntropy {
@@ -314,21 +429,21 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             ..Default::default()
         };
         says(
-            ignore.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])),
+            ignore.forward(engine, &[&floats(&[4, 3]), &floats(&[4, 3])]),
             &["ignore_index", "2"],
         );
         let upstream = floats(&[3]);
         says(
-            ce.backward(engine, &floats(&[4, 3]), &labels(&[4]), Some(&upstream)),
+            ce.backward(engine, &[&floats(&[4, 3]), &labels(&[4])], Some(&upstream)),
             &["grad_output", "[3]", "mean"],
         );
         let bce = BceWithLogits::default();
         says(
-            bce.forward(engine, &floats(&[4, 3]), &floats(&[4, 1])),
+            bce.forward(engine, &[&floats(&[4, 3]), &floats(&[4, 1])]),
             &["target", "[4, 3]", "[4, 1]"],
         );
         says(
-            bce.forward(engine, &floats(&[4, 3]), &labels(&[4, 3])),
+            bce.forward(engine, &[&floats(&[4, 3]), &labels(&[4, 3])]),
             &["target", "i64"],
         );
         let wide = BceWithLogits {
@@ -336,24 +451,99 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             ..Default::default()
         };
         says(
-            wide.forward(engine, &floats(&[4, 3]), &floats(&[4, 3])),
+            wide.forward(engine, &[&floats(&[4, 3]), &floats(&[4, 3])]),
             &["pos_weight", "[4]", "[4, 3]"],
         );
+        says(
+            L1::default().forward(engine, &[&floats(&[4, 3]), &floats(&[4])]),
+            &["target", "[4]", "[4, 3]"],
+        );
+        for var in [&[3usize][..], &[1], &[1, 1], &[4, 3, 1], &[], &[4, 2]] {
+            says(
+                GaussianNll::default().forward(engine, &[&floats(&[4, 3]), &floats(&[4, 3]), &floats(var)]),
+                &["var", &format!("{var:?}")],
+            );
+        }
+        says(
+            Nll::default().forward(engine, &[&floats(&[4, 3])]),
+            &["2", "input, target", "1"],
+        );
+        let dim = Softmax {
+            dim: 2,
+            ..Default::default()
+        };
+        says(dim.forward(engine, &[&floats(&[4, 3])]), &["dim", "2", "-2 to 1"]);
+        let kept = Reduce {
+            keepdim: true,
+            ..Default::default()
+        };
+        says(kept.forward(engine, &[&floats(&[4, 3])]), &["keepdim", "dim"]);
+        let (sums, wrong) = (
+            Reduce {
+                dim: Some(1),
+                keepdim: true,
+                ..Default::default()
+            },
+            floats(&[4]),
+        );
+        says(
+            sums.backward(engine, &[&floats(&[4, 3])], Some(&wrong)),
+            &["grad_output", "[4, 1]", "[4]"],
+        );
+        says(
+            Softmax::default().backward(engine, &[&floats(&[4])], None),
+            &["grad_output", "missing"],
+        );
+        let sum_divided = CrossEntropy {
+            denominator: Some(2.0),
+            reduction: Reduction::Sum,
+            ..Default::default()
+        };
+        says(
+            sum_divided.forward(engine, &[&floats(&[4, 3]), &labels(&[4])]),
+            &["denominator", "sum"],
+        );
+        let weighted = CrossEntropy {
+            sample_weight: Some(floats(&[3])),
+            ..Default::default()
+        };
+        says(
+            weighted.forward(engine, &[&floats(&[4, 3]), &labels(&[4])]),
+            &["sample_weight", "[4]", "[3]"],
+        );
+        let halves = |shape: &[usize], dtype| floats(shape).to_dtype(dtype).unwrap();
+        says(
+            Mse::default().forward(engine, &[&halves(&[4], Dtype::F16), &halves(&[4], Dtype::Bf16)]),
+            &["target", "f16", "bf16"],
+        );
+        says(
+            Mse::default().forward(engine, &[&floats(&[4]), &halves(&[4], Dtype::F16)]),
+            &["target", "f32", "f16"],
+        );
+        let full = floats(&[4, 3]);
+        let accuracy = Call {
+            stats: Stats {
+                accuracy: true,
+                ..Default::default()
+            },
+            ..Call::new(Mode::Forward, &[&full, &full])
+        };
+        says(ce.run(engine, &accuracy), &["target", "accuracy", "indices"]);
         for (alpha, gamma, word) in [(2.0, 2.0, "alpha"), (0.5, -1.0, "gamma"), (0.5, f64::NAN, "gamma")] {
             let focal = SigmoidFocal {
                 alpha,
                 gamma,
                 ..Default::default()
             };
-            says(focal.forward(engine, &floats(&[4]), &floats(&[4])), &[word]);
+            says(focal.forward(engine, &[&floats(&[4]), &floats(&[4])]), &[word]);
         }
     });
     assert!(message(Tensor::new(&[0.0f32; 5], &[2, 3])).contains("[2, 3]"));
     assert!(Tensor::new(&[0.0f32; 0], &[usize::MAX, 2]).is_err());
     let (x, classes) = (floats(&[2, 3]), labels(&[2]));
     let call = Call {
-        grad_target: true,
-        ..Call::new(Mode::Fused, &x, &classes)
+        grads: vec![Role::Target],
+        ..Call::new(Mode::Fused, &[&x, &classes])
     };
     assert!(ce.problem(&call).is_err(), "class indices have no gradient");
 }
@@ -374,7 +564,7 @@ fn batches_of_nothing() {
             };
             for (loss, target) in [(&ce as &dyn Loss, &labels), (&ce, &x), (&bce, &x)] {
                 let values = loss
-                    .forward_backward(engine, &x, target, None)
+                    .forward_backward(engine, &[&x, target], None)
                     .unwrap()
                     .read(engine)
                     .unwrap();
@@ -383,12 +573,62 @@ fn batches_of_nothing() {
                 assert_eq!(values.grad_input.unwrap().shape, [0, 5]);
             }
         }
-        let sum = wgloss::reduce(engine, ReduceOp::Sum, &x).unwrap();
-        assert_eq!(sum.read::<f32>(engine).unwrap(), [0.0]);
-        let mean = wgloss::reduce(engine, ReduceOp::Mean, &x).unwrap();
-        assert!(mean.read::<f32>(engine).unwrap()[0].is_nan());
-        let lse = wgloss::reduce(engine, ReduceOp::LogSumExp, &x).unwrap();
-        assert_eq!(lse.read::<f32>(engine).unwrap(), [f32::NEG_INFINITY]);
-        assert!(message(wgloss::reduce(engine, ReduceOp::Argmax, &x)).contains("argmax"));
+        let run = |op| {
+            let loss = Reduce {
+                op,
+                ..Default::default()
+            };
+            loss.forward(engine, &[&x])?.read(engine)
+        };
+        assert_eq!(run(ReduceOp::Sum).unwrap().scalar(), Some(0.0));
+        assert!(run(ReduceOp::Mean).unwrap().scalar().unwrap().is_nan());
+        assert_eq!(run(ReduceOp::LogSumExp).unwrap().scalar(), Some(f32::NEG_INFINITY));
+        assert!(message(run(ReduceOp::Argmax)).contains("argmax"));
     });
+}
+
+/// Nothing in, nothing or NaN out, from every loss; and the engine goes on.
+#[test]
+fn no_loss_stumbles_over_nothing() {
+    let (mut failures, mut total) = (Vec::new(), 0);
+    for info in REGISTRY {
+        for shape in [&[0usize, 5][..], &[0]] {
+            for reduction in info.reductions {
+                let setup = Setup {
+                    reduction: *reduction,
+                    ..Setup::new(shape)
+                };
+                let Some(case) = make(info, &setup) else { continue };
+                for engine in [gpu(), &Engine::cpu()] {
+                    total += 1;
+                    let values = case
+                        .loss
+                        .run(engine, &case.call(case.most()))
+                        .and_then(|output| output.read(engine));
+                    let what = format!("{} {}", case.what, engine.name());
+                    match values.map(|values| values.loss) {
+                        Ok(Some(loss)) if loss.data.is_empty() => {}
+                        Ok(Some(loss)) => {
+                            let want = if *reduction == Reduction::Sum || info.name == "reduce" {
+                                0.0
+                            } else {
+                                f32::NAN
+                            };
+                            if loss
+                                .data
+                                .iter()
+                                .any(|l| l.to_bits() != want.to_bits() && !(l.is_nan() && want.is_nan()))
+                            {
+                                failures.push(format!("{what}: {:?} instead of {want}", loss.data));
+                            }
+                        }
+                        Ok(None) => failures.push(format!("{what}: no loss")),
+                        Err(error) => failures.push(format!("{what}: {error}")),
+                    }
+                }
+            }
+        }
+    }
+    assert!(total > 100, "only {total}");
+    crate::common::report(failures, total);
 }

@@ -1,125 +1,224 @@
-//! The reference's gradients against central differences of its own loss, in f64.
+//! The reference's gradients against differences of its own losses, in f64: every loss, every operand that has a gradient,
+//! every option.
 
-use wgloss::{BceWithLogits, Call, CrossEntropy, Loss, Mode, Reduction, SigmoidFocal, Tensor, reference};
+use wgloss::{Call, Mode, REGISTRY, Reduction, Role, Tensor, reference};
 
-use crate::common::data::Data;
+use crate::common::cases::{Case, Setup, Style, make, settings};
+use crate::common::report;
 
-const STEP: f32 = 1.0 / 128.0;
+/// The inputs are multiples of 1/64, so moved ones are exact in f32, and so are kinks on that grid met or left alone.
+const STEP: f32 = 1.0 / 256.0;
 
-/// Moves one element of `data` by ±STEP and compares the slope of `loss` with `gradient`. The inputs are multiples of
-/// 1/64, so that moved ones are exact in f32; the error of the difference is the third derivative's.
-fn check(what: &str, data: &[f32], gradient: &[f64], mut loss: impl FnMut(&[f32]) -> f64) {
-    let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
-    assert!(largest > 1e-3, "{what}: gradients of nothing");
-    for i in 0..data.len() {
-        let mut moved = data.to_vec();
-        moved[i] = data[i] + STEP;
-        let above = loss(&moved);
-        moved[i] = data[i] - STEP;
-        let slope = (above - loss(&moved)) / (2.0 * f64::from(STEP));
-        assert!(
-            (slope - gradient[i]).abs() < 1e-4 * largest,
-            "{what} [{i}]: {slope} by difference, {}",
-            gradient[i]
-        );
-    }
+/// What a check of an operand came to.
+#[derive(Default)]
+struct Verdict {
+    compared: usize,
+    /// Elements that stand on a kink: the slopes to both sides differ, however short the step.
+    kinks: usize,
+    largest: f64,
+    wrong: Option<String>,
 }
 
-fn coarse(data: Vec<f32>) -> Vec<f32> {
-    data.iter()
-        .map(|x| (x.clamp(-4.0, 4.0) * 64.0).round() / 64.0)
-        .collect()
-}
-
-/// Checks the gradient of the input, and of the target where it has one.
-fn check_loss(loss: &dyn Loss, input: (&[f32], &[usize]), target: &Tensor, grad_target: bool) {
-    let what = format!("{loss:?}").chars().take(120).collect::<String>();
-    let run = |x: &[f32], target: &Tensor, mode| {
-        let x = Tensor::new(x, input.1).unwrap();
-        let call = Call {
-            grad_target: grad_target && mode == Mode::Fused,
-            ..Call::new(mode, &x, target)
-        };
-        reference::run(loss, &call).unwrap()
+/// Moves one element of `data` after another and compares the slope of `loss` with `gradient`.
+fn check(data: &[f32], gradient: &[f64], mut loss: impl FnMut(&[f32]) -> f64) -> Verdict {
+    let mut verdict = Verdict {
+        largest: gradient.iter().fold(0.0, |m, g| m.max(g.abs())),
+        ..Default::default()
     };
-    let results = run(input.0, target, Mode::Fused);
-    // A sum over the losses of reduction none has the gradient of an upstream of ones.
-    let total = |loss: &[f64]| loss.iter().sum::<f64>();
-    check(&what, input.0, &results.grad_input, |x| {
-        total(&run(x, target, Mode::Forward).loss)
-    });
-    if grad_target {
-        let p = target.as_slice::<f32>().unwrap();
-        check(&what, p, &results.grad_target, |p| {
-            total(&run(input.0, &Tensor::new(p, target.shape()).unwrap(), Mode::Forward).loss)
-        });
+    assert_eq!(data.len(), gradient.len());
+    let here = loss(data);
+    for i in 0..data.len() {
+        let mut at = |step: f32| {
+            let mut moved = data.to_vec();
+            moved[i] += step;
+            loss(&moved)
+        };
+        // The slopes to both sides, and their mean, for a step.
+        let mut slopes = |step: f32| {
+            let (above, below) = (at(step), at(-step));
+            let step = f64::from(step);
+            (
+                (above - here) / step,
+                (here - below) / step,
+                (above - below) / (2.0 * step),
+            )
+        };
+        let (wide, near) = (slopes(STEP), slopes(STEP / 2.0));
+        let (gap, near_gap) = ((wide.0 - wide.1).abs(), (near.0 - near.1).abs());
+        if near_gap > 0.75 * gap && near_gap > 1e-3 * verdict.largest {
+            verdict.kinks += 1;
+            continue;
+        }
+        verdict.compared += 1;
+        // The error of a difference goes with the square of its step: what two of them say of a step of 0.
+        let slope = (4.0 * near.2 - wide.2) / 3.0;
+        if (slope - gradient[i]).abs() > 2e-5 * verdict.largest + 1e-9 {
+            verdict.wrong = Some(format!("[{i}]: {slope} by difference, {}", gradient[i]));
+        }
     }
+    verdict
+}
+
+/// Every gradient of a case.
+fn check_case(case: &Case, seen: &mut Vec<(String, Role)>) -> Vec<String> {
+    let run = |tensors: &[Tensor], mode| {
+        let call = Call {
+            tensors: tensors.iter().collect(),
+            ..case.call(mode)
+        };
+        reference::run(&*case.loss, &call).unwrap()
+    };
+    let upstream: Vec<f64> = case
+        .upstream
+        .as_slice::<f32>()
+        .unwrap()
+        .iter()
+        .map(|&g| f64::from(g))
+        .collect();
+    let results = run(&case.tensors, Mode::Fused);
+    let mut failures = Vec::new();
+    let info = case.loss.info();
+    for (place, own) in info.operands.iter().enumerate() {
+        let Some(gradient) = results.grad(Role::Grad(place as u8)) else {
+            continue;
+        };
+        let data = case.tensors[place].as_slice::<f32>().unwrap();
+        let verdict = check(data, gradient, |moved| {
+            let mut tensors = case.tensors.clone();
+            tensors[place] = Tensor::new(moved, tensors[place].shape()).unwrap();
+            let losses = run(&tensors, Mode::Forward).loss;
+            losses.iter().zip(&upstream).map(|(l, g)| l * g).sum()
+        });
+        let name = own.role.name();
+        if let Some(wrong) = verdict.wrong {
+            failures.push(format!("{} by {name} {wrong}", case.what));
+        }
+        if verdict.kinks > verdict.compared {
+            failures.push(format!("{} by {name}: nothing but kinks", case.what));
+        }
+        if verdict.largest > 1e-3 {
+            seen.push((info.name.into(), own.role));
+        }
+    }
+    failures
 }
 
 #[test]
-fn cross_entropy() {
-    let mut data = Data::new(1);
-    let (x, shape) = (coarse(data.logits(30)), [3, 5, 2]);
-    let classes = Tensor::new(&data.labels(6, 5, Some(-100)), &[3, 2]).unwrap();
-    let p = Tensor::new(&coarse(data.uniform(30, 0.0, 1.0)), &shape).unwrap();
-    let weight = Tensor::new(&data.uniform(5, 0.2, 2.0), &[5]).unwrap();
-    for reduction in Reduction::ALL {
-        for label_smoothing in [0.0, 0.25] {
-            for weight in [None, Some(weight.clone())] {
-                let loss = CrossEntropy {
-                    weight,
-                    label_smoothing,
-                    reduction,
-                    ..Default::default()
-                };
-                check_loss(&loss, (&x, &shape), &classes, false);
-                check_loss(&loss, (&x, &shape), &p, true);
+fn every_gradient_is_the_slope_of_its_loss() {
+    let (mut failures, mut total, mut seen) = (Vec::new(), 0, Vec::new());
+    for info in REGISTRY {
+        for (n, setting) in settings(info).into_iter().enumerate() {
+            for (k, shape) in [&[3usize, 5][..], &[2, 3, 2], &[5]].iter().enumerate() {
+                for full in [false, true] {
+                    let reduction = info.reductions[(n + k) % info.reductions.len()];
+                    let setup = Setup {
+                        full,
+                        given: (n + k) % 2 == 1,
+                        reduction,
+                        setting: setting.clone(),
+                        style: Style::Coarse,
+                        seed: (7 * n + k) as u64,
+                        ..Setup::new(shape)
+                    };
+                    if full && !info.takes(wgloss::OperandKind::IndexOrDistribution) {
+                        continue;
+                    }
+                    if let Some(case) = make(info, &setup).filter(|case| case.differentiable) {
+                        total += 1;
+                        failures.extend(check_case(&case, &mut seen));
+                    }
+                }
+            }
+        }
+        for own in info.operands.iter().filter(|own| own.grad) {
+            if !seen.contains(&(info.name.into(), own.role)) {
+                failures.push(format!("{}: gradients of nothing by {}", info.name, own.role.name()));
             }
         }
     }
+    assert!(total > 400, "only {total} cases");
+    report(failures, total);
 }
 
+/// A gradient that broadcasts adds up over what its operand serves.
 #[test]
-fn bce_with_logits() {
-    let mut data = Data::new(2);
-    let (x, t) = (
-        coarse(data.logits(12)),
-        Tensor::new(&data.targets(12), &[4, 3]).unwrap(),
-    );
-    let factor = |data: &mut Data, shape: &[usize]| Tensor::new(&data.uniform(3, 0.2, 2.0), shape).unwrap();
-    for reduction in Reduction::ALL {
-        let loss = BceWithLogits {
-            weight: Some(factor(&mut data, &[1, 3])),
-            pos_weight: Some(factor(&mut data, &[3])),
-            reduction,
-        };
-        check_loss(&loss, (&x, &[4, 3]), &t, false);
-    }
-}
-
-#[test]
-fn sigmoid_focal() {
-    let mut data = Data::new(3);
-    let (x, t) = (coarse(data.logits(12)), Tensor::new(&data.targets(12), &[12]).unwrap());
-    for alpha in [-1.0, 0.25] {
-        for gamma in [0.0, 0.5, 1.0, 2.0, 5.0] {
-            check_loss(
-                &SigmoidFocal {
-                    alpha,
-                    gamma,
-                    reduction: Reduction::Sum,
-                },
-                (&x, &[12]),
-                &t,
-                false,
-            );
+fn gradients_of_operands_that_broadcast() {
+    use wgloss::{GaussianNll, Loss, MarginRanking, Mse};
+    let coarse = |shape: &[usize], seed: u64| {
+        let mut data = crate::common::data::Data::new(seed);
+        let numbers = data.uniform(shape.iter().product(), 0.5, 3.0);
+        let numbers: Vec<f32> = numbers.iter().map(|x| (x * 64.0).round() / 64.0).collect();
+        Tensor::new(&numbers, shape).unwrap()
+    };
+    let shapes: [&[usize]; 6] = [&[4, 3], &[3], &[4, 1], &[], &[1, 3], &[1, 1]];
+    let (mut failures, mut total) = (Vec::new(), 0);
+    let mut seen = Vec::new();
+    for (n, target) in shapes.iter().enumerate() {
+        for reduction in [Reduction::None, Reduction::Mean] {
+            let input: &[usize] = if n % 2 == 0 { &[4, 3] } else { &[2, 4, 3] };
+            let terms = if reduction == Reduction::None { input } else { &[] };
+            let mse = |tensors: Vec<Tensor>| Case {
+                what: format!("mse {input:?} {target:?}"),
+                loss: Box::new(Mse { reduction }) as Box<dyn Loss>,
+                tensors,
+                upstream: coarse(terms, 5),
+                grads: vec![Role::Target],
+                stats: Default::default(),
+                differentiable: true,
+            };
+            total += 1;
+            failures.extend(check_case(&mse(vec![coarse(input, 1), coarse(target, 2)]), &mut seen));
+            // The first operand may be the one that broadcasts.
+            let mut turned = mse(vec![coarse(target, 1), coarse(input, 2)]);
+            turned.what += " turned";
+            failures.extend(check_case(&turned, &mut seen));
         }
     }
+    for (a, b, t) in [
+        ([4, 1], [1, 3], [4, 3]),
+        ([4, 3], [1, 3], [4, 1]),
+        ([1, 1], [4, 3], [1, 3]),
+    ] {
+        let case = Case {
+            what: format!("margin_ranking {a:?} {b:?} {t:?}"),
+            loss: Box::new(MarginRanking {
+                margin: 0.7,
+                reduction: Reduction::None,
+            }),
+            tensors: vec![coarse(&a, 1), coarse(&b, 2), coarse(&t, 3)],
+            upstream: coarse(&[4, 3], 5),
+            grads: vec![Role::Input2, Role::Target],
+            stats: Default::default(),
+            differentiable: true,
+        };
+        total += 1;
+        failures.extend(check_case(&case, &mut seen));
+    }
+    for var in [&[4usize, 3][..], &[4, 1], &[1, 3], &[4]] {
+        let case = Case {
+            what: format!("gaussian_nll var {var:?}"),
+            loss: Box::new(GaussianNll::default()),
+            tensors: vec![coarse(&[4, 3], 1), coarse(&[4, 3], 2), coarse(var, 3)],
+            upstream: coarse(&[], 5),
+            grads: vec![Role::Target, Role::Var],
+            stats: Default::default(),
+            differentiable: true,
+        };
+        total += 1;
+        failures.extend(check_case(&case, &mut seen));
+    }
+    report(failures, total);
 }
 
-/// The check notices a wrong gradient.
+/// The check notices a wrong gradient, and tells a kink from a slope.
 #[test]
-#[should_panic(expected = "by difference")]
 fn a_wrong_gradient_is_noticed() {
-    check("square", &[1.0], &[2.1], |x| f64::from(x[0]).powi(2));
+    let square = |x: &[f32]| f64::from(x[0]).powi(2);
+    assert!(check(&[1.0], &[2.001], square).wrong.is_some());
+    assert!(check(&[1.0], &[2.0], square).wrong.is_none());
+    let size = |x: &[f32]| f64::from(x[0]).abs();
+    assert_eq!(
+        check(&[0.0], &[0.0], size).kinks + check(&[1.0 / 64.0], &[1.0], size).compared,
+        2
+    );
 }

@@ -33,7 +33,7 @@ fn five_hundred_mebibytes_have_the_bits_of_their_parts() {
     let run = |first, rows| {
         let input = engine.upload(&logits(first, rows)).unwrap();
         let values = loss
-            .forward_backward(engine, &input, &labels(first, rows), None)
+            .forward_backward(engine, &[&input, &labels(first, rows)], None)
             .unwrap()
             .read(engine)
             .unwrap();

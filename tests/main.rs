@@ -10,5 +10,6 @@ mod golden;
 mod gpu;
 mod gradients;
 mod large;
+mod optimizers;
 mod plans;
 mod shaders;

@@ -1,325 +1,672 @@
 //! Every shader that can be composed: accepted by naga (and by tint where it is installed), bound as the plans say,
 //! laid out as the Rust structs, translated to SPIR-V, MSL and HLSL. No device.
+//!
+//! The variants come from plans: of every loss of the registry under each of its options, and of draws from all that a call
+//! can ask for (dtypes, shapes, reductions, gradients, places for them, statistics, tunings). All files of `shaders/` have
+//! to come up.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-use wgloss::layout::{ElementParams, ReduceParams, RowParams};
-use wgloss::plan::{Dispatch, plan, plan_copy, plan_reduce};
-use wgloss::shader::Variant;
-use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, GradTo, Loss, Mode, ReduceOp, Reduction, SigmoidFocal, Tensor, Tuning,
-    View,
-};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use rayon::prelude::*;
+use wgloss::layout::{Control, ElementParams, MultiplicityParams, PairParams, ReduceParams, RowParams, UpdateParams};
+use wgloss::limits::MAX_ITERATIONS;
+use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
+use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_update};
+use wgloss::problem::{Family, Problem};
+use wgloss::shader::{Const, Variant};
+use wgloss::{Call, Dtype, Info, Limits, Loss, Mode, Mse, OperandKind, REGISTRY, Reduction, Role, Stats, Tuning, View};
 
-use crate::common::data::row_shape;
-use crate::plans::DEFAULT_LIMITS;
+use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
+use crate::plans::{DEFAULT_LIMITS, SMALL, TINY};
+
+/// (N, C) by lane and by group, in quads or not; (N, C, d); enough tiles for several levels of sums.
+const SHAPES: [&[usize]; 8] = [
+    &[3, 7],
+    &[3, 8],
+    &[3, 1001],
+    &[3, 1000],
+    &[3, 7, 2],
+    &[8],
+    &[7],
+    &[70_000, 4],
+];
+
+/// Draws for each loss beyond those that go through its options one by one.
+const DRAWS: usize = 600;
 
 /// Every variant of every driver, with the slots that its plan binds (and whether it writes them).
-fn variants() -> Vec<Dispatch> {
+fn variants() -> &'static [Dispatch] {
+    static VARIANTS: OnceLock<Vec<Dispatch>> = OnceLock::new();
+    VARIANTS.get_or_init(|| {
+        let mut found: HashMap<Variant, Dispatch> = HashMap::new();
+        let mut lists: Vec<Vec<Dispatch>> = REGISTRY.par_iter().map(|info| variants_of(info)).collect();
+        lists.push(others());
+        lists.push(broadcasts());
+        for dispatch in lists.into_iter().flatten() {
+            found.entry(dispatch.variant.clone()).or_insert(dispatch);
+        }
+        let mut list: Vec<Dispatch> = found.into_values().collect();
+        list.sort_by(|a, b| a.variant.label.cmp(&b.variant.label));
+        list
+    })
+}
+
+/// A call's choices beyond its tensors.
+#[derive(Clone, Copy, Debug, Default)]
+struct Choices {
+    mode: usize,
+    upstream: bool,
+    /// A bit for each gradient beyond the first.
+    grads: usize,
+    /// 0: a new gradient; 1: in place; 2: added.
+    place: usize,
+    stats: Stats,
+    padded: bool,
+    tuning: usize,
+}
+
+fn variants_of(info: &Info) -> Vec<Dispatch> {
+    let mut random = Pcg64Mcg::seed_from_u64(info.name.bytes().map(u64::from).sum());
     let mut found: HashMap<Variant, Dispatch> = HashMap::new();
-    let mut add = |list: Vec<Dispatch>| {
-        for dispatch in list {
+    let mut accepted = HashSet::new();
+    let mut add = |setup: &Setup, choices: Choices| {
+        for dispatch in compose(info, setup, choices) {
+            for (name, _) in &setup.setting {
+                accepted.insert(*name);
+            }
             found.entry(dispatch.variant.clone()).or_insert(dispatch);
         }
     };
-    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-        for call in calls() {
-            for mut problem in call {
-                // A gradient over the input asks for a device buffer, which a plan does not look at.
-                for in_place in [false, problem.mode.wants_grad()] {
-                    problem.in_place = in_place;
-                    add(dispatches(plan(&problem, &DEFAULT_LIMITS, &tuning).unwrap()));
-                }
+    let all: Vec<Setting> = settings(info);
+    for (n, setting) in all.iter().enumerate() {
+        for mode in 0..3 {
+            for (k, &(dtype, other)) in DTYPES.iter().enumerate() {
+                let setup = Setup {
+                    dtype,
+                    other,
+                    given: (n + k) % 2 == 0,
+                    full: (n + mode) % 2 == 0,
+                    reduction: info.reductions[(n + k + mode) % info.reductions.len()],
+                    setting: setting.clone(),
+                    style: Style::Zeros,
+                    ..Setup::new(SHAPES[(n + k + mode) % SHAPES.len()])
+                };
+                let grads = n + k + mode;
+                let place = (n + k) % 3;
+                add(
+                    &setup,
+                    Choices {
+                        mode,
+                        upstream: true,
+                        grads,
+                        place,
+                        ..Default::default()
+                    },
+                );
             }
         }
-        for op in ReduceOp::ALL {
-            for shape in [[3, 5], [1024, 64]] {
-                let view = View::contiguous(Dtype::F32, &shape);
-                add(dispatches(plan_reduce(op, &view, &DEFAULT_LIMITS, &tuning).unwrap()));
-            }
-        }
-        let view = View::contiguous(Dtype::F32, &[1 << 20]);
-        add(dispatches(plan_copy(&view, &DEFAULT_LIMITS, &tuning).unwrap()));
     }
-    let mut list: Vec<Dispatch> = found.into_values().collect();
-    list.sort_by(|a, b| a.variant.label.cmp(&b.variant.label));
-    list
+    // The most that a call can ask for: no more buffers than there may be.
+    let every = Stats {
+        lse: true,
+        argmax: true,
+        entropy: true,
+        ..Default::default()
+    };
+    for n in 0..96 {
+        let setup = Setup {
+            dtype: DTYPES[n % 5].0,
+            other: DTYPES[n % 5].1,
+            full: n & 1 == 0,
+            given: true,
+            reduction: info.reductions[(n >> 1) % info.reductions.len()],
+            style: Style::Zeros,
+            ..Setup::new([&[8, 8][..], &[7, 7], &[3, 100]][n % 3])
+        };
+        let choices = Choices {
+            mode: 1 + (n >> 2 & 1),
+            upstream: true,
+            grads: 3,
+            place: [0, 2][n >> 3 & 1],
+            stats: if n >> 4 & 1 == 0 { Stats::default() } else { every },
+            ..Default::default()
+        };
+        add(&setup, choices);
+    }
+    for _ in 0..DRAWS {
+        let mut pick = |n: usize| random.random_range(0..n);
+        let mut stats = Stats::default();
+        if info.takes(OperandKind::IndexOrDistribution) && pick(2) == 0 {
+            for stat in [
+                &mut stats.lse,
+                &mut stats.argmax,
+                &mut stats.entropy,
+                &mut stats.accuracy,
+            ] {
+                *stat = pick(3) == 0;
+            }
+        }
+        let choices = Choices {
+            upstream: pick(2) == 0,
+            grads: pick(4),
+            padded: pick(6) == 0,
+            stats,
+            mode: pick(3),
+            place: pick(3),
+            tuning: pick(3),
+        };
+        let (dtype, other) = DTYPES[pick(DTYPES.len())];
+        // The long one now and then.
+        let shapes = SHAPES.len() - usize::from(pick(20) > 0);
+        let setup = Setup {
+            dtype,
+            other,
+            labels: Dtype::LABELS[pick(4)],
+            full: pick(2) == 0,
+            given: pick(2) == 0,
+            reduction: info.reductions[pick(info.reductions.len())],
+            setting: all[pick(all.len())].clone(),
+            style: Style::Zeros,
+            seed: pick(2) as u64,
+            ..Setup::new(SHAPES[pick(shapes)])
+        };
+        add(&setup, choices);
+    }
+    for option in info.options {
+        assert!(
+            accepted.contains(option.name),
+            "{}: no call with {} came up",
+            info.name,
+            option.name
+        );
+    }
+    found.into_values().collect()
 }
 
-fn dispatches(plan: wgloss::plan::Plan) -> Vec<Dispatch> {
+/// The dispatches of a call; none where the loss does not take it.
+fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
+    let Some(mut case) = make(info, setup) else {
+        return Vec::new();
+    };
+    case.stats = choices.stats;
+    let mut call = case.call(Mode::ALL[choices.mode]);
+    if !choices.upstream {
+        call.grad_output = None;
+    }
+    let mut place = 0..;
+    call.grads
+        .retain(|_| choices.grads >> place.next().unwrap_or(0) & 1 == 1);
+    let Ok(mut problem) = case.loss.problem(&call) else {
+        return Vec::new();
+    };
+    // A gradient over the input, or on top of another, asks for device buffers, which a plan does not look at.
+    let grad = problem.mode.wants_grad();
+    problem.in_place = grad && choices.place == 1;
+    problem.accumulates = grad && choices.place == 2;
+    if choices.padded && pads(&problem) {
+        problem.operands[0].view.row_stride += 4;
+    }
+    let (limits, tuning) = [
+        (DEFAULT_LIMITS, Tuning::SOFTWARE),
+        (DEFAULT_LIMITS, Tuning::HARDWARE),
+        (TINY, SMALL),
+    ][choices.tuning];
+    dispatches(&problem, &limits, &tuning)
+}
+
+/// The first operand may have gaps between its rows.
+fn pads(problem: &Problem) -> bool {
+    let whole = matches!(&problem.family, Family::Rows(rows) if rows.inner == 1 && problem.input().shape.get(1) == Some(&rows.cols));
+    problem.input().shape.len() == 2 && (whole || !matches!(problem.family, Family::Rows(_)))
+        || matches!(&problem.family, Family::Rows(rows) if rows.whole.is_some() && problem.mode == Mode::Forward)
+            && problem.input().shape.len() > 1
+}
+
+fn dispatches(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Vec<Dispatch> {
+    match plan(problem, limits, tuning) {
+        Ok(plan) => of(plan),
+        Err(error) => {
+            assert!(*limits == TINY, "{}: {error}", problem.name);
+            Vec::new()
+        }
+    }
+}
+
+fn of(plan: Plan) -> Vec<Dispatch> {
     plan.dispatches().cloned().collect()
 }
 
-/// Problems that bring up every choice of pieces.
-fn calls() -> Vec<Vec<wgloss::problem::Problem>> {
-    let floats = |shape: &[usize]| Tensor::new(&vec![0.5f32; shape.iter().product()], shape).unwrap();
+/// Operands that broadcast, and the sums that their gradients are, in every dtype.
+fn broadcasts() -> Vec<Dispatch> {
     let mut list = Vec::new();
-    for reduction in Reduction::ALL {
-        let upstream = |shape: &[usize]| {
-            if reduction == Reduction::None {
-                floats(shape)
-            } else {
-                floats(&[])
-            }
-        };
-        // (N, C) by lane and by group, in quads or not, and (N, C, d).
-        for shape in [&[3, 7][..], &[3, 8], &[3, 1001], &[3, 1000], &[3, 7, 2], &[70_000, 4]] {
-            let rows = row_shape(shape);
-            let count = rows.iter().product();
-            let targets = [
-                floats(shape),
-                Tensor::new(&vec![1i32; count], &rows).unwrap(),
-                Tensor::new(&vec![1u32; count], &rows).unwrap(),
-                Tensor::new(&vec![1i64; count], &rows).unwrap(),
-            ];
-            for (smoothing, weighted, target) in [0.0, 0.1]
-                .iter()
-                .flat_map(|s| [false, true].map(|w| (s, w)))
-                .flat_map(|(s, w)| targets.iter().map(move |t| (s, w, t)))
-            {
-                let loss = CrossEntropy {
-                    label_smoothing: *smoothing,
-                    weight: weighted.then(|| floats(&shape[1..2])),
-                    reduction,
-                    ..Default::default()
-                };
-                list.push(problems(&loss, &floats(shape), target, &upstream(&rows)));
-            }
-        }
-        for shape in [&[3, 5][..], &[4, 8], &[70_000, 4]] {
-            for (weight, pos_weight) in [(false, false), (true, false), (false, true), (true, true)] {
-                let loss = BceWithLogits {
-                    weight: weight.then(|| floats(shape)),
-                    pos_weight: pos_weight.then(|| floats(&shape[1..])),
-                    reduction,
-                };
-                list.push(problems(&loss, &floats(shape), &floats(shape), &upstream(shape)));
-            }
-            let loss = SigmoidFocal {
-                reduction,
-                ..Default::default()
-            };
-            list.push(problems(&loss, &floats(shape), &floats(shape), &upstream(shape)));
-        }
-    }
-    list
-}
-
-fn problems(loss: &dyn Loss, input: &Tensor, target: &Tensor, upstream: &Tensor) -> Vec<wgloss::problem::Problem> {
-    let mut list = Vec::new();
-    for mode in Mode::ALL {
-        for grad_output in [None, Some(upstream)] {
-            let full = target.dtype() == Dtype::F32 && loss.info().name == "cross_entropy";
-            for grad_target in [false, full && mode.wants_grad()] {
-                let call = Call {
-                    grad_output,
-                    grad_target,
-                    grad_input: GradTo::New,
-                    ..Call::new(mode, input, target)
-                };
-                list.push(loss.problem(&call).unwrap());
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        for (dtype, other) in DTYPES {
+            for (a, b) in [
+                ([4, 3], [1, 3]),
+                ([4, 3], [4, 1]),
+                ([4, 3], [1, 1]),
+                ([1, 3], [4, 1]),
+                ([4, 8], [1, 8]),
+                ([4, 400], [4, 1]),
+            ] {
+                let (x, t) = (blank(dtype, &a), blank(other, &b));
+                for reduction in [Reduction::None, Reduction::Mean] {
+                    for mode in [Mode::Backward, Mode::Fused] {
+                        let call = Call {
+                            grads: vec![Role::Target],
+                            ..Call::new(mode, &[&x, &t])
+                        };
+                        let problem = Mse { reduction }.problem(&call).unwrap();
+                        list.extend(dispatches(&problem, &DEFAULT_LIMITS, &tuning));
+                    }
+                }
             }
         }
     }
     list
 }
 
-fn parse(variant: &Variant) -> (naga::Module, naga::valid::ModuleInfo) {
+/// The copy of `bench`, and the optimizers' steps.
+fn others() -> Vec<Dispatch> {
+    let mut list = Vec::new();
+    for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        let view = View::contiguous(Dtype::F32, &[1 << 20]);
+        list.extend(of(plan_copy(&view, &DEFAULT_LIMITS, &tuning).unwrap()));
+        for (info, (dtype, other)) in OPTIMIZERS.iter().flat_map(|info| DTYPES.map(|dtypes| (info, dtypes))) {
+            for len in [7, 8] {
+                let (param, grad) = (View::contiguous(dtype, &[len]), View::contiguous(other, &[len]));
+                // Every option changed, by itself and with each other.
+                let values = [OptimizerSetting::Bool(true), OptimizerSetting::Float(0.5)];
+                let changes: Vec<_> = info
+                    .options
+                    .iter()
+                    .flat_map(|o| values.map(|value| (o.name, value)))
+                    .collect();
+                let mut optimizers = Vec::new();
+                for (n, first) in changes.iter().enumerate() {
+                    for second in &changes[n..] {
+                        let mut optimizer = (info.new)();
+                        let set = [first, second].map(|(name, value)| optimizer.set(name, *value).is_ok());
+                        if set.contains(&true) && optimizer.check().is_ok() {
+                            optimizers.push(optimizer);
+                        }
+                    }
+                }
+                for optimizer in optimizers {
+                    let update = optimizer.update(&param, &grad, &State::default()).unwrap();
+                    list.extend(of(plan_update(&update, &DEFAULT_LIMITS, &tuning).unwrap()));
+                }
+            }
+        }
+    }
+    list
+}
+
+fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {
     let source = variant.compose();
-    let fail = |message: String| -> ! { panic!("{}: {message}", variant.label) };
-    let module = naga::front::wgsl::parse_str(&source.text).unwrap_or_else(|error| {
+    let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
         let line = error.location(&source.text).map_or(0, |l| l.line_number as usize);
-        fail(format!("{} at {}", error.message(), source.locate(line)))
-    });
+        format!("{}: {} at {}", variant.label, error.message(), source.locate(line))
+    })?;
     let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
         .validate(&module)
-        .unwrap_or_else(|error| fail(error.emit_to_string(&source.text)));
-    (module, info)
+        .map_err(|error| format!("{}: {}", variant.label, error.emit_to_string(&source.text)))?;
+    Ok((module, info))
 }
 
+/// Makes a claim of variants; fails with the first few messages.
+fn claim<'a>(
+    list: impl IntoParallelIterator<Item = &'a Dispatch>,
+    check: impl Fn(&Dispatch, &naga::Module, &ModuleInfo) -> Result<(), String> + Sync,
+) {
+    let failures: Vec<String> = list
+        .into_par_iter()
+        .filter_map(|dispatch| {
+            let parsed = parse(&dispatch.variant);
+            parsed.and_then(|(module, info)| check(dispatch, &module, &info)).err()
+        })
+        .collect();
+    crate::common::report(failures, variants().len());
+}
+
+/// naga accepts every variant. The layout is derived from the shader, so a plan must bind exactly what the shader uses,
+/// written or not; params and states are laid out as the Rust structs say; loops are short.
 #[test]
-fn naga_accepts_and_translates_every_variant() {
+fn every_variant_is_what_plans_reckon_with() {
     let all = variants();
-    assert!(all.len() > 400, "only {} variants", all.len());
-    for dispatch in &all {
+    assert!(all.len() > 4000, "only {} variants", all.len());
+    let structs: [(&str, &[(&str, usize)], usize); 6] = [
+        ("row", RowParams::FIELDS, size_of::<RowParams>()),
+        ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
+        ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
+        ("pair", PairParams::FIELDS, size_of::<PairParams>()),
+        (
+            "multiplicity",
+            MultiplicityParams::FIELDS,
+            size_of::<MultiplicityParams>(),
+        ),
+        ("update", UpdateParams::FIELDS, size_of::<UpdateParams>()),
+    ];
+    let seen = std::sync::Mutex::new(BTreeSet::new());
+    claim(all, |dispatch, module, info| {
+        binds(dispatch, module, info)?;
+        states(dispatch, module)?;
         let label = &dispatch.variant.label;
-        let (module, info) = parse(&dispatch.variant);
-        naga::back::spv::write_vec(&module, &info, &Default::default(), None)
-            .unwrap_or_else(|e| panic!("{label}: {e}"));
+        let (fields, size) = params(module).ok_or_else(|| format!("{label}: Params is no struct"))?;
+        let same = |own: &[(&str, usize)]| {
+            own.iter()
+                .map(|(name, at)| (name.to_string(), *at))
+                .eq(fields.iter().cloned())
+        };
+        let Some((kind, _, ours)) = structs.iter().find(|(_, own, _)| same(own)) else {
+            return Err(format!(
+                "{label}: Params of {} is {fields:?}",
+                dispatch.variant.pieces[0].path
+            ));
+        };
+        if size != *ours || dispatch.params.len() != size {
+            return Err(format!(
+                "{label}: {size} bytes of params, {ours} in Rust, {} given",
+                dispatch.params.len()
+            ));
+        }
+        seen.lock().unwrap().insert(*kind);
+        if dispatch.iterations >= MAX_ITERATIONS {
+            return Err(format!("{label}: {} iterations", dispatch.iterations));
+        }
+        Ok(())
+    });
+    assert_eq!(
+        seen.lock().unwrap().len(),
+        structs.len(),
+        "some params were seen nowhere: {seen:?}"
+    );
+}
+
+/// What other compilers get.
+#[test]
+fn naga_translates_variants() {
+    claim(pairwise().to_vec(), |dispatch, module, info| {
+        let label = &dispatch.variant.label;
+        naga::back::spv::write_vec(module, info, &Default::default(), None).map_err(|e| format!("{label}: {e}"))?;
         let msl = naga::back::msl::Options {
             fake_missing_bindings: true,
             ..Default::default()
         };
-        naga::back::msl::write_string(&module, &info, &msl, &Default::default())
-            .unwrap_or_else(|e| panic!("{label}: {e}"));
+        naga::back::msl::write_string(module, info, &msl, &Default::default()).map_err(|e| format!("{label}: {e}"))?;
         let mut hlsl = String::new();
         let (options, pipeline) = (naga::back::hlsl::Options::default(), Default::default());
         naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
-            .write(&module, &info, None)
-            .unwrap_or_else(|e| panic!("{label}: {e}"));
-    }
+            .write(module, info, None)
+            .map_err(|e| format!("{label}: {e}"))?;
+        Ok(())
+    });
 }
 
-/// The layout is derived from the shader, so a plan must bind exactly what the shader uses, written or not.
-#[test]
-fn plans_bind_what_shaders_declare() {
-    for dispatch in variants() {
-        let (module, info) = parse(&dispatch.variant);
-        let used = info.get_entry_point(0);
-        let mut declared = BTreeSet::new();
-        for (handle, global) in module.global_variables.iter() {
-            let Some(binding) = &global.binding else {
-                continue;
-            };
-            assert!(
-                !used[handle].is_empty(),
-                "{}: binding {} is not used",
-                dispatch.variant.label,
-                binding.binding
-            );
-            let written = matches!(
-                global.space,
-                naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE)
-            );
-            declared.insert((binding.binding, written));
+/// Members of `Params` with their offsets, and its size.
+fn params(module: &naga::Module) -> Option<(Vec<(String, usize)>, usize)> {
+    let (_, found) = module
+        .types
+        .iter()
+        .find(|(_, ty)| ty.name.as_deref() == Some("Params"))?;
+    let naga::TypeInner::Struct { members, span } = &found.inner else {
+        return None;
+    };
+    let fields = members
+        .iter()
+        .map(|m| (m.name.clone().unwrap_or_default(), m.offset as usize));
+    Some((fields.collect(), *span as usize))
+}
+
+fn binds(dispatch: &Dispatch, module: &naga::Module, info: &ModuleInfo) -> Result<(), String> {
+    let label = &dispatch.variant.label;
+    let used = info.get_entry_point(0);
+    let mut declared = BTreeSet::new();
+    for (handle, global) in module.global_variables.iter() {
+        let Some(binding) = &global.binding else {
+            continue;
+        };
+        if used[handle].is_empty() {
+            return Err(format!("{label}: binding {} is not used", binding.binding));
         }
-        let mut bound: BTreeSet<_> = dispatch.bindings.iter().map(|b| (b.slot as u32, b.written)).collect();
-        bound.insert((0, false));
-        assert_eq!(declared, bound, "{}", dispatch.variant.label);
-        assert!(
-            declared.len() <= 1 + 8,
-            "{}: WebGPU gives 8 storage buffers",
-            dispatch.variant.label
+        let written = matches!(
+            global.space,
+            naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE)
         );
+        declared.insert((binding.binding, written));
     }
+    let mut bound: BTreeSet<_> = dispatch.bindings.iter().map(|b| (b.slot as u32, b.written)).collect();
+    bound.insert((0, false));
+    if declared != bound {
+        return Err(format!("{label}: declares {declared:?}, bound {bound:?}"));
+    }
+    if declared.len() > 1 + 8 {
+        return Err(format!(
+            "{label}: {} storage buffers, WebGPU gives 8",
+            declared.len() - 1
+        ));
+    }
+    Ok(())
+}
+
+/// The sizes of states that plans reckon with are those of the shaders.
+fn states(dispatch: &Dispatch, module: &naga::Module) -> Result<(), String> {
+    for (_, global) in module.global_variables.iter() {
+        let Some(name @ ("states_in" | "states_out" | "records_out" | "records")) = global.name.as_deref() else {
+            continue;
+        };
+        let naga::TypeInner::Array { stride, .. } = module.types[global.ty].inner else {
+            return Err(format!("{name} is no array"));
+        };
+        let slot = global.binding.as_ref().unwrap().binding;
+        let binding = dispatch.bindings.iter().find(|b| b.slot as u32 == slot).unwrap();
+        let tiles = dispatch.tiles.1 - dispatch.tiles.0;
+        let exact = name != "states_out" || binding.size == tiles.max(1) * u64::from(stride);
+        // A later dispatch's window begins on an aligned place before its first state.
+        let later = dispatch.tiles.0 > 0 && binding.size >= tiles * u64::from(stride);
+        if !binding.size.is_multiple_of(u64::from(stride)) || !(exact || later) {
+            return Err(format!(
+                "{}: {} bytes of {name} of {stride} bytes each, {tiles} tiles",
+                dispatch.variant.label, binding.size
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What `monoid/count.wgsl` leaves is read as `Control`.
+#[test]
+fn control_is_laid_out_as_in_rust() {
+    let count = variants()
+        .iter()
+        .find(|d| d.variant.label.starts_with("count_labels") && d.variant.label.contains("last"));
+    let (module, _) = parse(&count.unwrap().variant).unwrap();
+    let words = module
+        .constants
+        .iter()
+        .find(|(_, c)| c.name.as_deref() == Some("RESULT_WORDS"))
+        .unwrap()
+        .1;
+    let naga::Expression::Literal(naga::Literal::U32(words)) = module.global_expressions[words.init] else {
+        panic!("a number");
+    };
+    assert_eq!(words as usize * 4, size_of::<Control>());
+    let state = module
+        .types
+        .iter()
+        .find(|(_, ty)| ty.name.as_deref() == Some("State"))
+        .unwrap()
+        .1;
+    let naga::TypeInner::Struct { members, span } = &state.inner else {
+        panic!("a struct");
+    };
+    let names: Vec<_> = members.iter().filter_map(|m| m.name.as_deref()).collect();
+    assert_eq!(
+        names,
+        [
+            "weight",
+            "rows",
+            "kept",
+            "ignored",
+            "bad",
+            "first_bad",
+            "bad_low",
+            "bad_high"
+        ]
+    );
+    assert_eq!(*span, 32);
 }
 
 /// Two variants of one label would be told apart by nobody.
 #[test]
 fn labels_tell_variants_apart() {
-    let mut seen: BTreeMap<String, Variant> = BTreeMap::new();
+    let mut seen: BTreeMap<&str, &Variant> = BTreeMap::new();
+    let mut failures = Vec::new();
     for dispatch in variants() {
-        let variant = dispatch.variant;
-        if let Some(other) = seen.insert(variant.label.clone(), variant.clone()) {
-            panic!("{}: {:?}\n{:?}", variant.label, other, variant);
+        let variant = &dispatch.variant;
+        if let Some(other) = seen.insert(&variant.label, variant) {
+            let theirs = |a: &Variant, b: &Variant| {
+                let only = |p: &&wgloss::shader::Piece| !b.pieces.contains(p);
+                let pieces: Vec<_> = a.pieces.iter().filter(only).map(|p| (p.path, p.operand)).collect();
+                let consts: Vec<_> = a.consts.iter().filter(|c| !b.consts.contains(c)).collect();
+                format!("{pieces:?} {consts:?}")
+            };
+            failures.push(format!(
+                "{}: {} and {}",
+                variant.label,
+                theirs(variant, other),
+                theirs(other, variant)
+            ));
         }
     }
+    crate::common::report(failures, variants().len());
 }
 
-/// A loss of the registry that this file does not compose would not be validated.
+/// A file that no variant contains would be validated by nobody, and used by nobody.
 #[test]
-fn every_loss_is_composed() {
-    let all = variants();
-    for info in wgloss::REGISTRY {
+fn every_file_comes_up() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let used: BTreeSet<&str> = variants()
+        .iter()
+        .flat_map(|d| d.variant.pieces.iter().map(|p| p.path))
+        .collect();
+    let mut missing = Vec::new();
+    for folder in std::fs::read_dir(&root).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_string();
+            if !used.contains(name.as_str()) {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "in no variant: {missing:?}");
+    for info in REGISTRY {
         let prefix = format!("{}/", info.name);
         assert!(
-            all.iter().any(|dispatch| dispatch.variant.label.starts_with(&prefix)),
+            variants()
+                .iter()
+                .any(|dispatch| dispatch.variant.label.starts_with(&prefix)),
             "{}",
             info.name
         );
     }
 }
 
-#[test]
-fn params_are_laid_out_as_in_rust() {
-    let mut seen = BTreeSet::new();
-    for dispatch in variants() {
-        let (module, _) = parse(&dispatch.variant);
-        let (_, params) = module
-            .types
-            .iter()
-            .find(|(_, ty)| ty.name.as_deref() == Some("Params"))
-            .unwrap();
-        let naga::TypeInner::Struct { members, span } = &params.inner else {
-            panic!("Params is a struct");
-        };
-        let fields: Vec<_> = members
-            .iter()
-            .map(|m| (m.name.clone().unwrap(), m.offset as usize))
-            .collect();
-        let (name, ours, size) = [
-            ("row", RowParams::FIELDS, size_of::<RowParams>()),
-            ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
-            ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
-        ]
-        .into_iter()
-        .find(|(_, _, size)| *size == dispatch.params.len())
-        .unwrap();
-        let ours: Vec<_> = ours.iter().map(|(name, offset)| (name.to_string(), *offset)).collect();
-        assert_eq!(fields, ours, "{}", dispatch.variant.label);
-        assert_eq!(*span as usize, size);
-        seen.insert(name);
-    }
-    assert_eq!(seen.len(), 3);
-}
-
-/// The sizes of states that plans reckon with are those of the shaders.
-#[test]
-fn states_have_the_sizes_that_plans_reckon_with() {
-    for dispatch in variants() {
-        let (module, _) = parse(&dispatch.variant);
-        for (_, global) in module.global_variables.iter() {
-            if !matches!(global.name.as_deref(), Some("states_in" | "states_out")) {
-                continue;
+/// Variants in which every two pieces or constants that occur together anywhere do.
+fn pairwise() -> &'static [&'static Dispatch] {
+    static CHOSEN: OnceLock<Vec<&'static Dispatch>> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let mut seen: HashSet<(u32, u32)> = HashSet::new();
+        let mut chosen = Vec::new();
+        for dispatch in variants() {
+            let variant = &dispatch.variant;
+            let pieces = variant
+                .pieces
+                .iter()
+                .map(|piece| format!("{}{:?}", piece.path, piece.operand));
+            // Widths and the like stand in arithmetic; they change no code.
+            let changes = |c: &&Const| matches!(c, Const::Bool(..) | Const::U32("LANES" | "POWER", _));
+            let consts = variant.consts.iter().filter(changes).map(|c| format!("{c:?}"));
+            let mut number = |name| {
+                let next = numbers.len() as u32;
+                *numbers.entry(name).or_insert(next)
+            };
+            let own: BTreeSet<u32> = pieces.chain(consts).map(&mut number).collect();
+            let pairs = own.iter().flat_map(|&a| own.range(a + 1..).map(move |&b| (a, b)));
+            // All of them: each is to be seen.
+            if pairs.fold(false, |fresh, pair| seen.insert(pair) || fresh) {
+                chosen.push(dispatch);
             }
-            let naga::TypeInner::Array { stride, .. } = module.types[global.ty].inner else {
-                panic!("an array");
-            };
-            let slot = global.binding.as_ref().unwrap().binding;
-            let binding = dispatch.bindings.iter().find(|b| b.slot as u32 == slot).unwrap();
-            let states = if global.name.as_deref() == Some("states_out") {
-                dispatch.tiles.1 - dispatch.tiles.0
-            } else {
-                binding.size / u64::from(stride)
-            };
-            assert_eq!(
-                binding.size,
-                states.max(1) * u64::from(stride),
-                "{}",
-                dispatch.variant.label
-            );
         }
-    }
+        chosen
+    })
 }
 
 /// Tint is the compiler of Chromium; it checks uniformity, which naga does not.
 #[test]
-fn tint_accepts_every_variant_where_it_is_installed() {
+fn tint_accepts_variants_where_it_is_installed() {
     if Command::new("tint").arg("--version").output().is_err() {
         eprintln!("tint is not installed: nothing checked");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    for (n, dispatch) in variants().iter().enumerate() {
-        let path = folder.path().join(format!("{n}.wgsl"));
-        std::fs::write(&path, dispatch.variant.compose().text).unwrap();
-        let output = Command::new("tint")
-            .args(["--format", "wgsl"])
-            .arg(&path)
-            .output()
-            .unwrap();
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {message}", dispatch.variant.label);
-    }
+    let chosen = pairwise();
+    assert!(chosen.len() > 500, "only {} variants", chosen.len());
+    let failures: Vec<String> = chosen
+        .par_iter()
+        .enumerate()
+        .filter_map(|(n, dispatch)| {
+            let variant = &dispatch.variant;
+            let path = folder.path().join(format!("{n}.wgsl"));
+            std::fs::write(&path, variant.compose().text).unwrap();
+            let output = Command::new("tint")
+                .args(["--format", "wgsl"])
+                .arg(&path)
+                .output()
+                .unwrap();
+            let message = String::from_utf8_lossy(&output.stderr);
+            (!output.status.success()).then(|| format!("{}: {message}", variant.label))
+        })
+        .collect();
+    crate::common::report(failures, chosen.len());
 }
 
-/// The validator is not asleep: a slot left out and a slot filled twice are errors.
+/// The validators are not asleep: a slot left out and a slot filled twice are errors, for every driver.
 #[test]
 fn missing_and_doubled_slots_are_noticed() {
-    let variant = variants().swap_remove(0).variant;
-    let refused = |pieces| {
-        let broken = Variant {
-            pieces,
-            ..variant.clone()
+    for driver in ["row", "elementwise", "reduce", "pair"] {
+        let path = format!("driver/{driver}.wgsl");
+        let variant = &variants()
+            .iter()
+            .find(|d| d.variant.pieces[0].path == path)
+            .unwrap()
+            .variant;
+        let refused = |pieces| {
+            let broken = Variant {
+                pieces,
+                ..variant.clone()
+            };
+            naga::front::wgsl::parse_str(&broken.compose().text).is_err()
         };
-        naga::front::wgsl::parse_str(&broken.compose().text).is_err()
-    };
-    let mut missing = variant.pieces.clone();
-    missing.retain(|piece| !piece.path.starts_with("loss/") && !piece.path.starts_with("monoid/"));
-    assert!(refused(missing) || variant.label.starts_with("copy"));
-    let mut doubled = variant.pieces.clone();
-    doubled.push(doubled[0]);
-    assert!(refused(doubled));
+        assert!(!refused(variant.pieces.clone()));
+        let mut missing = variant.pieces.clone();
+        missing.retain(|piece| !piece.path.starts_with("loss/") && !piece.path.starts_with("monoid/"));
+        assert!(refused(missing), "{driver}");
+        let mut doubled = variant.pieces.clone();
+        doubled.push(doubled[0]);
+        assert!(refused(doubled), "{driver}");
+    }
+    let reductions: BTreeSet<_> = REGISTRY
+        .iter()
+        .flat_map(|info| info.reductions.iter().map(|r| r.name()))
+        .collect();
+    assert_eq!(reductions.len(), Reduction::ALL.len());
 }

@@ -1,20 +1,59 @@
 //! The commands and their options. What concerns a loss is read from the registry.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use wgloss::{Info, OptionInfo, REGISTRY, Reduction, ScalarKind, TargetKind};
+use wgloss::{Dtype, Info, OptionInfo, REGISTRY, Scalar, ScalarKind};
+
+use crate::{parts, step};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// The default of a scalar option, an integer without a point.
-pub fn default_text(option: &OptionInfo) -> String {
-    format!("{}", option.default)
+/// The default of a scalar option as it is typed, where it has one.
+pub fn default_text(option: &OptionInfo) -> Option<String> {
+    Some(match (option.default)()? {
+        Scalar::Float(value) => float_text(value),
+        value => value.to_string(),
+    })
+}
+
+/// A float as it is typed.
+pub fn float_text(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 {
+        return format!("{value:e}");
+    }
+    value.to_string()
+}
+
+/// The arguments of the process. `--flag true` becomes `--flag=true`: clap would take the word for a file.
+pub fn given() -> Vec<OsString> {
+    joined(std::env::args_os())
+}
+
+fn joined(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let options = REGISTRY.iter().flat_map(|info| info.options);
+    let flags = options
+        .filter(|option| option.kind == ScalarKind::Bool)
+        .map(|option| option.name);
+    let flags: Vec<String> = flags
+        .chain(step::flags())
+        .map(|name| format!("--{}", dashed(name)))
+        .collect();
+    let mut list: Vec<OsString> = Vec::new();
+    for word in all {
+        match list.last_mut() {
+            Some(flag) if (word == "true" || word == "false") && flags.iter().any(|own| own.as_str() == flag) => {
+                flag.push("=");
+                flag.push(word);
+            }
+            _ => list.push(word),
+        }
+    }
+    list
 }
 
 pub fn command() -> Command {
@@ -26,6 +65,7 @@ pub fn command() -> Command {
         .arg_required_else_help(true)
         .max_term_width(120)
         .subcommand(compute())
+        .subcommand(step::command())
         .subcommand(
             Command::new("check")
                 .about("Compare the GPU with the f64 reference on generated hard data")
@@ -50,7 +90,8 @@ pub fn command() -> Command {
                         .value_parser(value_parser!(u32).range(1..=100_000))
                         .default_value("10")
                         .help("timed runs of each kernel, after one that is dropped"),
-                ),
+                )
+                .arg(dtype("dtype of the float tensors").default_value("f32")),
         )
         .subcommand(
             Command::new("adapters")
@@ -76,106 +117,127 @@ fn compute() -> Command {
 }
 
 fn compute_loss(info: &'static Info) -> Command {
-    let reduction = (info.new)().reduction();
     let mut command = Command::new(dashed(info.name))
         .alias(info.name)
         .about(info.summary)
         .after_help(format!(
-            "FILE is file.npy or file.safetensors:key, of f32, f64 (rounded to f32) or, for classes, integers.\n{}",
+            "Files read are file.npy or file.safetensors:key, of f16, bf16, f32, f64 (rounded to f32) or, for classes, \
+             integers. Files written are .npy, or .safetensors where they are named so: of one tensor, under the key \
+             `loss` for --out, else under the option's name (grad, grad_target, lse, …) or the key named.\n{}",
             info.url
-        ))
-        .arg(tensor("input").help("the logits").value_name("INPUT").required(true))
-        .arg(
-            tensor("target")
-                .help(target_help(info))
-                .value_name("TARGET")
-                .required(true),
-        );
+        ));
+    for own in info.operands {
+        let name = own.role.name();
+        let arg = tensor(name)
+            .value_name(name.to_uppercase())
+            .help(own.help)
+            .required(true);
+        command = command.arg(arg);
+    }
     for option in info.options {
-        let (parser, value) = match option.kind {
-            ScalarKind::Float => (value_parser!(f64).into(), "F"),
-            ScalarKind::Int => (clap::builder::ValueParser::from(value_parser!(i64)), "I"),
-        };
-        command = command.arg(
-            Arg::new(option.name)
-                .long(dashed(option.name))
-                .value_name(value)
-                .value_parser(parser)
-                .allow_negative_numbers(true)
-                .help(format!("{} [default: {}]", option.help, default_text(option))),
-        );
+        command = command.arg(scalar(option));
     }
     for given in info.tensors {
         let name = given.role.name();
         command = command.arg(tensor(name).long(dashed(name)).help(given.help));
     }
-    command = command
-        .arg(
+    if !parts::is_function(info) {
+        let default = (info.new)().reduction().name();
+        command = command.arg(
             Arg::new("reduction")
                 .long("reduction")
                 .value_name("R")
-                .value_parser(PossibleValuesParser::new(Reduction::ALL.map(Reduction::name)))
-                .help(format!(
-                    "how the losses become the result [default: {}]",
-                    reduction.name()
-                )),
-        )
-        .arg(
-            tensor("grad_output")
-                .long("grad-output")
-                .help("the upstream gradient: 0-d, or of the loss's shape under reduction none"),
-        )
-        .arg(path("out").help("write the loss here, .npy f32; 0-d for mean and sum"))
-        .arg(path("grad").help("write the gradient of the input here, .npy f32"));
-    if info.targets.contains(&TargetKind::Probability) {
-        command = command.arg(path("grad-target").help("write the gradient of a probability target here, .npy f32"));
+                .value_parser(PossibleValuesParser::new(info.reductions.iter().map(|own| own.name())))
+                .help(format!("how the losses become the result [default: {default}]")),
+        );
+    }
+    command = command.arg(
+        tensor("grad_output")
+            .long("grad-output")
+            .help("the upstream gradient: 0-d, or of the shape of the result"),
+    );
+    for product in parts::products(info) {
+        let help = format!("write the {} here", product.what);
+        command = command.arg(tensor(product.option.clone()).long(product.option).help(help));
     }
     command
-        .arg(
-            Arg::new("backend")
-                .long("backend")
-                .value_name("B")
-                .value_parser(PossibleValuesParser::new([
-                    PossibleValue::new("auto").help("the GPU, or the processor where there is none"),
-                    PossibleValue::new("gpu"),
-                    PossibleValue::new("cpu").help("the f64 reference"),
-                ]))
-                .default_value("auto")
-                .help("where to compute"),
-        )
-        .args([adapter(), json()])
+        .arg(dtype("convert float tensors to this first [default: as they are]"))
+        .args([backend(), adapter(), json()])
 }
 
-fn target_help(info: &Info) -> String {
-    let kinds = info.targets.iter().map(|kind| match kind {
-        TargetKind::Index => "class indices",
-        TargetKind::Probability => "class probabilities of the input's shape",
-        TargetKind::Element => "numbers in [0, 1] of the input's shape",
-    });
-    kinds.collect::<Vec<_>>().join(", or ")
+/// An option of a loss.
+fn scalar(option: &OptionInfo) -> Arg {
+    let default = default_text(option).map_or(String::new(), |text| format!(" [default: {text}]"));
+    let arg = Arg::new(option.name)
+        .long(dashed(option.name))
+        .help(format!("{}{default}", option.help));
+    match option.kind {
+        ScalarKind::Float => float(arg),
+        ScalarKind::Int => arg
+            .value_name("I")
+            .value_parser(value_parser!(i64))
+            .allow_negative_numbers(true),
+        ScalarKind::Bool => flag(arg),
+        ScalarKind::Choice(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
+    }
 }
 
-/// An operand read from a file.
-fn tensor(id: &'static str) -> Arg {
+pub fn float(arg: Arg) -> Arg {
+    // -inf is not what clap knows as a negative number.
+    arg.value_name("F")
+        .value_parser(value_parser!(f64))
+        .allow_hyphen_values(true)
+}
+
+pub fn flag(arg: Arg) -> Arg {
+    // A file may follow: only what stands behind = is the value.
+    arg.value_name("BOOL")
+        .value_parser(value_parser!(bool))
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+}
+
+pub fn dtype(help: &'static str) -> Arg {
+    Arg::new("dtype")
+        .long("dtype")
+        .value_name("D")
+        .value_parser(PossibleValuesParser::new(Dtype::FLOATS.map(Dtype::name)))
+        .help(help)
+}
+
+/// The float dtype that a command names.
+pub fn chosen_dtype(matches: &ArgMatches) -> Option<Dtype> {
+    let name = matches.get_one::<String>("dtype")?;
+    Dtype::FLOATS.into_iter().find(|dtype| dtype.name() == name)
+}
+
+/// A file with a tensor.
+pub fn tensor(id: impl Into<clap::Id>) -> Arg {
     Arg::new(id).value_name("FILE").value_parser(value_parser!(OsString))
 }
 
-/// A file to write.
-fn path(id: &'static str) -> Arg {
-    Arg::new(id)
-        .long(id)
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
+pub fn backend() -> Arg {
+    Arg::new("backend")
+        .long("backend")
+        .value_name("B")
+        .value_parser(PossibleValuesParser::new([
+            PossibleValue::new("auto").help("the GPU, or the processor where there is none"),
+            PossibleValue::new("gpu"),
+            PossibleValue::new("cpu").help("the f64 reference"),
+        ]))
+        .default_value("auto")
+        .help("where to compute")
 }
 
-fn adapter() -> Arg {
+pub fn adapter() -> Arg {
     Arg::new("adapter")
         .long("adapter")
         .value_name("TEXT")
         .help("the best adapter whose name, backend or kind contains TEXT (see `wgloss adapters`)")
 }
 
-fn json() -> Arg {
+pub fn json() -> Arg {
     Arg::new("json")
         .long("json")
         .action(ArgAction::SetTrue)
@@ -198,4 +260,22 @@ pub fn chosen(matches: &ArgMatches) -> Vec<&'static Info> {
     let named: Vec<&String> = matches.get_many("loss").into_iter().flatten().collect();
     let wanted = |info: &&&Info| named.is_empty() || named.iter().any(|name| name.replace('-', "_") == info.name);
     REGISTRY.iter().filter(wanted).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_behind_a_flag_is_its_value() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let given = words("poisson-nll true --log-input false --full x false --out true");
+        let wanted = words("poisson-nll true --log-input=false --full x false --out true");
+        assert_eq!(joined(given), wanted);
+    }
+
+    #[test]
+    fn the_commands_are_sound() {
+        command().debug_assert();
+    }
 }

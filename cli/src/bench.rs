@@ -6,10 +6,12 @@ use clap::ArgMatches;
 use rand::Rng;
 use rand_pcg::Pcg64;
 use serde_json::{Value, json};
-use wgloss::{Call, Engine, Info, Mode, Reduction, TargetKind, Tensor, Timing, reference};
+use wgloss::problem::{Family, Problem};
+use wgloss::{Call, Dtype, Engine, Info, Loss, Mode, OperandKind, Reduction, Role, Tensor, Timing, reference};
 
 use crate::check::errors::{Worst, compare};
-use crate::{Failure, args, print};
+use crate::fit::{self, Rule};
+use crate::{Failure, args, parts, print};
 
 /// Times of one kernel, in milliseconds.
 #[derive(Clone, Copy)]
@@ -59,19 +61,26 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let adapter = matches.get_one::<String>("adapter").map_or("", String::as_str);
     let runs = matches.get_one::<u32>("runs").map_or(10, |&runs| runs as usize);
     let engine = Engine::open(adapter)?;
+    let dtype = args::chosen_dtype(matches).unwrap_or(Dtype::F32);
     let jobs: Vec<_> = args::chosen(matches)
         .into_iter()
         .flat_map(|info| shapes(info).into_iter().map(move |shape| (info, shape)))
         .collect();
     let bar = print::progress(jobs.len());
-    let mut ceilings = HashMap::new();
-    let mut rows = Vec::new();
+    let mut bench = Bench {
+        engine: &engine,
+        dtype,
+        runs,
+        ceilings: HashMap::new(),
+        rows: Vec::new(),
+    };
     for (info, shape) in jobs {
         bar.set_message(format!("{} {}", info.name, shape_text(&shape)));
-        bench_shape(&engine, info, &shape, runs, &mut ceilings, &mut rows)?;
+        bench.add(info, &shape)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let rows = bench.rows;
     let driver = engine
         .adapter_info()
         .map(|info| format!("{} {}", info.driver, info.driver_info))
@@ -80,109 +89,184 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let report = json!({
             "adapter": engine.name(),
             "driver": driver,
+            "dtype": dtype.name(),
             "runs": runs,
             "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
         });
         return print::line(&report.to_string());
     }
-    print::line(&report(&engine, &driver, runs, &rows))
+    print::line(&report(&engine, &driver, dtype, runs, &rows))
 }
 
+/// Shapes that a loss is often called with.
 fn shapes(info: &Info) -> Vec<Vec<usize>> {
-    if info.targets.contains(&TargetKind::Element) {
-        return vec![vec![4_194_304]];
+    if fit::is_elementwise(info) {
+        vec![vec![4_194_304]]
+    } else if info.takes(OperandKind::IndexOrDistribution) {
+        vec![vec![1024, 32_000], vec![8192, 1000], vec![262_144, 10]]
+    } else if info.takes(OperandKind::IndexList) {
+        vec![vec![65_536, 64]] // takes time in proportion to the square
+    } else {
+        vec![vec![8192, 1000]]
     }
-    vec![vec![1024, 32_000], vec![8192, 1000], vec![262_144, 10]]
 }
 
 fn shape_text(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// Checks and times a loss on a shape, forward and fused.
-fn bench_shape(
-    engine: &Engine,
-    info: &'static Info,
-    shape: &[usize],
+/// The rows so far, and what they are held against.
+struct Bench<'a> {
+    engine: &'a Engine,
+    dtype: Dtype,
     runs: usize,
-    ceilings: &mut HashMap<usize, Ceiling>,
-    rows: &mut Vec<Row>,
-) -> Result<(), Failure> {
-    let mut loss = (info.new)();
-    loss.set_reduction(Reduction::Mean);
-    let (input, target) = operands(info, shape)?;
-    let (on_input, on_target) = (engine.upload(&input)?, engine.upload(&target)?);
-    let elements: usize = shape.iter().product();
-    let input_bytes = 4 * elements;
-    let target_bytes = target.view().len() as usize * target.dtype().bytes() as usize;
-
-    // A kernel that is fast and wrong is not timed.
-    let want = reference::run(loss.as_ref(), &Call::new(Mode::Fused, &input, &target))?;
-    for mode in [Mode::Forward, Mode::Fused] {
-        let got = loss
-            .run(engine, &Call::new(mode, &on_input, &on_target))?
-            .read(engine)?;
-        for (got, want) in [(got.loss, &want.loss), (got.grad_input, &want.grad_input)] {
-            if got.is_some_and(|got| compare(&got.data, want, &mut Worst::default()).is_some()) {
-                let shape = shape_text(shape);
-                return Err(Failure::Failed(format!(
-                    "{} {shape} {}: wrong result, not timed",
-                    info.name,
-                    mode.name()
-                )));
-            }
-        }
-    }
-    drop(want);
-
-    let ceiling = match ceilings.get(&input_bytes) {
-        Some(ceiling) => *ceiling,
-        None => {
-            let read = times(&engine.time_read(&on_input, runs + 1)?);
-            let copy = times(&engine.time_copy(&on_input, runs + 1)?);
-            let ceiling = Ceiling {
-                read: read.gb_per_s(input_bytes),
-                copy: copy.gb_per_s(2 * input_bytes),
-            };
-            *ceilings.entry(input_bytes).or_insert(ceiling)
-        }
-    };
-    for mode in [Mode::Forward, Mode::Fused] {
-        let timings = engine.time(loss.as_ref(), &Call::new(mode, &on_input, &on_target), runs + 1)?;
-        let (name, gb_per_s) = if mode.wants_grad() {
-            ("copy", ceiling.copy)
-        } else {
-            ("read", ceiling.read)
-        };
-        rows.push(Row {
-            loss: info.name,
-            shape: shape.to_vec(),
-            mode,
-            bytes: input_bytes + target_bytes + if mode.wants_grad() { input_bytes } else { 0 },
-            times: times(&timings),
-            ceiling: name,
-            ceiling_gb_per_s: gb_per_s,
-        });
-    }
-    Ok(())
+    ceilings: HashMap<u64, Ceiling>,
+    rows: Vec<Row>,
 }
 
-/// Logits of a network that has learned something, and targets for them.
-fn operands(info: &Info, shape: &[usize]) -> Result<(Tensor, Tensor), Failure> {
-    let mut rng = Pcg64::new(1, 0);
-    let count: usize = shape.iter().product();
-    // The sum of uniform numbers is close to normal, and cheap.
-    let mut logit = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 5.0;
-    let logits: Vec<f32> = (0..count).map(|_| logit()).collect();
-    let input = Tensor::new(&logits, shape)?;
-    let target = if info.targets.contains(&TargetKind::Element) {
-        let targets: Vec<f32> = (0..count).map(|_| f32::from(u8::from(rng.random_bool(0.25)))).collect();
-        Tensor::new(&targets, shape)?
+impl Bench<'_> {
+    /// Checks and times a loss on a shape, forward and fused.
+    fn add(&mut self, info: &'static Info, shape: &[usize]) -> Result<(), Failure> {
+        let mut loss = (info.new)();
+        if !parts::is_function(info) {
+            loss.set_reduction(Reduction::Mean);
+        }
+        let host = operands(loss.as_ref(), shape, self.dtype)?;
+        let upload = |(role, tensor): &(Role, Tensor)| Ok((*role, self.engine.upload(tensor)?));
+        let device = host.iter().map(upload).collect::<wgloss::Result<Vec<_>>>()?;
+
+        // A kernel that is fast and wrong is not timed.
+        let want = reference::run(loss.as_ref(), &call(&host, Mode::Fused))?;
+        for mode in [Mode::Forward, Mode::Fused] {
+            let got = loss.run(self.engine, &call(&device, mode))?.read(self.engine)?;
+            let grad = want.grad(Role::Grad(0)).unwrap_or_default();
+            for (got, want) in [(got.loss, want.loss.as_slice()), (got.grad_input, grad)] {
+                let miss = |got: wgloss::Array| compare(&got.data, got.dtype, want, None, &mut Worst::default());
+                if got.and_then(miss).is_some() {
+                    let (name, shape, mode) = (info.name, shape_text(shape), mode.name());
+                    return Err(Failure::Failed(format!(
+                        "{name} {shape} {mode}: wrong result, not timed"
+                    )));
+                }
+            }
+        }
+        drop((want, host));
+
+        let ceiling = self.ceiling(device[0].1.view().len() * self.dtype.bytes())?;
+        for mode in [Mode::Forward, Mode::Fused] {
+            let call = call(&device, mode);
+            let timings = self.engine.time(loss.as_ref(), &call, self.runs + 1)?;
+            let (name, gb_per_s) = if mode.wants_grad() {
+                ("copy", ceiling.copy)
+            } else {
+                ("read", ceiling.read)
+            };
+            self.rows.push(Row {
+                loss: info.name,
+                shape: shape.to_vec(),
+                mode,
+                bytes: traffic(&loss.problem(&call)?) as usize,
+                times: times(&timings),
+                ceiling: name,
+                ceiling_gb_per_s: gb_per_s,
+            });
+        }
+        Ok(())
+    }
+
+    fn ceiling(&mut self, bytes: u64) -> Result<Ceiling, Failure> {
+        if let Some(ceiling) = self.ceilings.get(&bytes) {
+            return Ok(*ceiling);
+        }
+        let count = (bytes / 4) as usize;
+        let tensor = self.engine.upload(&Tensor::new(&vec![1f32; count], &[count])?)?;
+        let read = times(&self.engine.time_read(&tensor, self.runs + 1)?);
+        let copy = times(&self.engine.time_copy(&tensor, self.runs + 1)?);
+        let ceiling = Ceiling {
+            read: read.gb_per_s(bytes as usize),
+            copy: copy.gb_per_s(2 * bytes as usize),
+        };
+        self.ceilings.insert(bytes, ceiling);
+        Ok(ceiling)
+    }
+}
+
+/// The bytes that cannot be avoided: each operand once, and each result.
+fn traffic(problem: &Problem) -> u64 {
+    let bytes = |view: &wgloss::View| view.len() * view.dtype.bytes();
+    // Some losses look at one class of a row.
+    let reads_input = !matches!(&problem.family, Family::Rows(rows) if !rows.reads);
+    let skipped = usize::from(!reads_input);
+    let operands: u64 = problem.operands.iter().skip(skipped).map(|own| bytes(&own.view)).sum();
+    let upstream = problem
+        .grad_output
+        .as_ref()
+        .filter(|_| problem.mode.wants_grad())
+        .map_or(0, bytes);
+    let grads: u64 = problem.grads().map(|(_, _, view)| bytes(view)).sum();
+    let terms = if problem.is_reduced() {
+        1
     } else {
-        let labels: Vec<i64> = (0..shape[0]).map(|_| rng.random_range(0..shape[1] as i64)).collect();
-        Tensor::new(&labels, &shape[..1])?
+        problem.loss_shape().iter().product::<usize>() as u64
     };
-    Ok((input, target))
+    operands + upstream + grads + terms * problem.loss_dtype().bytes()
+}
+
+fn call(tensors: &[(Role, Tensor)], mode: Mode) -> Call<'_> {
+    let find = |wanted: bool| {
+        tensors
+            .iter()
+            .filter(move |(role, _)| (*role == Role::GradOutput) == wanted)
+    };
+    let signature: Vec<&Tensor> = find(false).map(|(_, tensor)| tensor).collect();
+    Call {
+        grad_output: find(true).map(|(_, tensor)| tensor).next(),
+        ..Call::new(mode, &signature)
+    }
+}
+
+/// Operands of a network that has learned something; for a function, an upstream gradient too.
+fn operands(loss: &dyn Loss, shape: &[usize], dtype: Dtype) -> Result<Vec<(Role, Tensor)>, Failure> {
+    let info = loss.info();
+    let mut rng = Pcg64::new(1, 0);
+    let rule = fit::rule(loss, shape, true).unwrap_or(Rule::Same);
+    let cols = shape.get(fit::class_dim(shape)).copied().unwrap_or(1);
+    let mut list = Vec::new();
+    for (own, shape) in info.operands.iter().zip(fit::shapes(info, shape, rule)) {
+        let count: usize = shape.iter().product();
+        let tensor = if fit::is_index(own.kind, true) {
+            // A list of classes ends after its fourth.
+            let ended = |i: usize| own.kind == OperandKind::IndexList && i % cols >= 4;
+            let class = |i: usize| if ended(i) { -1 } else { rng.random_range(0..cols as i64) };
+            Tensor::new(&(0..count).map(class).collect::<Vec<_>>(), &shape)?
+        } else {
+            let numbers: Vec<f32> = (0..count).map(|_| number(own.kind, &mut rng)).collect();
+            Tensor::new(&numbers, &shape)?.to_dtype(dtype)?
+        };
+        list.push((own.role, tensor));
+    }
+    if parts::is_function(info) {
+        let tensors: Vec<&Tensor> = list.iter().map(|(_, tensor)| tensor).collect();
+        let shape = loss.problem(&Call::new(Mode::Forward, &tensors))?.loss_shape().to_vec();
+        let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random()).collect();
+        list.push((Role::GradOutput, Tensor::new(&numbers, &shape)?.to_dtype(dtype)?));
+    }
+    Ok(list)
+}
+
+/// A number that nothing is wrong with, and of whose like many add up to something.
+fn number(kind: OperandKind, rng: &mut Pcg64) -> f32 {
+    // The sum of uniform numbers is close to normal, and cheap.
+    let mut normal = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 5.0;
+    match kind {
+        OperandKind::Real => normal() + 2.0,
+        OperandKind::LogProbability => -normal().abs(),
+        OperandKind::UnitInterval | OperandKind::MaybeLogProbability => rng.random(),
+        OperandKind::Count => rng.random_range(0..8u8).into(),
+        OperandKind::Variance => 1.0 + rng.random::<f32>(),
+        OperandKind::Sign => 1.0 - 2.0 * f32::from(u8::from(rng.random_bool(0.5))),
+        _ => normal(),
+    }
 }
 
 /// Without the first, which compiles and touches fresh memory.
@@ -241,7 +325,7 @@ impl Row {
     }
 }
 
-fn report(engine: &Engine, driver: &str, runs: usize, rows: &[Row]) -> String {
+fn report(engine: &Engine, driver: &str, dtype: Dtype, runs: usize, rows: &[Row]) -> String {
     let header = [
         "loss",
         "shape",
@@ -274,10 +358,10 @@ fn report(engine: &Engine, driver: &str, runs: usize, rows: &[Row]) -> String {
     };
     let rows: Vec<Vec<String>> = rows.iter().map(text).collect();
     format!(
-        "{}, {driver}, {runs} runs: median (min–max), reduction mean\n\n{}\n\n{}",
+        "{}, {driver}, {dtype}, {runs} runs: median (min–max), reduction mean\n\n{}\n\n{}",
         engine.name(),
         print::table(&header, &rows, 3),
-        "MB: each operand once, and the gradient where mode is fused. read and copy: GB/s of kernels that only read, or\n\
+        "MB: each operand and each result once. fused: loss and gradient of the first operand. read and copy: GB/s of kernels that only read, or\n\
          copy (counted twice), as many bytes as the input. share: of that. GB/s are of the device's clock where it has one."
     )
 }

@@ -1,17 +1,18 @@
 //! `wgloss compute`: files in, a loss and files out.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use serde_json::{Value, json};
-use wgloss::{Array, Call, Engine, Error, Loss, Mode, Reduction, Role, Scalar, ScalarKind, TargetKind, Tensor, Values};
+use wgloss::problem::Problem;
+use wgloss::{Call, Engine, Error, Info, Loss, Mode, OperandKind, Role, Scalar, ScalarKind, Stats};
 
+use crate::operands::{self, Operands};
 use crate::output::Outputs;
-use crate::print::{self, significant};
-use crate::{Failure, files};
+use crate::parts::{self, Part};
+use crate::report::Report;
+use crate::{Failure, args, files, print};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
@@ -22,89 +23,66 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     // What the command line alone can have wrong.
     let mut loss = (info.new)();
     set_options(loss.as_mut(), matches)?;
-    let text = |id: &str| matches.get_one::<String>(id).map(String::as_str);
-    let (backend, adapter) = (text("backend").unwrap_or("auto"), text("adapter"));
-    if backend == "cpu" && adapter.is_some() {
-        return Err(Failure::Usage(
-            "--adapter names a GPU, --backend cpu asks for none".into(),
-        ));
-    }
+    let backend = backend(matches)?;
     let mut outputs = Outputs::default();
-    let path = |id: &str| matches.try_get_one::<PathBuf>(id).ok().flatten();
-    for option in ["out", "grad", "grad-target"] {
-        if let Some(path) = path(option) {
-            outputs.add(option, path)?;
+    for product in parts::products(info) {
+        if let Some(file) = matches.get_one::<OsString>(&product.option) {
+            outputs.add(product, file)?;
         }
     }
-
-    for role in roles(loss.as_ref()) {
-        if let Some(file) = matches.get_one::<OsString>(role.name()) {
-            outputs.spare(files::location(file).0)?;
-        }
+    for (_, file) in operands::named(info, matches) {
+        outputs.spare(files::location(file).0)?;
     }
 
-    let (files, tensors) = read(loss.as_ref(), matches)?;
-    let fail = |error: Error| Failure::Failed(files.describe(&error));
-    let engine = open(backend, adapter)?;
-    // Each host tensor is dropped when it is uploaded.
-    let upload = |(role, tensor): (Role, Tensor)| engine.upload(&tensor).map(|tensor| (role, tensor)).map_err(fail);
-    let mut tensors = tensors.into_iter().map(upload).collect::<Result<Vec<_>, _>>()?;
-    let mut take = |role: Role| {
-        let index = tensors.iter().position(|(own, _)| *own == role)?;
-        Some(tensors.swap_remove(index).1)
-    };
-    for given in info.tensors {
-        if let Some(tensor) = take(given.role) {
-            loss.attach(given.role, tensor).map_err(fail)?;
-        }
+    // What the files have wrong, before a device is asked.
+    let dtype = args::chosen_dtype(matches);
+    let mut operands = Operands::read(info, matches, dtype)?;
+    let wanted = Wanted::new(info, &outputs, &operands);
+    let described = |operands: &Operands, error: Error| Failure::Failed(operands.describe(&error));
+    let problem = operands
+        .attach(loss.as_mut())
+        .and_then(|()| loss.problem(&wanted.call(&operands)))
+        .map_err(|error| described(&operands, error))?;
+    outputs.check(&problem).map_err(|message| match dtype {
+        Some(_) => Failure::Usage(message),
+        None => Failure::Failed(message),
+    })?;
+    if outputs.wants(Part::ZLoss) && !problem.stats.z_loss {
+        return Err(Failure::Usage("--z-loss-out: there is no z-loss, --z-loss is 0".into()));
     }
-    let (Some(input), Some(target)) = (take(Role::Input), take(Role::Target)) else {
-        return Err(Failure::Usage("input and target are needed".into()));
-    };
-    let grad_output = take(Role::GradOutput);
-    let wants_grad_target = path("grad-target").is_some();
-    let wants_grad = path("grad").is_some() || wants_grad_target;
-    let call = Call {
-        grad_output: grad_output.as_ref(),
-        grad_target: wants_grad_target,
-        ..Call::new(if wants_grad { Mode::Fused } else { Mode::Forward }, &input, &target)
-    };
+    if let Some(warning) = broadcasts(info, &operands, &problem) {
+        print::note(&warning);
+    }
 
+    let engine = open(backend)?;
+    operands
+        .upload(&engine)
+        .and_then(|()| operands.attach(loss.as_mut()))
+        .map_err(|error| described(&operands, error))?;
     let start = Instant::now();
     let values = loss
-        .run(&engine, &call)
+        .run(&engine, &wanted.call(&operands))
         .and_then(|output| output.read(&engine))
-        .map_err(fail)?;
+        .map_err(|error| described(&operands, error))?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
 
-    outputs.write(|option| match option {
-        "out" => values.loss.as_ref(),
-        "grad" => values.grad_input.as_ref(),
-        _ => values.grad_target.as_ref(),
-    })?;
+    outputs.write(|part| part.of(info, &values))?;
     let report = Report {
         loss: loss.as_ref(),
-        input: &input,
-        target: &target,
+        problem: &problem,
         values: &values,
         engine: &engine,
         milliseconds,
     };
     if matches.get_flag("json") {
-        return print::line(&report.json(path("out").is_some()).to_string());
+        return print::line(&report.json(&outputs).to_string());
     }
     print::line(&report.line())?;
     if let Some(cause) = report.nan() {
         print::note(&format!("warning: the loss is NaN: {cause}"));
     }
-    for (option, what) in [
-        ("out", "loss"),
-        ("grad", "gradient"),
-        ("grad-target", "gradient of the target"),
-    ] {
-        if let Some(path) = path(option) {
-            print::line(&format!("{what} written to {}", path.display()))?;
-        }
+    for (product, file) in outputs.iter() {
+        print::line(&format!("{} written to {file}", product.what))?;
     }
     Ok(())
 }
@@ -113,25 +91,96 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure> {
     let usage = |error: Error| Failure::Usage(error.to_string());
     for option in loss.info().options {
-        if matches.value_source(option.name) != Some(ValueSource::CommandLine) {
+        let name = option.name;
+        if matches.value_source(name) != Some(ValueSource::CommandLine) {
             continue;
         }
         let value = match option.kind {
-            ScalarKind::Float => matches.get_one(option.name).copied().map(Scalar::Float),
-            ScalarKind::Int => matches.get_one(option.name).copied().map(Scalar::Int),
+            ScalarKind::Float => matches.get_one(name).copied().map(Scalar::Float),
+            ScalarKind::Int => matches.get_one(name).copied().map(Scalar::Int),
+            ScalarKind::Bool => matches.get_one(name).copied().map(Scalar::Bool),
+            ScalarKind::Choice(_) => matches.get_one(name).cloned().map(Scalar::Choice),
         };
         if let Some(value) = value {
-            loss.set(option.name, value).map_err(usage)?;
+            loss.set(name, &value).map_err(usage)?;
         }
     }
-    if let Some(name) = matches.get_one::<String>("reduction") {
+    // Functions have nothing to reduce, and no such option.
+    if let Ok(Some(name)) = matches.try_get_one::<String>("reduction") {
         loss.set_reduction(name.parse().map_err(usage)?);
     }
     loss.check().map_err(usage)
 }
 
+/// What of a call the output files, and the line that is printed, ask for.
+struct Wanted {
+    mode: Mode,
+    grads: Vec<Role>,
+    stats: Stats,
+}
+
+impl Wanted {
+    fn new(info: &Info, outputs: &Outputs, operands: &Operands) -> Self {
+        let places = (0..info.operands.len()).filter(|&place| outputs.wants(Part::Grad(place)));
+        let places: Vec<usize> = places.collect();
+        let has_classes = operands
+            .get(Role::Target)
+            .is_some_and(|target| !target.dtype().is_float());
+        Self {
+            mode: if places.is_empty() { Mode::Forward } else { Mode::Fused },
+            // The first tensor's comes in any case.
+            grads: places
+                .iter()
+                .filter_map(|&place| parts::role(info, place).filter(|_| place > 0))
+                .collect(),
+            stats: Stats {
+                lse: outputs.wants(Part::Lse),
+                argmax: outputs.wants(Part::Argmax),
+                entropy: outputs.wants(Part::Entropy),
+                accuracy: parts::has_statistics(info) && has_classes,
+                z_loss: false, // comes wherever there is one
+            },
+        }
+    }
+
+    fn call<'a>(&self, operands: &'a Operands) -> Call<'a> {
+        Call {
+            grads: self.grads.clone(),
+            stats: self.stats,
+            ..operands.call(self.mode)
+        }
+    }
+}
+
+/// The warning that PyTorch's plain regression losses give where shapes differ.
+fn broadcasts(info: &Info, operands: &Operands, problem: &Problem) -> Option<String> {
+    let is_regression = info.operands.len() == 2 && info.operands.iter().all(|own| own.kind == OperandKind::Real);
+    let shapes: Vec<_> = operands
+        .signature()
+        .map(|(role, tensor)| (role.name(), tensor.shape()))
+        .collect();
+    match shapes.as_slice() {
+        [(a, first), (b, second)] if is_regression && first != second => Some(format!(
+            "warning: {a} {first:?} and {b} {second:?} differ in shape and broadcast to {:?}; is that meant?",
+            problem.terms
+        )),
+        _ => None,
+    }
+}
+
+/// The backend and the adapter that the command line names.
+pub fn backend(matches: &ArgMatches) -> Result<(&str, Option<&str>), Failure> {
+    let text = |id: &str| matches.get_one::<String>(id).map(String::as_str);
+    match (text("backend").unwrap_or("auto"), text("adapter")) {
+        ("cpu", Some(_)) => Err(Failure::Usage(
+            "--adapter names a GPU, --backend cpu asks for none".into(),
+        )),
+        named => Ok(named),
+    }
+}
+
 /// The GPU asked for, or the processor.
-fn open(backend: &str, adapter: Option<&str>) -> Result<Engine, Failure> {
+pub fn open((backend, adapter): (&str, Option<&str>)) -> Result<Engine, Failure> {
     if backend == "cpu" {
         return Ok(Engine::cpu());
     }
@@ -143,140 +192,4 @@ fn open(backend: &str, adapter: Option<&str>) -> Result<Engine, Failure> {
         }
         opened => Ok(opened?),
     }
-}
-
-/// All tensors that a loss can be given.
-fn roles(loss: &dyn Loss) -> Vec<Role> {
-    let mut roles = vec![Role::Input, Role::Target];
-    roles.extend(loss.info().tensors.iter().map(|given| given.role));
-    roles.push(Role::GradOutput);
-    roles
-}
-
-/// The tensors that the command line names, and the files they came from.
-fn read(loss: &dyn Loss, matches: &ArgMatches) -> Result<(Files, Vec<(Role, Tensor)>), Failure> {
-    let (mut names, mut tensors) = (Vec::new(), Vec::new());
-    for role in roles(loss) {
-        if let Some(file) = matches.get_one::<OsString>(role.name()) {
-            let tensor = files::read(file).map_err(|message| Failure::Failed(format!("{}: {message}", role.name())))?;
-            names.push((role, file.clone()));
-            tensors.push((role, tensor));
-        }
-    }
-    Ok((Files(names), tensors))
-}
-
-/// Which file each tensor came from.
-struct Files(Vec<(Role, OsString)>);
-
-impl Files {
-    /// The error, with the file of the tensor concerned: `target (labels.npy): expected shape …`.
-    fn describe(&self, error: &Error) -> String {
-        let text = error.to_string();
-        let of = |(role, file): &(Role, OsString)| {
-            let rest = text.strip_prefix(role.name())?.strip_prefix(':')?;
-            Some(format!("{} ({}):{rest}", role.name(), file.to_string_lossy()))
-        };
-        self.0.iter().find_map(of).unwrap_or(text.clone())
-    }
-}
-
-/// What is told of a call.
-struct Report<'a> {
-    loss: &'a dyn Loss,
-    input: &'a Tensor,
-    target: &'a Tensor,
-    values: &'a Values,
-    engine: &'a Engine,
-    milliseconds: f64,
-}
-
-impl Report<'_> {
-    fn backend(&self) -> &'static str {
-        if self.engine.adapter_info().is_some() {
-            "gpu"
-        } else {
-            "cpu"
-        }
-    }
-
-    fn json(&self, loss_in_file: bool) -> Value {
-        let loss = match (&self.values.loss, self.values.scalar()) {
-            (_, Some(scalar)) => print::json_f32(scalar),
-            (Some(array), None) if !loss_in_file => array.data.iter().copied().map(print::json_f32).collect(),
-            _ => Value::Null,
-        };
-        json!({
-            "loss": loss,
-            "loss_name": self.loss.info().name,
-            "reduction": self.loss.reduction().name(),
-            "shape": self.input.shape(),
-            "rows": self.values.terms,
-            "ignored": self.values.ignored,
-            "backend": self.backend(),
-            "adapter": self.engine.name(),
-            "milliseconds": print::json_ms(self.milliseconds),
-        })
-    }
-
-    /// Why the reduced loss is NaN, where it is.
-    fn nan(&self) -> Option<&'static str> {
-        if !self.values.scalar()?.is_nan() {
-            return None;
-        }
-        Some(if self.values.terms == self.values.ignored {
-            "the mean of no rows"
-        } else {
-            "a NaN or an infinity among the operands, or weights that add up to 0"
-        })
-    }
-
-    /// `cross_entropy (mean) 0.123192   1797 rows, 10 classes, 0 ignored   gpu: …   12.3 ms`
-    fn line(&self) -> String {
-        let loss = match (&self.values.loss, self.loss.reduction()) {
-            (Some(array), Reduction::None) => summary(array),
-            (Some(array), _) => array.data.iter().map(|&x| significant(f64::from(x))).collect(),
-            (None, _) => String::new(),
-        };
-        let shape = self.input.shape();
-        let size = if self.loss.info().targets.contains(&TargetKind::Element) {
-            format!("{} elements", self.values.terms)
-        } else {
-            let classes = shape.get(1).or(shape.first()).copied().unwrap_or_default();
-            let ignored = match self.target.dtype().is_float() {
-                true => String::new(),
-                false => format!(", {} ignored", self.values.ignored),
-            };
-            format!("{} rows, {classes} classes{ignored}", self.values.terms)
-        };
-        format!(
-            "{} ({}) {loss}   {size}   {}: {}   {:.1} ms",
-            self.loss.info().name,
-            self.loss.reduction().name(),
-            self.backend(),
-            self.engine.name(),
-            self.milliseconds
-        )
-    }
-}
-
-/// Unreduced losses in a line: how many, and their range and mean without the NaN among them.
-fn summary(array: &Array) -> String {
-    let numbers: Vec<f64> = array
-        .data
-        .iter()
-        .map(|&x| f64::from(x))
-        .filter(|x| !x.is_nan())
-        .collect();
-    let nans = array.data.len() - numbers.len();
-    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-    let largest = numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;
-    let range = if numbers.is_empty() {
-        String::new()
-    } else {
-        let [least, mean, largest] = [least, mean, largest].map(significant);
-        format!(": min {least}, mean {mean}, max {largest}")
-    };
-    format!("{} losses{range}, {nans} NaN", array.data.len())
 }

@@ -23,11 +23,15 @@ pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
     with_key.unwrap_or((Path::new(given), None))
 }
 
+pub fn is_safetensors(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("safetensors"))
+}
+
 /// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.
 pub fn read(given: &OsStr) -> Result<Tensor, String> {
     let name = given.to_string_lossy();
     let (path, key) = location(given);
-    let raw = if key.is_some() || path.extension() == Some(OsStr::new("safetensors")) {
+    let raw = if is_safetensors(path) {
         read_safetensors(path, key)
     } else {
         read_npy(path)
@@ -122,12 +126,13 @@ fn byte_count(shape: &[usize], dtype: Dtype) -> Result<u64, String> {
         .ok_or_else(|| format!("shape {shape:?} is too large to address"))
 }
 
-const ACCEPTED: &str = "expected f32, f64 or, for classes, an integer dtype";
+const ACCEPTED: &str = "expected f16, bf16, f32, f64 or, for classes, an integer dtype";
 
 /// The dtype of a type string such as `<f4`, and whether its bytes are big-endian.
 fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
     let code = descr.strip_prefix(['<', '>', '|', '=']).unwrap_or(descr);
     let dtype = match code {
+        "f2" => Dtype::F16,
         "f4" => Dtype::F32,
         "f8" => Dtype::F64,
         "i1" => Dtype::I8,
@@ -139,7 +144,6 @@ fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
         "i8" => Dtype::I64,
         "u8" => Dtype::U64,
         "b1" => return Err(format!("holds bool, {ACCEPTED}")),
-        "f2" => return Err(format!("holds f16, which is not read yet; {ACCEPTED}")),
         _ => return Err(format!("holds '{descr}', {ACCEPTED}")),
     };
     Ok((
@@ -148,7 +152,14 @@ fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
     ))
 }
 
-fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
+/// The keys of a .safetensors file.
+pub fn keys(path: &Path) -> Result<Vec<String>, String> {
+    let (_, metadata, _) = open_safetensors(path)?;
+    Ok(metadata.offset_keys())
+}
+
+/// A .safetensors file, what its header says, and where its data begin.
+fn open_safetensors(path: &Path) -> Result<(File, Metadata, u64), String> {
     let (mut file, length) = open(path)?;
     let broken = || "is not a whole .safetensors file".to_string();
     if length < 8 {
@@ -169,6 +180,11 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
             length - 8 - header_length
         ));
     }
+    Ok((file, metadata, 8 + header_length))
+}
+
+fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
+    let (mut file, metadata, start_of_data) = open_safetensors(path)?;
     let Some(info) = key.and_then(|key| metadata.info(key)) else {
         let mut keys = metadata.offset_keys();
         keys.sort();
@@ -184,6 +200,8 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
     };
     use safetensors::Dtype as Theirs;
     let dtype = match info.dtype {
+        Theirs::F16 => Dtype::F16,
+        Theirs::BF16 => Dtype::Bf16,
         Theirs::F32 => Dtype::F32,
         Theirs::F64 => Dtype::F64,
         Theirs::I8 => Dtype::I8,
@@ -194,12 +212,11 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
         Theirs::U32 => Dtype::U32,
         Theirs::I64 => Dtype::I64,
         Theirs::U64 => Dtype::U64,
-        Theirs::F16 | Theirs::BF16 => return Err(format!("holds {}, which is not read yet; {ACCEPTED}", info.dtype)),
         other => return Err(format!("holds {other}, {ACCEPTED}")),
     };
     // The library has checked that the offsets follow from the shapes.
     let (start, end) = info.data_offsets;
-    file.seek(SeekFrom::Start(8 + header_length + start as u64))
+    file.seek(SeekFrom::Start(start_of_data + start as u64))
         .map_err(|e| e.to_string())?;
     Ok(Raw {
         dtype,

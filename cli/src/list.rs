@@ -1,10 +1,10 @@
 //! `wgloss adapters` and `wgloss losses`.
 
 use serde_json::{Value, json};
-use wgloss::{Engine, Info, REGISTRY, Reduction, ScalarKind, TargetKind};
+use wgloss::{Dtype, Engine, Info, REGISTRY, Scalar, ScalarKind};
 
 use crate::args::{dashed, default_text};
-use crate::{Failure, print};
+use crate::{Failure, parts, print};
 
 pub fn adapters(as_json: bool) -> Result<(), Failure> {
     let list = Engine::adapters();
@@ -58,21 +58,34 @@ pub fn losses(as_json: bool) -> Result<(), Failure> {
     print::line(&texts.join("\n\n"))
 }
 
-fn target_name(kind: TargetKind) -> &'static str {
+/// The type of a scalar option, and its words where it is a choice.
+fn type_name(kind: ScalarKind) -> (&'static str, Option<&'static [&'static str]>) {
     match kind {
-        TargetKind::Index => "index",
-        TargetKind::Probability => "probability",
-        TargetKind::Element => "element",
+        ScalarKind::Float => ("float", None),
+        ScalarKind::Int => ("int", None),
+        ScalarKind::Bool => ("bool", None),
+        ScalarKind::Choice(words) => ("choice", Some(words)),
     }
 }
 
 fn loss_json(info: &Info) -> Value {
+    let operands = info.operands.iter().map(
+        |own| json!({ "name": own.role.name(), "kind": own.kind.name(), "differentiable": own.grad, "help": own.help }),
+    );
     let options = info.options.iter().map(|option| {
-        let (kind, default) = match option.kind {
-            ScalarKind::Int => ("int", Value::from(option.default as i64)),
-            ScalarKind::Float => ("float", Value::from(option.default)),
+        let (kind, words) = type_name(option.kind);
+        let default = match (option.default)() {
+            None => Value::Null,
+            Some(Scalar::Float(value)) => print::json_f64(value),
+            Some(Scalar::Int(value)) => value.into(),
+            Some(Scalar::Bool(value)) => value.into(),
+            Some(Scalar::Choice(word)) => word.into(),
         };
-        json!({ "name": option.name, "type": kind, "default": default, "help": option.help })
+        let mut json = json!({ "name": option.name, "type": kind, "default": default, "help": option.help });
+        if let Some(words) = words {
+            json["choices"] = words.into();
+        }
+        json
     });
     let tensors = info
         .tensors
@@ -82,32 +95,39 @@ fn loss_json(info: &Info) -> Value {
         "name": info.name,
         "summary": info.summary,
         "url": info.url,
-        "targets": info.targets.iter().map(|&kind| target_name(kind)).collect::<Vec<_>>(),
+        "operands": operands.collect::<Vec<_>>(),
         "options": options.collect::<Vec<_>>(),
         "tensors": tensors.collect::<Vec<_>>(),
-        "reductions": Reduction::ALL.map(Reduction::name),
+        "reductions": info.reductions.iter().map(|own| own.name()).collect::<Vec<_>>(),
         "default_reduction": (info.new)().reduction().name(),
+        "dtypes": Dtype::FLOATS.map(Dtype::name),
     })
 }
 
 fn loss_text(info: &Info) -> String {
     let mut rows = Vec::new();
+    for own in info.operands {
+        let kind = format!("{} ({})", own.help, own.kind.name());
+        rows.push([own.role.name().to_uppercase(), kind]);
+    }
     for option in info.options {
+        let default = default_text(option).map_or(String::new(), |text| format!(" [{text}]"));
+        let words = type_name(option.kind)
+            .1
+            .map_or(String::new(), |words| format!(": {}", words.join(", ")));
         rows.push([
             format!("--{}", dashed(option.name)),
-            format!("{} [{}]", option.help, default_text(option)),
+            format!("{}{words}{default}", option.help),
         ]);
     }
     for given in info.tensors {
         rows.push([format!("--{} FILE", dashed(given.role.name())), given.help.into()]);
     }
-    let reductions = Reduction::ALL.map(Reduction::name).join(", ");
-    rows.push([
-        "--reduction".into(),
-        format!("{reductions} [{}]", (info.new)().reduction().name()),
-    ]);
-    let targets: Vec<&str> = info.targets.iter().map(|&kind| target_name(kind)).collect();
-    rows.push(["target".into(), targets.join(" or ")]);
+    if !parts::is_function(info) {
+        let reductions: Vec<&str> = info.reductions.iter().map(|own| own.name()).collect();
+        let default = (info.new)().reduction().name();
+        rows.push(["--reduction".into(), format!("{} [{default}]", reductions.join(", "))]);
+    }
     let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<20} {text}")).collect();
     format!(
         "{}: {}\n{}\n  {}",

@@ -5,11 +5,16 @@ mod bench;
 mod check;
 mod compute;
 mod files;
+mod fit;
 mod list;
 mod npy;
 mod numbers;
+mod operands;
 mod output;
+mod parts;
 mod print;
+mod report;
+mod step;
 
 use std::process::ExitCode;
 
@@ -31,7 +36,7 @@ impl From<wgloss::Error> for Failure {
 
 fn main() -> ExitCode {
     quiet_drivers();
-    let (code, message) = match run(&args::command().get_matches()) {
+    let (code, message) = match run(&args::command().get_matches_from(args::given())) {
         Ok(()) | Err(Failure::Closed) => return ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => (1, message),
         Err(Failure::Usage(message)) => (2, message),
@@ -53,7 +58,9 @@ fn quiet_drivers() {
 fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("compute", matches)) => compute::run(matches),
+        Some(("step", matches)) => step::run(matches),
         Some(("check", matches)) => check::run(matches),
+
         Some(("bench", matches)) => bench::run(matches),
         Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),
         Some(("losses", matches)) => list::losses(matches.get_flag("json")),

@@ -1,6 +1,8 @@
 //! The header of .npy files. Written out here because a header is hostile input: nothing in it may overflow, recurse or
 //! allocate.
 
+use wgloss::Dtype;
+
 /// What a header says.
 #[derive(Debug, PartialEq)]
 pub struct Header {
@@ -117,8 +119,22 @@ fn start(text: &str) -> String {
     text.chars().take(24).collect()
 }
 
-/// All bytes before the data of an f32 array in row-major order: a multiple of 64, as the format asks.
-pub fn header_f32(shape: &[usize]) -> Vec<u8> {
+/// The type string of a dtype; numpy has none for bf16.
+pub fn descr(dtype: Dtype) -> Option<&'static str> {
+    match dtype {
+        Dtype::F32 => Some("<f4"),
+        Dtype::F16 => Some("<f2"),
+        Dtype::Bf16 => None,
+        Dtype::U8 => Some("|u1"),
+        Dtype::I32 => Some("<i4"),
+        Dtype::U32 => Some("<u4"),
+        Dtype::I64 => Some("<i8"),
+    }
+}
+
+/// All bytes before the data of an array in row-major order: a multiple of 64, as the format asks.
+pub fn header(dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>, String> {
+    let descr = descr(dtype).ok_or_else(|| format!("a .npy file cannot hold {dtype}"))?;
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     // A tuple of one has a comma, longer ones need none.
     let sizes = if shape.len() == 1 {
@@ -126,7 +142,7 @@ pub fn header_f32(shape: &[usize]) -> Vec<u8> {
     } else {
         sizes.trim_end_matches(", ")
     };
-    let mut text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sizes}), }}");
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({sizes}), }}");
     while !(10 + text.len() + 1).is_multiple_of(64) {
         text.push(' ');
     }
@@ -135,7 +151,7 @@ pub fn header_f32(shape: &[usize]) -> Vec<u8> {
     bytes.extend([1, 0]);
     bytes.extend((text.len() as u16).to_le_bytes());
     bytes.extend(text.as_bytes());
-    bytes
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -145,7 +161,7 @@ mod tests {
     #[test]
     fn a_written_header_is_read_back() {
         for shape in [vec![], vec![0], vec![7], vec![3, 4], vec![2, 0, 5]] {
-            let bytes = header_f32(&shape);
+            let bytes = header(Dtype::F32, &shape).unwrap();
             assert_eq!(bytes.len() % 64, 0);
             let header = parse(std::str::from_utf8(&bytes[10..]).unwrap()).unwrap();
             assert_eq!(

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use half::{bf16, f16};
 use wgloss::{Element, Tensor};
 
 /// The numbers of a file before they are converted.
@@ -16,6 +17,8 @@ pub struct Raw {
 /// The types that are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Dtype {
+    F16,
+    Bf16,
     F32,
     F64,
     I8,
@@ -32,7 +35,7 @@ impl Dtype {
     pub fn bytes(self) -> usize {
         match self {
             Self::I8 | Self::U8 => 1,
-            Self::I16 | Self::U16 => 2,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F64 | Self::I64 | Self::U64 => 8,
         }
@@ -50,7 +53,10 @@ pub fn convert(mut raw: Raw) -> Result<Tensor, String> {
     let shape = &raw.shape;
     let bytes = &raw.bytes;
     match raw.dtype {
+        Dtype::F16 => tensor(&elements::<f16>(bytes), shape),
+        Dtype::Bf16 => tensor(&elements::<bf16>(bytes), shape),
         Dtype::F32 => tensor(&elements::<f32>(bytes), shape),
+        Dtype::U8 => tensor(&elements::<u8>(bytes), shape),
         Dtype::I32 => tensor(&elements::<i32>(bytes), shape),
         Dtype::U32 => tensor(&elements::<u32>(bytes), shape),
         Dtype::I64 => tensor(&elements::<i64>(bytes), shape),
@@ -59,7 +65,6 @@ pub fn convert(mut raw: Raw) -> Result<Tensor, String> {
             shape,
         ),
         Dtype::I8 => tensor(&widened(&elements::<i8>(bytes)), shape),
-        Dtype::U8 => tensor(&widened(&elements::<u8>(bytes)), shape),
         Dtype::I16 => tensor(&widened(&elements::<i16>(bytes)), shape),
         Dtype::U16 => tensor(&widened(&elements::<u16>(bytes)), shape),
         Dtype::U64 => {
@@ -84,6 +89,21 @@ fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
 
 fn widened<T: Copy + Into<i32>>(data: &[T]) -> Vec<i32> {
     data.iter().map(|&x| x.into()).collect()
+}
+
+/// Integers on the host as floats of a dtype, as PyTorch takes signs. Floats stay what they are.
+pub fn floats(integers: &Tensor, dtype: wgloss::Dtype) -> wgloss::Result<Tensor> {
+    fn all<T: Element>(tensor: &Tensor, to: fn(T) -> f32) -> Option<Vec<f32>> {
+        Some(tensor.as_slice::<T>()?.iter().map(|&x| to(x)).collect())
+    }
+    let data = all(integers, |x: u8| x.into())
+        .or_else(|| all(integers, |x: i32| x as f32))
+        .or_else(|| all(integers, |x: u32| x as f32))
+        .or_else(|| all(integers, |x: i64| x as f32));
+    match data {
+        Some(data) => Tensor::new(&data, integers.shape())?.to_dtype(dtype),
+        None => Ok(integers.clone()),
+    }
 }
 
 /// An array stored with the first index fastest, rewritten with the last index fastest.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DIGITS, Folder, grid, npy, npy_f32, read_f32, run, run_on};
+use common::{DIGITS, Folder, grid, labels, npy, npy_f32, read_f32, run, run_on};
 use serde_json::{Value, json};
 
 const BACKENDS: [&str; 2] = ["cpu", "gpu"];
@@ -35,7 +35,8 @@ fn json_has_its_keys_in_order() {
         let done = run_on(backend, &["compute", "cross-entropy", logits, classes, "--json"]);
         let value = done.json();
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
-        let wanted = "loss loss_name reduction shape rows ignored backend adapter milliseconds";
+        let wanted = "loss loss_name reduction shape dtype loss_shape rows ignored correct accuracy backend adapter \
+                      milliseconds";
         assert_eq!(keys.join(" "), wanted);
         assert!((value["loss"].as_f64().unwrap() - 0.123_192).abs() < 1e-6);
         // The shortest decimal of an f32, not the digits of its f64.
@@ -46,6 +47,8 @@ fn json_has_its_keys_in_order() {
         );
         assert_eq!(value["shape"], json!([1797, 10]));
         assert_eq!((&value["rows"], &value["ignored"]), (&json!(1797), &json!(0)));
+        assert_eq!((&value["correct"], &value["dtype"]), (&json!(1749), &json!("f32")));
+        assert!((value["accuracy"].as_f64().unwrap() - 1749.0 / 1797.0).abs() < 1e-9);
         assert_eq!(value["backend"], backend);
         assert_eq!(done.stdout.lines().count(), 1);
     }
@@ -150,9 +153,34 @@ fn empty_batches_have_a_nan_mean() {
 #[test]
 fn losses_and_adapters_are_listed() {
     let list = run(&["losses", "--json"]).json();
-    assert_eq!(list[0]["name"], "cross_entropy");
-    assert_eq!(list[0]["options"][0]["default"].to_string(), "-100");
-    assert_eq!(list[1]["tensors"][1]["name"], "pos_weight");
+    let of = |name: &str| {
+        list.as_array()
+            .unwrap()
+            .iter()
+            .find(|own| own["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    let entropy = of("cross_entropy");
+    assert_eq!(entropy["options"][0]["default"].to_string(), "-100");
+    assert_eq!(entropy["operands"][1]["kind"], "class index or class probabilities");
+    assert_eq!(entropy["dtypes"], json!(["f32", "f16", "bf16"]));
+    assert_eq!(of("bce_with_logits")["tensors"][1]["name"], "pos_weight");
+    let names = of("triplet_margin")["operands"].clone();
+    assert_eq!(
+        (&names[2]["name"], &names[2]["differentiable"]),
+        (&json!("negative"), &json!(true))
+    );
+    let reduce = of("reduce");
+    assert_eq!(reduce["options"][0]["choices"][5], "logsumexp");
+    assert_eq!(
+        (&reduce["options"][1]["default"], &reduce["options"][2]["type"]),
+        (&Value::Null, &json!("bool"))
+    );
+    assert_eq!(
+        (&reduce["reductions"], &of("kl_div")["reductions"][3]),
+        (&json!(["none"]), &json!("batchmean"))
+    );
     assert!(run(&["losses"]).stdout.contains("--label-smoothing"));
     let adapters = run(&["adapters", "--json"]);
     assert!(
@@ -196,10 +224,135 @@ fn without_an_adapter_the_processor_computes() {
 }
 
 #[test]
+fn flags_and_words_are_taken_as_they_are_typed() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&[0.5, 2.0], "(2,)"));
+    let t = folder.file("t.npy", &npy_f32(&[1.0, 3.0], "(2,)"));
+    let mean = |args: &[&str]| {
+        run_on("cpu", &[args, &["--json"]].concat()).json()["loss"]
+            .as_f64()
+            .unwrap()
+    };
+    let poisson = |more: &[&str]| mean(&[&["compute", "poisson-nll", &x, &t], more].concat());
+    let logs = (0.5f64.exp() - 0.5 + 2f64.exp() - 6.0) / 2.0;
+    let rates = (0.5 - 0.5f64.ln() + 2.0 - 3.0 * 2f64.ln()) / 2.0;
+    for (args, want) in [
+        (&[][..], logs),
+        (&["--log-input"], logs),
+        (&["--log-input=true"], logs),
+        (&["--log-input", "false"], rates),
+        (&["--log-input=false"], rates),
+    ] {
+        assert!((poisson(args) - want).abs() < 1e-6, "{args:?}");
+    }
+    // A flag in front of files does not swallow them.
+    assert!((mean(&["compute", "poisson-nll", "--log-input", &x, &t]) - logs).abs() < 1e-6);
+    assert!((mean(&["compute", "kl-div", &x, &t, "--log-target", "--reduction", "batchmean"]) - 10.7224).abs() < 1e-4);
+
+    let reduced = |more: &[&str]| run_on("cpu", &[&["compute", "reduce", &x], more].concat());
+    assert!(reduced(&["--op", "mean"]).stdout.contains("reduce 1.25000 "));
+    assert!(reduced(&["--op", "argmax"]).stdout.contains("reduce 1 "));
+    assert_eq!(
+        reduced(&["--op", "max", "--dim", "-1", "--keepdim", "--json"]).json()["loss_shape"],
+        json!([1])
+    );
+    let rows = folder.file("rows.npy", &npy_f32(&grid(6), "(3, 2)"));
+    let margin = |p: &str| mean(&["compute", "triplet-margin", &rows, &rows, &rows, "--p", p]);
+    assert!((margin("inf") - 1.0).abs() < 1e-6 && (margin("2") - 1.0).abs() < 1e-6);
+    let done = run_on("cpu", &["compute", "hinge-embedding", &x, &t, "--margin", "-inf"]);
+    assert!(
+        done.code == 2 && done.stderr.contains("margin: -inf given"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn functions_tell_their_shape() {
+    let folder = Folder::new();
+    let [logits, _] = DIGITS;
+    let small = folder.file("x.npy", &npy_f32(&grid(6), "(2, 3)"));
+    for backend in BACKENDS {
+        let done = run_on(backend, &["compute", "softmax", logits, "--dim", "0"]);
+        assert!(
+            done.stdout.contains("softmax [1797, 10] f32: min "),
+            "{}{}",
+            done.stdout,
+            done.stderr
+        );
+        let done = run_on(backend, &["compute", "log-softmax", &small]);
+        assert!(
+            done.stdout.contains("log_softmax [2, 3] f32: -2.40761 -1.40761 "),
+            "{}",
+            done.stdout
+        );
+        let done = run_on(backend, &["compute", "reduce", &small, "--op", "argmax", "--dim", "1"]);
+        assert!(
+            done.stdout.contains("reduce [2] i64: 2 1 "),
+            "{}{}",
+            done.stdout,
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn what_broadcasts_by_accident_is_warned_of() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&grid(3), "(3, 1)"));
+    let t = folder.file("t.npy", &npy_f32(&grid(3), "(3,)"));
+    for loss in ["mse", "l1", "smooth-l1", "huber"] {
+        let done = run_on("cpu", &["compute", loss, &x, &t]);
+        assert!(
+            done.code == 0 && done.stdout.contains(" 9 elements "),
+            "{}",
+            done.stdout
+        );
+        let wanted = "warning: input [3, 1] and target [3] differ in shape and broadcast to [3, 3]";
+        assert!(
+            done.stderr.starts_with(wanted) && done.stderr.lines().count() == 1,
+            "{}",
+            done.stderr
+        );
+        assert_eq!(run_on("cpu", &["compute", loss, &x, &x]).stderr, "");
+    }
+    assert_eq!(run_on("cpu", &["compute", "soft-margin", &x, &t]).stderr, "");
+}
+
+#[test]
+fn signs_may_be_integers() {
+    let folder = Folder::new();
+    let x = folder.file("x.npy", &npy_f32(&[0.5, 2.0], "(2,)"));
+    let signs = folder.file("t.npy", &labels::<8>("<i8", &[1, -1]));
+    let small = folder.file("t8.npy", &labels::<1>("|i1", &[1, -1]));
+    for backend in BACKENDS {
+        for target in [&signs, &small] {
+            for more in [&[][..], &["--dtype", "bf16"]] {
+                let args = [
+                    "compute",
+                    "margin-ranking",
+                    &x,
+                    &x,
+                    target,
+                    "--margin",
+                    "0.25",
+                    "--json",
+                ];
+                assert_eq!(run_on(backend, &[&args, more].concat()).json()["loss"], 0.25);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_check_passes() {
     let done = run(&["check", "sigmoid-focal", "--json"]);
     let report = done.json();
     assert_eq!((done.code, &report["passed"]), (0, &json!(true)), "{}", done.stderr);
-    assert!(report["losses"][0]["cases"].as_u64().unwrap() > 200);
-    assert!(report["losses"][0]["gradient"]["absolute"].as_f64().unwrap() < 1e-4);
+    assert!(report["losses"][0]["cases"].as_u64().unwrap() > 150);
+    for dtype in ["f32", "f16", "bf16"] {
+        assert!(report["losses"][0]["dtypes"][dtype]["cases"].as_u64().unwrap() > 40);
+    }
+    let gradient = &report["losses"][0]["dtypes"]["f32"]["gradient"];
+    assert!(gradient["relative"].as_f64().unwrap() < 1e-3, "{gradient}");
 }

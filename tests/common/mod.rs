@@ -1,11 +1,12 @@
 //! What the tests share: the engine, the tolerance, data that hurts.
 
+pub mod cases;
 pub mod data;
 
 use std::sync::OnceLock;
 
 use approx::AbsDiffEq;
-use wgloss::{Engine, Values};
+use wgloss::{Array, Dtype, Engine, Values};
 
 /// The GPU engine of the whole run.
 pub fn gpu() -> &'static Engine {
@@ -40,6 +41,12 @@ pub const F32: Tolerance = Tolerance { bound: 1e-5 };
 impl Tolerance {
     /// Every element of `got` against `want`; the message names the worst.
     pub fn check(self, what: &str, got: &[f32], want: &[f64]) -> Result<(), String> {
+        self.check_as(Dtype::F32, what, got, want)
+    }
+
+    /// The same of results in a dtype of their own. 16-bit ones are f32 results rounded: they lie between the roundings of
+    /// the least and the most that f32 may be, which is its tolerance and half an ulp of theirs.
+    pub fn check_as(self, dtype: Dtype, what: &str, got: &[f32], want: &[f64]) -> Result<(), String> {
         if got.len() != want.len() {
             return Err(format!("{what}: {} elements, expected {}", got.len(), want.len()));
         }
@@ -54,6 +61,8 @@ impl Tolerance {
                 g.is_nan()
             } else if w.is_infinite() {
                 g64 == w
+            } else if dtype.is_half() {
+                (rounded(dtype, w - allowed)..=rounded(dtype, w + allowed)).contains(&g64)
             } else {
                 g64.abs_diff_eq(&w, allowed)
             };
@@ -69,8 +78,8 @@ impl Tolerance {
         match worst {
             None => Ok(()),
             Some((over, i)) => Err(format!(
-                "{what}: {failures} of {} elements; worst [{i}]: got {:e}, want {:e}, {over:.1} times the tolerance, \
-                 {} ulps; adapter {}",
+                "{what}: {failures} of {} elements of {dtype}; worst [{i}]: got {:e}, want {:e}, {over:.1} times the \
+                 tolerance of f32, {} ulps; adapter {}",
                 got.len(),
                 got[i],
                 want[i],
@@ -78,6 +87,23 @@ impl Tolerance {
                 gpu().name(),
             )),
         }
+    }
+
+    /// An array against the numbers of the reference; `None` against no numbers.
+    pub fn compare(self, what: &str, got: &Option<Array>, want: &[f64]) -> Result<(), String> {
+        match got {
+            Some(array) => self.check_as(array.dtype, what, &array.data, want),
+            None => Err(format!("{what}: missing")),
+        }
+    }
+}
+
+/// To nearest even, as `half` has it.
+pub fn rounded(dtype: Dtype, x: f64) -> f64 {
+    match dtype {
+        Dtype::F16 => half::f16::from_f64(x).to_f64(),
+        Dtype::Bf16 => half::bf16::from_f64(x).to_f64(),
+        _ => f64::from(x as f32),
     }
 }
 
@@ -95,7 +121,12 @@ pub fn report(failures: Vec<String>, total: usize) {
         failures.is_empty(),
         "{} of {total} failed:\n{}",
         failures.len(),
-        failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
+        failures
+            .iter()
+            .take(std::env::var("SHOWN").map_or(20, |n| n.parse().unwrap()))
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n")
     );
 }
 
@@ -108,12 +139,21 @@ pub fn bits(values: &Values) -> Vec<u32> {
         &values.lse,
         &values.entropy,
     ];
-    single
+    let floats = single
         .into_iter()
         .flatten()
-        .chain(values.grads.iter().map(|(_, grad)| grad))
+        .chain(values.grads.iter().map(|(_, grad)| grad));
+    let mut all: Vec<u32> = floats
         .flat_map(|array| array.data.iter().map(|v| v.to_bits()))
-        .collect()
+        .collect();
+    all.extend(
+        values
+            .argmax
+            .iter()
+            .flat_map(|array| array.data.iter().map(|&i| i as u32)),
+    );
+    all.extend(values.correct.map(|n| n as u32));
+    all
 }
 
 #[test]
@@ -128,4 +168,8 @@ fn the_tolerance_refuses_what_it_should() {
     assert!(fails(&[f32::NAN], &[0.0]) && fails(&[0.0], &[f64::NAN]));
     assert!(fails(&[f32::INFINITY], &[f64::NEG_INFINITY]) && fails(&[f32::MAX], &[f64::INFINITY]));
     assert!(fails(&[1.0], &[1.0, 1.0]), "lengths");
+    // Of f16, the neighbours of 1.0004 are 1 and 1.0009765625; 65519 rounds to 65504, 65521 to infinity.
+    let half = |got: f32, want: f64| F32.check_as(Dtype::F16, "", &[got], &[want]).is_ok();
+    assert!(half(1.0, 1.0004) && !half(1.000_976_6, 1.0004) && !half(1.0004, 1.0004));
+    assert!(half(65504.0, 65510.0) && half(f32::INFINITY, 65530.0) && !half(65504.0, 65530.0));
 }

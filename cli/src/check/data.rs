@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_pcg::Pcg64;
+use wgloss::OperandKind;
 
 /// Seeded: the same numbers everywhere.
 pub struct Data(Pcg64);
@@ -20,8 +21,12 @@ impl Data {
         if n == 0 { 0 } else { self.0.random_range(0..n) }
     }
 
-    pub fn pick<T: Copy + Default>(&mut self, list: &[T]) -> T {
-        list.choose(&mut self.0).copied().unwrap_or_default()
+    pub fn flip(&mut self) -> bool {
+        self.0.random()
+    }
+
+    pub fn pick<T: Clone + Default>(&mut self, list: &[T]) -> T {
+        list.choose(&mut self.0).cloned().unwrap_or_default()
     }
 
     /// A standard normal number (Box and Muller).
@@ -42,21 +47,22 @@ impl Data {
         (0..n).map(|_| self.normal()).collect()
     }
 
-    /// A row of logits. `spare` is a class that stays finite; `None` keeps all of them finite.
+    /// A row of scores. `spare` is a class that stays finite; `None` keeps all of them finite.
     pub fn row(&mut self, cols: usize, spare: Option<usize>) -> Vec<f32> {
         let mut row: Vec<f32> = (0..cols).map(|_| 3.0 * self.normal()).collect();
-        let kind = self.below(8);
+        let kind = if cols == 0 { 8 } else { self.below(9) };
         match kind {
-            // One peak; huge numbers of either sign; ties, of all or for the first place.
+            // One peak; huge numbers of either sign; ties, of all or for the first place; each number for itself.
             0 => row[self.below(cols)] *= 20.0,
             1 => row
                 .iter_mut()
                 .for_each(|x| *x = if *x < 0.0 { *x - 1e4 } else { *x + 1e4 }),
             2 => row.fill(1.5),
             3 => (0..3).for_each(|_| row[self.below(cols)] = 12.0),
-            4 | 5 => {
+            4 => row.iter_mut().for_each(|x| *x = self.logit()),
+            5 | 6 => {
                 if let Some(spare) = spare {
-                    let blocked = |c: usize| c != spare && (kind == 5 || c.is_multiple_of(3));
+                    let blocked = |c: usize| c != spare && (kind == 6 || c.is_multiple_of(3));
                     // Some classes impossible, or all but one.
                     (0..cols)
                         .filter(|&c| blocked(c))
@@ -68,8 +74,32 @@ impl Data {
         row
     }
 
-    /// A logit of its own.
-    pub fn logit(&mut self) -> f32 {
+    /// A number of its own for an operand. `logs`: where it may be a logarithm, it is one.
+    pub fn number(&mut self, kind: OperandKind, logs: bool) -> f32 {
+        match kind {
+            OperandKind::Logit => self.logit(),
+            OperandKind::LogProbability => self.log_probability(),
+            OperandKind::MaybeLogProbability if logs => self.log_probability(),
+            OperandKind::UnitInterval | OperandKind::MaybeLogProbability => self.unit(),
+            OperandKind::Rate if logs => 2.0 * self.normal(),
+            OperandKind::Rate => (2.0 * self.normal()).exp(),
+            OperandKind::Count => self.below(8) as f32 * if self.below(8) == 0 { 10.0 } else { 1.0 },
+            OperandKind::Variance => (1.5 * self.normal()).exp(),
+            OperandKind::Sign => 1.0 - 2.0 * self.below(2) as f32,
+            _ => self.real(),
+        }
+    }
+
+    fn real(&mut self) -> f32 {
+        let x = 3.0 * self.normal();
+        match self.below(16) {
+            0 => 20.0 * x,
+            1 | 2 => self.pick(&[0.0, 1.0, -1.0, 0.5]),
+            _ => x,
+        }
+    }
+
+    fn logit(&mut self) -> f32 {
         let x = 3.0 * self.normal();
         match self.below(16) {
             0 => 20.0 * x,
@@ -81,8 +111,16 @@ impl Data {
         }
     }
 
-    /// A target in [0, 1], often one of its ends.
-    pub fn target(&mut self) -> f32 {
+    fn log_probability(&mut self) -> f32 {
+        match self.below(8) {
+            0 => 0.0,
+            1 => -100.0,
+            _ => -(3.0 * self.normal()).abs(),
+        }
+    }
+
+    /// A number in [0, 1], often one of its ends.
+    fn unit(&mut self) -> f32 {
         match self.below(4) {
             0 => 0.0,
             1 => 1.0,
@@ -106,5 +144,12 @@ impl Data {
         let total: f32 = p.iter().sum();
         p.iter_mut().for_each(|p| *p /= total);
         p
+    }
+
+    /// A row of classes that -1 ends, if it does not fill the row.
+    pub fn list(&mut self, cols: usize) -> Vec<i64> {
+        let named = self.below(cols.min(6) + 1);
+        let class = |c: usize, data: &mut Self| if c < named { data.below(cols) as i64 } else { -1 };
+        (0..cols).map(|c| class(c, self)).collect()
     }
 }

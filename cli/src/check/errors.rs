@@ -1,12 +1,13 @@
 //! How far results are from what they should be.
 
 use serde_json::{Value, json};
+use wgloss::Dtype;
 
 /// The error allowed, relative to the value and to the size of its tensor.
 const TOLERANCE: f64 = 1e-5;
 
-/// Below the smallest normal f32 a GPU may flush to 0.
-const FLUSHED: f64 = f32::MIN_POSITIVE as f64;
+/// Below the smallest normal f32 a GPU may flush to 0, each of a million numbers.
+const FLUSHED: f64 = f32::MIN_POSITIVE as f64 * 1048576.0;
 
 /// The largest errors seen.
 #[derive(Clone, Copy, Default)]
@@ -18,12 +19,6 @@ pub struct Worst {
 }
 
 impl Worst {
-    pub fn merge(&mut self, other: &Self) {
-        self.absolute = self.absolute.max(other.absolute);
-        self.relative = self.relative.max(other.relative);
-        self.ulps = self.ulps.max(other.ulps);
-    }
-
     pub fn json(&self) -> Value {
         json!({ "absolute": self.absolute, "relative": self.relative, "ulps": self.ulps })
     }
@@ -45,8 +40,28 @@ pub enum Miss {
     },
 }
 
-/// Compares a tensor with its reference, and adds to the largest errors.
-pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
+/// What a number of a dtype adds to the error allowed: half of its last digit, rounded away.
+fn rounding(dtype: Dtype, want: f64) -> f64 {
+    match dtype {
+        // The smallest subnormal numbers are 2^-24 apart, where an error may tip the rounding.
+        Dtype::F16 => (want.abs() * 2f64.powi(-11)).max(2f64.powi(-24)),
+        Dtype::Bf16 => want.abs() * 2f64.powi(-8),
+        _ => 0.0,
+    }
+}
+
+/// The nearest number of a dtype.
+fn rounded(dtype: Dtype, x: f64) -> f64 {
+    match dtype {
+        Dtype::F16 => half::f16::from_f64(x).to_f64(),
+        Dtype::Bf16 => half::bf16::from_f64(x).to_f64(),
+        _ => f64::from(x as f32),
+    }
+}
+
+/// Compares numbers of a dtype with their reference, and adds to the largest errors. `slack` is a further error allowed for
+/// each number.
+pub fn compare(got: &[f32], dtype: Dtype, want: &[f64], slack: Option<&[f64]>, worst: &mut Worst) -> Option<Miss> {
     if got.len() != want.len() {
         return Some(Miss::Length {
             got: got.len(),
@@ -62,20 +77,22 @@ pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
     let (mut count, mut first) = (0, None);
     for (index, (&got, &want)) in got.iter().zip(want).enumerate() {
         let error = (f64::from(got) - want).abs();
-        let ulps = error / ulp(want);
-        // NaN fits only NaN, an infinity only itself, which is also what f32 makes of values beyond its range.
+        let ulps = error / ulp(dtype, want);
+        let usual = TOLERANCE * (want.abs() + floor) + FLUSHED + rounding(dtype, want);
+        let allowed = usual + slack.map_or(0.0, |slack| slack[index]);
+        // NaN fits only NaN, an infinity only itself, which is also what a dtype makes of values beyond its range.
         let fits = if want.is_nan() {
             got.is_nan()
-        } else if (want as f32).is_infinite() {
-            got == want as f32
+        } else if got.is_infinite() || rounded(dtype, want).is_infinite() {
+            f64::from(got) == rounded(dtype, want + want.signum() * usual)
         } else {
-            error <= TOLERANCE * (want.abs() + floor) + FLUSHED
+            error <= allowed
         };
         if !fits {
             count += 1;
             first.get_or_insert((index, got, want, ulps));
         }
-        if want.is_finite() && error.is_finite() {
+        if want.is_finite() && error <= usual {
             worst.absolute = worst.absolute.max(error);
             if want.abs() >= (1e-3 * floor).max(FLUSHED) {
                 worst.relative = worst.relative.max(error / want.abs());
@@ -92,13 +109,19 @@ pub fn compare(got: &[f32], want: &[f64], worst: &mut Worst) -> Option<Miss> {
     })
 }
 
-/// The distance from a value, rounded to f32, to the next larger one.
-fn ulp(x: f64) -> f64 {
-    let near = (x as f32).abs();
-    if near >= f32::MAX || near.is_nan() {
+/// The distance from a value, rounded to a dtype, to the next larger one; NaN beyond its range.
+fn ulp(dtype: Dtype, x: f64) -> f64 {
+    let (digits, least) = match dtype {
+        Dtype::F16 => (10, -24),
+        Dtype::Bf16 => (7, -133),
+        _ => (23, -149),
+    };
+    let near = rounded(dtype, x).abs();
+    if !near.is_finite() {
         return f64::NAN;
     }
-    f64::from(f32::from_bits(near.to_bits() + 1)) - f64::from(near)
+    let exponent = ((near.to_bits() >> 52) as i32 - 1023).max(least + digits);
+    2f64.powi(exponent - digits)
 }
 
 #[cfg(test)]
@@ -106,7 +129,7 @@ mod tests {
     use super::*;
 
     fn fits(got: &[f32], want: &[f64]) -> bool {
-        compare(got, want, &mut Worst::default()).is_none()
+        compare(got, Dtype::F32, want, None, &mut Worst::default()).is_none()
     }
 
     #[test]
@@ -128,9 +151,24 @@ mod tests {
     }
 
     #[test]
+    fn halves_are_allowed_their_rounding() {
+        let fits = |dtype, got: f32, want: f64| compare(&[got], dtype, &[want], None, &mut Worst::default()).is_none();
+        assert!(
+            fits(Dtype::F16, 1.0, 1.000_48) && !fits(Dtype::F16, 1.0, 1.000_53) && !fits(Dtype::F32, 1.0, 1.000_48)
+        );
+        assert!(fits(Dtype::Bf16, 1.0, 1.003_9) && !fits(Dtype::Bf16, 1.0, 1.004));
+        assert!(fits(Dtype::F16, f32::INFINITY, 65_520.0) && !fits(Dtype::F16, f32::INFINITY, 60_000.0));
+        assert!(fits(Dtype::F16, 0.0, 3e-8) && !fits(Dtype::F16, 0.0, 1e-6));
+        assert_eq!(
+            (ulp(Dtype::F16, 1.0), ulp(Dtype::Bf16, -3.0)),
+            (2f64.powi(-10), 2f64.powi(-6))
+        );
+    }
+
+    #[test]
     fn an_ulp_is_the_spacing_of_f32() {
         let mut worst = Worst::default();
-        assert!(compare(&[1.0 + f32::EPSILON], &[1.0], &mut worst).is_none());
+        assert!(compare(&[1.0 + f32::EPSILON], Dtype::F32, &[1.0], None, &mut worst).is_none());
         assert_eq!(worst.ulps, 1.0);
     }
 }

@@ -100,13 +100,19 @@ pub fn grid(n: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7) % 5) as f32 * 0.5 - 1.0).collect()
 }
 
-/// The header and the numbers of a written file.
-pub fn read_f32(path: &str) -> (String, Vec<f32>) {
+/// The header and the data of a written file.
+pub fn read_all(path: &str) -> (String, Vec<u8>) {
     let bytes = std::fs::read(path).unwrap();
     let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let (header, data) = bytes[10..].split_at(length);
+    (String::from_utf8(header.to_vec()).unwrap(), data.to_vec())
+}
+
+/// The same where the data is f32.
+pub fn read_f32(path: &str) -> (String, Vec<f32>) {
+    let (header, data) = read_all(path);
     let numbers = data
         .chunks_exact(4)
         .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    (String::from_utf8(header.to_vec()).unwrap(), numbers.collect())
+    (header, numbers.collect())
 }

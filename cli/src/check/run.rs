@@ -1,0 +1,292 @@
+//! Runs the cases of a loss in a dtype, on both sides.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use wgloss::plan::plan;
+use wgloss::shader::Variant;
+use wgloss::{Array, Call, Dtype, Engine, Error, Info, Limits, Loss, Mode, Role, Stats, Tuning, Values, reference};
+
+use super::case::{Case, Form, Nudge};
+use super::errors::{Miss, Worst, compare};
+use super::flavour::Flavour;
+use super::plans::plans;
+use crate::parts;
+
+/// Pipelines that cases beyond the required ones may still have compiled.
+fn budget(dtype: Dtype) -> usize {
+    if dtype == Dtype::F32 { 3 } else { 0 }
+}
+
+/// Random looks at inputs a little off, where a result is.
+const NUDGES: u64 = 4;
+
+/// What became of the cases of a loss in a dtype.
+pub struct Outcome {
+    pub info: &'static Info,
+    pub dtype: Dtype,
+    pub cases: usize,
+    pub failures: Vec<String>,
+    /// Pipelines that the cases needed.
+    pipelines: usize,
+    /// Results that only fit beside what their inputs' last digits are worth.
+    ill_conditioned: usize,
+    loss: Worst,
+    grad: Worst,
+    statistics: Worst,
+}
+
+impl Outcome {
+    pub fn worst(&self) -> Vec<(&'static str, Worst)> {
+        let mut list = vec![("loss", self.loss), ("gradient", self.grad)];
+        if parts::has_statistics(self.info) {
+            list.push(("statistics", self.statistics));
+        }
+        list
+    }
+
+    pub fn json(&self) -> Value {
+        let mut json = json!({
+            "cases": self.cases,
+            "failed": self.failures.len(),
+            "pipelines": self.pipelines,
+            "ill_conditioned": self.ill_conditioned,
+        });
+        for (of, worst) in self.worst() {
+            json[of] = worst.json();
+        }
+        json
+    }
+}
+
+pub fn job(engine: &Engine, info: &'static Info, dtype: Dtype, seed: u64) -> Outcome {
+    let mut outcome = Outcome {
+        info,
+        dtype,
+        cases: 0,
+        failures: Vec::new(),
+        pipelines: 0,
+        ill_conditioned: 0,
+        loss: Worst::default(),
+        grad: Worst::default(),
+        statistics: Worst::default(),
+    };
+    let limits = engine.plan_limits();
+    let class = engine.adapter_info().map(|info| info.device_type);
+    let (Some(limits), Some(class)) = (limits, class) else {
+        outcome.failures.push("the engine has no device".into());
+        return outcome;
+    };
+    let tuning = Tuning::of(class).within(&limits);
+    let (mut compiled, mut left) = (HashSet::new(), budget(dtype));
+    let flavours = Flavour::all(info, dtype, seed);
+    for plan in plans(&flavours, seed) {
+        let case = match plan.case(seed) {
+            Ok(case) => case,
+            Err(error) => {
+                outcome.failures.push(format!("{plan}: {error}"));
+                continue;
+            }
+        };
+        match variants(&case, &limits, &tuning) {
+            Ok(variants) => {
+                let new: Vec<Variant> = variants.into_iter().filter(|own| !compiled.contains(own)).collect();
+                if !plan.required && new.len() > left {
+                    continue;
+                }
+                left -= if plan.required { 0 } else { new.len() };
+                compiled.extend(new);
+            }
+            // Of nothing there is no maximum, and some rows are longer than an invocation may run.
+            Err(Error::Limit(_)) => continue,
+            Err(_) if plan.is_empty() => continue,
+            Err(error) => {
+                outcome.failures.push(format!("{}: {error}", case.text));
+                continue;
+            }
+        }
+        outcome.cases += 1;
+        if let Err(message) = run_case(engine, &case, &mut outcome) {
+            outcome.failures.push(format!("{}: {message}", case.text));
+        }
+    }
+    outcome.pipelines = compiled.len();
+    outcome
+}
+
+/// The pipelines that a case needs.
+fn variants(case: &Case, limits: &Limits, tuning: &Tuning) -> Result<HashSet<Variant>, Error> {
+    case.with(Form::Stored, |loss, call| {
+        let plan = plan(&loss.problem(call)?, limits, tuning)?;
+        Ok(plan.dispatches().map(|own| own.variant.clone()).collect())
+    })
+}
+
+/// A result of the GPU and its truth.
+struct Pair {
+    name: String,
+    of: Of,
+    dtype: Dtype,
+    got: Vec<f32>,
+    want: Vec<f64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Of {
+    Loss,
+    Gradient,
+    Statistic,
+}
+
+fn truth(case: &Case, form: Form<'_>) -> Result<reference::Results, Error> {
+    case.with(form, |loss, call| reference::run(loss, call))
+}
+
+/// Runs a case on both sides, and says what differs.
+fn run_case(engine: &Engine, case: &Case, outcome: &mut Outcome) -> Result<(), String> {
+    let text = |error: Error| error.to_string();
+    let want = truth(case, Form::Wide).map_err(text)?;
+    let got = case
+        .with(Form::Stored, |loss, call| loss.run(engine, call)?.read(engine))
+        .map_err(text)?;
+    let all = pairs(case, &got, &want);
+    let mut misses = Vec::new();
+    let mut others: Vec<Vec<Pair>> = Vec::new();
+    for (index, pair) in all.iter().enumerate() {
+        let worst = match pair.of {
+            Of::Loss => &mut outcome.loss,
+            Of::Gradient => &mut outcome.grad,
+            Of::Statistic => &mut outcome.statistics,
+        };
+        let Some(miss) = compare(&pair.got, pair.dtype, &pair.want, None, worst) else {
+            continue;
+        };
+        // Where the last digits of the inputs decide as much, f32 cannot know better: sums that cancel, a kink between.
+        if others.is_empty() {
+            let gradients = gradients(case);
+            let random = (0..NUDGES).map(Nudge::Random);
+            let along = [1.0, -1.0].map(|sign| Nudge::Along(&gradients, sign));
+            for nudge in random.chain(along) {
+                others.push(pairs(case, &got, &truth(case, Form::Nudged(nudge)).map_err(text)?));
+            }
+        }
+        let slack = slack(&pair.want, others.iter().map(|other| other[index].want.as_slice()));
+        match compare(&pair.got, pair.dtype, &pair.want, Some(&slack), &mut Worst::default()) {
+            Some(_) => misses.push(describe(&pair.name, &miss)),
+            None => outcome.ill_conditioned += 1,
+        }
+    }
+    if misses.is_empty() {
+        return Ok(());
+    }
+    Err(misses.join("; "))
+}
+
+/// The gradients of all tensors of the signature that have one; empty where there is none.
+fn gradients(case: &Case) -> Vec<Vec<f64>> {
+    let places = || case.info.operands.iter().zip(&case.signature).enumerate();
+    let run = |loss: &dyn Loss, call: &Call<'_>| {
+        let floats = places().filter(|(_, (own, held))| own.grad && held.wide.dtype().is_float());
+        let all = Call {
+            mode: Mode::Fused,
+            grads: floats.map(|(_, (own, _))| own.role).collect(),
+            stats: Stats::default(),
+            ..call.clone()
+        };
+        reference::run(loss, &all)
+    };
+    let results = case.with(Form::Wide, run).unwrap_or_default();
+    let of = |(place, _)| results.grad(Role::Grad(place as u8)).unwrap_or_default().to_vec();
+    places().map(of).collect()
+}
+
+/// Twice what each number changes by, at most.
+fn slack<'a>(want: &[f64], others: impl Iterator<Item = &'a [f64]>) -> Vec<f64> {
+    let mut slack = vec![0f64; want.len()];
+    for other in others {
+        for (slack, (want, other)) in slack.iter_mut().zip(want.iter().zip(other)) {
+            *slack = slack.max(2.0 * (want - other).abs());
+        }
+    }
+    slack
+}
+
+/// All results that were asked for.
+fn pairs(case: &Case, got: &Values, want: &reference::Results) -> Vec<Pair> {
+    let mut list = Vec::new();
+    let mut add = |name: &str, of, array: Option<&Array>, want: &[f64]| {
+        list.push(Pair {
+            name: name.into(),
+            of,
+            dtype: array.map_or(Dtype::F32, |array| array.dtype),
+            got: array.map(|array| array.data.clone()).unwrap_or_default(),
+            want: want.to_vec(),
+        });
+    };
+    let indices = got.argmax.as_ref().map(|array| Array {
+        shape: array.shape.clone(),
+        data: array.data.iter().map(|&index| index as f32).collect(),
+        dtype: Dtype::F32,
+    });
+    // A reduction to the place of the largest has no other result.
+    let is_place = got.loss.is_none() && !case.stats.argmax;
+    add(
+        "loss",
+        Of::Loss,
+        got.loss.as_ref().or(indices.as_ref().filter(|_| is_place)),
+        &want.loss,
+    );
+    for (place, held) in case.signature.iter().enumerate() {
+        let asked = case.mode.wants_grad() && (place == 0 || case.grads.contains(&held.role));
+        if asked {
+            let grad = if place == 0 {
+                got.grad_input.as_ref()
+            } else {
+                got.grad(held.role)
+            };
+            let name = format!("gradient of {}", held.role.name());
+            add(
+                &name,
+                Of::Gradient,
+                grad,
+                want.grad(Role::Grad(place as u8)).unwrap_or_default(),
+            );
+        }
+    }
+    add("z_loss", Of::Statistic, got.z_loss.as_ref(), &want.z_loss);
+    let stats = case.stats;
+    if stats.lse {
+        add("lse", Of::Statistic, got.lse.as_ref(), &want.lse);
+    }
+    if stats.entropy {
+        add("entropy", Of::Statistic, got.entropy.as_ref(), &want.entropy);
+    }
+    if stats.argmax {
+        let want: Vec<f64> = want.argmax.iter().map(|&class| f64::from(class)).collect();
+        add("argmax", Of::Statistic, indices.as_ref(), &want);
+    }
+    if stats.accuracy {
+        let correct = got.correct.map(|correct| Array {
+            shape: Vec::new(),
+            data: vec![correct as f32],
+            dtype: Dtype::F32,
+        });
+        add("correct", Of::Statistic, correct.as_ref(), &[f64::from(want.correct)]);
+    }
+    list
+}
+
+fn describe(name: &str, miss: &Miss) -> String {
+    match miss {
+        Miss::Length { got, want } => format!("{name} has {got} elements, expected {want}"),
+        Miss::Values {
+            count,
+            index,
+            got,
+            want,
+            ulps,
+        } => {
+            format!("{name}[{index}] = {got:e}, expected {want:e} ({ulps:.1} ulps; {count} elements differ)")
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The tensors that a command line names: read, converted, and found again in error messages.
+
+use std::ffi::OsString;
+
+use clap::ArgMatches;
+use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, OperandKind, Role, Tensor};
+
+use crate::{Failure, files, numbers};
+
+/// A tensor and the file it came from.
+struct Operand {
+    role: Role,
+    file: OsString,
+    tensor: Tensor,
+}
+
+pub struct Operands {
+    info: &'static Info,
+    list: Vec<Operand>,
+}
+
+/// All tensors that a loss can be given.
+fn roles(info: &Info) -> impl Iterator<Item = Role> {
+    let signature = info.operands.iter().map(|own| own.role);
+    let optional = info.tensors.iter().map(|given| given.role);
+    signature.chain(optional).chain([Role::GradOutput])
+}
+
+/// The files that the command line names, with what they hold.
+pub fn named<'a>(info: &'a Info, matches: &'a ArgMatches) -> impl Iterator<Item = (Role, &'a OsString)> {
+    roles(info).filter_map(|role| Some((role, matches.get_one::<OsString>(role.name())?)))
+}
+
+impl Operands {
+    /// Reads all files, and converts floats to `dtype` where that is given.
+    pub fn read(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
+        let mut list: Vec<Operand> = Vec::new();
+        for (role, file) in named(info, matches) {
+            let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
+            let tensor = files::read(file).map_err(failed)?;
+            let kind = info.operands.iter().find(|own| own.role == role).map(|own| own.kind);
+            let first = list.first().map(|own| own.tensor.dtype());
+            let tensor = match dtype {
+                // PyTorch takes 1 and -1 as integers, too.
+                _ if kind == Some(OperandKind::Sign) && !tensor.dtype().is_float() => {
+                    let dtype = first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
+                    numbers::floats(&tensor, dtype)
+                }
+                Some(dtype) if tensor.dtype().is_float() && tensor.dtype() != dtype => {
+                    // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
+                    tensor.to_dtype(if role == Role::GradOutput { Dtype::F32 } else { dtype })
+                }
+                _ => Ok(tensor),
+            };
+            list.push(Operand {
+                role,
+                file: file.clone(),
+                tensor: tensor.map_err(|e| failed(e.to_string()))?,
+            });
+        }
+        Ok(Self { info, list })
+    }
+
+    pub fn get(&self, role: Role) -> Option<&Tensor> {
+        self.list.iter().find(|own| own.role == role).map(|own| &own.tensor)
+    }
+
+    /// The tensors of the signature.
+    pub fn signature(&self) -> impl Iterator<Item = (Role, &Tensor)> {
+        let roles = self.info.operands.iter().map(|own| own.role);
+        roles.filter_map(|role| Some((role, self.get(role)?)))
+    }
+
+    /// Gives a loss its optional tensors.
+    pub fn attach(&self, loss: &mut dyn Loss) -> Result<(), Error> {
+        for given in self.info.tensors {
+            if let Some(tensor) = self.get(given.role) {
+                loss.attach(given.role, tensor.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn call(&self, mode: Mode) -> Call<'_> {
+        let tensors: Vec<&Tensor> = self.signature().map(|(_, tensor)| tensor).collect();
+        Call {
+            grad_output: self.get(Role::GradOutput),
+            ..Call::new(mode, &tensors)
+        }
+    }
+
+    /// Brings all tensors to where the engine computes; each one on the host is dropped at once.
+    pub fn upload(&mut self, engine: &Engine) -> Result<(), Error> {
+        for own in &mut self.list {
+            own.tensor = engine.upload(&own.tensor)?;
+        }
+        Ok(())
+    }
+
+    /// The error, with the file of the tensor concerned: `target (labels.npy): expected shape …`.
+    pub fn describe(&self, error: &Error) -> String {
+        let text = error.to_string();
+        let of = |own: &Operand| {
+            let rest = text.strip_prefix(own.role.name())?.strip_prefix(':')?;
+            Some(format!("{} ({}):{rest}", own.role.name(), own.file.to_string_lossy()))
+        };
+        self.list.iter().find_map(of).unwrap_or(text.clone())
+    }
+}
