@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labels = Tensor::new(&[3i32, 49, -100, 7], &[rows])?;
     let call = Call {
         grad_input: GradTo::InPlace,
-        ..Call::new(Mode::Fused, &input, &labels)
+        ..Call::new(Mode::Fused, &[&input, &labels])
     };
 
     let mut encoder = device.create_command_encoder(&Default::default());

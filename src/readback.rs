@@ -43,7 +43,9 @@ pub(crate) struct Facts {
     terms: u64,
     classes: u64,
     ignore_index: Option<i64>,
-    /// 1, or where rows have lists of classes, their length.
+    /// Rows have lists of classes, in which -1 ignores nothing but ends the list.
+    lists: bool,
+    /// Their length, else 1.
     labels_per_row: u64,
 }
 
@@ -64,6 +66,7 @@ impl From<&Problem> for Facts {
             terms: problem.term_count(),
             classes,
             ignore_index,
+            lists: matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::ClassList),
             labels_per_row: per_row.max(1),
         }
     }
@@ -206,7 +209,11 @@ impl Output {
             argmax,
             correct,
             terms: self.facts.terms,
-            ignored: u64::from(control.ignored) / self.facts.labels_per_row,
+            ignored: if self.facts.lists {
+                0
+            } else {
+                u64::from(control.ignored)
+            },
         };
         if control.bad > 0 {
             return Err(Error::BadLabels {

@@ -196,7 +196,11 @@ fn no_loss_depends_on_how_it_is_cut() {
                     grad_input: GradTo::InPlace,
                     ..call.clone()
                 };
-                compare("in place", run(engine, &over), &whole);
+                match run(engine, &over) {
+                    // A loss whose columns meet each other has nothing else to read.
+                    Err(error) if error.to_string().contains("cannot go over") => {}
+                    got => compare("in place", got, &whole),
+                }
             }
             let zeros = crate::common::cases::blank(dtype, shape);
             let sum = cut.upload(&zeros).unwrap();

@@ -897,31 +897,29 @@ fn statistics_of_rows() {
             let k = (n + seed) % 3;
             let dtype = Dtype::FLOATS[k];
             let x = Tensor::new(&logits, shape).unwrap().to_dtype(dtype).unwrap();
-            {
-                for (target, accuracy) in [(&labels, true), (&p, false)] {
-                    let loss = CrossEntropy {
-                        softcap: [0.0, 20.0][(n + k) % 2],
-                        z_loss: [0.0, 1e-2][(n + seed) % 2],
-                        label_smoothing: [0.0, 0.1][seed % 2],
-                        reduction: REDUCTIONS[(n + k + seed) % 3],
-                        ..Default::default()
-                    };
-                    let stats = Stats {
-                        lse: true,
-                        argmax: true,
-                        entropy: true,
-                        accuracy,
-                        z_loss: false,
-                    };
-                    let call = Call {
-                        stats,
-                        ..Call::new(mode, &[&x, target])
-                    };
-                    total += 1;
-                    let what = format!("{shape:?} {dtype} {} {loss:?} {}", mode.name(), target.dtype());
-                    let check = if mode == Mode::Fused { against_reference } else { on_gpu };
-                    failures.extend(check(&what, &loss, &call));
-                }
+            for (target, accuracy) in [(&labels, true), (&p, false)] {
+                let loss = CrossEntropy {
+                    softcap: [0.0, 20.0][(n + k) % 2],
+                    z_loss: [0.0, 1e-2][(n + seed) % 2],
+                    label_smoothing: [0.0, 0.1][seed % 2],
+                    reduction: REDUCTIONS[(n + k + seed) % 3],
+                    ..Default::default()
+                };
+                let stats = Stats {
+                    lse: true,
+                    argmax: true,
+                    entropy: true,
+                    accuracy,
+                    z_loss: false,
+                };
+                let call = Call {
+                    stats,
+                    ..Call::new(mode, &[&x, target])
+                };
+                total += 1;
+                let what = format!("{shape:?} {dtype} {} {loss:?} {}", mode.name(), target.dtype());
+                let check = if mode == Mode::Fused { against_reference } else { on_gpu };
+                failures.extend(check(&what, &loss, &call));
             }
         }
     }

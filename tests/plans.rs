@@ -196,7 +196,10 @@ fn every_loss_is_covered_once_under_tiny_limits() {
                     match plan(&problem, &TINY, &tuning) {
                         Ok(cut) => {
                             verify(&cut, &TINY, &sizes(&problem), covered);
-                            assert_eq!(cut.scratch.first(), whole.scratch.first(), "tiles do not move");
+                            // Of what is gathered there is scratch in pieces alone.
+                            if problem.mode.wants_loss() && problem.is_reduced() {
+                                assert_eq!(cut.scratch.first(), whole.scratch.first(), "tiles do not move");
+                            }
                             if count(&cut) > count(&whole) {
                                 cut_losses.insert((info.name, problem.mode.name()));
                             }

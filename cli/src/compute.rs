@@ -137,7 +137,7 @@ impl Wanted {
                 lse: outputs.wants(Part::Lse),
                 argmax: outputs.wants(Part::Argmax),
                 entropy: outputs.wants(Part::Entropy),
-                accuracy: parts::has_statistics(info) && has_classes,
+                accuracy: info.statistics && has_classes,
                 z_loss: false, // comes wherever there is one
             },
         }

@@ -41,8 +41,8 @@ impl Operands {
             let kind = info.operands.iter().find(|own| own.role == role).map(|own| own.kind);
             let first = list.first().map(|own| own.tensor.dtype());
             let tensor = match dtype {
-                // PyTorch takes 1 and -1 as integers, too.
-                _ if kind == Some(OperandKind::Sign) && !tensor.dtype().is_float() => {
+                // PyTorch takes these as integers, too.
+                _ if matches!(kind, Some(OperandKind::Sign | OperandKind::Presence)) && !tensor.dtype().is_float() => {
                     let dtype = first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
                     numbers::floats(&tensor, dtype)
                 }

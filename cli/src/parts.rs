@@ -26,11 +26,6 @@ pub struct Product {
     pub what: String,
 }
 
-/// The loss leaves statistics of its rows behind.
-pub fn has_statistics(info: &Info) -> bool {
-    info.options.iter().any(|option| option.name == "z_loss")
-}
-
 /// A function has a value for each element or row: there is nothing to reduce.
 pub fn is_function(info: &Info) -> bool {
     info.reductions.len() == 1
@@ -56,7 +51,7 @@ pub fn products(info: &Info) -> Vec<Product> {
             &format!("gradient of {name}"),
         ));
     }
-    if has_statistics(info) {
+    if info.statistics {
         list.extend([
             product(Part::ZLoss, "z-loss-out", "z-loss"),
             product(Part::Lse, "lse-out", "log-sum-exp of each row"),

@@ -132,7 +132,8 @@ fn reduce_losses(problem: &Problem, losses: &[f64], scale: f64) -> Vec<f64> {
         return Vec::new();
     }
     if problem.is_reduced() {
-        return vec![losses.iter().sum::<f64>() * scale];
+        // Of nothing 0, where `sum` has -0.
+        return vec![losses.iter().fold(0.0, |sum, loss| sum + loss) * scale];
     }
     losses.to_vec()
 }

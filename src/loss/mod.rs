@@ -165,8 +165,10 @@ pub enum OperandKind {
     Count,
     /// Numbers above 0.
     Variance,
-    /// 1 or -1.
+    /// 1 or -1; as integers, too.
     Sign,
+    /// 0 or 1, or between; as integers, too.
+    Presence,
     /// A class for each row.
     Index,
     /// A class for each row, or a probability for each class of each row.
@@ -188,6 +190,7 @@ impl OperandKind {
             Self::Count => "count",
             Self::Variance => "variance",
             Self::Sign => "sign",
+            Self::Presence => "presence",
             Self::Index => "class index",
             Self::IndexOrDistribution => "class index or class probabilities",
             Self::IndexList => "list of class indices",

@@ -32,7 +32,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html";
     operands {
         input: Logit, true, "logits, (…, C)";
-        target: UnitInterval, true, "whether each class is there, of the input's shape";
+        target: Presence, true, "whether each class is there, of the input's shape";
     }
     options { }
     tensors {

@@ -2,6 +2,7 @@
 
 use super::cross_entropy::log_softmax;
 use super::prelude::*;
+use super::reduce::best;
 
 define! {
     /// Softmax along a dimension, as a function
@@ -85,8 +86,10 @@ fn value(row: &Row<'_>, y: &mut [f64]) {
 
 fn grad(row: &Row<'_>, grad: &mut [f64]) {
     value(row, grad);
-    let mean: f64 = grad.iter().zip(row.g).map(|(y, g)| y * g).sum();
+    // All g relative to that of the largest element, whose y may be 1 to the last bit.
+    let own = row.g.get(best(row.x, |a, b| a > b)).copied().unwrap_or_default();
+    let mean: f64 = grad.iter().zip(row.g).map(|(y, g)| y * (g - own)).sum();
     for (y, g) in grad.iter_mut().zip(row.g) {
-        *y *= g - mean;
+        *y *= (g - own) - mean;
     }
 }

@@ -91,6 +91,10 @@ fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Out
         }
         if operand.view.shape == problem.terms {
             list.push((operand.slot.grad(), Source::Tensor(role), view.clone()));
+        } else if operand.view.len() == problem.term_count() {
+            // It broadcasts along dimensions of size 1 alone: nothing is added up. Such a gradient is a new tensor.
+            let whole = View::contiguous(view.dtype, &problem.terms);
+            list.push((operand.slot.grad(), Source::Tensor(role), whole));
         } else {
             let whole = View::contiguous(Dtype::F32, &problem.terms);
             let from = plan.add_scratch(whole.end(), limits)?;

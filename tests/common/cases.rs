@@ -314,7 +314,11 @@ pub fn blank(dtype: Dtype, shape: &[usize]) -> Tensor {
 fn labels(data: &mut Data, kind: OperandKind, setup: &Setup, shape: &[usize], ignore: Option<i64>) -> Tensor {
     let cols = setup.shape[usize::from(setup.shape.len() > 1)];
     // A u8 has no larger class.
-    let classes = if setup.labels == Dtype::U8 { cols.min(256) } else { cols.max(1) };
+    let classes = if setup.labels == Dtype::U8 {
+        cols.min(256)
+    } else {
+        cols.max(1)
+    };
     let signed = matches!(setup.labels, Dtype::I32 | Dtype::I64);
     let mut all = data.labels(shape.iter().product(), classes, ignore.filter(|&i| signed || i >= 0));
     if kind == OperandKind::IndexList && signed {
@@ -355,7 +359,10 @@ fn floats(data: &mut Data, kind: OperandKind, style: Style, n: usize, logs: bool
         OperandKind::Real | OperandKind::Logit => real(data),
         OperandKind::LogProbability => real(data).iter().map(|x| -x.abs()).collect(),
         OperandKind::MaybeLogProbability | OperandKind::Rate if logs => real(data).iter().map(|x| -x.abs()).collect(),
-        OperandKind::UnitInterval | OperandKind::MaybeLogProbability | OperandKind::IndexOrDistribution => {
+        OperandKind::UnitInterval
+        | OperandKind::Presence
+        | OperandKind::MaybeLogProbability
+        | OperandKind::IndexOrDistribution => {
             if coarse {
                 data.uniform(n, 0.2, 0.8)
             } else {

@@ -67,7 +67,7 @@ impl Flavour {
                 .filter(|own| own.grad && lot.flip())
                 .map(|own| own.role)
                 .collect(),
-            stats: parts::has_statistics(info) && lot.flip(),
+            stats: info.statistics && lot.flip(),
             broadcasts: lot.below(3) == 0,
         }
     }

@@ -11,7 +11,6 @@ use super::case::{Case, Form, Nudge};
 use super::errors::{Miss, Worst, compare};
 use super::flavour::Flavour;
 use super::plans::plans;
-use crate::parts;
 
 /// Pipelines that cases beyond the required ones may still have compiled.
 fn budget(dtype: Dtype) -> usize {
@@ -39,7 +38,7 @@ pub struct Outcome {
 impl Outcome {
     pub fn worst(&self) -> Vec<(&'static str, Worst)> {
         let mut list = vec![("loss", self.loss), ("gradient", self.grad)];
-        if parts::has_statistics(self.info) {
+        if self.info.statistics {
             list.push(("statistics", self.statistics));
         }
         list

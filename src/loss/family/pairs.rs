@@ -70,6 +70,11 @@ impl Pairs {
             hyper,
         };
         let problem = assemble(loss, call, parts)?;
+        if problem.input().shape.len() != 2 {
+            for (_, _, view) in problem.grads() {
+                expect_gapless("grad_input", view)?;
+            }
+        }
         if let Some(view) = &problem.grad_output {
             expect_gapless("grad_output", view)?;
         }

@@ -120,6 +120,29 @@ impl Rows {
             hyper,
         };
         let problem = assemble(loss, call, parts)?;
+        // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.
+        if dim != Some(1) {
+            for own in problem
+                .operands
+                .iter()
+                .filter(|own| own.view.shape == problem.input().shape)
+            {
+                expect_gapless(own.role.name(), &own.view)?;
+            }
+            for (_, role, view) in problem.grads() {
+                expect_gapless(
+                    if role == Role::Grad(0) {
+                        "grad_input"
+                    } else {
+                        role.name()
+                    },
+                    view,
+                )?;
+            }
+            if let Some(view) = &problem.grad_output {
+                expect_gapless("grad_output", view)?;
+            }
+        }
         if let (Some(view), Family::Rows(rows)) = (&problem.grad_output, &problem.family) {
             if rows.is_map() {
                 expect_shape("grad_output", view, &problem.terms, "as the result")?;
