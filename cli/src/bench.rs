@@ -261,7 +261,7 @@ fn number(kind: OperandKind, rng: &mut Pcg64) -> f32 {
     match kind {
         OperandKind::Real => normal() + 2.0,
         OperandKind::LogProbability => -normal().abs(),
-        OperandKind::UnitInterval | OperandKind::Presence | OperandKind::MaybeLogProbability => rng.random(),
+        OperandKind::UnitInterval | OperandKind::MaybeLogProbability => rng.random(),
         OperandKind::Count => rng.random_range(0..8u8).into(),
         OperandKind::Variance => 1.0 + rng.random::<f32>(),
         OperandKind::Sign => 1.0 - 2.0 * f32::from(u8::from(rng.random_bool(0.5))),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::ArgMatches;
-use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, OperandKind, Role, Tensor};
+use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, Role, Tensor};
 
 use crate::{Failure, files, numbers};
 
@@ -38,11 +38,11 @@ impl Operands {
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
             let tensor = files::read(file).map_err(failed)?;
-            let kind = info.operands.iter().find(|own| own.role == role).map(|own| own.kind);
+            let integers = info.operands.iter().any(|own| own.role == role && own.integers);
             let first = list.first().map(|own| own.tensor.dtype());
             let tensor = match dtype {
                 // PyTorch takes these as integers, too.
-                _ if matches!(kind, Some(OperandKind::Sign | OperandKind::Presence)) && !tensor.dtype().is_float() => {
+                _ if integers && !tensor.dtype().is_float() => {
                     let dtype = first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
                     numbers::floats(&tensor, dtype)
                 }

@@ -63,7 +63,7 @@ fn angle(s: State) -> Angle {
 fn row_loss(s: State, t: f32) -> f32 {
     let w = angle(s);
     if (t == 1.0) {
-        return w.miss;
+        return select(w.miss, params.nan, is_nan(w.cos)); // infinities, which max(NaN, 0) would hide
     }
     let over = w.cos - margin();
     return select(0.0, select(max(over, 0.0), over, is_nan(over)), t == -1.0);

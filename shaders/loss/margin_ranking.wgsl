@@ -12,7 +12,8 @@ fn short_by(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
-    return max(short_by(x, t, u), 0.0);
+    let short = short_by(x, t, u);
+    return select(max(short, 0.0), short, is_nan(short)); // inf - inf
 }
 
 // 1 where the margin is missed. As in PyTorch a factor: 0 times NaN or infinity is NaN.

@@ -51,7 +51,7 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     }
     // The first does not cancel near x = t, the second is no quotient of infinities.
     // Beyond all f32 the rate's part alone is left.
-    let near = x < 2.0 * t && x < -LOWEST;
+    let near = x < 2.0 * t && is_finite(x);
     return select(1.0 - t / (x + eps()), ((x - t) + eps()) / (x + eps()), near);
 }
 

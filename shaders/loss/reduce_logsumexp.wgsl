@@ -3,7 +3,6 @@
 struct Slope {
     peak: f32,
     share: f32,
-    rest: f32,
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
@@ -11,9 +10,11 @@ fn row_loss(row: Row, s: State) -> f32 {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    let poisoned = s.bits > 0x7f800000u || !is_finite(s.peak);
-    let share = select(1.0 / (1.0 + s.rest), params.nan, poisoned);
-    return Slope(s.peak, share, s.rest);
+    if (s.bits > 0x7f800000u || s.peak < LOWEST) {
+        return Slope(s.peak, params.nan);
+    }
+    // exp(x - peak) is 0 beside an infinite peak, and NaN at it.
+    return Slope(s.peak, select(1.0 / (1.0 + s.rest), 1.0, !is_finite(s.peak)));
 }
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {

@@ -42,10 +42,10 @@ define! {
     /// these. Of no rows at all, `on_empty` decides.
     ///
     /// **Statistics** ([`Stats`] of the [`Call`]) come from the same pass over the logits: log-sum-exp, arg-max
-    /// (u32, the first among equals) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
+    /// (u32, the first among equals in f32, which a soft cap may make of neighbours) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
     /// of rows kept whose class is the arg-max (class target); and the z-loss by itself, wherever there is one.
     ///
-    /// **Edges.** Stable for every finite logit (with label smoothing, where the largest difference of two logits is finite in
+    /// **Edges.** Stable for every finite logit (with label smoothing or a probability target, where the largest difference of two logits is finite in
     /// f32): statistics are kept as the largest logit and the sum of the others'
     /// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0
     /// (with a soft cap it is a logit of -softcap); NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN.

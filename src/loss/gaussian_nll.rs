@@ -36,7 +36,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.GaussianNLLLoss.html";
     operands {
         input: Real, true, "the means";
-        target: Real, true, "what was observed";
+        target: Real or integers, true, "what was observed";
         var: Variance, true, "the variances: as the input, with one dimension of 1, or without the last";
     }
     options {

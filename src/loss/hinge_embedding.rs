@@ -29,7 +29,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html";
     operands {
         input: Real, true, "distances";
-        target: Sign, false, "1 for similar, -1 for dissimilar";
+        target: Sign or integers, false, "1 for similar, -1 for dissimilar";
     }
     options {
         margin: f64 = 1.0, "how far apart dissimilar pairs should be";

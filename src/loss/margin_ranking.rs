@@ -29,7 +29,7 @@ define! {
     operands {
         input1: Real, true, "scores";
         input2: Real, true, "scores to compare with";
-        target: Sign, true, "1 where input1 should be higher, -1 where lower";
+        target: Sign or integers, true, "1 where input1 should be higher, -1 where lower";
     }
     options {
         margin: f64 = 0.0, "by how much the one should be higher";
@@ -70,7 +70,10 @@ fn short_by(x: f64, t: f64, u: f64, &[margin, ..]: &[f64; 4]) -> f64 {
 }
 
 fn loss(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    short_by(x, t, u, hyper).max(0.0)
+    match short_by(x, t, u, hyper) {
+        short if short <= 0.0 => 0.0,
+        short => short, // inf - inf is NaN
+    }
 }
 
 /// 1 where the margin is missed, a factor: 0 times NaN or infinity is NaN.

@@ -144,6 +144,8 @@ pub struct OperandInfo {
     pub kind: OperandKind,
     /// Its gradient is available.
     pub grad: bool,
+    /// PyTorch takes it as integers, too. A [`Loss`] takes floats: the command line converts.
+    pub integers: bool,
     pub help: &'static str,
 }
 
@@ -165,10 +167,8 @@ pub enum OperandKind {
     Count,
     /// Numbers above 0.
     Variance,
-    /// 1 or -1; as integers, too.
+    /// 1 or -1.
     Sign,
-    /// 0 or 1, or between; as integers, too.
-    Presence,
     /// A class for each row.
     Index,
     /// A class for each row, or a probability for each class of each row.
@@ -190,7 +190,6 @@ impl OperandKind {
             Self::Count => "count",
             Self::Variance => "variance",
             Self::Sign => "sign",
-            Self::Presence => "presence",
             Self::Index => "class index",
             Self::IndexOrDistribution => "class index or class probabilities",
             Self::IndexList => "list of class indices",

@@ -24,7 +24,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MSELoss.html";
     operands {
         input: Real, true, "the predictions";
-        target: Real, true, "what they should be";
+        target: Real or integers, true, "what they should be";
     }
     options {}
     tensors {}

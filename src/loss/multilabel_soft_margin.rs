@@ -32,7 +32,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html";
     operands {
         input: Logit, true, "logits, (…, C)";
-        target: Presence, true, "whether each class is there, of the input's shape";
+        target: UnitInterval or integers, true, "whether each class is there, of the input's shape";
     }
     options { }
     tensors {

@@ -35,7 +35,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.PoissonNLLLoss.html";
     operands {
         input: Rate, true, "the rates, or their logarithms";
-        target: Count, true, "the counts observed";
+        target: Count or integers, true, "the counts observed";
     }
     options {
         log_input: bool = true, "the input is the logarithm of the rate";

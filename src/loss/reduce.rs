@@ -214,6 +214,11 @@ pub(super) fn log_sum_exp(x: &[f64]) -> f64 {
 }
 
 fn grad_log_sum_exp(row: &Row<'_>, grad: &mut [f64]) {
+    let value = log_sum_exp(row.x);
+    if value.is_infinite() {
+        grad.iter_mut().zip(row.x).for_each(|(g, x)| *g = (x - value).exp());
+        return;
+    }
     for (g, log_p) in grad.iter_mut().zip(log_softmax(row.x)) {
         *g = log_p.exp();
     }

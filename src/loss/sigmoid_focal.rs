@@ -26,7 +26,7 @@ define! {
     ///
     /// **Edges.** No NaN for any finite logit. NaN in gives NaN out.
     ///
-    /// **Differences from torchvision.** For 0 < gamma < 1 with a saturated logit its gradients are NaN; here they are
+    /// **Differences from torchvision.** At x = -inf with t > 0 its loss is NaN, where this one is inf. For 0 < gamma < 1 with a saturated logit its gradients are NaN; here they are
     /// the limits.
     ///
     /// **Errors.** [`Error::Option`] for `gamma` < 0, `alpha` > 1 or a non-finite value; [`Error::Operand`] for shapes

@@ -30,7 +30,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html";
     operands {
         input: Real, true, "the predictions";
-        target: Real, true, "what they should be";
+        target: Real or integers, true, "what they should be";
     }
     options {
         beta: f64 = 1.0, "where the square turns into the absolute value, at least 0; 0 is l1";

@@ -28,7 +28,7 @@ define! {
     url: "https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html";
     operands {
         input: Real, true, "scores";
-        target: Sign, false, "1 or -1";
+        target: Sign or integers, false, "1 or -1";
     }
     options {}
     tensors {}

@@ -116,6 +116,16 @@ pub fn settings(info: &Info) -> Vec<Setting> {
     list
 }
 
+/// The options that give every row a loss: a dimension, where a loss takes everything as one row without.
+pub fn by_rows(info: &Info) -> Setting {
+    let open = |o: &&wgloss::OptionInfo| o.name == "dim" && (o.default)().is_none();
+    info.options
+        .iter()
+        .filter(open)
+        .map(|o| (o.name, Scalar::Int(1)))
+        .collect()
+}
+
 fn values(name: &str, kind: ScalarKind) -> Vec<Scalar> {
     let floats = |list: &[f64]| list.iter().map(|&x| Scalar::Float(x)).collect();
     match (name, kind) {
@@ -359,10 +369,7 @@ fn floats(data: &mut Data, kind: OperandKind, style: Style, n: usize, logs: bool
         OperandKind::Real | OperandKind::Logit => real(data),
         OperandKind::LogProbability => real(data).iter().map(|x| -x.abs()).collect(),
         OperandKind::MaybeLogProbability | OperandKind::Rate if logs => real(data).iter().map(|x| -x.abs()).collect(),
-        OperandKind::UnitInterval
-        | OperandKind::Presence
-        | OperandKind::MaybeLogProbability
-        | OperandKind::IndexOrDistribution => {
+        OperandKind::UnitInterval | OperandKind::MaybeLogProbability | OperandKind::IndexOrDistribution => {
             if coarse {
                 data.uniform(n, 0.2, 0.8)
             } else {

@@ -80,7 +80,7 @@ impl Data {
             OperandKind::Logit => self.logit(),
             OperandKind::LogProbability => self.log_probability(),
             OperandKind::MaybeLogProbability if logs => self.log_probability(),
-            OperandKind::UnitInterval | OperandKind::Presence | OperandKind::MaybeLogProbability => self.unit(),
+            OperandKind::UnitInterval | OperandKind::MaybeLogProbability => self.unit(),
             OperandKind::Rate if logs => 2.0 * self.normal(),
             OperandKind::Rate => (2.0 * self.normal()).exp(),
             OperandKind::Count => self.below(8) as f32 * if self.below(8) == 0 { 10.0 } else { 1.0 },
