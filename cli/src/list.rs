@@ -69,9 +69,15 @@ fn type_name(kind: ScalarKind) -> (&'static str, Option<&'static [&'static str]>
 }
 
 fn loss_json(info: &Info) -> Value {
-    let operands = info.operands.iter().map(
-        |own| json!({ "name": own.role.name(), "kind": own.kind.name(), "differentiable": own.grad, "help": own.help }),
-    );
+    let operands = info.operands.iter().map(|own| {
+        json!({
+            "name": own.role.name(),
+            "kind": own.kind.name(),
+            "differentiable": own.grad,
+            "integers": own.integers,
+            "help": own.help,
+        })
+    });
     let options = info.options.iter().map(|option| {
         let (kind, words) = type_name(option.kind);
         let default = match (option.default)() {
@@ -100,6 +106,7 @@ fn loss_json(info: &Info) -> Value {
         "tensors": tensors.collect::<Vec<_>>(),
         "reductions": info.reductions.iter().map(|own| own.name()).collect::<Vec<_>>(),
         "default_reduction": (info.new)().reduction().name(),
+        "statistics": info.statistics,
         "dtypes": Dtype::FLOATS.map(Dtype::name),
     })
 }
