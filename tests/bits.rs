@@ -5,7 +5,7 @@ use wgloss::{
     Reduction, Role, SigmoidFocal, Tensor, Tuning, reference,
 };
 
-use crate::common::cases::{Setup, make};
+use crate::common::cases::{Setup, by_rows, make};
 use crate::common::data::{Data, row_shape};
 use crate::common::{F32, bits, gpu};
 
@@ -148,24 +148,12 @@ fn no_loss_depends_on_how_it_is_cut() {
                 given: n % 3 > 0,
                 full: k == 1,
                 reduction: info.reductions[(n + k) % info.reductions.len()],
+                // A reduction of everything is one row that fits no binding.
+                setting: by_rows(info),
                 seed: 3,
                 ..Setup::new(shape)
             };
-            // A reduction of everything has no gradient here: one row that fits no binding.
-            let setting = info
-                .options
-                .iter()
-                .any(|o| o.name == "keepdim")
-                .then(|| ("dim", wgloss::Scalar::Int(1)));
-            let Some(case) = make(
-                info,
-                &Setup {
-                    setting: setting.into_iter().collect(),
-                    ..setup.clone()
-                },
-            ) else {
-                continue;
-            };
+            let Some(case) = make(info, &setup) else { continue };
             let mut call = case.call(case.most());
             let problem = case.loss.problem(&call).unwrap();
             total += 1;

@@ -6,7 +6,7 @@ use wgloss::{
     Role, SigmoidFocal, Softmax, Tensor, TripletMargin, Values,
 };
 
-use crate::common::cases::{Setup, blank, make};
+use crate::common::cases::{Setup, blank, by_rows, make};
 use crate::common::data::Data;
 use crate::common::{F32, bits, gpu};
 
@@ -294,16 +294,11 @@ fn windows_of_every_dtype() {
                 [(5usize, 7usize, 9usize, 1usize), (3, 9, 9, 3), (3, 8, 12, 4)][(n / 2 + k) % 3];
             let shape = [rows, cols];
             let reduction = info.reductions[(n + k) % info.reductions.len()];
-            let setting = info
-                .options
-                .iter()
-                .any(|o| o.name == "keepdim")
-                .then(|| ("dim", wgloss::Scalar::Int(1)));
             let setup = Setup {
                 dtype,
                 other: dtype,
                 reduction,
-                setting: setting.into_iter().collect(),
+                setting: by_rows(info),
                 ..Setup::new(&shape)
             };
             let Some(case) = make(info, &setup) else { continue };

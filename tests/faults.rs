@@ -590,6 +590,10 @@ fn no_loss_stumbles_over_nothing() {
                     ..Setup::new(shape)
                 };
                 let Some(case) = make(info, &setup) else { continue };
+                // (0) is nothing to some, and one row of nothing to others.
+                if case.loss.problem(&case.call(Mode::Forward)).unwrap().term_count() > 0 && info.name != "reduce" {
+                    continue;
+                }
                 for engine in [gpu(), &Engine::cpu()] {
                     total += 1;
                     let values = case

@@ -3,8 +3,10 @@
 
 mod bits;
 mod buffers;
+mod catalogue;
 mod common;
 mod deviations;
+mod differences;
 mod faults;
 mod golden;
 mod gpu;

@@ -20,7 +20,7 @@ use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
-use wgloss::{Call, Dtype, Info, Limits, Loss, Mode, Mse, OperandKind, REGISTRY, Reduction, Role, Stats, Tuning, View};
+use wgloss::{Call, Dtype, Info, Limits, Loss, Mode, Mse, REGISTRY, Reduction, Role, Stats, Tuning, View};
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
 use crate::plans::{DEFAULT_LIMITS, SMALL, TINY};
@@ -134,7 +134,11 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             upstream: true,
             grads: 3,
             place: [0, 2][n >> 3 & 1],
-            stats: if n >> 4 & 1 == 0 { Stats::default() } else { every },
+            stats: if !info.statistics || n >> 4 & 1 == 0 {
+                Stats::default()
+            } else {
+                every
+            },
             ..Default::default()
         };
         add(&setup, choices);
@@ -142,7 +146,7 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
     for _ in 0..DRAWS {
         let mut pick = |n: usize| random.random_range(0..n);
         let mut stats = Stats::default();
-        if info.takes(OperandKind::IndexOrDistribution) && pick(2) == 0 {
+        if info.statistics && pick(2) == 0 {
             for stat in [
                 &mut stats.lse,
                 &mut stats.argmax,
