@@ -17,10 +17,21 @@ fn row(info: &Info) -> String {
     let options = list(info.options.iter().map(|own| format!("`{}`", own.name)));
     let reductions = list(info.reductions.iter().map(|own| {
         let default = *own == (info.new)().reduction() && info.reductions.len() > 1;
-        if default { format!("**{}**", own.name()) } else { own.name().into() }
+        if default {
+            format!("**{}**", own.name())
+        } else {
+            own.name().into()
+        }
     }));
-    let reductions = if info.reductions == [Reduction::None] { String::new() } else { reductions };
-    format!("| `{}` | {operands} | {options} | {tensors} | {reductions} |", info.name)
+    let reductions = if info.reductions == [Reduction::None] {
+        String::new()
+    } else {
+        reductions
+    };
+    format!(
+        "| `{}` | {operands} | {options} | {tensors} | {reductions} |",
+        info.name
+    )
 }
 
 #[test]

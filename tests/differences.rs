@@ -71,10 +71,15 @@ fn soft_margin_does_not_overflow() {
     let loss = SoftMargin {
         reduction: Reduction::None,
     };
-    both(&loss, &[&tensor(&[-200.0, -1e4]), &tensor(&[1.0, 1.0])], &[], |values| {
-        assert_eq!(loss_of(values), [200.0, 1e4]);
-        assert_eq!(grad_of(values), [-1.0, -1.0]);
-    });
+    both(
+        &loss,
+        &[&tensor(&[-200.0, -1e4]), &tensor(&[1.0, 1.0])],
+        &[],
+        |values| {
+            assert_eq!(loss_of(values), [200.0, 1e4]);
+            assert_eq!(grad_of(values), [-1.0, -1.0]);
+        },
+    );
 }
 
 #[test]
@@ -90,7 +95,10 @@ fn nan_in_is_nan_out() {
         reduction: Reduction::Sum,
         ..Default::default()
     };
-    let (x, t) = (Tensor::new(&[0.0, f32::NAN], &[1, 2]).unwrap(), Tensor::new(&[0i64], &[1]).unwrap());
+    let (x, t) = (
+        Tensor::new(&[0.0, f32::NAN], &[1, 2]).unwrap(),
+        Tensor::new(&[0i64], &[1]).unwrap(),
+    );
     both(&margin, &[&x, &t], &[], |values| {
         assert!(loss_of(values)[0].is_nan() && grad_of(values).iter().all(|g| g.is_nan()));
     });
