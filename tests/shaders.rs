@@ -339,13 +339,16 @@ fn claim<'a>(
     crate::common::report(failures, variants().len());
 }
 
+/// Names and offsets.
+type Fields = &'static [(&'static str, usize)];
+
 /// naga accepts every variant. The layout is derived from the shader, so a plan must bind exactly what the shader uses,
 /// written or not; params and states are laid out as the Rust structs say; loops are short.
 #[test]
 fn every_variant_is_what_plans_reckon_with() {
     let all = variants();
     assert!(all.len() > 4000, "only {} variants", all.len());
-    let structs: [(&str, &[(&str, usize)], usize); 6] = [
+    let structs: [(&str, Fields, usize); 6] = [
         ("row", RowParams::FIELDS, size_of::<RowParams>()),
         ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
         ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
@@ -606,7 +609,7 @@ fn pairwise() -> &'static [&'static Dispatch] {
             let own: BTreeSet<u32> = pieces.chain(consts).map(&mut number).collect();
             let pairs = own.iter().flat_map(|&a| own.range(a + 1..).map(move |&b| (a, b)));
             // All of them: each is to be seen.
-            if pairs.fold(false, |fresh, pair| seen.insert(pair) || fresh) {
+            if pairs.filter(|pair| seen.insert(*pair)).count() > 0 {
                 chosen.push(dispatch);
             }
         }

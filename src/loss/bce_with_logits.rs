@@ -1,5 +1,6 @@
 //! Binary cross-entropy from logits.
 
+use super::math::{sigmoid, softplus};
 use super::prelude::*;
 
 define! {
@@ -57,15 +58,6 @@ impl BceWithLogits {
         }
         .problem(self, call, [0.0; 4])
     }
-}
-
-/// log(1 + exp(-|x|)) + max(x, 0)
-pub(super) fn softplus(x: f64) -> f64 {
-    (-x.abs()).exp().ln_1p() + if x > 0.0 || x.is_nan() { x } else { 0.0 }
-}
-
-pub(super) fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 fn loss(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {

@@ -1,7 +1,7 @@
 //! Cross-entropy: log-softmax and negative log-likelihood in one pass.
 
+use super::math::{best, log_softmax, log_sum_exp};
 use super::prelude::*;
-use super::reduce::{best, log_sum_exp};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family};
 use crate::shader::Piece;
@@ -249,22 +249,6 @@ fn coefficient(row: &Row<'_>, c: usize) -> f64 {
         Some(_) => spread,
         None => w(c) * (1.0 - smoothing) * row.p[c] + spread,
     }
-}
-
-/// log softmax by its definition, shifted by the largest logit.
-pub(super) fn log_softmax(x: &[f64]) -> Vec<f64> {
-    let peak = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let total: f64 = x.iter().map(|x| (x - peak).exp()).sum();
-    // The largest term is 1: its log is log1p of the others, exact also where they vanish beside it.
-    let first = x.iter().position(|&x| x == peak);
-    let rest: f64 = x
-        .iter()
-        .enumerate()
-        .filter(|(c, _)| Some(*c) != first)
-        .map(|(_, x)| (x - peak).exp())
-        .sum();
-    let log_total = if total.is_nan() { f64::NAN } else { rest.ln_1p() };
-    x.iter().map(|x| x - peak - log_total).collect()
 }
 
 /// A coefficient of 0 contributes 0, also where the logarithm is infinite, but not where it is NaN.

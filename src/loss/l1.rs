@@ -1,5 +1,6 @@
 //! Absolute error.
 
+use super::math::sign;
 use super::prelude::*;
 
 define! {
@@ -61,9 +62,4 @@ fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
 
 fn grad_target(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
     -sign(x - t)
-}
-
-/// -1, 0 or 1, where `f64::signum` has no 0; of NaN 0, as PyTorch's.
-pub(super) fn sign(d: f64) -> f64 {
-    f64::from(u8::from(d > 0.0)) - f64::from(u8::from(d < 0.0))
 }

@@ -1,6 +1,6 @@
 //! The logarithm of the logistic function.
 
-use super::bce_with_logits::{sigmoid, softplus};
+use super::math::{sigmoid, softplus};
 use super::prelude::*;
 
 define! {

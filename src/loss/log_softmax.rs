@@ -1,7 +1,8 @@
 //! Log-softmax.
 
+use super::math;
 use super::prelude::*;
-use super::softmax::{MAP, row_dim};
+use super::softmax::MAP;
 
 define! {
     /// Log-softmax along a dimension, as a function
@@ -59,7 +60,7 @@ impl LogSoftmax {
 }
 
 fn value(row: &Row<'_>, y: &mut [f64]) {
-    y.copy_from_slice(&super::cross_entropy::log_softmax(row.x));
+    y.copy_from_slice(&math::log_softmax(row.x));
 }
 
 fn grad(row: &Row<'_>, grad: &mut [f64]) {

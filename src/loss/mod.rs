@@ -2,6 +2,7 @@
 
 mod define;
 mod family;
+mod math;
 
 mod bce;
 mod bce_with_logits;
@@ -83,7 +84,7 @@ pub(crate) use reduce::sum_of_rows;
 /// What the files of the losses use.
 mod prelude {
     pub(super) use super::define::{choice, define};
-    pub(super) use super::family::class_dim;
+    pub(super) use super::family::{class_dim, row_dim};
     pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN, above, at_least, finite};
     pub(super) use crate::error::{Error, Result};
     pub(super) use crate::problem::{

@@ -1,6 +1,6 @@
 //! Multi-label soft margin loss.
 
-use super::bce_with_logits::{sigmoid, softplus};
+use super::math::{sigmoid, softplus};
 use super::prelude::*;
 
 define! {

@@ -1,8 +1,7 @@
 //! Reductions, over everything or along a dimension.
 
-use super::cross_entropy::log_softmax;
+use super::math::{best, log_softmax, log_sum_exp};
 use super::prelude::*;
-use super::softmax::row_dim;
 use crate::layout::Slot;
 use crate::plan::ReduceOp;
 use crate::problem::{Divisor, Family, Mode, Operand, Role, RowFill, RowLoss};
@@ -178,19 +177,12 @@ pub(crate) fn sum_of_rows((slabs, cols, inner): (usize, usize, usize), dtype: Dt
 }
 
 fn sum(row: &Row<'_>) -> f64 {
-    row.x.iter().sum::<f64>() * row.hyper[0]
+    // Of nothing 0, where `Iterator::sum` has -0.
+    row.x.iter().fold(0.0, |sum, x| sum + x) * row.hyper[0]
 }
 
 fn grad_sum(row: &Row<'_>, grad: &mut [f64]) {
     grad.fill(row.hyper[0]);
-}
-
-/// The first element beyond all others; the first NaN wins over any number.
-pub(super) fn best(x: &[f64], beyond: fn(f64, f64) -> bool) -> usize {
-    x.iter().position(|x| x.is_nan()).unwrap_or_else(|| {
-        let pick = |best: usize, i: usize| if beyond(x[i], x[best]) { i } else { best };
-        (0..x.len()).fold(0, pick)
-    })
 }
 
 fn grad_extreme(row: &Row<'_>, grad: &mut [f64], beyond: fn(f64, f64) -> bool) {
@@ -199,17 +191,6 @@ fn grad_extreme(row: &Row<'_>, grad: &mut [f64], beyond: fn(f64, f64) -> bool) {
     for (g, &x) in grad.iter_mut().zip(row.x) {
         // Of a NaN there are no equals: 0 / 0.
         *g = f64::from(u8::from(x == value)) / ties;
-    }
-}
-
-pub(super) fn log_sum_exp(x: &[f64]) -> f64 {
-    let peak = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if x.iter().any(|x| x.is_nan()) {
-        f64::NAN
-    } else if peak.is_infinite() {
-        peak
-    } else {
-        peak + x.iter().map(|x| (x - peak).exp()).sum::<f64>().ln()
     }
 }
 

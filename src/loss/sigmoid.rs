@@ -1,6 +1,6 @@
 //! The logistic function.
 
-use super::bce_with_logits;
+use super::math;
 use super::prelude::*;
 
 define! {
@@ -49,9 +49,9 @@ impl Sigmoid {
 }
 
 fn loss(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    bce_with_logits::sigmoid(x)
+    math::sigmoid(x)
 }
 
 fn grad(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    bce_with_logits::sigmoid(x) * bce_with_logits::sigmoid(-x)
+    math::sigmoid(x) * math::sigmoid(-x)
 }

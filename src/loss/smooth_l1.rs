@@ -1,6 +1,6 @@
 //! Smooth L1 loss.
 
-use super::l1::sign;
+use super::math::sign;
 use super::prelude::*;
 
 define! {

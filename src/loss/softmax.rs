@@ -1,8 +1,7 @@
 //! Softmax.
 
-use super::cross_entropy::log_softmax;
+use super::math::{best, log_softmax};
 use super::prelude::*;
-use super::reduce::best;
 
 define! {
     /// Softmax along a dimension, as a function
@@ -65,18 +64,6 @@ pub(super) const MAP: &[crate::shader::Piece] = &[
     piece!("piece/row_map.wgsl"),
     piece!("piece/row_push_quads.wgsl"),
 ];
-
-/// The dimension that `dim` means.
-pub(super) fn row_dim(dim: i64, shape: &[usize]) -> Result<usize> {
-    let rank = shape.len().max(1) as i64;
-    if (-rank..rank).contains(&dim) {
-        return Ok(dim.rem_euclid(rank) as usize);
-    }
-    Err(Error::option(
-        "dim",
-        format!("{dim} given, expected {} to {} for an input {shape:?}", -rank, rank - 1),
-    ))
-}
 
 fn value(row: &Row<'_>, y: &mut [f64]) {
     for (y, log_y) in y.iter_mut().zip(log_softmax(row.x)) {

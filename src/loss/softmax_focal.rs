@@ -1,6 +1,6 @@
 //! Focal loss over many classes.
 
-use super::cross_entropy::log_softmax;
+use super::math::log_softmax;
 use super::prelude::*;
 
 define! {

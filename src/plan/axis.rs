@@ -1,10 +1,9 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
 
 use crate::error::Result;
-use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::loss::sum_of_rows;
-use crate::plan::{Plan, Source, Step, plan};
+use crate::plan::{Plan, Source, plan};
 use crate::problem::Role;
 use crate::tensor::{Dtype, View};
 
@@ -50,35 +49,8 @@ pub(super) fn add_sum_to(
             out.add_scratch((slabs * inner) as u64 * 4, limits)?
         };
         let part = plan(&sum_of_rows((slabs, cols, inner), dtype), limits, tuning)?;
-        append(out, part, from, into);
+        out.append(part, |role| if role == Role::Input { from } else { into });
         from = into;
     }
     Ok(())
-}
-
-/// Appends a plan whose input and result lie elsewhere.
-fn append(out: &mut Plan, part: Plan, input: Source, result: Source) {
-    let offset = out.scratch.len();
-    out.scratch.extend(&part.scratch);
-    let moved = |source: Source| match source {
-        Source::Tensor(Role::Input) => input,
-        Source::Tensor(_) => result,
-        Source::Scratch(index) => Source::Scratch(index + offset),
-    };
-    for mut step in part.steps {
-        match &mut step {
-            Step::Dispatch(dispatch) => {
-                for binding in &mut dispatch.bindings {
-                    if binding.slot != Slot::Params {
-                        binding.source = moved(binding.source);
-                    }
-                }
-            }
-            Step::Copy(copy) => {
-                copy.from = moved(copy.from);
-                copy.to = moved(copy.to);
-            }
-        }
-        out.steps.push(step);
-    }
 }

@@ -321,12 +321,13 @@ impl Planner<'_> {
         consts.extend(&self.elements.consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{}/strided{}/group{}/tile{}",
+                "{}/{}/{}{}{}{}{}/strided{}/group{}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.elements.kind),
                 self.operands.iter().map(|o| self.told(o)).collect::<Vec<_>>().join("-"),
                 if self.states.is_some() { "/tile" } else { "" },
+                if self.elements.nan_grads { "" } else { "/nan_passes" },
                 if problem.in_place {
                     "/in_place"
                 } else if problem.accumulates {

@@ -92,6 +92,31 @@ impl Plan {
         })
     }
 
+    /// Appends the steps of a plan whose tensors lie where `place` says.
+    pub(crate) fn append(&mut self, part: Plan, place: impl Fn(Role) -> Source) {
+        let offset = self.scratch.len();
+        self.scratch.extend(part.scratch);
+        let moved = |source: &mut Source| {
+            *source = match *source {
+                Source::Tensor(role) => place(role),
+                Source::Scratch(index) => Source::Scratch(index + offset),
+            };
+        };
+        for mut step in part.steps {
+            match &mut step {
+                Step::Dispatch(dispatch) => dispatch
+                    .bindings
+                    .iter_mut()
+                    .for_each(|binding| moved(&mut binding.source)),
+                Step::Copy(copy) => {
+                    moved(&mut copy.from);
+                    moved(&mut copy.to);
+                }
+            }
+            self.steps.push(step);
+        }
+    }
+
     pub(crate) fn add_scratch(&mut self, bytes: u64, limits: &Limits) -> Result<Source> {
         if bytes > limits.max_buffer_bytes {
             return Err(Error::Limit(format!(

@@ -141,7 +141,7 @@ pub(super) fn add_count(
         label: "count_labels".into(),
         monoid: Monoid {
             state_bytes: COUNT_STATE_BYTES,
-            consts: vec![Const::Bool("IGNORES", rows.ignore_index().is_some())],
+            consts: vec![],
             pieces: &[piece!("monoid/count.wgsl")],
         },
         scale: Scale::Static(1.0),
@@ -337,6 +337,7 @@ impl Chain<'_> {
                 let sample_weight = own.sample_weight.map(|view| view.dtype);
                 list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
                 list.push(pieces::given(Slot::SampleWeight, sample_weight));
+                consts.push(Const::Bool("IGNORES", own.ignore_index.is_some()));
                 let labels = own.labels.map(|view| view.dtype);
                 match labels {
                     Some(dtype) => list.extend([

@@ -10,7 +10,7 @@ use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
 use crate::tensor::{Dtype, Tensor, View, floats};
 
-pub(super) use rows::{SOFTMAX, class_dim};
+pub(super) use rows::{SOFTMAX, class_dim, row_dim};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
 fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {

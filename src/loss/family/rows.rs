@@ -121,7 +121,7 @@ impl Rows {
         };
         let problem = assemble(loss, call, parts)?;
         // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.
-        if dim != Some(1) {
+        if dim != Some(1) && (dim.is_some() || call.mode.wants_grad()) {
             for own in problem
                 .operands
                 .iter()
@@ -185,4 +185,16 @@ fn row_dims(input: &View, dim: usize) -> Result<(usize, usize, usize)> {
         ));
     }
     Ok((slabs, cols, inner))
+}
+
+/// The dimension that `dim` means.
+pub(in crate::loss) fn row_dim(dim: i64, shape: &[usize]) -> Result<usize> {
+    let rank = shape.len().max(1) as i64;
+    if (-rank..rank).contains(&dim) {
+        return Ok(dim.rem_euclid(rank) as usize);
+    }
+    Err(Error::option(
+        "dim",
+        format!("{dim} given, expected {} to {} for an input {shape:?}", -rank, rank - 1),
+    ))
 }

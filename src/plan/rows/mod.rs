@@ -13,7 +13,7 @@ use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::{Window, Windows, base_of, bindings};
 use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, monoid, reduce};
-use crate::problem::{Mode, Problem, Role, Rows, Targets};
+use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
@@ -49,7 +49,14 @@ struct Planner<'a> {
     gather_elements: u64,
 }
 
+/// Storage buffers that one dispatch can bind: WebGPU's default limit.
+const MAX_STORAGE: usize = 8;
+
 pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let writes = problem.mode.wants_loss() || problem.stats.any();
+    if problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
+        return plan_apart(problem, rows, limits, tuning);
+    }
     let mut plan = Plan::default();
     let count = rows.rows();
     if count >= 1 << 32 {
@@ -113,6 +120,38 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
     }
     Ok(plan)
+}
+
+/// The storage buffers of a dispatch for losses, or statistics, and gradients in one.
+fn storage_buffers(problem: &Problem) -> usize {
+    let upstream = usize::from(problem.grad_output.is_some());
+    let grads = problem.grads().count() - usize::from(problem.in_place);
+    problem.operands.len() + upstream + grads + 1 + usize::from(problem.is_counted())
+}
+
+/// Losses and statistics in one dispatch, gradients in another, where one would bind too many buffers.
+fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut forward = problem.clone();
+    forward.mode = Mode::Forward;
+    forward.in_place = false;
+    forward.operands.iter_mut().for_each(|own| own.grad = None);
+    let mut backward = problem.clone();
+    backward.mode = Mode::Backward;
+    backward.stats = Stats::default();
+    let mut joint = Plan::default();
+    // Statistics without a loss: it goes to scratch.
+    let unwanted = if problem.mode.wants_loss() {
+        None
+    } else {
+        let bytes = View::contiguous(problem.loss_dtype(), problem.loss_shape()).end();
+        Some(joint.add_scratch(bytes, limits)?)
+    };
+    joint.append(plan(&forward, rows, limits, tuning)?, |role| match (role, unwanted) {
+        (Role::Loss, Some(scratch)) => scratch,
+        _ => Source::Tensor(role),
+    });
+    joint.append(plan(&backward, rows, limits, tuning)?, Source::Tensor);
+    Ok(joint)
 }
 
 impl Planner<'_> {
