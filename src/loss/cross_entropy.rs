@@ -83,6 +83,15 @@ define! {
     statistics: true;
 }
 
+/// Without statistics, rows that are ignored or have a bad label are not read.
+const RECORDS: [&[Piece]; 2] = [
+    &[piece!("loss/cross_entropy_reads_kept.wgsl")],
+    &[
+        piece!("loss/cross_entropy_record.wgsl"),
+        piece!("loss/cross_entropy_reads_all.wgsl"),
+    ],
+];
+
 impl CrossEntropy {
     fn check(&self) -> Result<()> {
         finite("label_smoothing", self.label_smoothing)?;
@@ -137,7 +146,7 @@ impl CrossEntropy {
         }
         let mut stats = call.stats;
         stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
-        let (pieces, kind) = self.pieces(full, stats.any());
+        let (pieces, kind) = self.pieces(full);
         let mut rows = Rows {
             targets: if full {
                 Targets::Full
@@ -148,6 +157,7 @@ impl CrossEntropy {
             },
             counts_weights: true,
             pieces,
+            records: RECORDS,
             kind,
             reference: RowReference::Loss {
                 loss: reference_loss,
@@ -190,7 +200,7 @@ impl CrossEntropy {
     }
 
     /// The slot functions, and what of the options changes them.
-    fn pieces(&self, full: bool, records: bool) -> (Vec<Piece>, String) {
+    fn pieces(&self, full: bool) -> (Vec<Piece>, String) {
         let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
         let mut kind = String::from(if full { "prob" } else { "index" });
         if full {
@@ -209,15 +219,6 @@ impl CrossEntropy {
         }
         if self.softcap > 0.0 {
             kind += "_softcap";
-        }
-        if records {
-            pieces.extend([
-                piece!("loss/cross_entropy_record.wgsl"),
-                piece!("loss/cross_entropy_reads_all.wgsl"),
-            ]);
-            kind += "_record";
-        } else {
-            pieces.push(piece!("loss/cross_entropy_reads_kept.wgsl"));
         }
         (pieces, kind)
     }

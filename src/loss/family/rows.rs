@@ -20,6 +20,7 @@ impl Default for Rows {
             monoid: SOFTMAX,
             map: piece!("piece/row_map_none.wgsl"),
             pieces: Vec::new(),
+            records: [&[]; 2],
             consts: Vec::new(),
             kind: String::new(),
             inner_loops: 0,

@@ -59,19 +59,22 @@ impl Planner<'_> {
     }
 
     /// What becomes of a row's loss: the pieces, and their name in the label.
-    fn losses(&self) -> (Vec<Piece>, &'static str) {
+    fn losses(&self) -> (Vec<Piece>, String) {
         let of = piece!("piece/row_loss_of.wgsl");
         if self.records.is_some() {
-            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record")
+            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record".into())
         } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
-            (vec![piece!("piece/row_loss_skip.wgsl")], "")
+            (vec![piece!("piece/row_loss_skip.wgsl")], String::new())
         } else if self.states.is_some() {
-            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile")
+            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile".into())
         } else if self.problem.dtype == Dtype::I64 {
-            (vec![piece!("piece/row_index_each.wgsl")], "/index")
+            (vec![piece!("piece/row_index_each.wgsl")], "/index".into())
         } else {
             let write = pieces::write(Slot::Loss, self.problem.dtype, false, Put::Write);
-            (vec![of, piece!("piece/row_loss_each.wgsl"), write], "/each")
+            (
+                vec![of, piece!("piece/row_loss_each.wgsl"), write],
+                format!("/each_{}", self.problem.dtype),
+            )
         }
     }
 
@@ -116,6 +119,7 @@ impl Planner<'_> {
         list.extend(self.rows.monoid);
         list.push(self.rows.map);
         list.extend(&self.rows.pieces);
+        list.extend(self.rows.records[usize::from(self.records.is_some())]);
         list.push(self.read(Slot::Input, &full, quads));
         match self.rows.targets {
             Targets::Index { .. } => list.extend(problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))),
