@@ -469,7 +469,8 @@ pub(crate) fn expect_dtype(name: &'static str, view: &View, allowed: &[Dtype]) -
     if allowed.contains(&view.dtype) {
         return Ok(());
     }
-    let allowed: Vec<_> = allowed.iter().map(|d| d.name()).collect();
+    let mut allowed: Vec<_> = allowed.iter().map(|d| d.name()).collect();
+    allowed.dedup();
     Err(Error::operand(
         name,
         format!("expected dtype {}, got {}", allowed.join(" or "), view.dtype),

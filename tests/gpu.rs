@@ -1082,3 +1082,42 @@ fn rounding_is_that_of_half() {
     assert!(rounded(Dtype::F16, 65520.0).is_infinite());
     assert_eq!(rounded(Dtype::Bf16, 1.0 + 1.0 / 256.0), 1.0);
 }
+
+/// All that a probability target can bring binds nine buffers, one more than WebGPU's default: two dispatches then.
+#[test]
+fn a_call_of_nine_buffers() {
+    let mut data = Data::new(77);
+    let (x, shape) = (data.logits(60), [4usize, 5, 3]);
+    let input = Tensor::new(&x, &shape).unwrap();
+    let p = Tensor::new(&data.uniform(60, 0.0, 1.0), &shape).unwrap();
+    let loss = CrossEntropy {
+        weight: Some(Tensor::new(&data.uniform(5, 0.2, 2.0), &[5]).unwrap()),
+        sample_weight: Some(Tensor::new(&data.uniform(12, 0.2, 2.0), &[4, 3]).unwrap()),
+        z_loss: 0.01,
+        ..Default::default()
+    };
+    let upstream = Tensor::new(&[0.75f32], &[]).unwrap();
+    for mode in [Mode::Fused, Mode::Backward] {
+        let call = Call {
+            grad_output: Some(&upstream),
+            grads: vec![Role::Target],
+            stats: wgloss::Stats {
+                lse: true,
+                ..Default::default()
+            },
+            ..Call::new(mode, &[&input, &p])
+        };
+        let want = reference::run(&loss, &call).unwrap();
+        let got = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+        if mode == Mode::Fused {
+            F32.compare("loss", &got.loss, &want.loss).unwrap();
+            F32.compare("z_loss", &got.z_loss, &want.z_loss).unwrap();
+        }
+        F32.compare("lse", &got.lse, &want.lse).unwrap();
+        F32.compare("grad", &got.grad_input, want.grad(Role::Grad(0)).unwrap())
+            .unwrap();
+        let target = got.grad(Role::Target).cloned();
+        F32.compare("grad_target", &target, want.grad(Role::Grad(1)).unwrap())
+            .unwrap();
+    }
+}
