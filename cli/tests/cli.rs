@@ -316,7 +316,7 @@ fn what_broadcasts_by_accident_is_warned_of() {
         );
         assert_eq!(run_on("cpu", &["compute", loss, &x, &x]).stderr, "");
     }
-    assert_eq!(run_on("cpu", &["compute", "soft-margin", &x, &t]).stderr, "");
+    assert_eq!(run_on("cpu", &["compute", "poisson-nll", &x, &t]).stderr, "");
 }
 
 #[test]
