@@ -14,7 +14,7 @@
 //! let labels = engine.upload(&Tensor::new(&[0i64, 1], &[2])?)?;
 //!
 //! let loss = CrossEntropy { label_smoothing: 0.1, ..Default::default() };
-//! let values = loss.forward_backward(&engine, &logits, &labels, None)?.read(&engine)?;
+//! let values = loss.forward_backward(&engine, &[&logits, &labels], None)?.read(&engine)?;
 //! assert!((values.scalar().unwrap() - 0.4945).abs() < 1e-3);
 //! assert_eq!(values.grad_input.unwrap().shape, [2, 3]);
 //! # Ok(())
