@@ -198,7 +198,7 @@ impl Gpu {
                     ));
                 }
                 GradTo::Into(own) | GradTo::AddTo(own) => {
-                    self.expect_alone(own, tensors)?;
+                    Self::expect_alone(own, tensors)?;
                     own.clone()
                 }
                 GradTo::InPlace if problem.in_place => {
@@ -221,7 +221,7 @@ impl Gpu {
     }
 
     /// Refuses a place for the gradient that another tensor of the call shares.
-    fn expect_alone(&self, grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
+    fn expect_alone(grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
         let Some(buffer) = grad.buffer() else {
             return Ok(());
         };

@@ -1121,3 +1121,23 @@ fn a_call_of_nine_buffers() {
             .unwrap();
     }
 }
+
+/// A function without an upstream gradient has one of ones, bit for bit.
+#[test]
+fn functions_default_to_an_upstream_of_ones() {
+    let x = Tensor::new(&Data::new(78).logits(21), &[3, 7]).unwrap();
+    let ones = Tensor::new(&[1f32; 21], &[3, 7]).unwrap();
+    for name in ["softmax", "log_softmax", "sigmoid", "log_sigmoid"] {
+        let loss = (wgloss::find(name).unwrap().new)();
+        for engine in [gpu(), &Engine::cpu()] {
+            let grad = |upstream| {
+                let output = loss.backward(engine, &[&x], upstream).unwrap();
+                output.read(engine).unwrap().grad_input.unwrap().data
+            };
+            assert_eq!(grad(None), grad(Some(&ones)), "{name} {}", engine.name());
+        }
+    }
+    let log_softmax = LogSoftmax::default().backward(gpu(), &[&x], None).unwrap();
+    let largest = log_softmax.read(gpu()).unwrap().grad_input.unwrap().data;
+    assert!(largest.iter().any(|g| g.abs() > 0.1), "gradients of nothing");
+}

@@ -151,11 +151,10 @@ fn compute_loss(info: &'static Info) -> Command {
                 .help(format!("how the losses become the result [default: {default}]")),
         );
     }
-    command = command.arg(
-        tensor("grad_output")
-            .long("grad-output")
-            .help("the upstream gradient: 0-d, or of the shape of the result"),
-    );
+    let upstream = if parts::is_function(info) { "" } else { "0-d, or " };
+    command = command.arg(tensor("grad_output").long("grad-output").help(format!(
+        "the upstream gradient, {upstream}of the shape of the result; 1 where it is left out"
+    )));
     for product in parts::products(info) {
         let help = format!("write the {} here", product.what);
         command = command.arg(tensor(product.option.clone()).long(product.option).help(help));

@@ -266,7 +266,8 @@ pub struct Call<'a> {
     pub mode: Mode,
     /// In the order of PyTorch's signature.
     pub tensors: Vec<&'a Tensor>,
-    /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none. 1 where it is absent.
+    /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none; of softmax and log_softmax, of the
+    /// result's shape. 1 where it is absent.
     pub grad_output: Option<&'a Tensor>,
     /// Where the gradient of the first tensor goes, which every backward call computes.
     pub grad_input: GradTo<'a>,
