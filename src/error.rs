@@ -60,3 +60,29 @@ impl Error {
         }
     }
 }
+
+/// Refuses NaN and infinities.
+pub(crate) fn finite(name: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::option(name, format!("{value} given, expected a finite number")))
+}
+
+/// Refuses NaN, infinities and numbers below `low`.
+pub(crate) fn at_least(name: &'static str, value: f64, low: f64) -> Result<()> {
+    finite(name, value)?;
+    if value >= low {
+        return Ok(());
+    }
+    Err(Error::option(name, format!("{value} given, expected at least {low}")))
+}
+
+/// Refuses NaN, infinities and numbers up to `low`.
+pub(crate) fn above(name: &'static str, value: f64, low: f64) -> Result<()> {
+    finite(name, value)?;
+    if value > low {
+        return Ok(());
+    }
+    Err(Error::option(name, format!("{value} given, expected more than {low}")))
+}

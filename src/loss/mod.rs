@@ -85,8 +85,8 @@ pub(crate) use reduce::sum_of_rows;
 mod prelude {
     pub(super) use super::define::{choice, define};
     pub(super) use super::family::{class_dim, row_dim};
-    pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN, above, at_least, finite};
-    pub(super) use crate::error::{Error, Result};
+    pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN};
+    pub(super) use crate::error::{Error, Result, above, at_least, finite};
     pub(super) use crate::problem::{
         ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats,
         Rows, Stats, Targets,
@@ -385,30 +385,4 @@ pub trait Loss: Debug + Send + Sync {
 /// The error for an option that a loss does not have.
 fn no_option(info: &Info, name: &str) -> Error {
     Error::option(info.name, format!("has no option {name:?} of that kind"))
-}
-
-/// Refuses NaN and infinities.
-fn finite(name: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() {
-        return Ok(());
-    }
-    Err(Error::option(name, format!("{value} given, expected a finite number")))
-}
-
-/// Refuses NaN, infinities and numbers below `low`.
-fn at_least(name: &'static str, value: f64, low: f64) -> Result<()> {
-    finite(name, value)?;
-    if value >= low {
-        return Ok(());
-    }
-    Err(Error::option(name, format!("{value} given, expected at least {low}")))
-}
-
-/// Refuses NaN, infinities and numbers up to `low`.
-fn above(name: &'static str, value: f64, low: f64) -> Result<()> {
-    finite(name, value)?;
-    if value > low {
-        return Ok(());
-    }
-    Err(Error::option(name, format!("{value} given, expected more than {low}")))
 }

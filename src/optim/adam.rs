@@ -1,8 +1,8 @@
 //! Adam, and AdamW, which differs in how weights decay.
 
 use super::define::define;
-use super::{Rule, State, at_least_zero};
-use crate::error::{Error, Result};
+use super::{Rule, State};
+use crate::error::{Error, Result, at_least};
 use crate::problem::Role;
 use crate::shader::piece;
 
@@ -71,9 +71,9 @@ define! {
 
 impl Adam {
     fn check(&self) -> Result<()> {
-        at_least_zero("lr", self.lr)?;
-        at_least_zero("eps", self.eps)?;
-        at_least_zero("weight_decay", self.weight_decay)?;
+        at_least("lr", self.lr, 0.0)?;
+        at_least("eps", self.eps, 0.0)?;
+        at_least("weight_decay", self.weight_decay, 0.0)?;
         let (beta1, beta2) = self.betas;
         if [beta1, beta2].iter().all(|beta| (0.0..1.0).contains(beta)) {
             return Ok(());

@@ -379,14 +379,3 @@ fn host(name: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
     let bytes = bytes.ok_or_else(|| Error::operand(name, "is on a device, the engine computes on the host"))?;
     Ok(floats(tensor.dtype(), bytes))
 }
-
-/// Refuses NaN, infinities and negative numbers.
-fn at_least_zero(name: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(Error::option(
-        name,
-        format!("{value} given, expected a finite number, at least 0"),
-    ))
-}

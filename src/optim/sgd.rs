@@ -1,8 +1,8 @@
 //! Stochastic gradient descent.
 
 use super::define::define;
-use super::{Rule, State, at_least_zero};
-use crate::error::{Error, Result};
+use super::{Rule, State};
+use crate::error::{Error, Result, at_least, finite};
 use crate::problem::Role;
 use crate::shader::piece;
 
@@ -41,13 +41,10 @@ define! {
 
 impl Sgd {
     fn check(&self) -> Result<()> {
-        at_least_zero("lr", self.lr)?;
-        at_least_zero("momentum", self.momentum)?;
-        at_least_zero("weight_decay", self.weight_decay)?;
-        if !self.dampening.is_finite() {
-            let message = format!("{} given, expected a finite number", self.dampening);
-            return Err(Error::option("dampening", message));
-        }
+        at_least("lr", self.lr, 0.0)?;
+        at_least("momentum", self.momentum, 0.0)?;
+        at_least("weight_decay", self.weight_decay, 0.0)?;
+        finite("dampening", self.dampening)?;
         if self.nesterov && (self.momentum == 0.0 || self.dampening != 0.0) {
             let message = format!(
                 "needs momentum above 0 and dampening 0, which are {} and {}",
