@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cpu;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, lock, operands};
+use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
 use crate::layout::Control;
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
@@ -111,39 +111,42 @@ impl Engine {
         };
         let (device, queue) =
             pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| Error::Device(e.to_string()))?;
-        let uncaptured = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&uncaptured);
+        let troubles = Arc::new(Troubles::default());
+        let (seen, seen_lost) = (Arc::clone(&troubles), Arc::clone(&troubles));
         // wgpu's own handler panics.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&seen).get_or_insert(error.to_string());
+            lock(&seen.uncaptured).get_or_insert(error.to_string());
         }));
-        Ok(Self::adopt(device, queue, adapter.get_info(), uncaptured))
+        device.set_device_lost_callback(move |reason, message| {
+            lock(&seen_lost.lost).get_or_insert(format!("{reason:?}: {message}"));
+        });
+        Ok(Self::adopt(device, queue, adapter.get_info(), troubles))
     }
 
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
-    /// [`Engine::limits`] for what is worth requesting. Uncaptured errors stay the user's.
+    /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
+    /// those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = device.adapter_info();
         Self::adopt(device, queue, info, Arc::default())
     }
 
-    fn adopt(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        info: wgpu::AdapterInfo,
-        uncaptured: Arc<Mutex<Option<String>>>,
-    ) -> Self {
-        let limits = Limits::new(&device.limits());
+    fn adopt(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, troubles: Arc<Troubles>) -> Self {
+        let limits = Limits {
+            max_dispatch_bytes: Limits::dispatch_bytes(info.device_type),
+            ..Limits::new(&device.limits())
+        };
         let tuning = Tuning::of(info.device_type).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
+                pace: Mutex::new(Pace::new(&limits)),
                 device,
                 queue,
                 limits,
                 tuning,
                 info,
                 pipelines: Mutex::default(),
-                uncaptured,
+                troubles,
             })),
         }
     }
@@ -206,6 +209,8 @@ impl Engine {
             && limits.max_width >= gpu.tuning.width.max(gpu.tuning.row_width)
             && limits.max_binding_bytes <= has.max_binding_bytes
             && limits.max_buffer_bytes <= has.max_buffer_bytes
+            && limits.span() > 0
+            && limits.max_dispatch_bytes > 0
             && limits.offset_alignment.is_multiple_of(has.offset_alignment.max(1))
             && limits.uniform_alignment.is_multiple_of(has.uniform_alignment.max(1))
             && limits.max_groups <= has.max_groups
@@ -214,6 +219,7 @@ impl Engine {
             return Err(Error::Limit(format!("{limits:?} asked for, the device has {has:?}")));
         }
         gpu.limits = limits;
+        gpu.pace = Mutex::new(Pace::new(&limits));
         Ok(())
     }
 
@@ -247,10 +253,9 @@ impl Engine {
         let Some(gpu) = self.gpu() else {
             return run_on_cpu(problem, call, given);
         };
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let output = self.encode(&mut encoder, problem, call, given)?;
-        gpu.queue.submit([encoder.finish()]);
-        gpu.check()?;
+        let plan = plan(problem, &gpu.paced_limits(), &gpu.tuning)?;
+        let (tensors, output) = gpu.prepare(problem, call, given)?;
+        gpu.submit(&plan, &tensors)?;
         Ok(output)
     }
 

@@ -27,6 +27,26 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
 
+    /// The device has no memory left for what a call needs. The engine works on with what fits.
+    #[error("out of memory on the device: {wanted} bytes wanted for {what}")]
+    OutOfMemory {
+        what: String,
+        /// Bytes of the buffer that could not be made.
+        wanted: u64,
+    },
+
+    /// The device is gone: unplugged, reset by its driver, or destroyed. A new engine works where an adapter is left.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+
+    /// Whoever watches a stream ended it.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// A tensor's pages could not be read, or a result not be written.
+    #[error("{name}: {source}")]
+    Io { name: &'static str, source: std::io::Error },
+
     /// Class targets outside `0..classes`. The rows concerned have a NaN loss and a zero gradient; `values` still
     /// carries every output.
     #[error(

@@ -29,11 +29,13 @@ pub mod layout;
 pub mod limits;
 mod loss;
 pub mod optim;
+mod pages;
 pub mod plan;
 pub mod problem;
 mod readback;
 pub mod reference;
 pub mod shader;
+mod stream;
 mod tensor;
 mod timing;
 
@@ -47,9 +49,11 @@ pub use loss::{
     SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use pages::{Pages, Sink};
 pub use plan::ReduceOp;
 pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};
+pub use stream::{Progress, Stream, Streamed};
 pub use tensor::{Dtype, Element, Tensor, View};
 pub use timing::Timing;
 

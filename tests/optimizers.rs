@@ -360,6 +360,7 @@ fn cutting_changes_no_bit() {
 const INVENTED: Limits = Limits {
     max_binding_bytes: 128 << 10,
     max_buffer_bytes: 1 << 40,
+    max_dispatch_bytes: 1 << 30,
     offset_alignment: 32,
     uniform_alignment: 256,
     max_groups: 3,

@@ -15,6 +15,7 @@ use crate::common::data::row_shape;
 pub const DEFAULT_LIMITS: Limits = Limits {
     max_binding_bytes: 128 << 20,
     max_buffer_bytes: 256 << 20,
+    max_dispatch_bytes: 1 << 30,
     offset_alignment: 256,
     uniform_alignment: 256,
     max_groups: 65_535,

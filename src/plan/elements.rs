@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
-use crate::plan::window::{Window, Windows, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, monoid, named, reduce};
+use crate::plan::window::{Window, Windows, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -37,7 +37,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     let len = problem.term_count();
     let (mut states, mut tiles) = (None, 0);
     if len > 0 {
-        let (grads, spreads) = grads(&mut plan, problem, limits)?;
+        let (grads, spreads) = grads(&mut plan, problem);
         let (sizes, operands) = operands(problem, &grads)?;
         let tile = tile(&operands, sizes.len(), tuning);
         let block = block(&sizes, len);
@@ -54,7 +54,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             return Err(Error::Limit(format!("{len} elements in tiles of {tile}")));
         }
         if reduced {
-            states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES));
         }
         let planner = Planner {
             problem,
@@ -74,7 +74,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     if reduced {
         let states = match states {
             Some(states) => states,
-            None => plan.add_scratch(0, limits)?,
+            None => plan.add_scratch(0),
         };
         let scale = monoid::Scale::Static(problem.static_scale() as f32);
         reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
@@ -83,7 +83,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
 }
 
 /// Where the driver writes the gradients. Those of operands that broadcast are added up later.
-fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Output>, Vec<Spread>)> {
+fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Spread>) {
     let (mut list, mut spreads) = (Vec::new(), Vec::new());
     for (operand, role, view) in problem.grads() {
         if problem.in_place && operand.slot == Slot::Input {
@@ -97,7 +97,7 @@ fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Out
             list.push((operand.slot.grad(), Source::Tensor(role), whole));
         } else {
             let whole = View::contiguous(Dtype::F32, &problem.terms);
-            let from = plan.add_scratch(whole.end(), limits)?;
+            let from = plan.add_scratch(whole.end());
             list.push((operand.slot.grad(), from, whole));
             spreads.push(Spread {
                 from,
@@ -106,7 +106,7 @@ fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Out
             });
         }
     }
-    Ok((list, spreads))
+    (list, spreads)
 }
 
 impl Planner<'_> {
@@ -114,8 +114,7 @@ impl Planner<'_> {
         let mut first = 0;
         while first < self.grid.tiles {
             let fits = |end| {
-                self.windows((first, end)).iter().all(|(_, _, w)| w.fits(self.limits))
-                    && in_one_grid(end - first, self.limits)
+                fit(&self.windows((first, end)), end - first, self.limits)
                     && self.grid.element(end) - self.grid.element(first) < 1 << 32
             };
             let end = furthest(first, self.grid.tiles, fits).ok_or_else(|| {

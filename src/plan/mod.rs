@@ -16,7 +16,7 @@ mod spread;
 mod update;
 mod window;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::problem::{Family, Problem, Role};
@@ -43,6 +43,8 @@ pub struct Binding {
     pub source: Source,
     pub offset: u64,
     pub size: u64,
+    /// The bytes of its own elements within that, from the start of the tensor's memory.
+    pub own: (u64, u64),
     /// The shader writes it.
     pub written: bool,
 }
@@ -117,15 +119,9 @@ impl Plan {
         }
     }
 
-    pub(crate) fn add_scratch(&mut self, bytes: u64, limits: &Limits) -> Result<Source> {
-        if bytes > limits.max_buffer_bytes {
-            return Err(Error::Limit(format!(
-                "{bytes} bytes of scratch in one buffer, the adapter allows {}",
-                limits.max_buffer_bytes
-            )));
-        }
+    pub(crate) fn add_scratch(&mut self, bytes: u64) -> Source {
         self.scratch.push(bytes.max(32));
-        Ok(Source::Scratch(self.scratch.len() - 1))
+        Source::Scratch(self.scratch.len() - 1)
     }
 }
 
@@ -134,17 +130,6 @@ impl Plan {
 /// # Errors
 /// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
-    let views = problem.operands.iter().map(|own| (own.role.name(), &own.view));
-    let grads = problem.grads().map(|(_, role, view)| (role.name(), view));
-    for (name, view) in views.chain(grads) {
-        if view.end() > limits.max_buffer_bytes {
-            return Err(Error::Limit(format!(
-                "{name} has {} bytes, a buffer of the adapter {}",
-                view.end(),
-                limits.max_buffer_bytes
-            )));
-        }
-    }
     match &problem.family {
         Family::Rows(family) => rows::plan(problem, family, limits, tuning),
         Family::Elements(family) => elements::plan(problem, family, limits, tuning),

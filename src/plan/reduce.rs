@@ -5,8 +5,8 @@ use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
-use crate::plan::window::{Window, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
+use crate::plan::window::{Window, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -59,7 +59,7 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
         tuning,
     };
     if input.is_empty() {
-        let nothing = plan.add_scratch(0, limits)?;
+        let nothing = plan.add_scratch(0);
         chain.levels(&mut plan, Items::States(nothing), 0)?;
     } else {
         chain.levels(&mut plan, Items::Input(input), len)?;
@@ -152,7 +152,7 @@ pub(super) fn add_count(
     };
     let items = labels.or(sample_weight).map_or(0, View::len);
     if items == 0 {
-        let nothing = plan.add_scratch(0, limits)?;
+        let nothing = plan.add_scratch(0);
         return chain.levels(plan, Items::States(nothing), 0);
     }
     let source = Labels {
@@ -181,7 +181,7 @@ impl Chain<'_> {
             if tiles == 1 {
                 return self.level(plan, &items, len, 1, None);
             }
-            let states = plan.add_scratch(tiles * self.monoid.state_bytes, self.limits)?;
+            let states = plan.add_scratch(tiles * self.monoid.state_bytes);
             self.level(plan, &items, len, tiles, Some(states))?;
             items = Items::States(states);
             len = tiles;
@@ -194,10 +194,8 @@ impl Chain<'_> {
         let mut first = 0;
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
-            let end = furthest(first, tiles, |end| {
-                windows(end).iter().all(|(_, _, w)| w.fits(self.limits)) && in_one_grid(end - first, self.limits)
-            })
-            .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
+            let end = furthest(first, tiles, |end| fit(&windows(end), end - first, self.limits))
+                .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, self.limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: self.variant(items, into.is_none()),

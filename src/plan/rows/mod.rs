@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
-use crate::plan::window::{Window, Windows, base_of, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, monoid, reduce};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
 
@@ -79,7 +79,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     let reduced = wants_loss && problem.is_reduced();
     let (mut states, mut records, mut tile_count) = (None, None, 0);
     if problem.stats.any() {
-        records = Some(plan.add_scratch(count * columns::RECORD_BYTES, limits)?);
+        records = Some(plan.add_scratch(count * columns::RECORD_BYTES));
     }
     if count > 0 {
         let spread = Spread::choose(rows, limits, tuning)?;
@@ -89,7 +89,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         }
         tile_count = tiles.count;
         if reduced && records.is_none() {
-            states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES));
         }
         let multiplicities = match rows.targets {
             Targets::ClassList => Some(columns::add_multiplicities(&mut plan, problem, rows, limits, tuning)?),
@@ -114,7 +114,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     } else if reduced {
         let states = match states {
             Some(states) => states,
-            None => plan.add_scratch(0, limits)?,
+            None => plan.add_scratch(0),
         };
         let scale = monoid::Scale::of(problem, false);
         reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
@@ -144,7 +144,7 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
         None
     } else {
         let bytes = View::contiguous(problem.loss_dtype(), problem.loss_shape()).end();
-        Some(joint.add_scratch(bytes, limits)?)
+        Some(joint.add_scratch(bytes))
     };
     joint.append(plan(&forward, rows, limits, tuning)?, |role| match (role, unwanted) {
         (Role::Loss, Some(scratch)) => scratch,
@@ -202,12 +202,7 @@ impl Planner<'_> {
         let inner = self.rows.inner as u64;
         // Gathered rows lie within one slab.
         let one_slab = !chunk.gathered || first / inner == (end - 1) / inner;
-        one_slab
-            && in_one_grid(chunk.tiles.1 - chunk.tiles.0, self.limits)
-            && self
-                .windows(chunk)
-                .iter()
-                .all(|(_, _, window)| window.fits(self.limits))
+        one_slab && fit(&self.windows(chunk), chunk.tiles.1 - chunk.tiles.0, self.limits)
     }
 
     /// The operands and outputs of the input's shape.
