@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::cpu;
+use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
 use crate::layout::Control;
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
-use crate::plan::plan;
+use crate::plan::{CONTROL_WORDS, plan, plan_count};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
@@ -259,6 +259,23 @@ impl Engine {
         Ok(output)
     }
 
+    /// What class targets and the weights of rows add up to, by themselves.
+    pub(crate) fn count(&self, problem: &Problem, given: &[(Role, &Tensor)]) -> Result<Output> {
+        let mut output = Output::empty(problem);
+        output.control = Some(match self.gpu() {
+            Some(gpu) => {
+                let plan = plan_count(problem, &gpu.paced_limits(), &gpu.tuning)?;
+                let mut tensors = gpu.place(given)?;
+                let control = gpu.allocate(Dtype::U32, &[CONTROL_WORDS as usize])?;
+                tensors.push((Role::Control, control.clone()));
+                gpu.submit(&plan, &tensors)?;
+                control
+            }
+            None => control_tensor(&cpu::count(problem, given)?.control)?,
+        });
+        Ok(output)
+    }
+
     pub(crate) fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -279,11 +296,22 @@ impl Engine {
     }
 }
 
+fn control_tensor(control: &Control) -> Result<Tensor> {
+    let words = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(control));
+    Tensor::new(words, &[words.len()])
+}
+
 fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
     if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
-    let results = cpu::run(problem, &operands(problem, call, given))?;
+    let results = cpu::run(problem, &operands(problem, call, given), None)?;
+    output_of(&results, problem, call, &[])
+}
+
+/// The results of the reference, rounded, but for those that go elsewhere.
+pub(crate) fn output_of(results: &Results, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
+    let stays = |role| !elsewhere.contains(&role);
     let float = |wanted: bool, data: &[f64], dtype, shape: &[usize]| -> Result<Option<Tensor>> {
         wanted.then(|| Tensor::rounded(data, dtype, shape)).transpose()
     };
@@ -292,22 +320,27 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
     };
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
-    let wants_loss = problem.mode.wants_loss();
+    let wants_loss = problem.mode.wants_loss() && stays(Role::Loss);
     if problem.loss_dtype() == Dtype::I64 {
         let indices: Vec<i64> = results.loss.iter().map(|&x| x as i64).collect();
         output.argmax = wants_loss.then(|| Tensor::new(&indices, shape)).transpose()?;
     } else {
         output.loss = float(wants_loss, &results.loss, problem.loss_dtype(), shape)?;
     }
-    output.z_loss = float(stats.z_loss, &results.z_loss, Dtype::F32, shape)?;
-    output.lse = float(stats.lse, &results.lse, Dtype::F32, terms)?;
-    output.entropy = float(stats.entropy, &results.entropy, Dtype::F32, terms)?;
-    if stats.argmax {
+    output.z_loss = float(stats.z_loss && stays(Role::ZLoss), &results.z_loss, Dtype::F32, shape)?;
+    output.lse = float(stats.lse && stays(Role::Lse), &results.lse, Dtype::F32, terms)?;
+    output.entropy = float(
+        stats.entropy && stays(Role::Entropy),
+        &results.entropy,
+        Dtype::F32,
+        terms,
+    )?;
+    if stats.argmax && stays(Role::Argmax) {
         output.argmax = whole(true, &results.argmax, terms)?;
     }
     output.correct = whole(stats.accuracy, &[results.correct], &[])?;
-    let control = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(&results.control));
-    output.control = whole(problem.has_control(), control, &[control.len()])?;
+    let control = problem.has_control().then(|| control_tensor(&results.control));
+    output.control = control.transpose()?;
     for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
         if let Some(grad) = results.grad(Role::Grad(place as u8)) {
             let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;

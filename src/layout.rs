@@ -185,6 +185,21 @@ pub struct Control {
     pub rows: f32,
 }
 
+impl Control {
+    /// Takes in the record of what follows `items` further on. The factors stay what they are.
+    pub(crate) fn join(&mut self, next: &Self, items: u32) {
+        if self.bad == 0 && next.bad > 0 {
+            self.first_bad = items + next.first_bad;
+            (self.bad_low, self.bad_high) = (next.bad_low, next.bad_high);
+        }
+        self.weight += next.weight;
+        self.rows += next.rows;
+        self.kept += next.kept;
+        self.ignored += next.ignored;
+        self.bad += next.bad;
+    }
+}
+
 /// An i64 as the shaders hold it: low word first.
 pub fn words(value: i64) -> [u32; 2] {
     [value as u32, (value >> 32) as u32]

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod batches;
 mod cpu;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod stream;
 mod tensor;
 mod timing;
 
+pub use batches::{Batches, Totals, denominator};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use limits::{Limits, Tuning};

@@ -425,6 +425,7 @@ impl Problem {
     /// Something is counted before the losses: labels, for their faults, or weights, for the divisor.
     pub fn has_control(&self) -> bool {
         self.is_counted()
+            || self.operand(Slot::SampleWeight).is_some()
             || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
     }
 

@@ -101,6 +101,8 @@ pub struct Values {
     pub terms: u64,
     /// Rows left out by `ignore_index`.
     pub ignored: u64,
+    /// What the rows kept weigh, where classes or rows have weights or rows are left out: what `mean` divides by.
+    pub weight: Option<f64>,
 }
 
 impl Values {
@@ -198,7 +200,10 @@ impl Output {
             None => Control::default(),
         };
         let grads = self.grads.iter().zip(bytes);
+        let counts = self.control.is_some() && !self.facts.lists;
+        let weight = counts.then_some(f64::from(control.weight));
         let values = Values {
+            weight,
             loss,
             grad_input,
             grads: grads
@@ -339,16 +344,16 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
         staged.push(parts);
     }
     let submission = gpu.guarded("readback", 0, || gpu.queue.submit([encoder.finish()]))?;
-    let mut waiting = Vec::new();
-    for part in staged.iter().flatten() {
+    let map = |part: &Staged| {
         let (sender, receiver) = oneshot_channel();
         part.staging
             .map_async(wgpu::MapMode::Read, ..part.bytes, move |result| {
                 // The receiver is gone only where the caller dropped the future.
                 let _ = sender.send(result);
             });
-        waiting.push(receiver);
-    }
+        receiver
+    };
+    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || staged.iter().flatten().map(map).collect())?;
     if how == Waiting::Blocks {
         gpu.wait(Some(submission))?;
     }

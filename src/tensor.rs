@@ -171,19 +171,26 @@ impl Tensor {
     /// [`Error::Operand`] when `shape` does not hold `data.len()` elements.
     pub fn new<T: Element>(data: &[T], shape: &[usize]) -> Result<Self> {
         let wanted = checked_len(shape)?;
-        let view = View::contiguous(T::DTYPE, shape);
         if wanted != data.len() {
             return Err(Error::operand(
                 "shape",
                 format!("{shape:?} holds {wanted} elements, the data has {}", data.len()),
             ));
         }
-        let bytes = bytemuck::cast_slice::<T, u8>(data);
-        let mut words = vec![0u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Self::filled(T::DTYPE, shape, |out| {
+            out.copy_from_slice(bytemuck::cast_slice(data));
+            Ok(())
+        })
+    }
+
+    /// A host tensor without gaps whose bytes are written by a function.
+    pub(crate) fn filled(dtype: Dtype, shape: &[usize], fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Self> {
+        let bytes = checked_len(shape)? * dtype.bytes() as usize;
+        let mut words = vec![0u64; bytes.div_ceil(8)];
+        fill(&mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes])?;
         Ok(Self {
             storage: Storage::Host(Arc::new(words)),
-            view,
+            view: View::contiguous(dtype, shape),
         })
     }
 

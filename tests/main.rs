@@ -6,6 +6,7 @@ mod buffers;
 mod catalogue;
 mod common;
 mod deviations;
+mod device;
 mod differences;
 mod faults;
 mod golden;

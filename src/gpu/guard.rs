@@ -47,14 +47,17 @@ impl Gpu {
         if let Some(reason) = lock(&self.troubles.lost).as_ref() {
             return Err(Error::DeviceLost(reason.clone()));
         }
-        match lock(&self.troubles.uncaptured).take() {
-            Some(message) => Err(Error::Device(message)),
+        let uncaptured = lock(&self.troubles.uncaptured).take();
+        match uncaptured {
+            Some(message) => Err(self.lost_or(Error::Device(message))),
             None => Ok(()),
         }
     }
 
     /// The loss of the device, where that is what is behind an error.
     pub fn lost_or(&self, error: Error) -> Error {
+        // The callback that tells of a loss comes with a poll.
+        let _ = self.device.poll(wgpu::PollType::Poll);
         match lock(&self.troubles.lost).as_ref() {
             Some(reason) => Error::DeviceLost(reason.clone()),
             None => error,

@@ -137,6 +137,15 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
     }
 }
 
+/// Plans what class targets and the weights of rows add up to, alone.
+pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut plan = Plan::default();
+    if let Family::Rows(rows) = &problem.family {
+        reduce::add_count(&mut plan, problem, rows, limits, tuning)?;
+    }
+    Ok(plan)
+}
+
 /// Whether one dispatch can have that many workgroups.
 pub(crate) fn in_one_grid(tiles: u64, limits: &Limits) -> bool {
     tiles <= u64::from(limits.max_groups) * u64::from(limits.max_groups)

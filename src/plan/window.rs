@@ -57,7 +57,8 @@ impl Window {
     }
 
     fn fits(&self, limits: &Limits) -> bool {
-        self.bytes(limits) <= limits.max_binding_bytes
+        // What reaches over the end of a buffer is brought together in another.
+        self.bytes(limits) <= limits.max_binding_bytes.min(limits.span())
     }
 
     /// Reaches from one buffer of a tensor that lies in several into the next.

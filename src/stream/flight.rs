@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::units::{Transfer, Unit};
-use super::{Streamed, paged};
+use super::{Stream, Streamed, paged};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory};
-use crate::pages::Sink;
 use crate::plan::Source;
 use crate::problem::Role;
 use crate::tensor::Tensor;
@@ -145,16 +144,19 @@ impl<'a> Flights<'a> {
             encoder.copy_buffer_to_buffer(&self.downloads, 0, &slot.readback, 0, unit.download_bytes);
         }
         slot.staging.unmap();
-        let submission = gpu.guarded("submission", 0, || gpu.queue.submit([encoder.finish()]))?;
-        // What mapping comes to shows when the range is asked for.
-        slot.staging.map_async(wgpu::MapMode::Write, .., |_| {});
-        if unit.download_bytes > 0 {
-            slot.readback
-                .map_async(wgpu::MapMode::Read, ..unit.download_bytes, |_| {});
-        }
-        if let Some(timer) = timer {
-            timer.map();
-        }
+        let submission = gpu.guarded("submission", 0, || {
+            let submission = gpu.queue.submit([encoder.finish()]);
+            // What mapping comes to shows when the range is asked for.
+            slot.staging.map_async(wgpu::MapMode::Write, .., |_| {});
+            if unit.download_bytes > 0 {
+                slot.readback
+                    .map_async(wgpu::MapMode::Read, ..unit.download_bytes, |_| {});
+            }
+            if let Some(timer) = timer {
+                timer.map();
+            }
+            submission
+        })?;
         self.under_way.push_back(Flight {
             slot: self.next,
             submission,
@@ -166,22 +168,22 @@ impl<'a> Flights<'a> {
     }
 
     /// Waits for the oldest unit where all slots are taken, and takes its results to their sinks.
-    pub fn land(&mut self, sinks: &mut [(Role, &mut dyn Sink)], report: &mut Streamed) -> Result<()> {
+    pub fn land(&mut self, stream: &mut Stream<'_>, report: &mut Streamed) -> Result<()> {
         match self.under_way.len() {
-            IN_FLIGHT => self.land_one(sinks, report),
+            IN_FLIGHT => self.land_one(stream, report),
             _ => Ok(()),
         }
     }
 
     /// Waits for all units.
-    pub fn land_all(&mut self, sinks: &mut [(Role, &mut dyn Sink)], report: &mut Streamed) -> Result<()> {
+    pub fn land_all(&mut self, stream: &mut Stream<'_>, report: &mut Streamed) -> Result<()> {
         while !self.under_way.is_empty() {
-            self.land_one(sinks, report)?;
+            self.land_one(stream, report)?;
         }
         Ok(())
     }
 
-    fn land_one(&mut self, sinks: &mut [(Role, &mut dyn Sink)], report: &mut Streamed) -> Result<()> {
+    fn land_one(&mut self, stream: &mut Stream<'_>, report: &mut Streamed) -> Result<()> {
         let Some(flight) = self.under_way.pop_front() else {
             return Ok(());
         };
@@ -201,11 +203,7 @@ impl<'a> Flights<'a> {
                 .map_err(|e| self.gpu.lost_or(Error::Device(e.to_string())))?;
             for own in &flight.downloads {
                 let bytes = &mapped[own.at as usize..(own.at + own.size) as usize];
-                let name = own.role.name();
-                let sink = sinks.iter_mut().find(|(role, _)| *role == own.role);
-                let (_, sink) = sink.ok_or_else(|| Error::operand(name, "has no sink"))?;
-                sink.write_at(own.offset, bytes)
-                    .map_err(|source| Error::Io { name, source })?;
+                stream.write(own.role, own.offset, bytes)?;
                 report.written_bytes += own.size;
             }
             drop(mapped);

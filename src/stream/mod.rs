@@ -4,8 +4,11 @@
 //! windows of tensors in [`Pages`](crate::Pages) are brought into an arena on the device, and after it those of results
 //! with a [`Sink`] are taken out of another. Since a cut changes no bits, the results are those of the call in memory.
 //! While the device computes one part, the host reads the next and writes the one before.
+//!
+//! On the processor a stream is a loop over slices of the first dimension (`host.rs`).
 
 mod flight;
+mod host;
 mod units;
 
 use std::ops::ControlFlow;
@@ -97,6 +100,31 @@ impl Stream<'_> {
         run(engine, loss, call, self)
     }
 
+    /// Tells the watcher how far it is, and asks whether to go on.
+    fn tell(&mut self, report: &Streamed, of_bytes: u64) -> Result<()> {
+        let progress = Progress {
+            bytes: report.read_bytes + report.written_bytes,
+            of_bytes,
+        };
+        let flow = self.progress.as_mut().map(|watch| watch(progress));
+        match flow {
+            Some(ControlFlow::Break(())) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
+
+    fn has(&self, role: Role) -> bool {
+        self.sinks.iter().any(|(own, _)| *own == role)
+    }
+
+    fn write(&mut self, role: Role, offset: u64, bytes: &[u8]) -> Result<()> {
+        let name = role.name();
+        let sink = self.sinks.iter_mut().find(|(own, _)| *own == role);
+        let (_, sink) = sink.ok_or_else(|| Error::operand(name, "has no sink"))?;
+        sink.write_at(offset, bytes)
+            .map_err(|source| Error::Io { name, source })
+    }
+
     fn goes_elsewhere(&self) -> Vec<Role> {
         self.sinks.iter().map(|(role, _)| *role).collect()
     }
@@ -113,7 +141,7 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     let given = loss.tensors();
     check(&problem, call, stream)?;
     let Some(gpu) = engine.gpu() else {
-        return run_on_cpu(engine, loss, call, stream);
+        return host::run(engine, loss, call, stream);
     };
     let elsewhere = stream.goes_elsewhere();
     let all = operands(&problem, call, &given);
@@ -140,20 +168,12 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
         ..Default::default()
     };
     for unit in &cut.units {
-        flights.land(&mut stream.sinks, &mut report)?;
+        flights.land(stream, &mut report)?;
         flights.fill(unit, &all, &mut report)?;
         flights.send(unit, &tensors, &scratch)?;
-        let progress = Progress {
-            bytes: report.read_bytes + report.written_bytes,
-            of_bytes: total,
-        };
-        if let Some(watch) = &mut stream.progress
-            && watch(progress).is_break()
-        {
-            return Err(Error::Interrupted);
-        }
+        stream.tell(&report, total)?;
     }
-    flights.land_all(&mut stream.sinks, &mut report)?;
+    flights.land_all(stream, &mut report)?;
     let values = output.read(engine);
     report.wall_ns = start.elapsed().as_nanos() as f64;
     Ok((values?, report))
@@ -264,17 +284,4 @@ pub(crate) fn sink_view(problem: &Problem, role: Role) -> Option<View> {
             .map(|(_, _, view)| View::contiguous(view.dtype, &view.shape)),
         _ => None,
     }
-}
-
-/// The reference computes on all it has: pages are read whole, where the memory has room for them, and results written
-/// when all is done.
-fn run_on_cpu(
-    engine: &Engine,
-    loss: &dyn Loss,
-    call: &Call<'_>,
-    stream: &mut Stream<'_>,
-) -> Result<(Values, Streamed)> {
-    let start = Instant::now();
-    let _ = (engine, loss, call, stream, start);
-    Err(Error::Limit("todo".into()))
 }
