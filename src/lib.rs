@@ -29,6 +29,7 @@ pub mod layout;
 pub mod limits;
 mod loss;
 pub mod optim;
+pub mod pages;
 pub mod plan;
 pub mod problem;
 mod readback;
@@ -47,6 +48,7 @@ pub use loss::{
     SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use pages::{Pages, Sink};
 pub use plan::ReduceOp;
 pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};

@@ -6,14 +6,17 @@ mod check;
 mod compute;
 mod files;
 mod fit;
+mod keyed;
 mod list;
 mod npy;
 mod numbers;
 mod operands;
 mod output;
 mod parts;
+mod positional;
 mod print;
 mod report;
+mod source;
 mod step;
 
 use std::process::ExitCode;
