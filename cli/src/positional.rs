@@ -18,3 +18,19 @@ pub fn read(file: &File, mut at: u64, mut out: &mut [u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(unix)]
+pub fn write(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(windows)]
+pub fn write(file: &File, mut at: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, at)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => (at, bytes) = (at + count as u64, &bytes[count..]),
+        }
+    }
+    Ok(())
+}
