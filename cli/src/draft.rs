@@ -174,7 +174,7 @@ fn open_path(file: &File) -> PathBuf {
 #[cfg(target_os = "linux")]
 fn link(file: &File, name: &Path) -> io::Result<()> {
     use rustix::fs::{AtFlags, CWD, linkat};
-    Ok(linkat(CWD, &open_path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
+    Ok(linkat(CWD, open_path(file), CWD, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// How files beside their places are named, and who may read them.

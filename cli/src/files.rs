@@ -14,6 +14,9 @@ use crate::{keyed, npy, positional};
 /// Text headers of .npy files are short; a longer one is not one.
 const MAX_NPY_HEADER: usize = 1 << 20;
 
+/// Those of numpy.
+const MAX_DIMENSIONS: usize = 64;
+
 /// Characters of a message about a file.
 const MAX_MESSAGE: usize = 4000;
 
@@ -148,6 +151,12 @@ fn find_npy(file: &Regular) -> Result<Layout, String> {
 
 /// Bytes of an array. As for a tensor, dimensions beside a 0 have to be addressable, too.
 fn byte_count(shape: &[usize], dtype: Dtype) -> Result<u64, String> {
+    if shape.len() > MAX_DIMENSIONS {
+        return Err(format!(
+            "has {} dimensions, expected at most {MAX_DIMENSIONS}",
+            shape.len()
+        ));
+    }
     let addressable = shape
         .iter()
         .try_fold(8usize, |bytes, &size| bytes.checked_mul(size.max(1)));

@@ -7,6 +7,8 @@ mod compute;
 mod draft;
 mod files;
 mod fit;
+#[cfg(test)]
+mod hostile;
 mod interrupt;
 mod keyed;
 mod list;

@@ -122,15 +122,13 @@ pub fn row_major(bytes: &[u8], shape: &[usize], out: &mut [u8]) {
         return;
     }
     let size = bytes.len() / count;
-    // Dimensions of 1 change no order, and a header may have any number of them.
-    let shape: Vec<usize> = shape.iter().copied().filter(|&len| len != 1).collect();
     let mut index = vec![0; shape.len()];
     let mut at = 0; // the element at `index`, in the stored order
     for out in out.chunks_exact_mut(size) {
         out.copy_from_slice(&bytes[at * size..(at + 1) * size]);
         // Counts `index` up, its last digit first. The stride of a digit is the product of the sizes before it.
         let mut stride = count;
-        for (digit, &len) in index.iter_mut().zip(&shape).rev() {
+        for (digit, &len) in index.iter_mut().zip(shape).rev() {
             stride /= len;
             *digit += 1;
             at += stride;

@@ -54,7 +54,7 @@ impl Operands {
             let source = files::open(file).map_err(failed)?;
             let first = list.first().map(|own| own.tensor.dtype());
             let tensor = match read_as(info, role, source.dtype(), first, dtype) {
-                Some(dtype) => source.to_dtype(dtype).read_whole(),
+                Some(dtype) => source.into_dtype(dtype).read_whole(),
                 None => source.read_whole(),
             };
             list.push(Operand {

@@ -93,7 +93,7 @@ impl Outputs {
 
     /// The files under way, each of them behind its header, for results that come in pieces. `array` tells what a
     /// result will be; `draft::publish` ends it.
-    #[allow(dead_code, reason = "for streams")]
+    #[expect(dead_code, reason = "for streams")]
     pub fn drafts(&self, array: impl Fn(Part) -> Option<(Dtype, Vec<usize>)>) -> Result<Vec<(Part, Draft)>, Failure> {
         let list = self.list.iter().map(|output| {
             let part = output.product.part;

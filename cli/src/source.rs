@@ -56,7 +56,7 @@ impl Source {
     }
 
     /// The same numbers, rounded to a float dtype. Integers become floats as PyTorch takes signs.
-    pub fn to_dtype(self, dtype: Dtype) -> Self {
+    pub fn into_dtype(self, dtype: Dtype) -> Self {
         Self { dtype, ..self }
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let f32s: Vec<f32> = x.iter().map(|&x| x as f32).collect();
         let f16s: Vec<f16> = f32s.iter().map(|&x| f16::from_f32(x)).collect();
         let bf16s: Vec<bf16> = f32s.iter().map(|&x| bf16::from_f32(x)).collect();
-        let i: Vec<i64> = (0..i64::from(n)).map(|i| (i - 9) * 0x0123_4567_89ab_cd).collect();
+        let i: Vec<i64> = (0..i64::from(n)).map(|i| (i - 9) * 0x0001_2345_6789_abcd).collect();
         let as_f32 = |data: &[i64]| little(&data.iter().map(|&x| x as f32).collect::<Vec<_>>(), f32::to_ne_bytes);
         macro_rules! integer {
             ($own:ty, $stored:ident, $wide:ty, $dtype:ident) => {{
@@ -328,7 +328,7 @@ mod tests {
             let mut big = little.clone();
             big.chunks_mut(stored.bytes()).for_each(<[u8]>::reverse);
             for (bytes, big_endian) in [(&little, false), (&big, true)] {
-                let source = source(stored, big_endian, bytes).to_dtype(dtype);
+                let source = source(stored, big_endian, bytes).into_dtype(dtype);
                 let what = format!("{stored:?} big {big_endian} as {dtype}");
                 assert_eq!(source.bytes(), want.len() as u64, "{what}");
                 let whole = source.read_whole().unwrap();
@@ -402,7 +402,7 @@ mod tests {
         let message = columns.pageable().unwrap_err();
         assert!(message.starts_with("x.npy: is in Fortran order"), "{message}");
         assert_eq!(columns.read_at(0, &mut [0; 4]).unwrap_err().to_string(), message);
-        let whole = columns.to_dtype(Dtype::F32).read_whole().unwrap();
+        let whole = columns.into_dtype(Dtype::F32).read_whole().unwrap();
         assert_eq!(whole.as_slice::<f32>().unwrap(), [0., 2., 4., 1., 3., 5.]);
     }
 }
