@@ -23,7 +23,7 @@ fn tensors_span_buffers() {
     let mut data = Data::new(4);
     for (shape, max_buffer_bytes) in [
         (&[1000usize, 100][..], 100 << 10),
-        (&[77, 1001], 24 << 10),
+        (&[77, 1001], 40 << 10),
         (&[3, 21, 999], 64 << 10),
     ] {
         let small = Limits {

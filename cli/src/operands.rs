@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, Role, Tensor};
 
-use crate::{Failure, files, numbers};
+use crate::{Failure, files};
 
 /// A tensor and the file it came from.
 struct Operand {
@@ -31,31 +31,36 @@ pub fn named<'a>(info: &'a Info, matches: &'a ArgMatches) -> impl Iterator<Item 
     roles(info).filter_map(|role| Some((role, matches.get_one::<OsString>(role.name())?)))
 }
 
+/// The dtype that a file of `own` is read as, where that is another. `first` is the dtype of the first tensor, `chosen`
+/// that of the command line.
+fn read_as(info: &Info, role: Role, own: Dtype, first: Option<Dtype>, chosen: Option<Dtype>) -> Option<Dtype> {
+    let takes_integers = info.operands.iter().any(|own| own.role == role && own.integers);
+    match chosen {
+        // PyTorch takes these as integers, too.
+        _ if takes_integers && !own.is_float() => Some(first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32)),
+        // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
+        Some(_) if own.is_float() && role == Role::GradOutput => Some(Dtype::F32),
+        Some(dtype) if own.is_float() => Some(dtype),
+        _ => None,
+    }
+}
+
 impl Operands {
     /// Reads all files, and converts floats to `dtype` where that is given.
     pub fn read(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
         let mut list: Vec<Operand> = Vec::new();
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
-            let tensor = files::read(file).map_err(failed)?;
-            let integers = info.operands.iter().any(|own| own.role == role && own.integers);
+            let source = files::open(file).map_err(failed)?;
             let first = list.first().map(|own| own.tensor.dtype());
-            let tensor = match dtype {
-                // PyTorch takes these as integers, too.
-                _ if integers && !tensor.dtype().is_float() => {
-                    let dtype = first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
-                    numbers::floats(&tensor, dtype)
-                }
-                Some(dtype) if tensor.dtype().is_float() && tensor.dtype() != dtype => {
-                    // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
-                    tensor.to_dtype(if role == Role::GradOutput { Dtype::F32 } else { dtype })
-                }
-                _ => Ok(tensor),
+            let tensor = match read_as(info, role, source.dtype(), first, dtype) {
+                Some(dtype) => source.into_dtype(dtype).read_whole(),
+                None => source.read_whole(),
             };
             list.push(Operand {
                 role,
                 file: file.clone(),
-                tensor: tensor.map_err(|e| failed(e.to_string()))?,
+                tensor: tensor.map_err(failed)?,
             });
         }
         Ok(Self { info, list })
