@@ -458,6 +458,29 @@ impl Problem {
         })
     }
 
+    /// The layout of a result of the call, where it gives that.
+    pub fn result(&self, role: Role) -> Option<View> {
+        self.results().find(|(own, _)| *own == role).map(|(_, view)| view)
+    }
+
+    /// The results of the call that are tensors of their own.
+    pub fn results(&self) -> impl Iterator<Item = (Role, View)> {
+        let (stats, loss) = (self.stats, self.loss_shape());
+        let own = [
+            (self.mode.wants_loss(), Role::Loss, self.loss_dtype(), loss),
+            (stats.z_loss, Role::ZLoss, Dtype::F32, loss),
+            (stats.lse, Role::Lse, Dtype::F32, &self.terms),
+            (stats.entropy, Role::Entropy, Dtype::F32, &self.terms),
+            (stats.argmax, Role::Argmax, Dtype::U32, &self.terms),
+        ];
+        let own = own.into_iter().filter(|(wanted, ..)| *wanted);
+        let own = own.map(|(_, role, dtype, shape)| (role, View::contiguous(dtype, shape)));
+        own.chain(
+            self.grads()
+                .map(|(_, role, view)| (role, View::contiguous(view.dtype, &view.shape))),
+        )
+    }
+
     /// The dtypes of all operands.
     pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
         let own = self.operands.iter().map(|operand| operand.view.dtype);

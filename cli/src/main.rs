@@ -22,6 +22,7 @@ mod print;
 mod report;
 mod source;
 mod step;
+mod streams;
 
 use std::process::ExitCode;
 

@@ -4,11 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wgloss::Dtype;
 use wgloss::problem::Problem;
-use wgloss::{Dtype, Sink};
 
-use crate::draft::{self, Draft, folder_of};
-use crate::parts::{Part, Product, Stored};
+use crate::draft::{Draft, folder_of};
+use crate::parts::{Part, Product};
 use crate::{Failure, files, keyed, npy};
 
 /// A file to be written.
@@ -80,7 +80,9 @@ impl Outputs {
     /// Refuses what a file cannot hold.
     pub fn check(&self, problem: &Problem) -> Result<(), String> {
         for output in self.list.iter().filter(|output| output.key.is_none()) {
-            let dtype = output.product.part.dtype(problem);
+            let Some(dtype) = problem.result(output.product.part.role()).map(|view| view.dtype) else {
+                continue;
+            };
             if npy::descr(dtype).is_none() {
                 return Err(format!(
                     "--{} {}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors",
@@ -91,9 +93,7 @@ impl Outputs {
         Ok(())
     }
 
-    /// The files under way, each of them behind its header, for results that come in pieces. `array` tells what a
-    /// result will be; `draft::publish` ends it.
-    #[expect(dead_code, reason = "for streams")]
+    /// The files under way, each of them behind its header. `array` tells what a result will be; `draft::publish` ends it.
     pub fn drafts(&self, array: impl Fn(Part) -> Option<(Dtype, Vec<usize>)>) -> Result<Vec<(Part, Draft)>, Failure> {
         let list = self.list.iter().map(|output| {
             let part = output.product.part;
@@ -101,18 +101,6 @@ impl Outputs {
             Ok((part, output.draft(dtype, &shape)?))
         });
         list.collect()
-    }
-
-    /// Writes all files, and moves them to their places only when all are written.
-    pub fn write<'a>(&self, stored: impl Fn(Part) -> Option<Stored<'a>>) -> Result<(), Failure> {
-        let mut written = Vec::new();
-        for output in &self.list {
-            let stored = stored(output.product.part).ok_or_else(|| output.missing())?;
-            let mut draft = output.draft(stored.dtype, stored.shape)?;
-            draft.write_at(0, &stored.bytes).map_err(failed)?;
-            written.push(draft);
-        }
-        draft::publish(written).map_err(Failure::Failed)
     }
 }
 

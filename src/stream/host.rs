@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Stream, Streamed, sink_view};
+use super::{Stream, Streamed};
 use crate::cpu::{self, Results};
 use crate::engine::{Engine, output_of};
 use crate::error::{Error, Result};
@@ -70,6 +70,11 @@ pub(super) fn run(
         let part = cpu::run(&problem, &by_role(&tensors), scales)?;
         host.join(&mut joint, part, slice, stream)?;
         stream.tell(&host.report, total)?;
+    }
+    for (role, numbers) in [(Role::Loss, &joint.loss), (Role::ZLoss, &joint.z_loss)] {
+        if host.whole.is_reduced() && stream.has(role) {
+            host.write(role, 0, numbers, stream)?;
+        }
     }
     let grads = std::mem::take(&mut joint.grads);
     for (role, grad) in grads {
@@ -147,10 +152,7 @@ impl Host<'_> {
         let read: u64 = paged
             .map(|(role, tensor)| (1 + again(role)) * tensor.view().end())
             .sum();
-        let written = stream
-            .sinks
-            .iter()
-            .filter_map(|(role, _)| sink_view(&self.whole, *role));
+        let written = stream.sinks.iter().filter_map(|(role, _)| self.whole.result(*role));
         read + written.map(|view| view.end()).sum::<u64>()
     }
 
@@ -308,7 +310,7 @@ impl Host<'_> {
 
     /// Numbers into a sink, rounded to its dtype, from an element on.
     fn write(&mut self, role: Role, at: u64, numbers: &[f64], stream: &mut Stream<'_>) -> Result<()> {
-        let dtype = sink_view(&self.whole, role).map_or(Dtype::F32, |view| view.dtype);
+        let dtype = self.whole.result(role).map_or(Dtype::F32, |view| view.dtype);
         let tensor = Tensor::rounded(numbers, dtype, &[numbers.len()])?;
         self.send(
             role,

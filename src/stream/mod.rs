@@ -23,7 +23,7 @@ use crate::pages::Sink;
 use crate::plan::{Plan, plan};
 use crate::problem::{Problem, Role};
 use crate::readback::Values;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::tensor::Tensor;
 use flight::Flights;
 use units::{Unit, units};
 
@@ -225,22 +225,8 @@ fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(R
 
 /// Bytes of the results that stay in memory, and of their way back to the host.
 fn outputs(problem: &Problem, elsewhere: &[Role]) -> u64 {
-    let (stats, terms) = (problem.stats, problem.term_count());
-    let each = |wanted: bool, role: Role| {
-        if wanted && !elsewhere.contains(&role) {
-            4 * terms
-        } else {
-            0
-        }
-    };
-    let unreduced = problem.mode.wants_loss() && !problem.is_reduced();
-    let rows = each(unreduced, Role::Loss)
-        + each(unreduced && stats.z_loss, Role::ZLoss)
-        + each(stats.lse, Role::Lse)
-        + each(stats.entropy, Role::Entropy)
-        + each(stats.argmax, Role::Argmax);
-    let grads = problem.grads().filter(|(_, role, _)| !elsewhere.contains(role));
-    2 * (rows + grads.map(|(.., view)| view.end()).sum::<u64>())
+    let stays = problem.results().filter(|(role, _)| !elsewhere.contains(role));
+    2 * stays.map(|(_, view)| view.end()).sum::<u64>()
 }
 
 /// Refuses what a stream cannot do.
@@ -250,10 +236,10 @@ fn check(problem: &Problem, call: &Call<'_>, stream: &Stream<'_>) -> Result<()> 
         if roles[..nth].contains(role) {
             return Err(Error::operand(role.name(), "has two sinks"));
         }
-        if sink_view(problem, *role).is_none() {
+        if problem.result(*role).is_none() {
             return Err(Error::operand(
                 role.name(),
-                "has a sink, and the call gives no such result (those of a reduction stay in memory)",
+                "has a sink, and the call gives no such result",
             ));
         }
     }
@@ -265,23 +251,4 @@ fn check(problem: &Problem, call: &Call<'_>, stream: &Stream<'_>) -> Result<()> 
         ));
     }
     Ok(())
-}
-
-/// The layout of a result that may go to a sink.
-pub(crate) fn sink_view(problem: &Problem, role: Role) -> Option<View> {
-    let (stats, terms) = (problem.stats, problem.terms.as_slice());
-    let unreduced = problem.mode.wants_loss() && !problem.is_reduced();
-    let float = |wanted: bool| wanted.then(|| View::contiguous(Dtype::F32, terms));
-    match role {
-        Role::Loss => unreduced.then(|| View::contiguous(problem.loss_dtype(), problem.loss_shape())),
-        Role::ZLoss => float(unreduced && stats.z_loss),
-        Role::Lse => float(stats.lse),
-        Role::Entropy => float(stats.entropy),
-        Role::Argmax => stats.argmax.then(|| View::contiguous(Dtype::U32, terms)),
-        Role::Grad(_) => problem
-            .grads()
-            .find(|(_, own, _)| *own == role)
-            .map(|(_, _, view)| View::contiguous(view.dtype, &view.shape)),
-        _ => None,
-    }
 }
