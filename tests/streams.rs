@@ -183,11 +183,10 @@ fn sweep(
                         ..Setup::new(shape)
                     };
                     let Some(case) = make(info, &setup) else { continue };
-                    for mode in [case.most(), Mode::Forward] {
-                        let whole = case.loss.run(engine, &case.call(mode)).unwrap().read(engine).unwrap();
-                        let (values, parts) = streamed(engine, &case, mode);
-                        compare(&format!("{} {dtype} {mode:?}", case.what), &values, &whole, parts);
-                    }
+                    let mode = case.most();
+                    let whole = case.loss.run(engine, &case.call(mode)).unwrap().read(engine).unwrap();
+                    let (values, parts) = streamed(engine, &case, mode);
+                    compare(&format!("{} {dtype} {mode:?}", case.what), &values, &whole, parts);
                 }
             }
         }
@@ -202,8 +201,8 @@ fn every_loss_streams_to_the_same_bits() {
         cut.fetch_add(u64::from(parts > 2), Ordering::Relaxed);
     };
     sweep(gpu(), &[&[1201, 33], &[57, 516], &[2, 5, 4001]], &DTYPES[..1], compare);
-    sweep(gpu(), &[&[1201, 33]], &DTYPES[1..4], compare);
-    assert!(cut.load(Ordering::Relaxed) > 100, "{cut:?}");
+    sweep(gpu(), &[&[1201, 33]], &DTYPES[1..2], compare);
+    assert!(cut.load(Ordering::Relaxed) > 50, "{cut:?}");
 }
 
 /// The sums of slices are added up in another order than the whole's: in f64, which shows in f32 hardly ever.

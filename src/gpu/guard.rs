@@ -2,6 +2,7 @@
 //! catches panics, and that of an adopted device is its owner's: so whatever may fail runs in error scopes.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::{Gpu, lock};
 use crate::error::{Error, Result};
@@ -56,8 +57,11 @@ impl Gpu {
 
     /// The loss of the device, where that is what is behind an error.
     pub fn lost_or(&self, error: Error) -> Error {
-        // The callback that tells of a loss comes with a poll.
-        let _ = self.device.poll(wgpu::PollType::Poll);
+        // The callback that tells of a loss comes with a poll that finds the queue empty.
+        let _ = self.device.poll(wgpu::PollType::Wait {
+            submission_index: None,
+            timeout: Some(Duration::from_secs(1)),
+        });
         match lock(&self.troubles.lost).as_ref() {
             Some(reason) => Error::DeviceLost(reason.clone()),
             None => error,
