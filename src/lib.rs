@@ -30,6 +30,7 @@ pub mod limits;
 mod loss;
 pub mod optim;
 pub mod plan;
+pub mod precision;
 pub mod problem;
 mod readback;
 pub mod reference;

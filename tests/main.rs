@@ -14,4 +14,6 @@ mod gradients;
 mod large;
 mod optimizers;
 mod plans;
+mod properties;
 mod shaders;
+mod sums;
