@@ -32,6 +32,7 @@ mod loss;
 pub mod optim;
 mod pages;
 pub mod plan;
+pub mod precision;
 pub mod problem;
 mod readback;
 pub mod reference;

@@ -537,7 +537,7 @@ fn gradients_of_micro_batches_add_up() {
                 .for_each(|(w, g)| *w += g);
             // What lies in the buffer was rounded, and the next is added to that.
             if dtype.is_half() {
-                want.iter_mut().for_each(|w| *w = crate::common::rounded(dtype, *w));
+                want.iter_mut().for_each(|w| *w = wgloss::precision::rounded(dtype, *w));
             }
         }
         let values = Values {

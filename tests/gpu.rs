@@ -9,7 +9,7 @@ use wgloss::{
 
 use crate::common::cases::{Case, DTYPES, Setup, make, settings};
 use crate::common::data::{Data, row_shape};
-use crate::common::{F32, gpu, hardware, report, rounded};
+use crate::common::{F32, gpu, hardware, report};
 
 const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Mean, Reduction::Sum];
 
@@ -1078,9 +1078,9 @@ fn fused_and_single(case: &Case) -> Vec<String> {
 /// What the tolerance of 16-bit results rests on.
 #[test]
 fn rounding_is_that_of_half() {
-    assert_eq!(rounded(Dtype::F16, 65519.0), 65504.0);
-    assert!(rounded(Dtype::F16, 65520.0).is_infinite());
-    assert_eq!(rounded(Dtype::Bf16, 1.0 + 1.0 / 256.0), 1.0);
+    assert_eq!(wgloss::precision::rounded(Dtype::F16, 65519.0), 65504.0);
+    assert!(wgloss::precision::rounded(Dtype::F16, 65520.0).is_infinite());
+    assert_eq!(wgloss::precision::rounded(Dtype::Bf16, 1.0 + 1.0 / 256.0), 1.0);
 }
 
 /// All that a probability target can bring binds nine buffers, one more than WebGPU's default: two dispatches then.

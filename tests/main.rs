@@ -15,5 +15,7 @@ mod gradients;
 mod large;
 mod optimizers;
 mod plans;
+mod properties;
 mod shaders;
 mod streams;
+mod sums;

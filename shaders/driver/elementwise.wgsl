@@ -114,17 +114,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = (tile / params.block_tiles - params.first_block) * params.block_len + nth * TILE - params.skip;
     let len = select(TILE, params.last_len, nth == params.block_tiles - 1u);
 
-    // Sums of 16 quads, then the sum of those: no long run of additions, which would drift.
+    // Sums of four quads, of four such sums, and so on up: no long run of additions, which would drift.
+    let quads = TILE / (4u * WIDTH);
     var total = 0.0;
-    for (var outer = 0u; outer < TILE / (64u * WIDTH); outer++) {
-        var sum = 0.0;
-        for (var quad = 0u; quad < 16u; quad++) {
-            let e = 4u * ((outer * 16u + quad) * WIDTH + lane);
-            if (e < len) {
-                sum += quad_loss(start + e, min(len - e, 4u));
+    for (var c = 0u; c < quads; c += 64u) {
+        var of_64 = 0.0;
+        for (var b = c; b < min(c + 64u, quads); b += 16u) {
+            var of_16 = 0.0;
+            for (var a = b; a < b + 16u; a += 4u) {
+                var of_4 = 0.0;
+                for (var quad = a; quad < a + 4u; quad++) {
+                    let e = 4u * (quad * WIDTH + lane);
+                    if (e < len) {
+                        of_4 += quad_loss(start + e, min(len - e, 4u));
+                    }
+                }
+                of_16 += of_4;
             }
+            of_64 += of_16;
         }
-        total += sum;
+        total += of_64;
     }
     put_tile_loss(tile, lane, total);
 }

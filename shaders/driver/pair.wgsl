@@ -122,12 +122,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quads = select(0u, (params.cols + 3u) / 4u, live);
     let blocks = select(0u, params.cols / (16u * LANES), live);
     var state = identity();
-    for (var b = 0u; b < blocks; b++) {
-        let quad = b * 4u * LANES + part;
-        state = push_whole(state, at, quad);
-        state = push_whole(state, at, quad + LANES);
-        state = push_whole(state, at, quad + 2u * LANES);
-        state = push_whole(state, at, quad + 3u * LANES);
+    // In runs of 16 blocks, each folded by itself: no sum runs long.
+    for (var first = 0u; first < blocks; first += 16u) {
+        var run = identity();
+        for (var b = first; b < min(first + 16u, blocks); b++) {
+            let quad = b * 4u * LANES + part;
+            run = push_whole(run, at, quad);
+            run = push_whole(run, at, quad + LANES);
+            run = push_whole(run, at, quad + 2u * LANES);
+            run = push_whole(run, at, quad + 3u * LANES);
+        }
+        state = merge(state, run);
     }
     for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
         let count = min(params.cols - 4u * quad, 4u);

@@ -1,6 +1,6 @@
 // Items are the class targets of a batch, for monoid/count.wgsl.
 fn push_items(s: State, item: u32, count: u32) -> State {
-    var t = s;
+    var t = identity();
     for (var k = 0u; k < count; k++) {
         let nth = item + k - params.first_item;
         let words = label_words(params.base + nth);
@@ -14,5 +14,5 @@ fn push_items(s: State, item: u32, count: u32) -> State {
             t = merge(t, State(0.0, 0.0, 0u, 0u, 1u, item + k, words.x, words.y));
         }
     }
-    return t;
+    return merge(s, t);
 }

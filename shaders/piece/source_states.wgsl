@@ -3,9 +3,10 @@
 
 fn push_items(s: State, item: u32, count: u32) -> State {
     let at = params.base + item - params.first_item;
-    var t = merge(s, states_in[at]);
-    if (count > 1u) { t = merge(t, states_in[at + 1u]); }
-    if (count > 2u) { t = merge(t, states_in[at + 2u]); }
-    if (count > 3u) { t = merge(t, states_in[at + 3u]); }
-    return t;
+    var low = states_in[at];
+    if (count > 1u) { low = merge(low, states_in[at + 1u]); }
+    var high = identity();
+    if (count > 2u) { high = states_in[at + 2u]; }
+    if (count > 3u) { high = merge(high, states_in[at + 3u]); }
+    return merge(s, merge(low, high));
 }

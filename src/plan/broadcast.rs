@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{MAX_ITERATIONS, Tuning};
-use crate::plan::Source;
+use crate::plan::{Source, runs_of_four};
 use crate::problem::{Problem, Role};
 use crate::tensor::View;
 
@@ -226,17 +226,22 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
 
 /// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
 /// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
-/// 16 quads; the tree.
+/// four; the tree.
 pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
     let walked = operands.iter().filter(|o| o.addressing == Addressing::Strided).count();
-    quads * (1 + 4 * (walked * (dims + 1)) as u64) + quads / 16 + 16
+    quads * (1 + 4 * (walked * (dims + 1)) as u64) + runs_of_four(quads) + 16
+}
+
+/// The smallest tile: 16 quads for each lane, which the drivers' loops take together.
+pub fn leaf_tile(tuning: &Tuning) -> u64 {
+    u64::from(64 * tuning.width)
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
 pub fn tile(operands: &[Operand], dims: usize, tuning: &Tuning) -> u64 {
     let mut tile = u64::from(tuning.tile);
-    while iterations(operands, dims, tile, tuning) >= MAX_ITERATIONS && tile > u64::from(64 * tuning.width) {
+    while iterations(operands, dims, tile, tuning) >= MAX_ITERATIONS && tile > leaf_tile(tuning) {
         tile /= 2;
     }
     tile

@@ -22,10 +22,12 @@ use crate::limits::{Limits, Tuning};
 use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
 
+pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use monoid::ReduceOp;
 pub use reduce::plan_reduce;
+pub(crate) use spread::Spread;
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.
@@ -172,6 +174,11 @@ pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Opt
         }
     }
     Some(good)
+}
+
+/// Iterations of the three loops around those over the quads of a lane: runs of 4, 16 and 64 of them.
+pub(crate) fn runs_of_four(quads: u64) -> u64 {
+    quads / 4 + quads / 16 + quads.div_ceil(64)
 }
 
 /// A part of a pipeline label, with the slash behind it.

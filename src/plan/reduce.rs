@@ -6,7 +6,7 @@ use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
 use crate::plan::window::{Window, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -210,10 +210,10 @@ impl Chain<'_> {
         Ok(())
     }
 
-    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of 16, and the tree.
+    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of four, and the tree.
     fn iterations(&self) -> u64 {
         let quads = u64::from(self.tuning.tile / (4 * self.tuning.width));
-        quads * 5 + quads / 16 + 16
+        quads * 5 + runs_of_four(quads) + 16
     }
 
     fn windows(

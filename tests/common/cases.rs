@@ -3,7 +3,7 @@
 
 use wgloss::{Call, Dtype, Info, Loss, Mode, OperandKind, Reduction, Role, Scalar, ScalarKind, Stats, Tensor};
 
-use super::data::{Data, row_shape};
+use super::data::{Data, Wild, row_shape};
 
 /// Options by name.
 pub type Setting = Vec<(&'static str, Scalar)>;
@@ -34,6 +34,8 @@ pub enum Style {
     Zeros,
     /// Outliers among them.
     Hard,
+    /// Hard ones, and among them numbers at the ends of what an operand may hold.
+    Wild(Wild),
     /// Multiples of 1/64 of moderate size, which can be moved by less without rounding.
     Coarse,
 }
@@ -236,12 +238,16 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
                         _ => -100,
                     }
                 });
-                labels(&mut data, own.kind, setup, shape, ignore)
+                let ignores_all = setup.style == Style::Wild(Wild::Zeros);
+                labels(&mut data, own.kind, setup, shape, ignore, ignores_all)
             }
             _ => {
                 let kind = own.map_or(OperandKind::Variance, |own| own.kind);
                 let dtype = if n == 0 { setup.dtype } else { setup.other };
-                let numbers = floats(&mut data, kind, setup.style, shape.iter().product(), logs(kind));
+                let mut numbers = floats(&mut data, kind, setup.style, shape.iter().product(), logs(kind));
+                if let (Style::Wild(wild), Some(own)) = (setup.style, own) {
+                    data.make_wild(&mut numbers, own.kind, wild, logs(kind));
+                }
                 Tensor::new(&numbers, shape).unwrap().to_dtype(dtype).unwrap()
             }
         });
@@ -253,6 +259,11 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let upstream = match setup.style {
         Style::Zeros => blank(setup.other, &loss_shape),
         style => {
+            let style = if matches!(style, Style::Wild(_)) {
+                Style::Hard
+            } else {
+                style
+            };
             let numbers = floats(&mut data, OperandKind::Real, style, loss_shape.iter().product(), false);
             Tensor::new(&numbers, &loss_shape)
                 .unwrap()
@@ -321,7 +332,14 @@ pub fn blank(dtype: Dtype, shape: &[usize]) -> Tensor {
 }
 
 /// Class indices in a dtype; -100 and -1 stay out of unsigned ones.
-fn labels(data: &mut Data, kind: OperandKind, setup: &Setup, shape: &[usize], ignore: Option<i64>) -> Tensor {
+fn labels(
+    data: &mut Data,
+    kind: OperandKind,
+    setup: &Setup,
+    shape: &[usize],
+    ignore: Option<i64>,
+    ignores_all: bool,
+) -> Tensor {
     let cols = setup.shape[usize::from(setup.shape.len() > 1)];
     // A u8 has no larger class.
     let classes = if setup.labels == Dtype::U8 {
@@ -330,7 +348,11 @@ fn labels(data: &mut Data, kind: OperandKind, setup: &Setup, shape: &[usize], ig
         cols.max(1)
     };
     let signed = matches!(setup.labels, Dtype::I32 | Dtype::I64);
-    let mut all = data.labels(shape.iter().product(), classes, ignore.filter(|&i| signed || i >= 0));
+    let ignore = ignore.filter(|&i| signed || i >= 0);
+    let mut all = data.labels(shape.iter().product(), classes, ignore);
+    if let Some(ignore) = ignore.filter(|_| ignores_all) {
+        all.fill(ignore);
+    }
     if kind == OperandKind::IndexList && signed {
         // Lists of different lengths, one of them empty, with something behind their ends.
         for (row, list) in all.chunks_mut(cols).enumerate() {

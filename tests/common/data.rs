@@ -2,8 +2,39 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use wgloss::OperandKind;
 
 pub struct Data(Pcg64Mcg);
+
+/// Numbers at the ends of what an operand may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wild {
+    /// All the same number, and all rows ignored.
+    Zeros,
+    /// Numbers that are equal often, and lie where definitions have kinks.
+    Ties,
+    /// 1e4 of either sign: exponentials that overflow.
+    Large,
+    /// Logits of -inf, of some columns or all.
+    Impossible,
+    /// Numbers that an adapter may flush to 0.
+    Subnormal,
+    /// Nine decades.
+    Mixed,
+    Nan,
+}
+
+impl Wild {
+    pub const ALL: [Self; 7] = [
+        Self::Zeros,
+        Self::Ties,
+        Self::Large,
+        Self::Impossible,
+        Self::Subnormal,
+        Self::Mixed,
+        Self::Nan,
+    ];
+}
 
 impl Data {
     pub fn new(seed: u64) -> Self {
@@ -41,6 +72,42 @@ impl Data {
                 }
             })
             .collect()
+    }
+
+    /// Puts wild numbers among those of an operand: everywhere, or in some places.
+    pub fn make_wild(&mut self, numbers: &mut [f32], kind: OperandKind, wild: Wild, logs: bool) {
+        for x in numbers {
+            if wild == Wild::Zeros || self.0.random_range(0..3) == 0 {
+                *x = self.wild(*x, kind, wild, logs);
+            }
+        }
+    }
+
+    fn wild(&mut self, usual: f32, kind: OperandKind, wild: Wild, logs: bool) -> f32 {
+        use OperandKind::{IndexOrDistribution, LogProbability, Logit, MaybeLogProbability, Rate, UnitInterval};
+        let sign = if self.0.random() { 1.0 } else { -1.0 };
+        let x: f32 = match wild {
+            Wild::Zeros => 0.0,
+            Wild::Ties => sign * [0.0, 0.5, 1.0][self.0.random_range(0..3)],
+            Wild::Large => sign * 1e4,
+            Wild::Impossible if kind == Logit => f32::NEG_INFINITY,
+            Wild::Impossible => -100.0,
+            Wild::Subnormal => sign * [1e-39, 1e-6][self.0.random_range(0..2)] * self.0.random::<f32>(),
+            Wild::Mixed => sign * 10f32.powf(self.0.random_range(-4.5..4.5)),
+            Wild::Nan if self.0.random_range(0..4) == 0 => f32::NAN,
+            Wild::Nan => usual,
+        };
+        let is_log = kind == LogProbability || logs && matches!(kind, MaybeLogProbability | Rate);
+        match kind {
+            OperandKind::Sign => usual,
+            _ if x.is_nan() => x,
+            _ if is_log => -x.abs(),
+            UnitInterval | MaybeLogProbability | IndexOrDistribution => x.abs().min(1.0),
+            OperandKind::Count => x.abs().floor(),
+            Rate => x.abs().max(1e-6),
+            OperandKind::Variance => x.abs(),
+            _ => x,
+        }
     }
 
     /// 0, 1 or something between.

@@ -5,7 +5,6 @@ pub mod data;
 
 use std::sync::OnceLock;
 
-use approx::AbsDiffEq;
 use wgloss::{Array, Dtype, Engine, Values};
 
 /// The GPU engine of the whole run.
@@ -57,15 +56,7 @@ impl Tolerance {
         for (i, (&g, &w)) in got.iter().zip(want).enumerate() {
             let g64 = f64::from(g);
             let allowed = self.bound * (w.abs() + largest);
-            let fine = if w.is_nan() {
-                g.is_nan()
-            } else if w.is_infinite() {
-                g64 == w
-            } else if dtype.is_half() {
-                (rounded(dtype, w - allowed)..=rounded(dtype, w + allowed)).contains(&g64)
-            } else {
-                g64.abs_diff_eq(&w, allowed)
-            };
+            let fine = wgloss::precision::admits(dtype, g, w, allowed);
             if !fine {
                 failures += 1;
                 let over = (g64 - w).abs() / allowed;
@@ -95,15 +86,6 @@ impl Tolerance {
             Some(array) => self.check_as(array.dtype, what, &array.data, want),
             None => Err(format!("{what}: missing")),
         }
-    }
-}
-
-/// To nearest even, as `half` has it.
-pub fn rounded(dtype: Dtype, x: f64) -> f64 {
-    match dtype {
-        Dtype::F16 => half::f16::from_f64(x).to_f64(),
-        Dtype::Bf16 => half::bf16::from_f64(x).to_f64(),
-        _ => f64::from(x as f32),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A case: a loss with its options, its tensors, and what is asked of it.
 
-use wgloss::{Call, Dtype, Info, Loss, Mode, Reduction, Result, Role, Scalar, Stats, Tensor};
+use wgloss::{Call, Dtype, Info, Loss, Mode, Reduction, Result, Role, Scalar, Stats, Tensor, precision};
 
 use super::data::Data;
 
@@ -95,7 +95,7 @@ impl Case {
     }
 }
 
-/// Every number a little larger or smaller. Multiples of a half are chosen numbers, whose ties and ends are meant.
+/// Every number a little larger or smaller.
 fn nudged(tensor: &Tensor, nudge: Nudge<'_>, place: usize) -> Result<Tensor> {
     let Some(data) = tensor.as_slice::<f32>() else {
         return Ok(tensor.clone());
@@ -118,9 +118,6 @@ fn nudged(tensor: &Tensor, nudge: Nudge<'_>, place: usize) -> Result<Tensor> {
     let numbers = data
         .iter()
         .enumerate()
-        .map(|(index, &x)| match (2.0 * x).fract() == 0.0 || !x.is_finite() {
-            true => x,
-            false => x * (1.0 + 2.0 * f32::EPSILON * step(index, x).signum()),
-        });
+        .map(|(index, &x)| precision::nudge(x, step(index, x) >= 0.0));
     Tensor::new(&numbers.collect::<Vec<_>>(), tensor.shape())
 }

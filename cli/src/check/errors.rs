@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 use wgloss::Dtype;
+use wgloss::precision::{FLUSHED, rounded};
 
 /// The error allowed, relative to the value and to the size of its tensor.
 const TOLERANCE: f64 = 1e-5;
-
-/// Below the smallest normal f32 a GPU may flush to 0, each of a million numbers.
-const FLUSHED: f64 = f32::MIN_POSITIVE as f64 * 1048576.0;
 
 /// The largest errors seen.
 #[derive(Clone, Copy, Default)]
@@ -47,15 +45,6 @@ fn rounding(dtype: Dtype, want: f64) -> f64 {
         Dtype::F16 => (want.abs() * 2f64.powi(-11)).max(2f64.powi(-24)),
         Dtype::Bf16 => want.abs() * 2f64.powi(-8),
         _ => 0.0,
-    }
-}
-
-/// The nearest number of a dtype.
-fn rounded(dtype: Dtype, x: f64) -> f64 {
-    match dtype {
-        Dtype::F16 => half::f16::from_f64(x).to_f64(),
-        Dtype::Bf16 => half::bf16::from_f64(x).to_f64(),
-        _ => f64::from(x as f32),
     }
 }
 

@@ -1,0 +1,177 @@
+//! How near results are to those of exact arithmetic: the error model, whose numbers the tests take from here.
+//!
+//! # Sums
+//!
+//! Everything is added in f32, pairwise by order alone. Nothing is compensated: a driver's fast math, which is Metal's
+//! default, may fold a compensation away, but no driver moves additions across the loops and barriers of these trees. The
+//! order is a matter of shape and [`Tuning`], never of limits or of how the work is cut.
+//!
+//! | step | order | roundings on the longest way, [`Tuning::SOFTWARE`] / [`Tuning::HARDWARE`] |
+//! |---|---|---|
+//! | quad | (a + b) + (c + d) | 2 / 2 |
+//! | quads of a lane | four in a row, then four such runs, and so on: [`lane_depth`] | 12 / 6 |
+//! | lanes of a workgroup | halves, through workgroup memory | 3 / 8 |
+//! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
+//! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
+//! | rows of a tile | halves | 3 / 6 |
+//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, the runs, the lanes | 32,000 columns: 39 / 24 |
+//!
+//! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
+//! on the longest way going one way by half an ulp: 2.1e-6 · Σ|x| for 10^8 terms. Four equal terms in a row add up exactly,
+//! so the data that drifts in a running sum does not here, and roundings of other data mostly cancel. The claim is
+//! [`SUM`] · Σ|x|, for up to 10^8 terms; `tests/sums.rs` and `wgloss check --exhaustive` hold it on constants, cancelling
+//! signs, terms over 12 decades in either order, and one huge term among tiny ones.
+//!
+//! The sum of signed terms may be small beside Σ|x|: its relative error is then as much larger.
+//!
+//! # Terms
+//!
+//! | step | error |
+//! |---|---|
+//! | +, -, × | half an ulp; a driver may fuse × and + into one rounding, or not |
+//! | division | 2.5 ulps in WGSL and Vulkan, mostly half |
+//! | exp(x) | 3 + 2\|x\| ulps. Arguments are at most 0, so it is below 4 ulps of the sum that the exponential joins |
+//! | log(x) | 3 ulps, but 2^-21 absolutely for x in [0.5, 2], where the shaders use a series of their own (`log1p`, `ln`) |
+//! | sqrt, x^y | 3 ulps of 1/sqrt; exp2(y log2 x), so ulps in proportion to y log2 x |
+//! | subnormal numbers | a GPU may take them and give them as 0: [`FLUSHED`] |
+//!
+//! A term takes at most [`TERM`] units of 2^-24 from all of these, relative to the numbers that it is made of. [`bound`] is
+//! that and the additions.
+//!
+//! # What is ill-conditioned
+//!
+//! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
+//! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits of
+//! the inputs. Such a result is held to what inputs moved by [`nudge`] would make of it, twice over.
+//!
+//! # Storage
+//!
+//! 16-bit operands are exact in f32, and all arithmetic is f32. 16-bit results are f32 results rounded once, to nearest even,
+//! with subnormal numbers kept: half an ulp of theirs more ([`admits`]). Reduced losses and statistics are f32 always. Numbers
+//! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be.
+
+use crate::error::Result;
+use crate::limits::{Limits, Tuning};
+use crate::plan::{Spread, leaf_tile};
+use crate::problem::{Family, Problem};
+use crate::tensor::Dtype;
+
+/// The relative error of one rounding to f32.
+pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
+
+/// The error of a sum of up to 10^8 terms, relative to the sum of their magnitudes.
+pub const SUM: f64 = 1e-6;
+
+/// Units of 2^-24 that computing one term may cost, relative to the numbers it is made of.
+pub const TERM: f64 = 32.0;
+
+/// Below the smallest normal f32 a GPU may flush to 0, each of a million numbers.
+pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 * 1048576.0;
+
+/// Roundings on the longest way through the sum of so many quads of one lane, a quad's own two left out: four quads in a
+/// row, four runs in a row, and so on.
+pub fn lane_depth(quads: u64) -> u32 {
+    let step = |level: u32| (quads.div_ceil(4u64.pow(level)).min(4)).saturating_sub(1) as u32;
+    step(0) + step(1) + step(2) + quads.div_ceil(64).saturating_sub(1) as u32
+}
+
+/// Of a tree over so many lanes.
+fn halves(lanes: u64) -> u32 {
+    lanes.next_power_of_two().ilog2()
+}
+
+/// Of a tile with so many items.
+fn tile_depth(items: u64, width: u32) -> u32 {
+    let quad = halves(items.min(4));
+    let width = u64::from(width);
+    quad + lane_depth(items.div_ceil(4 * width)) + halves(items.div_ceil(4).min(width))
+}
+
+/// Roundings on the longest way through the sum of so many terms, level upon level of tiles.
+pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
+    let tile = u64::from(tuning.tile);
+    let (mut depth, mut left) = (0, terms);
+    loop {
+        depth += tile_depth(left.min(tile), tuning.width);
+        left = left.div_ceil(tile);
+        if left <= 1 {
+            return depth;
+        }
+    }
+}
+
+/// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add up
+/// in pairs, 16 blocks in a row, the runs of 16, up to five quads behind them, the lanes.
+pub fn row_depth(cols: u64, lanes: u32) -> u32 {
+    let lanes = u64::from(lanes);
+    let blocks = cols / (16 * lanes);
+    let behind = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
+    (4 + blocks.min(16) + blocks.div_ceil(16) + behind + u64::from(halves(lanes))) as u32
+}
+
+/// Roundings on the longest way to a loss: within a row, and to the sum of the losses where they are reduced.
+///
+/// # Errors
+/// [`Error::Limit`](crate::Error::Limit) for rows that no workgroup takes.
+pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<u32> {
+    let terms = problem.term_count();
+    let (row, tile) = match &problem.family {
+        // One row of everything goes through tiles; its gradient has no sum.
+        Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
+        Family::Rows(rows) => {
+            let spread = Spread::choose(rows, limits, tuning)?;
+            (row_depth(rows.cols as u64, spread.lanes), spread.rows_per_tile())
+        }
+        Family::Pairs(pairs) => {
+            let spread = Spread::of_rows(pairs.cols, limits, tuning)?;
+            (row_depth(pairs.cols as u64, spread.lanes), spread.rows_per_tile())
+        }
+        Family::Elements(_) => (0, leaf_tile(tuning)),
+    };
+    if !problem.is_reduced() {
+        return Ok(row);
+    }
+    let within = match &problem.family {
+        Family::Elements(_) => tile_depth(u64::from(tuning.tile), tuning.width),
+        Family::Rows(_) | Family::Pairs(_) => halves(tile),
+    };
+    Ok(row + within + sum_depth(terms.div_ceil(tile), tuning))
+}
+
+/// The error allowed to a number made of numbers of this size, by as many additions in a row.
+pub fn bound(size: f64, depth: u32) -> f64 {
+    (TERM + f64::from(depth)) * UNIT * size + FLUSHED
+}
+
+/// The nearest number of a dtype; ties go to even.
+pub fn rounded(dtype: Dtype, x: f64) -> f64 {
+    match dtype {
+        Dtype::F16 => half::f16::from_f64(x).to_f64(),
+        Dtype::Bf16 => half::bf16::from_f64(x).to_f64(),
+        _ => f64::from(x as f32),
+    }
+}
+
+/// A result of a dtype is within an error of what it should be. NaN is only NaN, an infinity only itself, which is also what
+/// a dtype makes of numbers beyond its range. A 16-bit result lies between the roundings of the least and the most that f32
+/// may be, which is its error and half an ulp of theirs.
+pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
+    let got = f64::from(got);
+    if want.is_nan() {
+        return got.is_nan();
+    }
+    if want.is_infinite() {
+        return got == want;
+    }
+    (rounded(dtype, want - error)..=rounded(dtype, want + error)).contains(&got)
+}
+
+/// A number two ulps off, upwards or downwards in size. Multiples of a half are chosen numbers, whose ties and ends are
+/// meant.
+pub fn nudge(x: f32, outwards: bool) -> f32 {
+    if (2.0 * x).fract() == 0.0 || !x.is_finite() {
+        return x;
+    }
+    let step = 2.0 * f32::EPSILON;
+    x * if outwards { 1.0 + step } else { 1.0 - step }
+}

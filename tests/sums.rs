@@ -1,0 +1,167 @@
+//! Long sums: the order of their additions is the one that `precision` tells, and keeps them near those of f64.
+
+use wgloss::{Engine, L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning, precision};
+
+use crate::common::{gpu, hardware, report};
+
+/// Long enough for three levels of tiles; `wgloss check --exhaustive` has 10^8.
+const LEN: usize = (1 << 24) + 13;
+
+/// A number in [0, 1) for each index.
+fn hash(i: usize) -> f32 {
+    ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
+}
+
+/// Terms that hurt, by name: the number at an index of so many.
+type Terms = (&'static str, fn(usize, usize) -> f32);
+
+const TERMS: [Terms; 6] = [
+    ("equal", |_, _| 0.1),
+    ("positive", |i, _| hash(i)),
+    ("cancelling", |i, _| {
+        (1.0 + 1e-3 * hash(i)).copysign(if i % 2 == 0 { 1.0 } else { -1.0 })
+    }),
+    ("ascending", |i, n| 10f32.powf(12.0 * i as f32 / n as f32 - 6.0)),
+    ("descending", |i, n| 10f32.powf(6.0 - 12.0 * i as f32 / n as f32)),
+    ("one huge", |i, n| if i == n / 3 { 0.1 * n as f32 } else { 0.1 }),
+];
+
+/// The sum, the mean, a loss of elements and one of rows: every way into the reduce driver.
+#[test]
+fn sums_stay_within_a_millionth() {
+    let mut failures = Vec::new();
+    let labels = Tensor::new(&vec![1u8; LEN / 4], &[LEN / 4]).unwrap();
+    let zero = Tensor::new(&[0f32], &[1]).unwrap();
+    for (name, term) in TERMS {
+        let data: Vec<f32> = (0..LEN).map(|i| term(i, LEN)).collect();
+        let host = Tensor::new(&data, &[LEN]).unwrap();
+        let table = Tensor::new(&data[..LEN / 4 * 4], &[LEN / 4, 4]).unwrap();
+        let wide = data.iter().map(|&x| f64::from(x));
+        let (sum, size) = (wide.clone().sum::<f64>(), wide.clone().map(f64::abs).sum::<f64>());
+        let picked = wide.skip(1).step_by(4).take(LEN / 4);
+        let (picked, picked_size) = (picked.clone().sum::<f64>(), picked.map(f64::abs).sum::<f64>());
+        for (tuning, engine) in [("software", gpu()), ("hardware", hardware())] {
+            let x = engine.upload(&host).unwrap();
+            let mut check = |what: &str, loss: &dyn Loss, tensors: &[&Tensor], want: f64, size: f64| {
+                let got = loss
+                    .forward(engine, tensors)
+                    .unwrap()
+                    .read(engine)
+                    .unwrap()
+                    .scalar()
+                    .unwrap();
+                let error = (f64::from(got) - want).abs() / size;
+                if error.is_nan() || error > precision::SUM {
+                    failures.push(format!(
+                        "{what} of {name}, {tuning}: off by {error:.1e} of the magnitudes"
+                    ));
+                }
+            };
+            let mean = Reduce {
+                op: ReduceOp::Mean,
+                ..Default::default()
+            };
+            let l1 = L1 {
+                reduction: Reduction::Sum,
+            };
+            let nll = Nll {
+                reduction: Reduction::Sum,
+                ..Default::default()
+            };
+            let n = LEN as f64;
+            check("sum", &Reduce::default(), &[&x], sum, size);
+            check("mean", &mean, &[&x], sum / n, size / n);
+            check("l1", &l1, &[&x, &zero], size, size);
+            check("nll", &nll, &[&table, &labels], -picked, picked_size);
+        }
+    }
+    report(failures, 8 * TERMS.len());
+}
+
+/// A number with the roundings on its longest way.
+#[derive(Clone, Copy)]
+struct Rounded(f32, u32);
+
+impl Rounded {
+    /// Nothing, which adds no rounding.
+    const ZERO: Self = Self(0.0, 0);
+
+    fn plus(self, other: Self) -> Self {
+        match (self.0 == 0.0, other.0 == 0.0) {
+            (_, true) => self,
+            (true, _) => other,
+            _ => Self(self.0 + other.0, 1 + self.1.max(other.1)),
+        }
+    }
+}
+
+/// The sum of terms, none of them 0, in the order that the documentation of `precision` tells.
+fn in_order(terms: &[Rounded], tuning: &Tuning) -> Rounded {
+    let (tile, width) = (tuning.tile as usize, tuning.width as usize);
+    let of_tile = |terms: &[Rounded]| {
+        let at = |i: usize| terms.get(i).copied().unwrap_or(Rounded::ZERO);
+        let mut lanes: Vec<Rounded> = (0..width)
+            .map(|lane| {
+                let mut runs: Vec<Rounded> = (0..tile / (4 * width))
+                    .map(|quad| 4 * (quad * width + lane))
+                    .map(|i| at(i).plus(at(i + 1)).plus(at(i + 2).plus(at(i + 3))))
+                    .collect();
+                for _ in 0..3 {
+                    runs = runs
+                        .chunks(4)
+                        .map(|run| run.iter().fold(Rounded::ZERO, |a, b| a.plus(*b)))
+                        .collect();
+                }
+                runs.into_iter().fold(Rounded::ZERO, Rounded::plus)
+            })
+            .collect();
+        while lanes.len() > 1 {
+            let (low, high) = lanes.split_at(lanes.len() / 2);
+            lanes = low.iter().zip(high).map(|(a, b)| a.plus(*b)).collect();
+        }
+        lanes[0]
+    };
+    let mut states: Vec<Rounded> = terms.chunks(tile).map(of_tile).collect();
+    while states.len() > 1 {
+        states = states.chunks(tile).map(of_tile).collect();
+    }
+    states[0]
+}
+
+#[test]
+fn the_order_of_additions_is_the_one_told() {
+    for n in [1, 2, 5, 1000, 8192, 8193, 100_003, 16_384 * 9 + 1, 8192 * 33 + 5] {
+        let data: Vec<f32> = (0..n).map(|i| hash(i) + 0.01).collect();
+        let terms: Vec<Rounded> = data.iter().map(|&x| Rounded(x, 0)).collect();
+        let x = Tensor::new(&data, &[n]).unwrap();
+        for (engine, tuning) in [(gpu(), own_tuning(gpu())), (hardware(), Tuning::HARDWARE)] {
+            let tuning = tuning.within(&engine.plan_limits().unwrap());
+            let Rounded(want, depth) = in_order(&terms, &tuning);
+            let values = Reduce::default().forward(engine, &[&x]).unwrap().read(engine).unwrap();
+            assert_eq!(values.scalar(), Some(want), "{n} terms, {tuning:?}");
+            assert!(
+                depth <= precision::sum_depth(n as u64, &tuning),
+                "{n} terms, {tuning:?}: {depth} roundings"
+            );
+        }
+    }
+}
+
+fn own_tuning(engine: &Engine) -> Tuning {
+    Tuning::of(engine.adapter_info().unwrap().device_type)
+}
+
+/// The numbers in the tables of `precision`.
+#[test]
+fn the_depths_are_those_told() {
+    let tunings = [Tuning::SOFTWARE, Tuning::HARDWARE];
+    let depths = |depth: fn(&Tuning) -> u32| tunings.map(|tuning| depth(&tuning));
+    assert_eq!(
+        depths(|t| precision::lane_depth((t.tile / (4 * t.width)).into())),
+        [12, 6]
+    );
+    assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), t)), [17, 16]);
+    assert_eq!(depths(|t| precision::sum_depth(100_000_000, t)), [35, 30]);
+    assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 24]);
+    assert_eq!([1, 2, 4, 5].map(|n| precision::sum_depth(n, &tunings[0])), [0, 1, 2, 3]);
+}
