@@ -15,3 +15,4 @@ mod large;
 mod optimizers;
 mod plans;
 mod shaders;
+mod wide;

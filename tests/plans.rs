@@ -385,8 +385,7 @@ fn limits_do_not_move_tiles() {
 
 /// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl`: for
 /// the statistics and again for the gradient, the blocks of 16 columns and the quads behind them, and for each quad what the
-/// loss loops itself; then the tree. Zero for
-/// other drivers.
+/// loss loops itself; the runs of 16 blocks of the statistics; then the tree. Zero for other drivers.
 fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     use wgloss::shader::Const;
     let constant = |wanted: &str| {
@@ -402,7 +401,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     let cols = u64::from(params.cols);
     let blocks = cols / 4 / (4 * lanes);
     let quads = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
-    2 * (blocks + quads) + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
+    2 * (blocks + quads) + blocks.div_ceil(16) + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
 }
 
 /// The loop limit, for the longest rows that a binding can hold and for every way of spreading.

@@ -3,13 +3,17 @@
 // once more for that; nothing of the input's size lies in between.
 //
 // Lane p of a row takes the quads p, p + LANES, p + 2 LANES, … of its columns, whatever the window: so the order of
-// every sum depends on the column alone.
+// every sum depends on the column alone. Sixteen blocks of four quads are folded on their own and then merged, so no sum
+// runs long.
 //
 // A loss supplies: `Row`, row_open, row_reads, row_push4 and row_push16 (with a monoid), row_loss, `Slope`, row_slope,
 // row_grad4; a map row_value4 instead of row_loss.
 
 // The columns of a quad, to mask those beyond the last.
 const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
+
+// Blocks that are folded on their own.
+const RUN: u32 = 16u;
 
 // What a quad has in every output of the input's shape: its numbers, as they are stored and as the loss sees them.
 struct Columns {
@@ -117,16 +121,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let blocks = (params.cols / 4u) / (4u * LANES);
     var state = identity();
     if (reads) {
-        for (var b = 0u; b < blocks; b++) {
-            let c0 = 4u * (b * 4u * LANES + part);
-            let c1 = c0 + 4u * LANES;
-            let c2 = c1 + 4u * LANES;
-            let c3 = c2 + 4u * LANES;
-            state = row_push16(
-                row, state, c0, c1, c2, c3,
-                mapped4(input4(input_at + c0 * step, step)), mapped4(input4(input_at + c1 * step, step)),
-                mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
-            );
+        for (var outer = 0u; outer < blocks; outer += RUN) {
+            var run = identity();
+            for (var b = outer; b < min(outer + RUN, blocks); b++) {
+                let c0 = 4u * (b * 4u * LANES + part);
+                let c1 = c0 + 4u * LANES;
+                let c2 = c1 + 4u * LANES;
+                let c3 = c2 + 4u * LANES;
+                run = row_push16(
+                    row, run, c0, c1, c2, c3,
+                    mapped4(input4(input_at + c0 * step, step)), mapped4(input4(input_at + c1 * step, step)),
+                    mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
+                );
+            }
+            state = merge(state, run);
         }
         for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
             let q = any_quad(input_at, 4u * quad);

@@ -28,12 +28,12 @@ impl Spread {
         u64::from(self.width / self.lanes)
     }
 
-    /// Loop iterations of one invocation: two passes of blocks of four quads, up to five quads behind each, what the loss
-    /// loops itself for each quad, the tree.
+    /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
+    /// quads behind each, what the loss loops itself for each quad, the tree.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         let blocks = cols as u64 / (16 * u64::from(self.lanes)) + 5;
         // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
-        2 * blocks + 2 * 6 * blocks * inner_loops + 16
+        2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16
     }
 
     pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
