@@ -34,6 +34,12 @@ pub const SMALL: Tuning = Tuning {
     tile: 512,
     ..Tuning::SOFTWARE
 };
+/// Rows of a few tiles, the last of them short.
+pub const WIDE: Tuning = Tuning {
+    wide_cols: 64,
+    wide_tile: 32,
+    ..SMALL
+};
 const SMALL_HARDWARE: Tuning = Tuning {
     tile: 512,
     width: 8,
