@@ -30,6 +30,9 @@ pub enum Slot {
     Moment = 18,
     Square = 19,
     Peak = 20,
+    /// Of wide rows: each as it was opened, and what its tiles came to.
+    Rows = 21,
+    Merged = 22,
 }
 
 impl Slot {
@@ -75,6 +78,8 @@ impl Slot {
             Self::Moment => "moment",
             Self::Square => "square",
             Self::Peak => "peak",
+            Self::Rows => "rows",
+            Self::Merged => "merged",
         }
     }
 }
@@ -105,6 +110,7 @@ params! {
         loss_base: u32, weight_base: u32, grad_output_base: u32, grad_output_step: u32,
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
+        rows_base: u32, states_in_base: u32, merged_base: u32, pad0: u32,
         hyper: [f32; 4],
     }
 }

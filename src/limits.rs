@@ -71,6 +71,10 @@ pub struct Tuning {
     pub width: u32,
     /// Elements of a tile of the elementwise and reduce drivers.
     pub tile: u32,
+    /// Contiguous rows of more classes are wide: several workgroups fold one.
+    pub wide_cols: u64,
+    /// Columns of a tile of a wide row, a multiple of 4.
+    pub wide_tile: u64,
 }
 
 impl Tuning {
@@ -80,12 +84,16 @@ impl Tuning {
         lane_cols: 64,
         width: 8,
         tile: 8192,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
     };
     pub const HARDWARE: Self = Self {
         row_width: 256,
         lane_cols: 32,
         width: 256,
         tile: 16_384,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
     };
 
     /// The widths, powers of two as the trees need them, brought down to what a device allows.

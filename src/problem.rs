@@ -242,6 +242,8 @@ pub struct Rows {
     pub kind: String,
     /// Loop iterations of the loss's own for each four columns.
     pub inner_loops: u64,
+    /// Every column has its class's weight in the loss, not only the label's.
+    pub weighs_columns: bool,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
     /// One row of everything, whose result the reduce driver finds in many tiles.

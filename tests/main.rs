@@ -19,3 +19,4 @@ mod properties;
 mod shaders;
 mod streams;
 mod sums;
+mod wide;

@@ -35,6 +35,12 @@ pub const SMALL: Tuning = Tuning {
     tile: 512,
     ..Tuning::SOFTWARE
 };
+/// Rows of a few tiles, the last of them short.
+pub const WIDE: Tuning = Tuning {
+    wide_cols: 64,
+    wide_tile: 32,
+    ..SMALL
+};
 const SMALL_HARDWARE: Tuning = Tuning {
     tile: 512,
     width: 8,
@@ -386,8 +392,7 @@ fn limits_do_not_move_tiles() {
 
 /// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl`: for
 /// the statistics and again for the gradient, the blocks of 16 columns and the quads behind them, and for each quad what the
-/// loss loops itself; then the tree. Zero for
-/// other drivers.
+/// loss loops itself; the runs of 16 blocks of the statistics; then the tree. Zero for other drivers.
 fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     use wgloss::shader::Const;
     let constant = |wanted: &str| {
@@ -403,7 +408,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     let cols = u64::from(params.cols);
     let blocks = cols / 4 / (4 * lanes);
     let quads = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
-    2 * (blocks + quads) + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
+    2 * (blocks + quads) + blocks.div_ceil(16) + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
 }
 
 /// The loop limit, for the longest rows that a binding can hold and for every way of spreading.
