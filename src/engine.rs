@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, lock, operands};
-use crate::layout::Control;
+use crate::layout::{Control, Fault};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
 use crate::plan::plan;
@@ -303,6 +303,10 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
     output.correct = whole(stats.accuracy, &[results.correct], &[])?;
     let control = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(&results.control));
     output.control = whole(problem.has_control(), control, &[control.len()])?;
+    for (check, fault) in problem.checks.iter().zip(&results.faults) {
+        let words = bytemuck::cast_slice::<Fault, u32>(std::slice::from_ref(fault));
+        output.faults.push((check.clone(), Tensor::new(words, &[words.len()])?));
+    }
     for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
         if let Some(grad) = results.grad(Role::Grad(place as u8)) {
             let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;

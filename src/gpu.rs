@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::layout::Slot;
+use crate::layout::{FAULT_WORDS, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
 use crate::plan::{CONTROL_WORDS, Copy, Dispatch, Plan, Source, Step};
@@ -179,6 +179,10 @@ impl Gpu {
         }
         if problem.has_control() {
             output.control = make(Role::Control, Dtype::U32, &[CONTROL_WORDS as usize])?;
+        }
+        for (nth, check) in problem.checks.iter().enumerate() {
+            let made = make(Role::Fault(nth as u8), Dtype::U32, &[FAULT_WORDS])?;
+            output.faults.extend(made.map(|tensor| (check.clone(), tensor)));
         }
         for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
             if operand.grad.is_none() {

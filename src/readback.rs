@@ -7,6 +7,7 @@ use futures_intrusive::channel::shared::oneshot_channel;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::inspect::Check;
 use crate::layout::{Control, from_words};
 use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
 use crate::tensor::{Dtype, Element, Tensor, View, floats};
@@ -34,6 +35,8 @@ pub struct Output {
     pub correct: Option<Tensor>,
     /// Counts and faults of class targets, `Control` in `src/layout.rs`.
     pub(crate) control: Option<Tensor>,
+    /// What the problem's inspections found, `Fault` in `src/layout.rs`.
+    pub(crate) faults: Vec<(Check, Tensor)>,
     pub(crate) facts: Facts,
 }
 
@@ -135,6 +138,7 @@ impl Output {
             argmax: None,
             correct: None,
             control: None,
+            faults: Vec::new(),
             facts: problem.into(),
         }
     }
@@ -147,7 +151,7 @@ impl Output {
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
-    /// [`Error::BadLabels`], which carries the values; [`Error::Device`].
+    /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
         pollster::block_on(self.values(engine, Waiting::Blocks))
     }
@@ -173,7 +177,8 @@ impl Output {
             &self.control,
         ];
         let others = self.grads.iter().map(|(_, tensor)| tensor);
-        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).collect();
+        let faults = self.faults.iter().map(|(_, tensor)| tensor);
+        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).chain(faults).collect();
         let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
         // In the order of the list above.
         let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
@@ -196,7 +201,7 @@ impl Output {
             Some((_, bytes)) => bytemuck::pod_read_unaligned(&bytes),
             None => Control::default(),
         };
-        let grads = self.grads.iter().zip(bytes);
+        let grads = self.grads.iter().zip(bytes.by_ref());
         let values = Values {
             loss,
             grad_input,
@@ -226,7 +231,13 @@ impl Output {
                 values: Box::new(values),
             });
         }
-        Ok(values)
+        let found = |((check, _), bytes): (&(Check, Tensor), Vec<u8>)| {
+            check.error(&bytemuck::pod_read_unaligned(&bytes), &values)
+        };
+        match self.faults.iter().zip(bytes).find_map(found) {
+            Some(error) => Err(error),
+            None => Ok(values),
+        }
     }
 }
 
