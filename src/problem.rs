@@ -442,11 +442,15 @@ impl Problem {
         self.hyper.map(|h| (h as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
     }
 
-    /// The inspection that the elementwise driver makes on the way: its place and itself.
+    /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has to,
+    /// which it cannot where the gradient goes over the input.
     pub fn check_on_the_way(&self) -> Option<(usize, &Check)> {
         let Family::Elements(elements) = &self.family else {
             return None;
         };
+        if self.in_place {
+            return None;
+        }
         let own = |check: &Check| check.role == self.operands[0].role && Some(check.rule) == elements.input_rule;
         self.checks.iter().enumerate().find(|(_, check)| own(check))
     }

@@ -22,7 +22,6 @@ fn join_faults(a: Fault, b: Fault) -> Fault {
     );
 }
 
-
 fn is_fault(x: f32) -> bool {
     return select(breaks(x), NAN_BREAKS, is_nan(x));
 }
@@ -39,7 +38,8 @@ fn seen4(x: vec4<f32>, count: u32) -> Seen {
     let each = vec4<bool>(is_fault(x.x), is_fault(x.y), is_fault(x.z), is_fault(x.w)) & (at < vec4<u32>(count));
     let ones = select(vec4<u32>(0u), vec4<u32>(1u), each);
     let nth = select(select(select(3u, 2u, each.z), 1u, each.y), 0u, each.x);
-    return Seen(ones.x + ones.y + ones.z + ones.w, nth, bitcast<u32>(x[nth]));
+    let first = select(select(select(x.w, x.z, each.z), x.y, each.y), x.x, each.x);
+    return Seen(ones.x + ones.y + ones.z + ones.w, nth, bitcast<u32>(first));
 }
 
 // As a fault, for four values from element `place` (two words, low first) + `ahead` on.

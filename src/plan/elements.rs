@@ -42,7 +42,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     if len > 0 {
         let (grads, spreads) = grads(&mut plan, problem, limits)?;
         let (sizes, operands) = operands(problem, &grads)?;
-        let tile = tile(&operands, sizes.len(), tuning);
+        let tile = tile(&operands, sizes.len(), tuning, elements.input_rule.is_some());
         let block = block(&sizes, len);
         let block_tiles = block.div_ceil(tile);
         let grid = Grid {
@@ -177,7 +177,13 @@ impl Planner<'_> {
             params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
             bindings: bindings(&windows, self.limits),
             groups,
-            iterations: iterations(&self.operands, self.grid.sizes.len(), self.grid.tile, self.tuning),
+            iterations: iterations(
+                &self.operands,
+                self.grid.sizes.len(),
+                self.grid.tile,
+                self.tuning,
+                self.faults.is_some(),
+            ),
             tiles,
         })));
     }
@@ -343,7 +349,11 @@ impl Planner<'_> {
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
             Const::Bool("NAN_GRADS", self.elements.nan_grads),
         ];
-        consts.extend(self.problem.check_on_the_way().map(|(_, check)| monoid::nan_breaks(check)));
+        consts.extend(
+            self.problem
+                .check_on_the_way()
+                .map(|(_, check)| monoid::nan_breaks(check)),
+        );
         consts.extend(&self.elements.consts);
         Variant {
             label: format!(
