@@ -343,7 +343,7 @@ fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, 
                     let (without, plain) = look(engine, case.loss.as_ref(), &call);
                     call.checks = checks;
                     let (got, values) = look(engine, case.loss.as_ref(), &call);
-                    assert_eq!(bits(&plain), bits(&values), "{}: {}", info.name, role.name());
+                    assert!(bits(&plain) == bits(&values), "bits of {}: {}", info.name, role.name());
                     let Some(got) = got else {
                         assert_eq!(without, None, "{}: {}", info.name, role.name());
                         continue;
@@ -610,7 +610,8 @@ fn cutting_finds_the_same() {
             };
             assert!(steps(cut) > steps(&whole) + 2);
             let (ours, theirs) = (look(cut, &Bce::default(), &call), look(&whole, &Bce::default(), &call));
-            assert_eq!((&ours.0, bits(&ours.1)), (&theirs.0, bits(&theirs.1)));
+            assert_eq!(ours.0, theirs.0);
+            assert!(bits(&ours.1) == bits(&theirs.1), "bits");
             assert_eq!(ours.0.unwrap().first, [at]);
         }
     }
