@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
-use crate::layout::Control;
+use crate::layout::{Control, Fault};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
 use crate::plan::{CONTROL_WORDS, plan, plan_count};
@@ -341,6 +341,10 @@ pub(crate) fn output_of(results: &Results, problem: &Problem, call: &Call<'_>, e
     output.correct = whole(stats.accuracy, &[results.correct], &[])?;
     let control = problem.has_control().then(|| control_tensor(&results.control));
     output.control = control.transpose()?;
+    for (check, fault) in problem.checks.iter().zip(&results.faults) {
+        let words = bytemuck::cast_slice::<Fault, u32>(std::slice::from_ref(fault));
+        output.faults.push((check.clone(), Tensor::new(words, &[words.len()])?));
+    }
     for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
         if let Some(grad) = results.grad(Role::Grad(place as u8)) {
             let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;

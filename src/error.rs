@@ -63,6 +63,21 @@ pub enum Error {
         ignore_index: Option<i64>,
         values: Box<Values>,
     },
+
+    /// Numbers of an operand that break a rule: those that PyTorch refuses, and what [`crate::Checks`] asks to be told of.
+    /// `values` still carries every output.
+    #[error("{name}: {count} of {of} elements out of range: the first is {value} at {first:?}, expected {expected}")]
+    BadValues {
+        name: &'static str,
+        /// Stops at 2^32 - 1.
+        count: u64,
+        of: u64,
+        /// Coordinates in the operand's shape.
+        first: Vec<usize>,
+        value: f32,
+        expected: &'static str,
+        values: Box<Values>,
+    },
 }
 
 impl Error {

@@ -26,6 +26,7 @@ mod cpu;
 mod engine;
 mod error;
 mod gpu;
+mod inspect;
 pub mod layout;
 pub mod limits;
 mod loss;
@@ -44,6 +45,7 @@ mod timing;
 pub use batches::{Batches, Totals, denominator};
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use inspect::{Checks, OnNan};
 pub use limits::{Limits, Tuning};
 pub use loss::{
     Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,

@@ -8,6 +8,7 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::inspect::Check;
 use crate::layout::{Control, from_words};
 use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
 use crate::tensor::{Dtype, Element, Tensor, View, floats};
@@ -35,6 +36,8 @@ pub struct Output {
     pub correct: Option<Tensor>,
     /// Counts and faults of class targets, `Control` in `src/layout.rs`.
     pub(crate) control: Option<Tensor>,
+    /// What the problem's inspections found, `Fault` in `src/layout.rs`.
+    pub(crate) faults: Vec<(Check, Tensor)>,
     pub(crate) facts: Facts,
 }
 
@@ -138,6 +141,7 @@ impl Output {
             argmax: None,
             correct: None,
             control: None,
+            faults: Vec::new(),
             facts: problem.into(),
         }
     }
@@ -150,7 +154,7 @@ impl Output {
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
-    /// [`Error::BadLabels`], which carries the values; [`Error::Device`].
+    /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
         pollster::block_on(self.values(engine, Waiting::Blocks))
     }
@@ -176,7 +180,8 @@ impl Output {
             &self.control,
         ];
         let others = self.grads.iter().map(|(_, tensor)| tensor);
-        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).collect();
+        let faults = self.faults.iter().map(|(_, tensor)| tensor);
+        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).chain(faults).collect();
         let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
         // In the order of the list above.
         let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
@@ -199,7 +204,7 @@ impl Output {
             Some((_, bytes)) => bytemuck::pod_read_unaligned(&bytes),
             None => Control::default(),
         };
-        let grads = self.grads.iter().zip(bytes);
+        let grads = self.grads.iter().zip(bytes.by_ref());
         let counts = self.control.is_some() && !self.facts.lists;
         let weight = counts.then_some(f64::from(control.weight));
         let values = Values {
@@ -232,7 +237,13 @@ impl Output {
                 values: Box::new(values),
             });
         }
-        Ok(values)
+        let found = |((check, _), bytes): (&(Check, Tensor), Vec<u8>)| {
+            check.error(&bytemuck::pod_read_unaligned(&bytes), &values)
+        };
+        match self.faults.iter().zip(bytes).find_map(found) {
+            Some(error) => Err(error),
+            None => Ok(values),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod bits;
 mod buffers;
 mod catalogue;
+mod checks;
 mod common;
 mod deviations;
 mod device;

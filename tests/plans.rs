@@ -133,6 +133,7 @@ fn sizes(problem: &Problem) -> impl Fn(Role) -> u64 {
             Role::ZLoss | Role::Lse | Role::Argmax | Role::Entropy => problem.term_count() * 4,
             Role::Correct => 4,
             Role::Control => 40,
+            Role::Fault(_) => 16,
             _ => operand.or(grad).unwrap().end(),
         };
         bytes.next_multiple_of(16)

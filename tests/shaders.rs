@@ -20,7 +20,9 @@ use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
-use wgloss::{Call, Dtype, Info, Limits, Loss, Mode, Mse, REGISTRY, Reduction, Role, Stats, Tuning, View};
+use wgloss::{
+    Call, Checks, Dtype, Info, Limits, Loss, Mode, Mse, OnNan, REGISTRY, Reduction, Role, Stats, Tuning, View,
+};
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
 use crate::plans::{DEFAULT_LIMITS, SMALL, TINY, WIDE};
@@ -35,6 +37,22 @@ const SHAPES: [&[usize]; 8] = [
     &[8],
     &[7],
     &[70_000, 4],
+];
+
+/// What a call can ask for.
+const CHECKS: [Checks; 3] = [
+    Checks {
+        strict: false,
+        nan: OnNan::Propagate,
+    },
+    Checks {
+        strict: true,
+        nan: OnNan::Propagate,
+    },
+    Checks {
+        strict: true,
+        nan: OnNan::Error,
+    },
 ];
 
 /// Draws for each loss beyond those that go through its options one by one.
@@ -68,6 +86,7 @@ struct Choices {
     place: usize,
     stats: Stats,
     padded: bool,
+    checks: Checks,
     tuning: usize,
 }
 
@@ -164,6 +183,7 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             stats,
             mode: pick(3),
             place: pick(3),
+            checks: CHECKS[pick(CHECKS.len())],
             tuning: pick(4),
         };
         let (dtype, other) = DTYPES[pick(DTYPES.len())];
@@ -201,6 +221,7 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
     };
     case.stats = choices.stats;
     let mut call = case.call(Mode::ALL[choices.mode]);
+    call.checks = choices.checks;
     if !choices.upstream {
         call.grad_output = None;
     }

@@ -172,6 +172,7 @@ fn compute_loss(info: &'static Info) -> Command {
                      they are streamed, to the same bits",
                 ),
         )
+        .args(checks())
         .args([backend(), adapter(), json()])
 }
 
@@ -187,6 +188,25 @@ fn bytes(text: &str) -> Result<u64, String> {
 /// The memory that a command may use.
 pub fn memory(matches: &ArgMatches) -> u64 {
     matches.get_one("memory").copied().unwrap_or(1 << 30)
+}
+
+/// What of the values is inspected.
+fn checks() -> [Arg; 2] {
+    [
+        Arg::new("strict").long("strict").action(ArgAction::SetTrue).help(
+            "refuse probabilities of the target outside [0, 1], and weights that are negative or NaN, which PyTorch \
+             computes with",
+        ),
+        Arg::new("on_nan")
+            .long("on-nan")
+            .value_name("WHAT")
+            .value_parser(PossibleValuesParser::new([
+                PossibleValue::new("propagate").help("they are computed with"),
+                PossibleValue::new("error").help("they are counted, and the first is named"),
+            ]))
+            .default_value("propagate")
+            .help("what becomes of NaN and infinities in the tensors"),
+    ]
 }
 
 /// An option of a loss.

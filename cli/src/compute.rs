@@ -6,7 +6,9 @@ use std::time::Instant;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use wgloss::problem::Problem;
-use wgloss::{Call, Engine, Error, Info, Loss, Mode, OperandKind, Role, Scalar, ScalarKind, Sink, Stats};
+use wgloss::{
+    Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, OperandKind, Role, Scalar, ScalarKind, Sink, Stats,
+};
 
 use crate::operands::{self, Operands};
 use crate::output::Outputs;
@@ -37,7 +39,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     // What the files have wrong, before a device is asked.
     let dtype = args::chosen_dtype(matches);
     let mut operands = Operands::open(info, matches, dtype)?;
-    let wanted = Wanted::new(info, &outputs, &operands);
+    let wanted = Wanted::new(info, &outputs, &operands, checks(matches));
     let described = |operands: &Operands, error: Error| Failure::Failed(operands.describe(&error));
     let problem = operands
         .attach(loss.as_mut())
@@ -153,15 +155,29 @@ fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure>
     loss.check().map_err(usage)
 }
 
+/// What of the values is to be inspected.
+fn checks(matches: &ArgMatches) -> Checks {
+    let on_nan = matches.get_one::<String>("on_nan").map(String::as_str);
+    Checks {
+        strict: matches.get_flag("strict"),
+        nan: if on_nan == Some("error") {
+            OnNan::Error
+        } else {
+            OnNan::Propagate
+        },
+    }
+}
+
 /// What of a call the output files, and the line that is printed, ask for.
 struct Wanted {
     mode: Mode,
     grads: Vec<Role>,
     stats: Stats,
+    checks: Checks,
 }
 
 impl Wanted {
-    fn new(info: &Info, outputs: &Outputs, operands: &Operands) -> Self {
+    fn new(info: &Info, outputs: &Outputs, operands: &Operands, checks: Checks) -> Self {
         let places = (0..info.operands.len()).filter(|&place| outputs.wants(Part::Grad(place)));
         let places: Vec<usize> = places.collect();
         let has_classes = operands
@@ -181,6 +197,7 @@ impl Wanted {
                 accuracy: info.statistics && has_classes,
                 z_loss: false, // comes wherever there is one
             },
+            checks,
         }
     }
 
@@ -188,6 +205,7 @@ impl Wanted {
         Call {
             grads: self.grads.clone(),
             stats: self.stats,
+            checks: self.checks,
             ..operands.call(self.mode)
         }
     }

@@ -3,11 +3,12 @@
 
 mod count;
 mod elements;
+mod inspect;
 mod pairs;
 mod rows;
 
 use crate::error::{Error, Result};
-use crate::layout::{Control, Slot};
+use crate::layout::{Control, Fault, Slot};
 use crate::problem::{Family, Problem, Role};
 use crate::tensor::{Dtype, Tensor, View};
 pub(crate) use count::{Count, Scales, Weights};
@@ -24,6 +25,8 @@ pub struct Results {
     pub argmax: Vec<u32>,
     pub correct: u32,
     pub control: Control,
+    /// What each of the problem's checks found.
+    pub faults: Vec<Fault>,
 }
 
 impl Results {
@@ -121,11 +124,13 @@ fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
 /// # Errors
 /// [`Error::Operand`] where a tensor is missing or lies on a device.
 pub(crate) fn run(problem: &Problem, operands: &Operands<'_>, scales: Option<Scales>) -> Result<Results> {
-    match &problem.family {
+    let mut results = match &problem.family {
         Family::Rows(rows) => rows::run(problem, rows, operands, scales),
         Family::Elements(elements) => elements::run(problem, elements, operands),
         Family::Pairs(pairs) => pairs::run(problem, pairs, operands),
-    }
+    }?;
+    results.faults = inspect::faults(problem, operands)?;
+    Ok(results)
 }
 
 /// What the labels and the weights of a problem's rows add up to.

@@ -2,6 +2,7 @@
 
 use super::{Gpu, expect_usage, operands};
 use crate::error::{Error, Result};
+use crate::layout::FAULT_WORDS;
 use crate::loss::{Call, GradTo};
 use crate::plan::CONTROL_WORDS;
 use crate::problem::{Problem, Role};
@@ -65,6 +66,10 @@ impl Gpu {
         }
         if problem.has_control() {
             output.control = make(Role::Control, Dtype::U32, &[CONTROL_WORDS as usize])?;
+        }
+        for (nth, check) in problem.checks.iter().enumerate() {
+            let made = make(Role::Fault(nth as u8), Dtype::U32, &[FAULT_WORDS])?;
+            output.faults.extend(made.map(|tensor| (check.clone(), tensor)));
         }
         for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
             if operand.grad.is_none() || elsewhere.contains(&Role::Grad(place as u8)) {

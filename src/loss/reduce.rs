@@ -172,6 +172,7 @@ pub(crate) fn sum_of_rows((slabs, cols, inner): (usize, usize, usize), dtype: Dt
         in_place: false,
         accumulates: false,
         stats: Stats::default(),
+        checks: Vec::new(),
         hyper: [1.0, 0.0, 0.0, 0.0],
     }
 }

@@ -8,6 +8,7 @@ mod broadcast;
 mod columns;
 mod copy;
 mod elements;
+mod inspect;
 mod monoid;
 mod pairs;
 mod reduce;
@@ -132,11 +133,15 @@ impl Plan {
 /// # Errors
 /// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
-    match &problem.family {
+    let mut all = Plan::default();
+    inspect::add_passes(&mut all, problem, limits, tuning)?;
+    let own = match &problem.family {
         Family::Rows(family) => rows::plan(problem, family, limits, tuning),
         Family::Elements(family) => elements::plan(problem, family, limits, tuning),
         Family::Pairs(family) => pairs::plan(problem, family, limits, tuning),
-    }
+    }?;
+    all.append(own, Source::Tensor);
+    Ok(all)
 }
 
 /// Plans what class targets and the weights of rows add up to, alone.

@@ -1,7 +1,8 @@
 //! Plans of the reduce driver: elements, labels or states, level by level down to one.
 
 use crate::error::{Error, Result};
-use crate::layout::{ReduceParams, Slot};
+use crate::inspect::Check;
+use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
@@ -25,7 +26,7 @@ struct Chain<'a> {
 
 /// Where a level's items come from.
 enum Items<'a> {
-    Input(&'a View),
+    Input(Role, &'a View),
     /// Class targets, or only the weights of the rows.
     Labels(Labels<'a>),
     States(Source),
@@ -62,7 +63,7 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
         let nothing = plan.add_scratch(0);
         chain.levels(&mut plan, Items::States(nothing), 0)?;
     } else {
-        chain.levels(&mut plan, Items::Input(input), len)?;
+        chain.levels(&mut plan, Items::Input(Role::Input, input), len)?;
     }
     Ok(plan)
 }
@@ -165,13 +166,56 @@ pub(super) fn add_count(
     chain.levels(plan, Items::Labels(source), items)
 }
 
+/// Adds the inspection of all elements of an operand, which has its place among the problem's checks.
+pub(super) fn add_inspection(
+    plan: &mut Plan,
+    (nth, check): (usize, &Check),
+    view: &View,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    let chain = inspection((nth, check), limits, tuning);
+    if view.is_empty() {
+        let nothing = plan.add_scratch(0);
+        return chain.levels(plan, Items::States(nothing), 0);
+    }
+    chain.levels(plan, Items::Input(check.role, view), view.len())
+}
+
+/// Adds what the tiles of the elementwise driver found together.
+pub(super) fn add_faults(
+    plan: &mut Plan,
+    faults: Source,
+    tiles: u64,
+    check: (usize, &Check),
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    inspection(check, limits, tuning).levels(plan, Items::States(faults), tiles)
+}
+
+fn inspection<'a>((nth, check): (usize, &Check), limits: &'a Limits, tuning: &'a Tuning) -> Chain<'a> {
+    let nan = if check.refuses_nan { "_no_nan" } else { "" };
+    Chain {
+        label: format!("inspect_{}{nan}", check.rule.name()),
+        monoid: Monoid::fault(check),
+        scale: Scale::Static(1.0),
+        empty: f32::NAN,
+        result: Window::scratch(Source::Tensor(Role::Fault(nth as u8)), 4, 0, FAULT_WORDS as u64),
+        limits,
+        tuning,
+    }
+}
+
 pub(super) fn control() -> Window {
     Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
 }
 
 impl Chain<'_> {
     fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
-        if len >= 1 << 32 {
+        // Places of 64 bits, and a dispatch that begins anew: but not with gaps, which are found from places.
+        let wide = matches!(&items, Items::Input(_, view) if self.monoid.is_fault() && view.is_contiguous());
+        if len >= 1 << 32 && !wide {
             return Err(Error::Limit(format!("{len} items in one reduction, at most 2^32 - 1")));
         }
         let mut items = items;
@@ -227,7 +271,7 @@ impl Chain<'_> {
             |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Source::Tensor(role), first, end));
         let mut list = Vec::new();
         match items {
-            Items::Input(view) => list.push(tensor(Slot::Input, Role::Input, view, element_run(view, run))),
+            Items::Input(role, view) => list.push(tensor(Slot::Input, *role, view, element_run(view, run))),
             Items::Labels(own) => {
                 list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
                 list.extend(
@@ -266,8 +310,9 @@ impl Chain<'_> {
             first_tile: tiles.0 as u32,
             end_tile: tiles.1 as u32,
             groups_x,
-            len: len as u32,
+            len: run.1 as u32,
             first_item: first_item as u32,
+            first_place: words(first_item as i64),
             scale: match self.scale {
                 Scale::Static(scale) => scale,
                 Scale::Counted | Scale::CountedZ => 1.0,
@@ -290,12 +335,12 @@ impl Chain<'_> {
             }
         }
         match items {
-            Items::Input(view) if !view.is_contiguous() => {
+            Items::Input(_, view) if !view.is_contiguous() => {
                 params.slab = view.slab() as u32;
                 params.stride = view.row_stride as u32;
             }
             Items::Labels(own) => {
-                params.ignore = crate::layout::words(own.ignore_index.unwrap_or_default());
+                params.ignore = words(own.ignore_index.unwrap_or_default());
                 params.classes = own.classes;
             }
             _ => {}
@@ -317,7 +362,7 @@ impl Chain<'_> {
         ];
         consts.extend(&self.monoid.consts);
         let source = match items {
-            Items::Input(view) => {
+            Items::Input(_, view) => {
                 let word = 4 * view.dtype.bytes();
                 let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(word);
                 list.extend(pieces::half([view.dtype]));

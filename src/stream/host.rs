@@ -156,9 +156,12 @@ impl Host<'_> {
         read + written.map(|view| view.end()).sum::<u64>()
     }
 
+    fn operand(&self, role: Role) -> Option<&Operand> {
+        self.whole.operands.iter().find(|own| own.role == role)
+    }
+
     fn slot(&self, role: Role) -> Option<Slot> {
-        let own = self.whole.operands.iter().find(|own| own.role == role);
-        own.map(|own| own.slot)
+        self.operand(role).map(|own| own.slot)
     }
 
     /// The problem of a slice and its tensors.
@@ -262,6 +265,22 @@ impl Host<'_> {
             self.send(Role::Argmax, 4 * at, &top, stream)?;
         } else {
             joint.argmax.extend(part.argmax);
+        }
+        for (nth, fault) in part.faults.into_iter().enumerate() {
+            let Some(own) = self.whole.checks.get(nth).and_then(|check| self.operand(check.role)) else {
+                continue;
+            };
+            let sliced = self.is_sliced(own.slot, &own.view);
+            let ahead = if sliced {
+                (slice.start * own.view.slab()) as u64
+            } else {
+                0
+            };
+            match joint.faults.get_mut(nth) {
+                None => joint.faults.push(fault.shifted(ahead)),
+                Some(held) if sliced => held.join(&fault.shifted(ahead)),
+                Some(_) => {} // every slice sees all of it
+            }
         }
         joint.correct += part.correct;
         joint.control.join(&part.control, at as u32 * self.labels_per_row());

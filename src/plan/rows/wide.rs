@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
 use crate::limits::{MAX_ITERATIONS, Tuning};
 use crate::plan::spread::Spread;
-use crate::plan::window::{Window, Windows, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
+use crate::plan::window::{Window, Windows, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Piece, Variant, piece, pieces};
 use crate::tensor::View;
@@ -90,13 +90,13 @@ impl Wide {
 
     pub fn add(self, plan: &mut Plan, own: &Planner<'_>) -> Result<()> {
         let rows = own.tiles.rows;
-        let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes, own.limits)).transpose();
+        let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes));
         let passes = Passes {
             own,
             wide: self,
-            opened: scratch(matches!(own.rows.targets, Targets::Index { .. }), rows * OPENED_BYTES)?,
-            merged: scratch(own.problem.mode.wants_grad() || own.rows.is_map(), rows * MERGED_BYTES)?,
-            folded: plan.add_scratch(rows * self.per_row * FOLDED_BYTES, own.limits)?,
+            opened: scratch(matches!(own.rows.targets, Targets::Index { .. }), rows * OPENED_BYTES),
+            merged: scratch(own.problem.mode.wants_grad() || own.rows.is_map(), rows * MERGED_BYTES),
+            folded: plan.add_scratch(rows * self.per_row * FOLDED_BYTES),
         };
         if passes.opened.is_some() {
             passes.add(plan, Pass::Open)?;
@@ -123,11 +123,8 @@ impl Passes<'_> {
         }
         let mut first = 0;
         while first < tiles {
-            let end = furthest(first, tiles, |end| {
-                in_one_grid(end - first, limits)
-                    && self.windows(pass, (first, end)).iter().all(|(_, _, w)| w.fits(limits))
-            })
-            .ok_or_else(|| {
+            let fits = |end| fit(&self.windows(pass, (first, end)), end - first, limits);
+            let end = furthest(first, tiles, fits).ok_or_else(|| {
                 Error::Limit(format!(
                     "{} of the {cols} columns of a row, or what they come to, do not fit into a binding of {} bytes",
                     self.wide.tile, limits.max_binding_bytes
