@@ -10,11 +10,16 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
+/// An engine that has opened the adapter under test itself, with all that it has: where a device of the user's differs.
+pub fn opened() -> Engine {
+    Engine::open(&variable("WGLOSS_TEST_ADAPTER"))
+        .unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}"))
+}
+
 /// Opens the engine under test once more: for a test that changes it, or needs two.
 pub fn fresh() -> Engine {
     match variable("WGLOSS_TEST_LIMITS").as_str() {
-        "" => Engine::open(&variable("WGLOSS_TEST_ADAPTER"))
-            .unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}")),
+        "" => opened(),
         "webgpu" => {
             let (device, queue) = webgpu_device();
             Engine::from_wgpu(device, queue)
