@@ -10,11 +10,16 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-/// Opens the engine under test once more: for a test that changes it, or needs two.
+/// An engine that opened its device itself, with all its limits: for a test of what such an engine hears of its device.
+pub fn opened() -> Engine {
+    Engine::open(&variable("WGLOSS_TEST_ADAPTER"))
+        .unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}"))
+}
+
+/// The engine under test once more: for a test that changes it, or needs two.
 pub fn fresh() -> Engine {
     match variable("WGLOSS_TEST_LIMITS").as_str() {
-        "" => Engine::open(&variable("WGLOSS_TEST_ADAPTER"))
-            .unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}")),
+        "" => opened(),
         "webgpu" => {
             let (device, queue) = webgpu_device();
             Engine::from_wgpu(device, queue)
@@ -34,7 +39,7 @@ pub fn webgpu_device() -> (wgpu::Device, wgpu::Queue) {
         descriptor.backends = backends;
         wgpu::Instance::new(descriptor)
     });
-    let engine = Engine::open(&variable("WGLOSS_TEST_ADAPTER")).unwrap();
+    let engine = opened();
     let adapter = pollster::block_on(instance.enumerate_adapters(backends))
         .into_iter()
         .find(|adapter| Some(&adapter.get_info()) == engine.adapter_info())
