@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wgloss::{Call, CrossEntropy, Engine, Error, Limits, Loss, Mode, Mse, Tensor};
 
 use crate::common::data::Data;
-use crate::common::{bits, engine, gpu};
+use crate::common::engine::fresh;
+use crate::common::{bits, gpu};
 
 /// Tensors of a call of cross-entropy with so many rows of 100.
 fn tensors(rows: usize) -> (Tensor, Tensor) {
@@ -18,7 +19,7 @@ fn tensors(rows: usize) -> (Tensor, Tensor) {
 /// A tensor that is larger than a buffer lies in several, and nothing changes.
 #[test]
 fn tensors_span_buffers() {
-    let mut engine = engine::fresh();
+    let mut engine = fresh();
     let limits = engine.plan_limits().unwrap();
     let mut data = Data::new(4);
     for (shape, max_buffer_bytes) in [
@@ -133,7 +134,7 @@ fn a_lost_device_is_an_error_and_a_new_engine_works() {
         .unwrap()
         .read(gpu())
         .unwrap();
-    let engine = engine::opened();
+    let engine = fresh();
     let far = engine.upload(&x).unwrap();
     let before = loss.forward_backward(&engine, &[&far, &labels], None).unwrap();
     let (device, _) = engine.wgpu().unwrap();
@@ -151,7 +152,7 @@ fn a_lost_device_is_an_error_and_a_new_engine_works() {
             .run(&engine, &loss, &Call::new(Mode::Forward, &[&x, &labels]))
             .unwrap_err(),
     );
-    let again = engine::opened();
+    let again = fresh();
     let values = loss
         .forward_backward(&again, &[&x, &labels], None)
         .unwrap()
@@ -163,7 +164,7 @@ fn a_lost_device_is_an_error_and_a_new_engine_works() {
 /// On a device of the user's the handler for errors that nobody catches is the user's, and hears nothing from us.
 #[test]
 fn an_adopted_device_hears_of_no_error_of_ours() {
-    let own = engine::opened();
+    let own = fresh();
     let (device, queue) = own.wgpu().unwrap();
     let heard = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&heard);

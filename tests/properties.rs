@@ -382,6 +382,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
         lane_cols: 16,
         width: 8,
         tile: 512,
+        ..Tuning::SOFTWARE
     };
     let mut engine = engine::fresh();
     engine.set_tuning(tuning);

@@ -12,8 +12,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
     let own = tile_at(tile);
     let nth = own.index - params.first_row;
     let words = label_words(params.targets_base + nth);
-    let column = select(0u, words.x, classify(words, params.ignore, params.cols) == KEPT);
-    if (column >= own.first && column < own.end) {
-        rows_out[params.rows_base + nth].row = row_open(own.index, own.slab, 0u, input_row(own.slab));
+    let kept = classify(words, params.ignore, params.cols) == KEPT;
+    let column = select(0u, words.x, kept);
+    if (column < own.first || column >= own.end) {
+        return;
     }
+    var weight = 0.0;
+    if (kept) {
+        weight = class_weight(column);
+    }
+    rows_out[params.rows_base + nth] = Opened(row_open(own.index, own.slab, 0u, input_row(own.slab)), weight);
 }

@@ -148,7 +148,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
 pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
     if let Family::Rows(rows) = &problem.family {
-        reduce::add_count(&mut plan, problem, rows, limits, tuning)?;
+        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     Ok(plan)
 }

@@ -6,6 +6,7 @@ use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
+use crate::plan::rows::OPENED_BYTES;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::{Problem, Role, Rows, Targets};
@@ -37,6 +38,8 @@ enum Items<'a> {
 struct Labels<'a> {
     labels: Option<&'a View>,
     weight: Option<(Role, &'a View)>,
+    /// Wide rows, with the weights of their labels' classes.
+    opened: Option<Source>,
     sample_weight: Option<&'a View>,
     ignore_index: Option<i64>,
     classes: u32,
@@ -122,11 +125,12 @@ pub(super) fn add_column_sum(
     chain.levels(plan, Items::Column(records, column), rows)
 }
 
-/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`].
+/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened.
 pub(super) fn add_count(
     plan: &mut Plan,
     problem: &Problem,
     rows: &Rows,
+    opened: Option<Source>,
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
@@ -159,6 +163,7 @@ pub(super) fn add_count(
     let source = Labels {
         labels,
         weight: weight.map(|own| (own.role, &own.view)),
+        opened: opened.filter(|_| weight.is_some()),
         sample_weight,
         ignore_index: rows.ignore_index(),
         classes: rows.cols as u32,
@@ -274,10 +279,10 @@ impl Chain<'_> {
             Items::Input(role, view) => list.push(tensor(Slot::Input, *role, view, element_run(view, run))),
             Items::Labels(own) => {
                 list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
-                list.extend(
-                    own.weight
-                        .map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
-                );
+                list.extend(match (own.opened, own.weight) {
+                    (Some(opened), _) => Some((Slot::Rows, false, Window::scratch(opened, OPENED_BYTES, run.0, run.1))),
+                    (None, weight) => weight.map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
+                });
                 let sample_weight = |view| tensor(Slot::SampleWeight, Role::SampleWeight, view, run);
                 list.extend(own.sample_weight.map(sample_weight));
             }
@@ -330,6 +335,7 @@ impl Chain<'_> {
                 Slot::Input | Slot::Target | Slot::StatesIn => params.base = base,
                 Slot::SampleWeight => params.sample_weight_base = base,
                 Slot::Weight => params.weight_base = base,
+                Slot::Rows => params.weight_base = base * (OPENED_BYTES / 4) as u32,
                 Slot::Loss => params.states_base = base,
                 _ => {}
             }
@@ -376,27 +382,35 @@ impl Chain<'_> {
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
             Items::Labels(own) => {
-                let weight = own.weight.map(|(_, view)| view.dtype);
+                let weight = own.weight.filter(|_| own.opened.is_none()).map(|(_, view)| view.dtype);
                 let sample_weight = own.sample_weight.map(|view| view.dtype);
                 list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
                 list.push(pieces::given(Slot::SampleWeight, sample_weight));
                 consts.push(Const::Bool("IGNORES", own.ignore_index.is_some()));
                 let labels = own.labels.map(|view| view.dtype);
                 match labels {
-                    Some(dtype) => list.extend([
-                        pieces::FAULT,
-                        pieces::labels(dtype),
-                        piece!("piece/class_weight.wgsl"),
-                        pieces::given(Slot::Weight, weight),
-                        piece!("piece/source_labels.wgsl"),
-                    ]),
+                    Some(dtype) => {
+                        list.extend([pieces::FAULT, pieces::labels(dtype), piece!("piece/source_labels.wgsl")]);
+                        list.extend(match own.opened {
+                            Some(_) => vec![piece!("piece/label_weight_opened.wgsl")],
+                            None => vec![
+                                piece!("piece/label_weight.wgsl"),
+                                piece!("piece/class_weight.wgsl"),
+                                pieces::given(Slot::Weight, weight),
+                            ],
+                        });
+                    }
                     None => list.push(piece!("piece/source_sample_weight.wgsl")),
                 }
                 let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
                 format!(
                     "{}{}{}{}",
                     name("", labels),
-                    name("_weight_", weight),
+                    if own.opened.is_some() {
+                        "_weight_opened".into()
+                    } else {
+                        name("_weight_", weight)
+                    },
                     name("_sample_weight_", sample_weight),
                     if own.ignore_index.is_some() { "_ignores" } else { "" }
                 )

@@ -9,6 +9,7 @@ mod gather;
 mod variant;
 mod wide;
 
+pub(crate) use wide::OPENED_BYTES;
 use wide::Wide;
 
 use crate::error::{Error, Result};
@@ -79,8 +80,9 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         problem.mode = Mode::Backward;
     }
     let problem = &problem;
-    if problem.has_control() {
-        reduce::add_count(&mut plan, problem, rows, limits, tuning)?;
+    let wide = wide.filter(|_| count > 0);
+    if problem.has_control() && wide.is_none() {
+        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
@@ -119,7 +121,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             wide_cols: tuning.wide_cols,
         };
         match wide {
-            Some(wide) => wide.add(&mut plan, &planner)?,
+            Some(wide) => wide.add(&mut plan, &planner, tuning)?,
             None => planner.add_chunks(&mut plan)?,
         }
     }

@@ -146,8 +146,8 @@ impl Planner<'_> {
         consts
     }
 
-    /// The label of a variant that takes rows in some way.
-    pub(super) fn label(&self, full: &[Full], quads: bool, losses: &str, way: &str) -> String {
+    /// The label of a variant: what it is told, how it differs for other reasons than that, and its way of taking rows.
+    pub(super) fn label(&self, marks: &[&str], way: &str) -> String {
         let problem = self.problem;
         let told = problem
             .operands
@@ -155,20 +155,34 @@ impl Planner<'_> {
             .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
         let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
         let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
-        let mark = |is: bool, name: &'static str| if is { name } else { "" };
         format!(
-            "{}/{}/{}{}{}{losses}{}{}{}{}{}/{way}",
+            "{}/{}/{}{}{}/{way}",
             problem.name,
             problem.mode.name(),
             named(&self.rows.kind),
             told.collect::<Vec<_>>().join("-"),
-            mark(quads, "/x4"),
-            mark(self.counted(), "/counted"),
-            mark(self.rows.ignore_index().is_some(), "/ignores"),
-            mark(problem.in_place, "/in_place"),
-            mark(problem.accumulates, "/add"),
-            mark(full.iter().any(|f| f.slot == Slot::GradTarget), "/grad_target"),
+            marks.concat(),
         )
+    }
+
+    /// How rows are read.
+    pub(super) fn read_marks(&self, quads: bool) -> [&'static str; 2] {
+        let ignores = self.rows.ignore_index().is_some();
+        [mark(quads, "/x4"), mark(ignores, "/ignores")]
+    }
+
+    /// How outputs of the input's shape are written.
+    pub(super) fn write_marks(&self, full: &[Full]) -> [&'static str; 3] {
+        [
+            mark(self.problem.in_place, "/in_place"),
+            mark(self.problem.accumulates, "/add"),
+            mark(full.iter().any(|f| f.slot == Slot::GradTarget), "/grad_target"),
+        ]
+    }
+
+    /// What scales a row.
+    pub(super) fn scale_mark(&self) -> &'static str {
+        mark(self.counted(), "/counted")
     }
 
     pub(super) fn variant(&self, chunk: Chunk) -> Variant {
@@ -194,10 +208,17 @@ impl Planner<'_> {
         list.extend(losses);
         let kind = if self.spread.lanes == 1 { "lane" } else { "group" };
         let way = format!("{kind}{}", self.spread.width);
+        let mut marks = vec![losses_name.as_str(), self.scale_mark()];
+        marks.extend(self.read_marks(quads));
+        marks.extend(self.write_marks(&full));
         Variant {
-            label: self.label(&full, quads, &losses_name, &way),
+            label: self.label(&marks, &way),
             consts: self.consts(),
             pieces: list,
         }
     }
+}
+
+fn mark(is: bool, name: &'static str) -> &'static str {
+    if is { name } else { "" }
 }

@@ -10,13 +10,13 @@ use crate::layout::{RowParams, Slot};
 use crate::limits::{MAX_ITERATIONS, Tuning};
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, reduce};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Piece, Variant, piece, pieces};
 use crate::tensor::View;
 
 /// Bytes of `Opened` of `shaders/piece/wide_cells.wgsl`, and of its `Folded` and `Merged`.
-const OPENED_BYTES: u64 = 32;
+pub(crate) const OPENED_BYTES: u64 = 32;
 const FOLDED_BYTES: u64 = 32;
 const MERGED_BYTES: u64 = 64;
 
@@ -88,7 +88,7 @@ impl Wide {
         }
     }
 
-    pub fn add(self, plan: &mut Plan, own: &Planner<'_>) -> Result<()> {
+    pub fn add(self, plan: &mut Plan, own: &Planner<'_>, tuning: &Tuning) -> Result<()> {
         let rows = own.tiles.rows;
         let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes));
         let passes = Passes {
@@ -100,6 +100,9 @@ impl Wide {
         };
         if passes.opened.is_some() {
             passes.add(plan, Pass::Open)?;
+        }
+        if own.problem.has_control() {
+            reduce::add_count(plan, own.problem, own.rows, passes.opened, own.limits, tuning)?;
         }
         passes.add(plan, Pass::Fold)?;
         passes.add(plan, Pass::Merge)?;
@@ -307,6 +310,8 @@ impl Passes<'_> {
         if matches!(pass, Pass::Fold | Pass::Merge) {
             list.push(pieces::TREE_WORKGROUP);
         }
+        // What other passes do is none of a pass's business: reductions and places for gradients share most of them.
+        let mut marks: Vec<&str> = own.read_marks(quads).to_vec();
         let (losses, losses_name) = own.losses();
         match pass {
             Pass::Merge => {
@@ -314,11 +319,13 @@ impl Passes<'_> {
                 list.push(read(Slot::SampleWeight));
                 list.extend(losses);
                 list.push(self.keep());
+                marks.extend([losses_name.as_str(), own.scale_mark()]);
             }
             Pass::Put => {
                 list.push(pieces::SCALE_STATIC);
                 list.push(piece!("piece/row_put.wgsl"));
                 list.extend(own.writes(&full, quads));
+                marks.extend(own.write_marks(&full));
             }
             Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),
         }
@@ -326,7 +333,7 @@ impl Passes<'_> {
         let mut consts = own.consts();
         consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
         Variant {
-            label: own.label(&full, quads, &losses_name, &way),
+            label: own.label(&marks, &way),
             consts,
             pieces: list,
         }
