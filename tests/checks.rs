@@ -13,7 +13,7 @@ use wgloss::{
 
 use crate::common::cases::{Case, Setup, label_tensor, make};
 use crate::common::data::Data;
-use crate::common::{bits, gpu, hardware};
+use crate::common::{bits, engine, gpu, hardware};
 use crate::plans::{DEFAULT_LIMITS, SMALL, TINY};
 
 const NAN: f32 = f32::NAN;
@@ -31,7 +31,7 @@ const NO_NAN: Checks = Checks {
 fn engines() -> &'static [Engine] {
     static ENGINES: std::sync::OnceLock<Vec<Engine>> = std::sync::OnceLock::new();
     ENGINES.get_or_init(|| {
-        let mut tiny = Engine::new().unwrap();
+        let mut tiny = engine::fresh();
         tiny.set_tuning(SMALL);
         let own = tiny.plan_limits().unwrap();
         tiny.set_plan_limits(Limits {
@@ -40,7 +40,7 @@ fn engines() -> &'static [Engine] {
             ..own
         })
         .unwrap();
-        vec![Engine::new().unwrap(), Engine::cpu(), tiny]
+        vec![engine::fresh(), Engine::cpu(), tiny]
     })
 }
 
@@ -590,7 +590,7 @@ fn padded_rows_and_gradients_in_place() {
 /// A tiny engine's dispatches find what one dispatch finds, and change no bit of the results.
 #[test]
 fn cutting_finds_the_same() {
-    let mut whole = Engine::new().unwrap();
+    let mut whole = engine::fresh();
     whole.set_tuning(SMALL);
     let cut = &engines()[2];
     let len = 30_011;

@@ -58,7 +58,10 @@ fn twenty_runs_however_cut_have_the_same_bits() {
     let sizes = [
         whole,
         cut(1 << 17, 100),
-        cut(96 << 10, 7),
+        Limits {
+            max_dispatch_bytes: 96 << 10,
+            ..whole
+        },
         cut(80_000, 1000),
         cut(70_000, 3),
     ];

@@ -18,7 +18,7 @@ use wgloss::{
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
 use crate::common::data::Wild;
-use crate::common::{bits, gpu, hardware};
+use crate::common::{bits, engine, gpu, hardware};
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |n| {
@@ -410,7 +410,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
         tile: 512,
         ..Tuning::SOFTWARE
     };
-    let mut engine = Engine::new().unwrap();
+    let mut engine = engine::fresh();
     engine.set_tuning(tuning);
     let roomy = engine.plan_limits().unwrap();
     let engine = RefCell::new(engine);

@@ -8,7 +8,7 @@ use wgloss::{
 
 use crate::common::cases::{DTYPES, Setup, blank, make, settings};
 use crate::common::data::Data;
-use crate::common::{F32, Tolerance, bits, gpu, hardware, report};
+use crate::common::{F32, Tolerance, bits, engine, gpu, hardware, report};
 use crate::gpu::compare;
 use crate::plans::{DEFAULT_LIMITS, WIDE};
 
@@ -17,7 +17,7 @@ const FEW_BYTES: u64 = 1024;
 
 /// Rows of more than 64 columns are wide, in tiles of 32; sums are in tiles of 64.
 fn wide_engine() -> Engine {
-    let mut engine = Engine::new().unwrap();
+    let mut engine = engine::fresh();
     engine.set_tuning(Tuning {
         tile: 64,
         width: 1,
@@ -252,7 +252,7 @@ fn wide_rows_of_real_tunings() {
 #[test]
 fn a_row_larger_than_a_binding() {
     let cols = 40_000_000;
-    let mut engine = Engine::new().unwrap();
+    let mut engine = engine::fresh();
     let limits = engine.plan_limits().unwrap();
     let max_binding_bytes = limits.max_binding_bytes.min(DEFAULT_LIMITS.max_binding_bytes);
     let limits = Limits {

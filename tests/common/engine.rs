@@ -10,13 +10,13 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-/// An engine that has opened the adapter under test itself, with all that it has: where a device of the user's differs.
+/// An engine that opened its device itself, with all its limits: for a test of what such an engine hears of its device.
 pub fn opened() -> Engine {
     Engine::open(&variable("WGLOSS_TEST_ADAPTER"))
         .unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}"))
 }
 
-/// Opens the engine under test once more: for a test that changes it, or needs two.
+/// The engine under test once more: for a test that changes it, or needs two.
 pub fn fresh() -> Engine {
     match variable("WGLOSS_TEST_LIMITS").as_str() {
         "" => opened(),
@@ -39,7 +39,7 @@ pub fn webgpu_device() -> (wgpu::Device, wgpu::Queue) {
         descriptor.backends = backends;
         wgpu::Instance::new(descriptor)
     });
-    let engine = Engine::open(&variable("WGLOSS_TEST_ADAPTER")).unwrap();
+    let engine = opened();
     let adapter = pollster::block_on(instance.enumerate_adapters(backends))
         .into_iter()
         .find(|adapter| Some(&adapter.get_info()) == engine.adapter_info())
