@@ -12,8 +12,8 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use wgloss::problem::Divisor;
 use wgloss::{
-    Call, Dtype, Engine, Error, Info, Limits, Mode, REGISTRY, Reduction, Role, Scalar, Stats, Tensor, Tuning,
-    precision, reference,
+    Dtype, Engine, Error, Info, Limits, Mode, REGISTRY, Reduction, Role, Scalar, Stats, Tensor, Tuning, precision,
+    reference,
 };
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
