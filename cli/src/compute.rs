@@ -14,7 +14,7 @@ use crate::operands::{self, Operands};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::report::Report;
-use crate::{Failure, args, draft, files, output, print, streams};
+use crate::{Failure, args, draft, files, interrupt, output, print, streams};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
@@ -77,6 +77,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         };
         Some((view.dtype, shape.unwrap_or(view.shape)))
     })?;
+    interrupt::arm();
     let start = Instant::now();
     let (values, streamed) = if streams {
         let call = wanted.call(&operands);

@@ -5,10 +5,16 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 static NAMES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// The files to be removed. A signal waits while they are held.
-pub fn names() -> MutexGuard<'static, Vec<PathBuf>> {
+/// Has signals end the process, also where a shell that started it in the background had it ignore Ctrl-C: what streams for
+/// minutes can be stopped.
+pub fn arm() {
     static WATCH: Once = Once::new();
     WATCH.call_once(watch);
+}
+
+/// The files to be removed. A signal waits while they are held.
+pub fn names() -> MutexGuard<'static, Vec<PathBuf>> {
+    arm();
     NAMES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
