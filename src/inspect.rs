@@ -10,7 +10,7 @@ use crate::readback::Values;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checks {
     /// Reports targets outside [0, 1] where a loss expects probabilities, and weights that are negative; NaN is neither.
-    /// PyTorch computes with them, and so does the result.
+    /// PyTorch computes with them (but for the target of `bce`), and so does the result.
     pub strict: bool,
     pub nan: OnNan,
 }
