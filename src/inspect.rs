@@ -9,7 +9,7 @@ use crate::readback::Values;
 /// negative variances of `gaussian_nll` are always reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checks {
-    /// Reports targets outside [0, 1] where a loss expects probabilities, and weights that are negative; NaN is neither.
+    /// Reports targets outside [0, 1] where a loss expects probabilities, and negative weights; NaN in either.
     /// PyTorch computes with them (but for the target of `bce`), and so does the result.
     pub strict: bool,
     pub nan: OnNan,
