@@ -9,8 +9,8 @@ use crate::readback::Values;
 /// negative variances of `gaussian_nll` are always reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checks {
-    /// Reports targets that are not in [0, 1] where a loss expects probabilities, and weights that are not at least 0; a
-    /// NaN is reported, too. PyTorch computes with them, and so does the result.
+    /// Reports targets outside [0, 1] where a loss expects probabilities, and negative weights; NaN in either.
+    /// PyTorch computes with them (but for the target of `bce`), and so does the result.
     pub strict: bool,
     pub nan: OnNan,
 }

@@ -194,8 +194,8 @@ pub fn memory(matches: &ArgMatches) -> u64 {
 fn checks() -> [Arg; 2] {
     [
         Arg::new("strict").long("strict").action(ArgAction::SetTrue).help(
-            "refuse probabilities of the target outside [0, 1], and weights that are negative or NaN, which PyTorch \
-             computes with",
+            "refuse probabilities of the target outside [0, 1], and weights that are negative or NaN, which are \
+             computed with otherwise",
         ),
         Arg::new("on_nan")
             .long("on-nan")

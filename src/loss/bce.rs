@@ -23,9 +23,9 @@ define! {
     /// as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out. A probability outside [0, 1]
     /// has a loss of NaN and gradients of 0, and is reported when reading.
     ///
-    /// **Differences from PyTorch.** PyTorch refuses a probability outside [0, 1] before it computes, and one of NaN. A
-    /// target outside [0, 1] is computed by the formula, as there; [`Checks`](crate::Checks) can ask to be told. From
-    /// logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
+    /// **Differences from PyTorch.** PyTorch refuses a probability outside [0, 1] before it computes, and one of NaN;
+    /// from 2.1 on likewise a target, which is computed by the formula here: [`Checks`](crate::Checks) can ask to be told.
+    /// From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
     ///
     /// **Errors.** [`Error::Operand`] for shapes and dtypes; [`Error::BadValues`] for probabilities outside [0, 1], when
     /// reading.
