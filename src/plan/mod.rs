@@ -132,7 +132,7 @@ impl Plan {
 /// Plans a problem.
 ///
 /// # Errors
-/// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
+/// [`Error::Limit`] where no splitting helps: a row that is not wide or a broadcast operand, larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let views = problem.operands.iter().map(|own| (own.role.name(), &own.view));
     let grads = problem.grads().map(|(_, role, view)| (role.name(), view));
