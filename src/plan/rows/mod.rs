@@ -201,8 +201,8 @@ impl Planner<'_> {
             } else {
                 return Err(Error::Limit(format!(
                     "a row of {} classes (or the rows of one workgroup, with the gaps between them) does not fit into a \
-                     binding of {} bytes; only a loss that looks at each class once takes longer rows, where its classes \
-                     are innermost and more than {}",
+                     binding of {} bytes; rows of more than {} classes are cut into tiles, where the classes are innermost and \
+                     the loss does not meet each with every other",
                     self.rows.cols, self.limits.max_binding_bytes, self.wide_cols
                 )));
             };
