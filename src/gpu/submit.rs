@@ -73,6 +73,9 @@ impl Gpu {
             if !timed {
                 break;
             }
+            if under_way.is_empty() {
+                since = Instant::now(); // pipelines were compiled before
+            }
             under_way.push_back((submission, bytes));
             if under_way.len() == 2
                 && let Some((submission, bytes)) = under_way.pop_front()
