@@ -22,6 +22,8 @@
 //! [`SUM`] · Σ|x|, for up to 10^8 terms; `tests/sums.rs` and `wgloss check --exhaustive` hold it on constants, cancelling
 //! signs, terms over 12 decades in either order, and one huge term among tiny ones.
 //!
+//! A reduction along a dimension adds the columns of a row: its error is relative to the sum of their magnitudes, too.
+//!
 //! The sum of signed terms may be small beside Σ|x|: its relative error is then as much larger.
 //!
 //! # Terms
@@ -42,7 +44,9 @@
 //!
 //! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
 //! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits of
-//! the inputs. Such a result is held to what inputs moved by [`nudge`] would make of it, twice over.
+//! the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
+//! continuous, with all of them moved; a gradient, which jumps at kinks, with all that were not chosen ([`nudge`]), or with
+//! those below [`UNIT`] rounded away, as they are beside a 1.
 //!
 //! # Storage
 //!
@@ -166,12 +170,16 @@ pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
     (rounded(dtype, want - error)..=rounded(dtype, want + error)).contains(&got)
 }
 
-/// A number two ulps off, upwards or downwards in size. Multiples of a half are chosen numbers, whose ties and ends are
-/// meant.
+/// A number two ulps off, upwards or downwards in size.
+pub fn moved(x: f32, outwards: bool) -> f32 {
+    let step = 2.0 * f32::EPSILON;
+    x * if outwards { 1.0 + step } else { 1.0 - step }
+}
+
+/// The same but for multiples of a half: those are chosen numbers, whose ties and ends are meant.
 pub fn nudge(x: f32, outwards: bool) -> f32 {
     if (2.0 * x).fract() == 0.0 || !x.is_finite() {
         return x;
     }
-    let step = 2.0 * f32::EPSILON;
-    x * if outwards { 1.0 + step } else { 1.0 - step }
+    moved(x, outwards)
 }

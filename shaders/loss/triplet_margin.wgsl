@@ -141,16 +141,18 @@ fn row_loss(s: State, t: f32) -> f32 {
 struct Pull {
     size: f32,
     factor: f32,
+    rest: f32, // of the columns that have no share: 0, or NaN
 }
 
 fn pull(n: Norm, size: f32, share: f32) -> Pull {
+    let rest = select(0.0, share, is_nan(share));
     if (POWER == 1u) {
-        return Pull(size, share);
+        return Pull(size, share, rest);
     }
     if (POWER == INFINITE) {
-        return Pull(size, share / n.sum);
+        return Pull(size, share / n.sum, rest);
     }
-    return Pull(size, select(share / select(1.0, size, POWER == 2u), 0.0, size == 0.0));
+    return Pull(size, select(share / select(1.0, size, POWER == 2u), rest, size == 0.0), rest);
 }
 
 // u(d) of four columns.
@@ -163,9 +165,9 @@ fn pull4(p: Pull, d: vec4<f32>) -> vec4<f32> {
         return signed;
     }
     if (POWER == INFINITE) {
-        return select(vec4<f32>(0.0), signed, abs(d) == vec4<f32>(p.size));
+        return select(vec4<f32>(p.rest), signed, abs(d) == vec4<f32>(p.size));
     }
-    return select(signed * relative4(abs(d), p.size, power() - 1.0), vec4<f32>(0.0), d == vec4<f32>(0.0));
+    return select(signed * relative4(abs(d), p.size, power() - 1.0), vec4<f32>(p.rest), d == vec4<f32>(0.0));
 }
 
 struct Slope {

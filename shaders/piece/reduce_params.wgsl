@@ -21,3 +21,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+// The high word of an item's number: items are counted modulo 2^32, and a dispatch has fewer.
+fn item_high(item: u32) -> u32 {
+    return params.first_place.y + select(0u, 1u, item < params.first_item);
+}

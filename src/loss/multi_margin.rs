@@ -113,11 +113,15 @@ fn grad(row: &Row<'_>, grad: &mut [f64]) {
     grad.fill(0.0);
     let Some(t) = row.class else { return };
     let p = row.hyper[1];
+    let all = |c| shortfall(row, t, c);
+    if (0..row.x.len()).filter_map(all).any(f64::is_nan) {
+        grad.fill(f64::NAN);
+        return;
+    }
     let mut own = 0.0;
     for (c, g) in grad.iter_mut().enumerate() {
-        if let Some(z) = shortfall(row, t, c).filter(|&z| z > 0.0 || z.is_nan()) {
-            // NaN^0 is 1.
-            *g = share(row, t) * p * if z.is_nan() { z } else { z.powf(p - 1.0) };
+        if let Some(z) = shortfall(row, t, c).filter(|&z| z > 0.0) {
+            *g = share(row, t) * p * z.powf(p - 1.0);
             own -= *g;
         }
     }

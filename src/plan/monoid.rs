@@ -96,14 +96,9 @@ impl Monoid {
         }
     }
 
-    /// Its states name places of 64 bits.
-    pub fn is_fault(&self) -> bool {
-        self.pieces.contains(&FAULT)
-    }
-
     fn extreme(largest: bool, result: &'static [Piece]) -> Self {
         Self {
-            state_bytes: 16,
+            state_bytes: 20,
             consts: vec![Const::Bool("LARGEST", largest)],
             pieces: result,
         }

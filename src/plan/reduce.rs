@@ -48,7 +48,7 @@ struct Labels<'a> {
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
 ///
 /// # Errors
-/// [`Error::Limit`] for 2^32 elements or more, or a row of a padded input that no binding covers.
+/// [`Error::Limit`] for 2^32 elements or more with gaps between rows, or a row of a padded input that no binding covers.
 pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let len = input.len();
     let mut plan = Plan::default();
@@ -218,9 +218,10 @@ pub(super) fn control() -> Window {
 
 impl Chain<'_> {
     fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
-        // Places of 64 bits, and a dispatch that begins anew: but not with gaps, which are found from places.
-        let wide = matches!(&items, Items::Input(_, view) if self.monoid.is_fault() && view.is_contiguous());
-        if len >= 1 << 32 && !wide {
+        // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
+        let wide = matches!(&items, Items::Input(_, view) if view.is_contiguous());
+        let tiles = len.div_ceil(u64::from(self.tuning.tile));
+        if tiles >= 1 << 32 || len >= 1 << 32 && !wide {
             return Err(Error::Limit(format!("{len} items in one reduction, at most 2^32 - 1")));
         }
         let mut items = items;

@@ -100,6 +100,8 @@ impl Data {
         let is_log = kind == LogProbability || logs && matches!(kind, MaybeLogProbability | Rate);
         match kind {
             OperandKind::Sign => usual,
+            // Refused where an adapter is not even asked.
+            UnitInterval if x.is_nan() => usual,
             _ if x.is_nan() => x,
             _ if is_log => -x.abs(),
             UnitInterval | MaybeLogProbability | IndexOrDistribution => x.abs().min(1.0),

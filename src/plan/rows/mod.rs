@@ -79,6 +79,12 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         }
         problem.mode = Mode::Backward;
     }
+    if u32::try_from(rows.cols).is_err() {
+        return Err(Error::Limit(format!(
+            "a row of {} elements, at most 2^32 - 1 (the gradient of a reduction of everything takes it as one row)",
+            rows.cols
+        )));
+    }
     let problem = &problem;
     let wide = wide.filter(|_| count > 0);
     if problem.has_control() && wide.is_none() {
