@@ -134,12 +134,14 @@ fn small() -> (CrossEntropy, Tensor, Tensor) {
 /// its end, blocking or not.
 #[test]
 fn readbacks_end_whoever_polls() {
+    // Readers that block poll for those that do not: once there are none.
     let polls = [
-        None,
-        Some(wgpu::PollType::Poll),
-        Some(wgpu::PollType::wait_indefinitely()),
+        (None, 1),
+        (None, 2),
+        (Some(wgpu::PollType::Poll), 2),
+        (Some(wgpu::PollType::wait_indefinitely()), 2),
     ];
-    for poll in polls {
+    for (poll, kinds) in polls {
         within(120, move || {
             let engine = engine::fresh();
             let (loss, x, labels) = small();
@@ -161,10 +163,9 @@ fn readbacks_end_whoever_polls() {
                 at_once(|thread| {
                     for turn in 0..100 {
                         let output = call();
-                        let values = if (turn + thread) % 2 == 0 {
-                            output.read(&engine)
-                        } else {
-                            pollster::block_on(output.read_async(&engine))
+                        let values = match (turn + thread) % kinds {
+                            0 => pollster::block_on(output.read_async(&engine)),
+                            _ => output.read(&engine),
                         };
                         assert!(bits(&values.unwrap()) == want, "turn {turn} of thread {thread}");
                     }
