@@ -66,6 +66,23 @@ pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
 /// The error of a sum of up to 10^8 terms, relative to the sum of their magnitudes.
 pub const SUM: f64 = 1e-6;
 
+/// Terms that hurt, by name: the number at an index of so many.
+pub const HARD_TERMS: [(&str, fn(usize, usize) -> f32); 6] = [
+    ("equal", |_, _| 0.1),
+    ("positive", |i, _| hash(i)),
+    ("cancelling", |i, _| {
+        (1.0 + 1e-3 * hash(i)).copysign(if i.is_multiple_of(2) { 1.0 } else { -1.0 })
+    }),
+    ("ascending", |i, n| 10f32.powf(12.0 * i as f32 / n as f32 - 6.0)),
+    ("descending", |i, n| 10f32.powf(6.0 - 12.0 * i as f32 / n as f32)),
+    ("one huge", |i, n| if i == n / 3 { 0.1 * n as f32 } else { 0.1 }),
+];
+
+/// A number in [0, 1) for each index.
+fn hash(i: usize) -> f32 {
+    ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
+}
+
 /// Units of 2^-24 that computing one term may cost, relative to the numbers it is made of.
 pub const TERM: f64 = 32.0;
 

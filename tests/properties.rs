@@ -2,6 +2,8 @@
 //!
 //! `WGLOSS_SEED` draws other calls, `WGLOSS_CASES` more of them.
 
+mod model;
+
 use std::cell::{Cell, RefCell};
 
 use proptest::prelude::*;
@@ -10,15 +12,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use wgloss::problem::Divisor;
-use wgloss::{
-    Dtype, Engine, Error, Info, Limits, Mode, REGISTRY, Reduction, Role, Scalar, Stats, Tensor, Tuning, precision,
-    reference,
-};
+use wgloss::{Dtype, Error, Info, Limits, Mode, REGISTRY, Reduction, Stats, Tuning};
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
 use crate::common::data::Wild;
 use crate::common::{bits, engine, gpu, hardware};
+use model::Judged;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |n| {
@@ -97,8 +96,9 @@ impl Draw {
     }
 
     fn case(&self) -> Option<(Case, Mode)> {
-        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not rounding.
-        if self.flavour.loss == "cosine_embedding" && self.shape.last() == Some(&1) {
+        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not rounding;
+        // the distances of such rows of chosen numbers lie at kinks, but for another epsilon.
+        if model::is_of_pairs(self) && self.shape.last() == Some(&1) {
             return None;
         }
         let mut case = make(self.flavour.info(), &self.setup())?;
@@ -165,191 +165,11 @@ fn hold<S: Strategy<Value = Draw>>(
     }
 }
 
-/// A result, its truth, and the error allowed to each number.
-struct Judged {
-    name: String,
-    dtype: Dtype,
-    got: Vec<f32>,
-    want: Vec<f64>,
-    allowed: Vec<f64>,
-}
-
-impl Judged {
-    /// The first number that is further off than allowed with a slack of its own.
-    fn miss(&self, slack: Option<&[f64]>) -> Option<String> {
-        if self.got.len() != self.want.len() {
-            return Some(format!(
-                "{}: {} numbers, expected {}",
-                self.name,
-                self.got.len(),
-                self.want.len()
-            ));
-        }
-        let index = (0..self.got.len()).find(|&i| {
-            let error = self.allowed[i] + slack.map_or(0.0, |slack| slack[i]);
-            !precision::admits(self.dtype, self.got[i], self.want[i], error)
-        })?;
-        let (got, want, allowed) = (self.got[index], self.want[index], self.allowed[index]);
-        let slack = slack.map_or(0.0, |slack| slack[index]);
-        Some(format!(
-            "{}[{index}] of {}: got {got:e}, want {want:e}, off by {:e}, allowed {allowed:e} and {slack:e} for its inputs",
-            self.name,
-            self.dtype,
-            (f64::from(got) - want).abs()
-        ))
-    }
-}
-
-fn size(want: &[f64]) -> f64 {
-    let finite = want.iter().filter(|x| x.is_finite());
-    finite.fold(0.0f64, |most, x| most.max(x.abs())).min(1.0)
-}
-
-/// What the losses add up to without signs, as the result is scaled.
-fn magnitude(draw: &Draw, mode: Mode, scale: f64) -> Option<f64> {
-    let single = Draw {
-        flavour: Flavour {
-            reduction: Reduction::None,
-            ..draw.flavour.clone()
-        },
-        ..draw.clone()
-    };
-    let (case, _) = single.case()?;
-    let losses = reference::run(case.loss.as_ref(), &case.call(mode)).ok()?.loss;
-    let floor = size(&losses);
-    Some(losses.iter().map(|loss| loss.abs() + floor).sum::<f64>() * scale.abs())
-}
-
-/// What the columns of rows that are added up as they are add up to without signs.
-fn columns(draw: &Draw) -> Option<Vec<f64>> {
-    let op = draw.flavour.setting.iter().find(|(name, _)| *name == "op");
-    let adds = op.is_none_or(|(_, op)| *op == Scalar::Choice("mean".into()));
-    let truth = (draw.flavour.loss == "reduce" && adds).then(|| truth(draw, Mode::Forward, f32::abs))?;
-    truth?.into_iter().next()
-}
-
-fn judge(draw: &Draw, case: &Case, mode: Mode, engine: &Engine, tuning: &Tuning) -> Result<Vec<Judged>, Error> {
-    let call = case.call(mode);
-    let problem = case.loss.problem(&call)?;
-    let got = case.loss.run(engine, &call)?.read(engine)?;
-    let want = reference::run(case.loss.as_ref(), &call)?;
-    let depth = precision::loss_depth(&problem, &engine.plan_limits().unwrap(), tuning)?;
-    let each = |want: &[f64]| {
-        let floor = size(want);
-        want.iter()
-            .map(|x| precision::bound(x.abs() + floor, depth))
-            .collect::<Vec<_>>()
-    };
-    let mut list = Vec::new();
-    if let Some(loss) = got.loss {
-        let scale = match problem.divisor {
-            Divisor::Known(_) => problem.static_scale(),
-            Divisor::Counted if want.control.weight == 0.0 => 0.0,
-            Divisor::Counted => 1.0 / f64::from(want.control.weight),
-        };
-        let magnitude = || magnitude(draw, Mode::Forward, scale);
-        let allowed = match (problem.is_reduced().then(magnitude).flatten(), columns(draw)) {
-            (Some(magnitude), _) => vec![precision::bound(magnitude, depth)],
-            (None, Some(columns)) => each(&columns),
-            (None, None) => each(&want.loss),
-        };
-        list.push(Judged {
-            name: "loss".into(),
-            dtype: loss.dtype,
-            got: loss.data,
-            want: want.loss.clone(),
-            allowed,
-        });
-    }
-    let grads = got.grad_input.into_iter().map(|grad| (Role::Grad(0), grad));
-    let others = got.grads.into_iter().map(|(role, grad)| {
-        let place = problem.operands.iter().position(|own| own.role == role).unwrap();
-        (Role::Grad(place as u8), grad)
-    });
-    for (role, grad) in grads.chain(others) {
-        let want = want.grad(role).unwrap_or_default().to_vec();
-        list.push(Judged {
-            name: format!("{role:?}"),
-            dtype: grad.dtype,
-            got: grad.data,
-            allowed: each(&want),
-            want,
-        });
-    }
-    for (name, array, want) in [("lse", got.lse, want.lse), ("entropy", got.entropy, want.entropy)] {
-        list.extend(array.map(|array| Judged {
-            name: name.into(),
-            dtype: array.dtype,
-            got: array.data,
-            allowed: each(&want),
-            want,
-        }));
-    }
-    Ok(list)
-}
-
-/// The truth of each result for other numbers in the operands, in f32.
-fn truth(draw: &Draw, mode: Mode, mut change: impl FnMut(f32) -> f32) -> Option<Vec<Vec<f64>>> {
-    let (mut case, _) = draw.case()?;
-    let wide = |tensor: &Tensor| match tensor.dtype().is_float() {
-        true => tensor.to_dtype(Dtype::F32).unwrap(),
-        false => tensor.clone(),
-    };
-    let given: Vec<(Role, Tensor)> = case
-        .loss
-        .tensors()
-        .into_iter()
-        .map(|(role, own)| (role, wide(own)))
-        .collect();
-    for (role, tensor) in given {
-        case.loss.attach(role, tensor).unwrap();
-    }
-    case.upstream = wide(&case.upstream);
-    for tensor in &mut case.tensors {
-        let own = wide(tensor);
-        if let Some(data) = own.as_slice::<f32>() {
-            let data: Vec<f32> = data.iter().map(|&x| change(x)).collect();
-            *tensor = Tensor::new(&data, own.shape()).unwrap();
-        }
-    }
-    let call = case.call(mode);
-    let want = reference::run(case.loss.as_ref(), &call).ok()?;
-    let mut list = Vec::new();
-    if mode.wants_loss() {
-        list.push(want.loss);
-    }
-    list.extend(want.grads.into_iter().map(|(_, grad)| grad));
-    list.extend([want.lse, want.entropy].into_iter().filter(|_| case.stats.any()));
-    Some(list)
-}
-
-/// Twice what the last digits of the inputs are worth to a result, by its place.
-fn slack(draw: &Draw, mode: Mode, place: usize, want: &[f64]) -> Vec<f64> {
-    let is_loss = place == 0 && mode.wants_loss();
-    let mut truths: Vec<_> = (0..8)
-        .map(|seed| {
-            let mut lot = Pcg64Mcg::seed_from_u64(seed);
-            let change = if is_loss { precision::moved } else { precision::nudge };
-            truth(draw, mode, |x| change(x, lot.random()))
-        })
-        .collect();
-    truths.push(truth(draw, mode, |x| {
-        if f64::from(x.abs()) < precision::UNIT { 0.0 } else { x }
-    }));
-    let mut slack = vec![0f64; want.len()];
-    for other in truths.iter().flatten().filter_map(|truth| truth.get(place)) {
-        for (slack, (want, other)) in slack.iter_mut().zip(want.iter().zip(other)) {
-            *slack = slack.max(2.0 * (want - other).abs());
-        }
-    }
-    slack
-}
-
 /// Within the error model; where not, within what the last digits of the inputs are worth. Says whether that was needed.
 fn is_near(judged: &[Judged], draw: &Draw, mode: Mode) -> Result<bool, TestCaseError> {
     let mut needed = false;
     for (place, own) in judged.iter().enumerate().filter(|(_, own)| own.miss(None).is_some()) {
-        if let Some(miss) = own.miss(Some(&slack(draw, mode, place, &own.want))) {
+        if let Some(miss) = own.miss(Some(&model::slack(draw, mode, place, &own.want))) {
             return Err(TestCaseError::fail(miss));
         }
         needed = true;
@@ -361,7 +181,7 @@ fn is_near(judged: &[Judged], draw: &Draw, mode: Mode) -> Result<bool, TestCaseE
 fn results_are_as_near_as_the_error_model_says() {
     let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300));
     println!("WGLOSS_SEED={seed}, WGLOSS_CASES={cases}");
-    let (ran, loose) = (Cell::new(0), Cell::new(0));
+    let (ran, loose, worst) = (Cell::new(0), Cell::new(0), Cell::new((0.0, "")));
     let styles: Vec<Style> = std::iter::once(Style::Hard).chain(Wild::ALL.map(Style::Wild)).collect();
     let strategy = draws(
         flavours(seed, (cases as usize / 6).max(REGISTRY.len())),
@@ -378,20 +198,29 @@ fn results_are_as_near_as_the_error_model_says() {
         } else {
             (gpu(), tuning)
         };
-        let judged = match judge(&draw, &case, mode, engine, &tuning) {
+        let judged = match model::judge(&draw, &case, mode, engine, &tuning) {
             Ok(judged) => judged,
             Err(Error::Limit(_)) => return Ok(()),
             Err(error) => return Err(TestCaseError::fail(format!("{}: {error}", case.what))),
         };
+        let share = judged.iter().map(Judged::share).fold(0.0, f64::max);
+        if share > worst.get().0 {
+            worst.set((share, draw.flavour.loss));
+        }
         let needed = is_near(&judged, &draw, mode)?;
         ran.set(ran.get() + 1);
         loose.set(loose.get() + u64::from(needed));
         Ok(())
     });
-    println!("{} of {cases} ran, {} of them ill-conditioned", ran.get(), loose.get());
+    println!(
+        "{} of {cases} ran, {} of them ill-conditioned; the largest error of an f32 result is {:.2?} of the bound",
+        ran.get(),
+        loose.get(),
+        worst.get()
+    );
     assert!(2 * ran.get() > cases, "{} of {cases} ran", ran.get());
     assert!(
-        10 * loose.get() < ran.get(),
+        20 * loose.get() < ran.get(),
         "{} of {} are ill-conditioned",
         loose.get(),
         ran.get()

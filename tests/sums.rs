@@ -7,32 +7,13 @@ use crate::common::{gpu, hardware, report};
 /// Long enough for three levels of tiles; `wgloss check --exhaustive` has 10^8.
 const LEN: usize = (1 << 24) + 13;
 
-/// A number in [0, 1) for each index.
-fn hash(i: usize) -> f32 {
-    ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32
-}
-
-/// Terms that hurt, by name: the number at an index of so many.
-type Terms = (&'static str, fn(usize, usize) -> f32);
-
-const TERMS: [Terms; 6] = [
-    ("equal", |_, _| 0.1),
-    ("positive", |i, _| hash(i)),
-    ("cancelling", |i, _| {
-        (1.0 + 1e-3 * hash(i)).copysign(if i % 2 == 0 { 1.0 } else { -1.0 })
-    }),
-    ("ascending", |i, n| 10f32.powf(12.0 * i as f32 / n as f32 - 6.0)),
-    ("descending", |i, n| 10f32.powf(6.0 - 12.0 * i as f32 / n as f32)),
-    ("one huge", |i, n| if i == n / 3 { 0.1 * n as f32 } else { 0.1 }),
-];
-
 /// The sum, the mean, a loss of elements and one of rows: every way into the reduce driver.
 #[test]
 fn sums_stay_within_a_millionth() {
     let mut failures = Vec::new();
     let labels = Tensor::new(&vec![1u8; LEN / 4], &[LEN / 4]).unwrap();
     let zero = Tensor::new(&[0f32], &[1]).unwrap();
-    for (name, term) in TERMS {
+    for (name, term) in precision::HARD_TERMS {
         let data: Vec<f32> = (0..LEN).map(|i| term(i, LEN)).collect();
         let host = Tensor::new(&data, &[LEN]).unwrap();
         let table = Tensor::new(&data[..LEN / 4 * 4], &[LEN / 4, 4]).unwrap();
@@ -75,7 +56,7 @@ fn sums_stay_within_a_millionth() {
             check("nll", &nll, &[&table, &labels], -picked, picked_size);
         }
     }
-    report(failures, 8 * TERMS.len());
+    report(failures, 8 * precision::HARD_TERMS.len());
 }
 
 /// A number with the roundings on its longest way.
@@ -131,7 +112,7 @@ fn in_order(terms: &[Rounded], tuning: &Tuning) -> Rounded {
 #[test]
 fn the_order_of_additions_is_the_one_told() {
     for n in [1, 2, 5, 1000, 8192, 8193, 100_003, 16_384 * 9 + 1, 8192 * 33 + 5] {
-        let data: Vec<f32> = (0..n).map(|i| hash(i) + 0.01).collect();
+        let data: Vec<f32> = (0..n).map(|i| 0.01 + (precision::HARD_TERMS[1].1)(i, n)).collect();
         let terms: Vec<Rounded> = data.iter().map(|&x| Rounded(x, 0)).collect();
         let x = Tensor::new(&data, &[n]).unwrap();
         for (engine, tuning) in [(gpu(), own_tuning(gpu())), (hardware(), Tuning::HARDWARE)] {

@@ -77,6 +77,28 @@ pub fn command() -> Command {
                         .value_parser(value_parser!(u64))
                         .default_value("1")
                         .help("seed of the generated data"),
+                )
+                .arg(
+                    Arg::new("exhaustive")
+                        .long("exhaustive")
+                        .action(ArgAction::SetTrue)
+                        .help("the long form: every shape in every flavour, and sums of 10^8 terms where `reduce` is chosen")
+                        .long_help(
+                            "The long form, of minutes for a loss and an hour or more for all: every shape (around the \
+                             widths of quads, lanes, workgroups and tiles, powers of two and their neighbours, a \
+                             vocabulary) in every flavour (mode, reduction, dtypes, optional tensors, options), in rounds \
+                             that draw other flavours and other numbers; and, where `reduce` is among the losses, sums of \
+                             10^8 terms. Shows where the largest error is, beside the one allowed.",
+                        ),
+                )
+                .arg(
+                    Arg::new("rounds")
+                        .long("rounds")
+                        .value_name("N")
+                        .value_parser(value_parser!(u64).range(1..=1_000_000))
+                        .default_value("4")
+                        .requires("exhaustive")
+                        .help("rounds of --exhaustive; round K has the seed N + K of --seed"),
                 ),
         )
         .subcommand(

@@ -356,3 +356,32 @@ fn the_check_passes() {
     let gradient = &report["losses"][0]["dtypes"]["f32"]["gradient"];
     assert!(gradient["relative"].as_f64().unwrap() < 1e-3, "{gradient}");
 }
+
+#[test]
+fn the_long_check_says_where_the_largest_errors_are() {
+    let done = run(&[
+        "check",
+        "log-sigmoid",
+        "--exhaustive",
+        "--rounds",
+        "1",
+        "--seed",
+        "7",
+        "--json",
+    ]);
+    let report = done.json();
+    assert_eq!((done.code, &report["passed"]), (0, &json!(true)), "{}", done.stderr);
+    assert_eq!(
+        (&report["seed"], &report["rounds"], &report["sums"]),
+        (&json!(7), &json!(1), &json!([]))
+    );
+    assert!(report["cases"].as_u64().unwrap() > 2500, "{}", report["cases"]);
+    let loss = &report["losses"][0]["dtypes"]["f32"]["loss"];
+    let share = loss["share"].as_f64().unwrap();
+    assert!(share > 1e-4 && share < 0.5, "{loss}");
+    assert!(loss["at"].as_str().unwrap().starts_with("f32 case "), "{loss}");
+
+    assert_eq!(run(&["check", "--rounds", "2"]).code, 2);
+    let help = run(&["check", "--help"]).stdout;
+    assert!(help.contains("--exhaustive") && help.contains("10^8"), "{help}");
+}

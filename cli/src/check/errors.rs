@@ -8,17 +8,22 @@ use wgloss::precision::{FLUSHED, rounded};
 const TOLERANCE: f64 = 1e-5;
 
 /// The largest errors seen.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct Worst {
     pub absolute: f64,
     /// Over elements that are not tiny beside their tensor: of those that are, only the absolute error matters.
     pub relative: f64,
     pub ulps: f64,
+    /// The largest error beside the one allowed, both without the rounding to the dtype, and the case it was in.
+    pub share: f64,
+    pub at: String,
 }
 
 impl Worst {
     pub fn json(&self) -> Value {
-        json!({ "absolute": self.absolute, "relative": self.relative, "ulps": self.ulps })
+        json!({
+            "absolute": self.absolute, "relative": self.relative, "ulps": self.ulps, "share": self.share, "at": self.at,
+        })
     }
 }
 
@@ -83,6 +88,9 @@ pub fn compare(got: &[f32], dtype: Dtype, want: &[f64], slack: Option<&[f64]>, w
         }
         if want.is_finite() && error <= usual {
             worst.absolute = worst.absolute.max(error);
+            // Without what every number of the dtype is allowed for being one.
+            let half_ulp = rounding(dtype, want);
+            worst.share = worst.share.max((error - half_ulp).max(0.0) / (usual - half_ulp));
             if want.abs() >= (1e-3 * floor).max(FLUSHED) {
                 worst.relative = worst.relative.max(error / want.abs());
                 worst.ulps = worst.ulps.max(ulps);

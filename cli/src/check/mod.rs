@@ -7,6 +7,7 @@ mod flavour;
 mod plans;
 mod rows;
 mod run;
+mod sums;
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use wgloss::{Dtype, Engine, Info};
 
 use crate::{Failure, args, print};
-use run::Outcome;
+use run::{Effort, Outcome};
 
 /// Failures told of each loss and dtype; the rest are counted.
 const TOLD: usize = 10;
@@ -31,18 +32,38 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .flat_map(|info| Dtype::FLOATS.map(|dtype| (info, dtype)))
         .collect();
     let name = Engine::open(adapter)?.name();
-    let outcomes = run_jobs(adapter, &jobs, seed, &name)?;
-    let (cases, failed) = total(&outcomes.iter().collect::<Vec<_>>());
+    let rounds = matches.get_one::<u64>("rounds").copied();
+    let effort = Effort {
+        seed,
+        rounds: rounds.filter(|_| matches.get_flag("exhaustive")),
+    };
+    let outcomes = run_jobs(adapter, &jobs, effort, &name)?;
+    let has_sums = effort.rounds.is_some() && jobs.iter().any(|(info, _)| info.name == "reduce");
+    let sums = if has_sums { sums::run(adapter)? } else { Vec::new() };
+    let (mut cases, mut failed) = total(&outcomes.iter().collect::<Vec<_>>());
+    cases += sums.len();
+    failed += sums.iter().filter(|sum| !sum.passes()).count();
     if matches.get_flag("json") {
-        let report = json!({
+        let mut report = json!({
             "adapter": name,
             "seed": seed,
             "passed": failed == 0,
             "losses": outcomes.chunks(Dtype::FLOATS.len()).map(loss_json).collect::<Vec<_>>(),
         });
+        if let Some(rounds) = effort.rounds {
+            report["rounds"] = rounds.into();
+            report["cases"] = cases.into();
+            report["sums"] = sums.iter().map(sums::Sum::json).collect();
+        }
         print::line(&report.to_string())?;
     } else {
         print::line(&report(&name, &outcomes))?;
+        if let Some(rounds) = effort.rounds {
+            print::line(&long_report(&outcomes, &sums))?;
+            print::line(&format!(
+                "\n{cases} cases in {rounds} rounds from seed {seed}, {failed} failed"
+            ))?;
+        }
     }
     match failed {
         0 => Ok(()),
@@ -52,8 +73,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// Runs all jobs on all cores, and gives their outcomes in the order of the jobs. Each thread has an engine of its own: a
 /// software adapter compiles on the one thread of its queue, and that takes most of the time.
-fn run_jobs(adapter: &str, jobs: &[Job], seed: u64, name: &str) -> Result<Vec<Outcome>, Failure> {
-    let bar = print::progress(jobs.len());
+fn run_jobs(adapter: &str, jobs: &[Job], effort: Effort, name: &str) -> Result<Vec<Outcome>, Failure> {
+    let rounds = effort.rounds.unwrap_or(1);
+    let bar = print::progress(jobs.len() * rounds as usize);
+    let cases = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
         let engine = Engine::open(adapter)?;
@@ -61,15 +84,20 @@ fn run_jobs(adapter: &str, jobs: &[Job], seed: u64, name: &str) -> Result<Vec<Ou
         while let Some((index, &(info, dtype))) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, jobs.get(i)?)))
         {
             bar.set_message(format!("{} {dtype}", info.name));
-            let outcome = run::job(&engine, info, dtype, seed);
+            let mut before = 0;
+            let outcome = run::job(&engine, info, dtype, effort, |own| {
+                let all = cases.fetch_add(own.cases - before, Relaxed) + own.cases - before;
+                before = own.cases;
+                bar.set_message(format!("{all} cases, {} {dtype}", info.name));
+                bar.inc(1);
+            });
             for failure in outcome.failures.iter().take(TOLD) {
-                print::note_above(&bar, &format!("failed: {} {failure}, seed {seed}, {name}", info.name));
+                print::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
             }
             if let Some(more @ 1..) = outcome.failures.len().checked_sub(TOLD) {
                 print::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
             }
             finished.push((index, outcome));
-            bar.inc(1);
         }
         Ok(finished)
     };
@@ -105,6 +133,26 @@ fn loss_json(outcomes: &[Outcome]) -> Value {
         "failed": failed,
         "dtypes": dtypes.collect::<serde_json::Map<_, _>>(),
     })
+}
+
+/// Where the largest errors are, beside those allowed.
+fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
+    let header = ["loss", "of", "of the bound", "case"];
+    let worst = |own: &Outcome| {
+        let rows = own.worst().into_iter().map(|(of, worst)| {
+            let name = format!("{} {}", own.info.name, own.dtype);
+            (
+                worst.share,
+                vec![name, of.into(), format!("{:.3}", worst.share), worst.at.clone()],
+            )
+        });
+        rows.collect::<Vec<_>>()
+    };
+    let mut all: Vec<(f64, Vec<String>)> = outcomes.iter().flat_map(worst).collect();
+    all.extend(sums.iter().map(|sum| (sum.share(), sum.row())));
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let rows: Vec<Vec<String>> = all.into_iter().map(|(_, row)| row).collect();
+    format!("\n{}", print::table(&header, &rows, header.len()))
 }
 
 fn report(name: &str, outcomes: &[Outcome]) -> String {

@@ -73,16 +73,42 @@ fn shapes() -> Vec<Vec<usize>> {
     shapes
 }
 
-/// All cases: first each mode with each reduction, then the same on other shapes.
-pub fn plans(flavours: &[Flavour], seed: u64) -> Vec<Plan<'_>> {
+/// One less than a size, the size, and one more.
+fn around(sizes: &[usize]) -> impl Iterator<Item = usize> {
+    sizes.iter().flat_map(|&n| [n - 1, n, n + 1])
+}
+
+/// Every size around those of quads, lanes, workgroups and tiles of either tuning.
+fn more_shapes() -> Vec<Vec<usize>> {
+    let flat = around(&[8, 32, 256, 512, 2048, 8192, 16_384, 65_536]).map(|n| vec![n]);
+    let cols = || around(&[2, 8, 16, 32, 64, 128, 256, 512, 1024, 4096]);
+    let mut shapes: Vec<Vec<usize>> = flat.collect();
+    for rows in [1, 3, 64] {
+        shapes.extend(cols().map(|cols| vec![rows, cols]));
+    }
+    shapes.extend(around(&[4, 64, 256]).map(|inner| vec![2, 7, inner]));
+    shapes.extend([
+        vec![255, 5],
+        vec![257, 17],
+        vec![3, 32_000],
+        vec![4097, 3],
+        vec![2, 33, 3, 3],
+    ]);
+    shapes
+}
+
+/// All cases: first each mode with each reduction, then the same on other shapes: some, or all that there are.
+pub fn plans(flavours: &[Flavour], seed: u64, exhaustive: bool) -> Vec<Plan<'_>> {
     let mut plans = Vec::new();
     let mut more = Vec::new();
     for (index, flavour) in flavours.iter().enumerate() {
         let mut lot = Data::new(seed, u64::MAX / 2 - index as u64);
-        let mut fitting: Vec<_> = shapes()
-            .into_iter()
-            .filter(|shape| flavour.rule(shape).is_some())
-            .collect();
+        let all = if exhaustive {
+            [shapes(), more_shapes()].concat()
+        } else {
+            shapes()
+        };
+        let mut fitting: Vec<_> = all.into_iter().filter(|shape| flavour.rule(shape).is_some()).collect();
         // Not always in the same order, for those in front may compile something.
         for i in 1..fitting.len() {
             fitting.swap(i, lot.below(i + 1));
@@ -101,7 +127,11 @@ pub fn plans(flavours: &[Flavour], seed: u64) -> Vec<Plan<'_>> {
         for &reduction in &flavour.reductions {
             plans.extend(first.iter().map(|shape| plan(reduction, shape, true)));
         }
-        let stride = if flavour.dtype == Dtype::F32 { 2 } else { 3 };
+        let stride = match flavour.dtype {
+            _ if exhaustive => 1,
+            Dtype::F32 => 2,
+            _ => 3,
+        };
         for (i, shape) in fitting.iter().enumerate().step_by(stride) {
             let reduction = flavour.reductions[i / stride % flavour.reductions.len()];
             more.push(plan(reduction, shape, false));

@@ -20,6 +20,20 @@ fn budget(dtype: Dtype) -> usize {
 /// Random looks at inputs a little off, where a result is.
 const NUDGES: u64 = 4;
 
+/// How much to run.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    pub seed: u64,
+    /// Of the long form.
+    pub rounds: Option<u64>,
+}
+
+impl Effort {
+    fn seeds(self) -> impl Iterator<Item = u64> {
+        (0..self.rounds.unwrap_or(1)).map(move |round| self.seed.wrapping_add(round))
+    }
+}
+
 /// What became of the cases of a loss in a dtype.
 pub struct Outcome {
     pub info: &'static Info,
@@ -36,10 +50,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn worst(&self) -> Vec<(&'static str, Worst)> {
-        let mut list = vec![("loss", self.loss), ("gradient", self.grad)];
+    pub fn worst(&self) -> Vec<(&'static str, &Worst)> {
+        let mut list = vec![("loss", &self.loss), ("gradient", &self.grad)];
         if self.info.statistics {
-            list.push(("statistics", self.statistics));
+            list.push(("statistics", &self.statistics));
         }
         list
     }
@@ -58,7 +72,14 @@ impl Outcome {
     }
 }
 
-pub fn job(engine: &Engine, info: &'static Info, dtype: Dtype, seed: u64) -> Outcome {
+/// Runs the cases of a loss in a dtype: as many as are quick, or, in so many rounds, all.
+pub fn job(
+    engine: &Engine,
+    info: &'static Info,
+    dtype: Dtype,
+    effort: Effort,
+    mut done: impl FnMut(&Outcome),
+) -> Outcome {
     let mut outcome = Outcome {
         info,
         dtype,
@@ -77,17 +98,46 @@ pub fn job(engine: &Engine, info: &'static Info, dtype: Dtype, seed: u64) -> Out
         return outcome;
     };
     let tuning = Tuning::of(class).within(&limits);
-    let (mut compiled, mut left) = (HashSet::new(), budget(dtype));
-    let flavours = Flavour::all(info, dtype, seed);
-    for plan in plans(&flavours, seed) {
+    let mut compiled = HashSet::new();
+    for seed in effort.seeds() {
+        let left = if effort.rounds.is_some() {
+            usize::MAX
+        } else {
+            budget(dtype)
+        };
+        round(
+            engine,
+            (&limits, &tuning),
+            &mut outcome,
+            (&mut compiled, left),
+            (seed, effort),
+        );
+        done(&outcome);
+    }
+    outcome.pipelines = compiled.len();
+    outcome
+}
+
+fn round(
+    engine: &Engine,
+    (limits, tuning): (&Limits, &Tuning),
+    outcome: &mut Outcome,
+    (compiled, mut left): (&mut HashSet<Variant>, usize),
+    (seed, effort): (u64, Effort),
+) {
+    let flavours = Flavour::all(outcome.info, outcome.dtype, seed);
+    for plan in plans(&flavours, seed, effort.rounds.is_some()) {
+        let fail = |outcome: &mut Outcome, case: &str, why: &str| {
+            outcome.failures.push(format!("{case}: {why}, seed {seed}"));
+        };
         let case = match plan.case(seed) {
             Ok(case) => case,
             Err(error) => {
-                outcome.failures.push(format!("{plan}: {error}"));
+                fail(outcome, &plan.to_string(), &error.to_string());
                 continue;
             }
         };
-        match variants(&case, &limits, &tuning) {
+        match variants(&case, limits, tuning) {
             Ok(variants) => {
                 let new: Vec<Variant> = variants.into_iter().filter(|own| !compiled.contains(own)).collect();
                 if !plan.required && new.len() > left {
@@ -100,17 +150,15 @@ pub fn job(engine: &Engine, info: &'static Info, dtype: Dtype, seed: u64) -> Out
             Err(Error::Limit(_)) => continue,
             Err(_) if plan.is_empty() => continue,
             Err(error) => {
-                outcome.failures.push(format!("{}: {error}", case.text));
+                fail(outcome, &case.text, &error.to_string());
                 continue;
             }
         }
         outcome.cases += 1;
-        if let Err(message) = run_case(engine, &case, &mut outcome) {
-            outcome.failures.push(format!("{}: {message}", case.text));
+        if let Err(message) = run_case(engine, &case, outcome) {
+            fail(outcome, &case.text, &message);
         }
     }
-    outcome.pipelines = compiled.len();
-    outcome
 }
 
 /// The pipelines that a case needs.
@@ -157,9 +205,12 @@ fn run_case(engine: &Engine, case: &Case, outcome: &mut Outcome) -> Result<(), S
             Of::Gradient => &mut outcome.grad,
             Of::Statistic => &mut outcome.statistics,
         };
-        let Some(miss) = compare(&pair.got, pair.dtype, &pair.want, None, worst) else {
-            continue;
-        };
+        let share = worst.share;
+        let miss = compare(&pair.got, pair.dtype, &pair.want, None, worst);
+        if worst.share > share {
+            worst.at = format!("{}: {}", case.text, pair.name);
+        }
+        let Some(miss) = miss else { continue };
         // Where the last digits of the inputs decide as much, f32 cannot know better: sums that cancel, a kink between.
         if others.is_empty() {
             let gradients = gradients(case);
