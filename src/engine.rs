@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::cpu;
+use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, lock, operands};
-use crate::layout::Control;
+use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
+use crate::layout::{Control, Fault};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
-use crate::plan::plan;
+use crate::plan::{CONTROL_WORDS, plan, plan_count};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
@@ -111,39 +111,42 @@ impl Engine {
         };
         let (device, queue) =
             pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| Error::Device(e.to_string()))?;
-        let uncaptured = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&uncaptured);
+        let troubles = Arc::new(Troubles::default());
+        let (seen, seen_lost) = (Arc::clone(&troubles), Arc::clone(&troubles));
         // wgpu's own handler panics.
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&seen).get_or_insert(error.to_string());
+            lock(&seen.uncaptured).get_or_insert(error.to_string());
         }));
-        Ok(Self::adopt(device, queue, adapter.get_info(), uncaptured))
+        device.set_device_lost_callback(move |reason, message| {
+            lock(&seen_lost.lost).get_or_insert(format!("{reason:?}: {message}"));
+        });
+        Ok(Self::adopt(device, queue, adapter.get_info(), troubles))
     }
 
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
-    /// [`Engine::limits`] for what is worth requesting. Uncaptured errors stay the user's.
+    /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
+    /// those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let info = device.adapter_info();
         Self::adopt(device, queue, info, Arc::default())
     }
 
-    fn adopt(
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        info: wgpu::AdapterInfo,
-        uncaptured: Arc<Mutex<Option<String>>>,
-    ) -> Self {
-        let limits = Limits::new(&device.limits());
+    fn adopt(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, troubles: Arc<Troubles>) -> Self {
+        let limits = Limits {
+            max_dispatch_bytes: Limits::dispatch_bytes(info.device_type),
+            ..Limits::new(&device.limits())
+        };
         let tuning = Tuning::of(info.device_type).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
+                pace: Mutex::new(Pace::new(&limits)),
                 device,
                 queue,
                 limits,
                 tuning,
                 info,
                 pipelines: Mutex::default(),
-                uncaptured,
+                troubles,
             })),
         }
     }
@@ -206,6 +209,8 @@ impl Engine {
             && limits.max_width >= gpu.tuning.width.max(gpu.tuning.row_width)
             && limits.max_binding_bytes <= has.max_binding_bytes
             && limits.max_buffer_bytes <= has.max_buffer_bytes
+            && limits.span() > 0
+            && limits.max_dispatch_bytes > 0
             && limits.offset_alignment.is_multiple_of(has.offset_alignment.max(1))
             && limits.uniform_alignment.is_multiple_of(has.uniform_alignment.max(1))
             && limits.max_groups <= has.max_groups
@@ -214,6 +219,7 @@ impl Engine {
             return Err(Error::Limit(format!("{limits:?} asked for, the device has {has:?}")));
         }
         gpu.limits = limits;
+        gpu.pace = Mutex::new(Pace::new(&limits));
         Ok(())
     }
 
@@ -247,10 +253,26 @@ impl Engine {
         let Some(gpu) = self.gpu() else {
             return run_on_cpu(problem, call, given);
         };
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let output = self.encode(&mut encoder, problem, call, given)?;
-        gpu.queue.submit([encoder.finish()]);
-        gpu.check()?;
+        let plan = plan(problem, &gpu.paced_limits(), &gpu.tuning)?;
+        let (tensors, output) = gpu.prepare(problem, call, given)?;
+        gpu.submit(&plan, &tensors)?;
+        Ok(output)
+    }
+
+    /// What class targets and the weights of rows add up to, by themselves.
+    pub(crate) fn count(&self, problem: &Problem, given: &[(Role, &Tensor)]) -> Result<Output> {
+        let mut output = Output::empty(problem);
+        output.control = Some(match self.gpu() {
+            Some(gpu) => {
+                let plan = plan_count(problem, &gpu.paced_limits(), &gpu.tuning)?;
+                let mut tensors = gpu.place(given)?;
+                let control = gpu.allocate(Dtype::U32, &[CONTROL_WORDS as usize])?;
+                tensors.push((Role::Control, control.clone()));
+                gpu.submit(&plan, &tensors)?;
+                control
+            }
+            None => control_tensor(&cpu::count(problem, given)?.control)?,
+        });
         Ok(output)
     }
 
@@ -274,11 +296,22 @@ impl Engine {
     }
 }
 
+fn control_tensor(control: &Control) -> Result<Tensor> {
+    let words = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(control));
+    Tensor::new(words, &[words.len()])
+}
+
 fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
     if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
-    let results = cpu::run(problem, &operands(problem, call, given))?;
+    let results = cpu::run(problem, &operands(problem, call, given), None)?;
+    output_of(&results, problem, call, &[])
+}
+
+/// The results of the reference, rounded, but for those that go elsewhere.
+pub(crate) fn output_of(results: &Results, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
+    let stays = |role| !elsewhere.contains(&role);
     let float = |wanted: bool, data: &[f64], dtype, shape: &[usize]| -> Result<Option<Tensor>> {
         wanted.then(|| Tensor::rounded(data, dtype, shape)).transpose()
     };
@@ -287,22 +320,31 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
     };
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
-    let wants_loss = problem.mode.wants_loss();
+    let wants_loss = problem.mode.wants_loss() && stays(Role::Loss);
     if problem.loss_dtype() == Dtype::I64 {
         let indices: Vec<i64> = results.loss.iter().map(|&x| x as i64).collect();
         output.argmax = wants_loss.then(|| Tensor::new(&indices, shape)).transpose()?;
     } else {
         output.loss = float(wants_loss, &results.loss, problem.loss_dtype(), shape)?;
     }
-    output.z_loss = float(stats.z_loss, &results.z_loss, Dtype::F32, shape)?;
-    output.lse = float(stats.lse, &results.lse, Dtype::F32, terms)?;
-    output.entropy = float(stats.entropy, &results.entropy, Dtype::F32, terms)?;
-    if stats.argmax {
+    output.z_loss = float(stats.z_loss && stays(Role::ZLoss), &results.z_loss, Dtype::F32, shape)?;
+    output.lse = float(stats.lse && stays(Role::Lse), &results.lse, Dtype::F32, terms)?;
+    output.entropy = float(
+        stats.entropy && stays(Role::Entropy),
+        &results.entropy,
+        Dtype::F32,
+        terms,
+    )?;
+    if stats.argmax && stays(Role::Argmax) {
         output.argmax = whole(true, &results.argmax, terms)?;
     }
     output.correct = whole(stats.accuracy, &[results.correct], &[])?;
-    let control = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(&results.control));
-    output.control = whole(problem.has_control(), control, &[control.len()])?;
+    let control = problem.has_control().then(|| control_tensor(&results.control));
+    output.control = control.transpose()?;
+    for (check, fault) in problem.checks.iter().zip(&results.faults) {
+        let words = bytemuck::cast_slice::<Fault, u32>(std::slice::from_ref(fault));
+        output.faults.push((check.clone(), Tensor::new(words, &[words.len()])?));
+    }
     for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
         if let Some(grad) = results.grad(Role::Grad(place as u8)) {
             let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;

@@ -27,6 +27,26 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
 
+    /// The device has no memory left for what a call needs. The engine works on with what fits.
+    #[error("out of memory on the device: {wanted} bytes wanted for {what}")]
+    OutOfMemory {
+        what: String,
+        /// Bytes of the buffer that could not be made.
+        wanted: u64,
+    },
+
+    /// The device is gone: unplugged, reset by its driver, or destroyed. A new engine works where an adapter is left.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
+
+    /// Whoever watches a stream ended it.
+    #[error("interrupted")]
+    Interrupted,
+
+    /// A tensor's pages could not be read, or a result not be written.
+    #[error("{name}: {source}")]
+    Io { name: &'static str, source: std::io::Error },
+
     /// Class targets outside `0..classes`. The rows concerned have a NaN loss and a zero gradient; `values` still
     /// carries every output.
     #[error(
@@ -41,6 +61,21 @@ pub enum Error {
         value: i64,
         classes: u64,
         ignore_index: Option<i64>,
+        values: Box<Values>,
+    },
+
+    /// Numbers of an operand that break a rule: those that PyTorch refuses, and what [`crate::Checks`] asks to be told of.
+    /// `values` still carries every output.
+    #[error("{name}: {count} of {of} elements out of range: the first is {value} at {first:?}, expected {expected}")]
+    BadValues {
+        name: &'static str,
+        /// Stops at 2^32 - 1.
+        count: u64,
+        of: u64,
+        /// Coordinates in the operand's shape.
+        first: Vec<usize>,
+        value: f32,
+        expected: &'static str,
         values: Box<Values>,
     },
 }

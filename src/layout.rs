@@ -30,6 +30,11 @@ pub enum Slot {
     Moment = 18,
     Square = 19,
     Peak = 20,
+    /// Of wide rows: each as it was opened, and what its tiles came to.
+    Rows = 21,
+    Merged = 22,
+    /// What the tiles of the elementwise driver found of values that break a rule.
+    Faults = 23,
 }
 
 impl Slot {
@@ -75,6 +80,9 @@ impl Slot {
             Self::Moment => "moment",
             Self::Square => "square",
             Self::Peak => "peak",
+            Self::Rows => "rows",
+            Self::Merged => "merged",
+            Self::Faults => "faults_out",
         }
     }
 }
@@ -105,6 +113,7 @@ params! {
         loss_base: u32, weight_base: u32, grad_output_base: u32, grad_output_step: u32,
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
+        rows_base: u32, states_in_base: u32, merged_base: u32, pad0: u32,
         hyper: [f32; 4],
     }
 }
@@ -116,6 +125,7 @@ params! {
         block_len: u32, last_len: u32, first_block: u32, skip: u32,
         dims: u32, scale: f32, nan: f32, states_base: u32,
         hyper: [f32; 4],
+        first_place: [u32; 2], faults_base: u32, pad0: u32,
         base: [u32; 12],
         mode: [u32; 12],
         sizes: [u32; 8],
@@ -131,7 +141,7 @@ params! {
         first_item: u32, base: u32, slab: u32, stride: u32,
         classes: u32, weight_base: u32, ignore: [u32; 2],
         scale: f32, neg_inf: f32, nan: f32, states_base: u32,
-        empty: f32, sample_weight_base: u32, pad0: u32, pad1: u32,
+        empty: f32, sample_weight_base: u32, first_place: [u32; 2],
     }
 }
 
@@ -183,6 +193,63 @@ pub struct Control {
     /// One over the denominator of the z-loss, which the weights of the classes do not enter.
     pub z_factor: f32,
     pub rows: f32,
+}
+
+impl Control {
+    /// Takes in the record of what follows `items` further on. The factors stay what they are.
+    pub(crate) fn join(&mut self, next: &Self, items: u32) {
+        if self.bad == 0 && next.bad > 0 {
+            self.first_bad = items + next.first_bad;
+            (self.bad_low, self.bad_high) = (next.bad_low, next.bad_high);
+        }
+        self.weight += next.weight;
+        self.rows += next.rows;
+        self.kept += next.kept;
+        self.ignored += next.ignored;
+        self.bad += next.bad;
+    }
+}
+
+/// What an inspection leaves behind: `Fault` of `shaders/monoid/fault.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
+pub struct Fault {
+    /// Elements that break the rule; stops at 2^32 - 1.
+    pub count: u32,
+    /// The number of the first of them, low word first; all ones where there is none.
+    pub first: [u32; 2],
+    /// Its value as f32.
+    pub bits: u32,
+}
+
+pub(crate) const FAULT_WORDS: usize = size_of::<Fault>() / 4;
+
+impl Fault {
+    pub const NONE: Self = Self {
+        count: 0,
+        first: [u32::MAX; 2],
+        bits: 0,
+    };
+
+    /// The same of elements so many further on.
+    pub(crate) fn shifted(mut self, elements: u64) -> Self {
+        if self.count > 0 {
+            self.first = words((self.place() + elements) as i64);
+        }
+        self
+    }
+
+    /// Takes in what was found further on.
+    pub(crate) fn join(&mut self, next: &Self) {
+        if self.count == 0 {
+            (self.first, self.bits) = (next.first, next.bits);
+        }
+        self.count = self.count.saturating_add(next.count);
+    }
+
+    pub fn place(&self) -> u64 {
+        from_words(self.first[0], self.first[1]) as u64
+    }
 }
 
 /// An i64 as the shaders hold it: low word first.

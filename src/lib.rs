@@ -21,25 +21,31 @@
 //! # }
 //! ```
 
+mod batches;
 mod cpu;
 mod engine;
 mod error;
 mod gpu;
+mod inspect;
 pub mod layout;
 pub mod limits;
 mod loss;
 pub mod optim;
+mod pages;
 pub mod plan;
 pub mod precision;
 pub mod problem;
 mod readback;
 pub mod reference;
 pub mod shader;
+mod stream;
 mod tensor;
 mod timing;
 
+pub use batches::{Batches, Totals, denominator};
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use inspect::{Checks, OnNan};
 pub use limits::{Limits, Tuning};
 pub use loss::{
     Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
@@ -48,9 +54,11 @@ pub use loss::{
     SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use pages::{Pages, Sink};
 pub use plan::ReduceOp;
 pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};
+pub use stream::{Progress, Stream, Streamed};
 pub use tensor::{Dtype, Element, Tensor, View};
 pub use timing::Timing;
 

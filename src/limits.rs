@@ -5,8 +5,11 @@
 pub struct Limits {
     /// Bytes that one storage binding can cover.
     pub max_binding_bytes: u64,
-    /// Bytes of one buffer.
+    /// Bytes of one buffer. Tensors larger than that lie in several.
     pub max_buffer_bytes: u64,
+    /// Bytes that one dispatch may touch, unless a single tile touches more: a driver that watches over its device ends
+    /// what runs for seconds.
+    pub max_dispatch_bytes: u64,
     /// Storage binding offsets are multiples of this.
     pub offset_alignment: u64,
     /// Uniform binding offsets are multiples of this.
@@ -29,6 +32,7 @@ impl Limits {
         Self {
             max_binding_bytes: limits.max_storage_buffer_binding_size.min(MAX_WINDOW_BYTES),
             max_buffer_bytes: limits.max_buffer_size,
+            max_dispatch_bytes: Self::dispatch_bytes(wgpu::DeviceType::Other),
             offset_alignment: u64::from(limits.min_storage_buffer_offset_alignment),
             uniform_alignment: u64::from(limits.min_uniform_buffer_offset_alignment),
             max_groups: limits.max_compute_workgroups_per_dimension,
@@ -36,6 +40,22 @@ impl Limits {
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),
         }
+    }
+
+    /// What an adapter of a class goes through within a quarter of a second, when it is a slow one of its class: those of
+    /// 250 MB/s, or 4 GB/s. The forms that submit for themselves measure it (`src/gpu/submit.rs`).
+    pub fn dispatch_bytes(device: wgpu::DeviceType) -> u64 {
+        match device {
+            wgpu::DeviceType::DiscreteGpu => 1 << 30,
+            _ => 64 << 20,
+        }
+    }
+
+    /// Bytes of each of the buffers of a tensor that is larger than one, but for the last: bindings that begin anywhere
+    /// allowed in the tensor do so in its buffers.
+    pub fn span(&self) -> u64 {
+        let step = self.offset_alignment.max(256);
+        self.max_buffer_bytes / step * step
     }
 }
 
@@ -51,6 +71,10 @@ pub struct Tuning {
     pub width: u32,
     /// Elements of a tile of the elementwise and reduce drivers.
     pub tile: u32,
+    /// Contiguous rows of more classes are wide: several workgroups fold one.
+    pub wide_cols: u64,
+    /// Columns of a tile of a wide row, a multiple of 4.
+    pub wide_tile: u64,
 }
 
 impl Tuning {
@@ -60,12 +84,16 @@ impl Tuning {
         lane_cols: 64,
         width: 8,
         tile: 8192,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
     };
     pub const HARDWARE: Self = Self {
         row_width: 256,
         lane_cols: 32,
         width: 256,
         tile: 16_384,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
     };
 
     /// The widths, powers of two as the trees need them, brought down to what a device allows.

@@ -3,6 +3,7 @@
 //! the buffers are.
 
 use crate::error::{Error, Result};
+use crate::inspect::{Check, Rule};
 use crate::layout::Slot;
 use crate::shader::{Const, Piece};
 use crate::tensor::{Dtype, View};
@@ -101,6 +102,8 @@ pub enum Role {
     /// The gradient of an operand, by its place in the signature.
     Grad(u8),
     Control,
+    /// What an inspection found, by its place in [`Problem::checks`].
+    Fault(u8),
     /// What an optimizer updates. Its gradient is `Grad(0)`.
     Param,
     /// The state of optimizers, under PyTorch's names.
@@ -135,6 +138,7 @@ impl Role {
             Self::Correct => "correct",
             Self::Grad(_) => "grad",
             Self::Control => "control",
+            Self::Fault(_) => "fault",
             Self::Param => "param",
             Self::MomentumBuffer => "momentum_buffer",
             Self::ExpAvg => "exp_avg",
@@ -207,6 +211,8 @@ pub struct Problem {
     /// Gradients are added to what their memory holds.
     pub accumulates: bool,
     pub stats: Stats,
+    /// Inspections of the operands, the one to be reported first in front.
+    pub checks: Vec<Check>,
     /// The loss's own scalars, in the order its shader and its reference read them.
     pub hyper: [f64; 4],
 }
@@ -242,6 +248,8 @@ pub struct Rows {
     pub kind: String,
     /// Loop iterations of the loss's own for each four columns.
     pub inner_loops: u64,
+    /// Every column has its class's weight in the loss, not only the label's.
+    pub weighs_columns: bool,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
     /// One row of everything, whose result the reduce driver finds in many tiles.
@@ -291,6 +299,8 @@ pub struct Elements {
     pub nan_grads: bool,
     /// The operands broadcast against each other; else they are of one shape.
     pub broadcasts: bool,
+    /// The rule that the slot functions know of the input: the driver itself inspects it, on the way.
+    pub input_rule: Option<Rule>,
     pub reference: ElementReference,
 }
 
@@ -425,6 +435,7 @@ impl Problem {
     /// Something is counted before the losses: labels, for their faults, or weights, for the divisor.
     pub fn has_control(&self) -> bool {
         self.is_counted()
+            || self.operand(Slot::SampleWeight).is_some()
             || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
     }
 
@@ -432,6 +443,19 @@ impl Problem {
     /// infinity would be NaN, and drivers fold it with constants of their own (log2 e in exp).
     pub fn hyper_f32(&self) -> [f32; 4] {
         self.hyper.map(|h| (h as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
+    }
+
+    /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has to,
+    /// which it cannot where the gradient goes over the input.
+    pub fn check_on_the_way(&self) -> Option<(usize, &Check)> {
+        let Family::Elements(elements) = &self.family else {
+            return None;
+        };
+        if self.in_place {
+            return None;
+        }
+        let own = |check: &Check| check.role == self.operands[0].role && Some(check.rule) == elements.input_rule;
+        self.checks.iter().enumerate().find(|(_, check)| own(check))
     }
 
     pub fn operand(&self, slot: Slot) -> Option<&Operand> {
@@ -455,6 +479,29 @@ impl Problem {
                 .as_ref()
                 .map(|view| (operand, Role::Grad(place as u8), view))
         })
+    }
+
+    /// The layout of a result of the call, where it gives that.
+    pub fn result(&self, role: Role) -> Option<View> {
+        self.results().find(|(own, _)| *own == role).map(|(_, view)| view)
+    }
+
+    /// The results of the call that are tensors of their own.
+    pub fn results(&self) -> impl Iterator<Item = (Role, View)> {
+        let (stats, loss) = (self.stats, self.loss_shape());
+        let own = [
+            (self.mode.wants_loss(), Role::Loss, self.loss_dtype(), loss),
+            (stats.z_loss, Role::ZLoss, Dtype::F32, loss),
+            (stats.lse, Role::Lse, Dtype::F32, &self.terms),
+            (stats.entropy, Role::Entropy, Dtype::F32, &self.terms),
+            (stats.argmax, Role::Argmax, Dtype::U32, &self.terms),
+        ];
+        let own = own.into_iter().filter(|(wanted, ..)| *wanted);
+        let own = own.map(|(_, role, dtype, shape)| (role, View::contiguous(dtype, shape)));
+        own.chain(
+            self.grads()
+                .map(|(_, role, view)| (role, View::contiguous(view.dtype, &view.shape))),
+        )
     }
 
     /// The dtypes of all operands.

@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::task::Poll;
 
-use futures_intrusive::channel::shared::oneshot_channel;
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::inspect::Check;
 use crate::layout::{Control, from_words};
 use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
 use crate::tensor::{Dtype, Element, Tensor, View, floats};
@@ -34,6 +36,8 @@ pub struct Output {
     pub correct: Option<Tensor>,
     /// Counts and faults of class targets, `Control` in `src/layout.rs`.
     pub(crate) control: Option<Tensor>,
+    /// What the problem's inspections found, `Fault` in `src/layout.rs`.
+    pub(crate) faults: Vec<(Check, Tensor)>,
     pub(crate) facts: Facts,
 }
 
@@ -100,6 +104,8 @@ pub struct Values {
     pub terms: u64,
     /// Rows left out by `ignore_index`.
     pub ignored: u64,
+    /// What the rows kept weigh, where classes or rows have weights or rows are left out: what `mean` divides by.
+    pub weight: Option<f64>,
 }
 
 impl Values {
@@ -135,6 +141,7 @@ impl Output {
             argmax: None,
             correct: None,
             control: None,
+            faults: Vec::new(),
             facts: problem.into(),
         }
     }
@@ -147,7 +154,7 @@ impl Output {
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
-    /// [`Error::BadLabels`], which carries the values; [`Error::Device`].
+    /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
         pollster::block_on(self.values(engine, Waiting::Blocks))
     }
@@ -173,7 +180,8 @@ impl Output {
             &self.control,
         ];
         let others = self.grads.iter().map(|(_, tensor)| tensor);
-        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).collect();
+        let faults = self.faults.iter().map(|(_, tensor)| tensor);
+        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).chain(faults).collect();
         let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
         // In the order of the list above.
         let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
@@ -196,8 +204,11 @@ impl Output {
             Some((_, bytes)) => bytemuck::pod_read_unaligned(&bytes),
             None => Control::default(),
         };
-        let grads = self.grads.iter().zip(bytes);
+        let grads = self.grads.iter().zip(bytes.by_ref());
+        let counts = self.control.is_some() && !self.facts.lists;
+        let weight = counts.then_some(f64::from(control.weight));
         let values = Values {
+            weight,
             loss,
             grad_input,
             grads: grads
@@ -226,7 +237,13 @@ impl Output {
                 values: Box::new(values),
             });
         }
-        Ok(values)
+        let found = |((check, _), bytes): (&(Check, Tensor), Vec<u8>)| {
+            check.error(&bytemuck::pod_read_unaligned(&bytes), &values)
+        };
+        match self.faults.iter().zip(bytes).find_map(found) {
+            Some(error) => Err(error),
+            None => Ok(values),
+        }
     }
 }
 
@@ -279,6 +296,9 @@ impl Tensor {
     }
 }
 
+/// What comes of mapping a buffer.
+type Mapped = OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>;
+
 /// How a readback waits for the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Waiting {
@@ -288,11 +308,18 @@ enum Waiting {
     Polls,
 }
 
+/// A run of bytes on its way to the host.
+struct Staged {
+    staging: wgpu::Buffer,
+    bytes: u64,
+    /// The tensor's own within it: copies take whole words, 16-bit windows may begin and end within one.
+    own: std::ops::Range<usize>,
+}
+
 /// The bytes of each tensor's window, by one submission that follows all earlier ones.
 async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<Vec<Vec<u8>>> {
     let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end().max(tensor.view.offset);
-    let on_device = tensors.iter().any(|tensor| tensor.buffer().is_some());
-    if !on_device {
+    if tensors.iter().all(|tensor| tensor.memory().is_none()) {
         let host = |tensor: &&Tensor| {
             let bytes = tensor.host_bytes().unwrap_or_default();
             bytes[window(tensor).start as usize..window(tensor).end as usize].to_vec()
@@ -301,82 +328,83 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
     }
     let gpu = engine.device()?;
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let mut staged = Vec::new();
+    let mut staged: Vec<Vec<Staged>> = Vec::new();
     for tensor in tensors {
-        let (Some(buffer), range) = (tensor.buffer(), window(tensor)) else {
+        let (Some(memory), range) = (tensor.memory(), window(tensor)) else {
             return Err(Error::operand("tensor", "some results are on the device, some are not"));
         };
-        if !buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-            return Err(Error::operand(
-                "tensor",
-                "its buffer cannot be read back: it lacks COPY_SRC usage",
-            ));
+        let mut parts = Vec::new();
+        for run in memory.runs(range.start, range.end - range.start) {
+            if !run.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+                return Err(Error::operand(
+                    "tensor",
+                    "its buffer cannot be read back: it lacks COPY_SRC usage",
+                ));
+            }
+            let ahead = run.offset % 4;
+            let bytes = (ahead + run.size).next_multiple_of(4);
+            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+            let staging = gpu.buffer("wgloss readback", bytes, usage)?;
+            encoder.copy_buffer_to_buffer(run.buffer, run.offset - ahead, &staging, 0, bytes);
+            parts.push(Staged {
+                staging,
+                bytes,
+                own: ahead as usize..(ahead + run.size) as usize,
+            });
         }
-        // Copies take whole words; 16-bit windows may begin and end within one.
-        let start = range.start - range.start % 4;
-        let bytes = (range.end - start).next_multiple_of(4);
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = gpu.buffer("wgloss readback", bytes, usage)?;
-        if bytes > 0 {
-            encoder.copy_buffer_to_buffer(buffer, start, &staging, 0, bytes);
-        }
-        staged.push((
-            staging,
-            bytes,
-            (range.start - start) as usize..(range.end - start) as usize,
-        ));
+        staged.push(parts);
     }
-    let submission = gpu.queue.submit([encoder.finish()]);
-    let mut waiting = Vec::new();
-    for (staging, bytes, _) in &staged {
+    let submission = gpu.guarded("readback", 0, || gpu.queue.submit([encoder.finish()]))?;
+    let map = |part: &Staged| {
         let (sender, receiver) = oneshot_channel();
-        if *bytes > 0 {
-            staging.map_async(wgpu::MapMode::Read, ..*bytes, move |result| {
+        part.staging
+            .map_async(wgpu::MapMode::Read, ..part.bytes, move |result| {
                 // The receiver is gone only where the caller dropped the future.
                 let _ = sender.send(result);
             });
-            waiting.push(Some(receiver));
-        } else {
-            waiting.push(None);
-        }
-    }
+        receiver
+    };
+    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || staged.iter().flatten().map(map).collect())?;
     if how == Waiting::Blocks {
-        gpu.device
-            .poll(wgpu::PollType::Wait {
-                submission_index: Some(submission),
-                timeout: None,
-            })
-            .map_err(|e| Error::Device(e.to_string()))?;
+        gpu.wait(Some(submission))?;
     }
+    let mut waiting = waiting.into_iter();
     let mut results = Vec::new();
-    for ((staging, bytes, own), receiver) in staged.iter().zip(waiting) {
-        let Some(receiver) = receiver else {
-            results.push(Vec::new());
-            continue;
-        };
-        let mut receiving = std::pin::pin!(receiver.receive());
-        let received = std::future::poll_fn(|context| {
-            if let Poll::Ready(result) = receiving.as_mut().poll(context) {
-                return Poll::Ready(Ok(result));
-            }
-            // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
-            if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
-                return Poll::Ready(Err(Error::Device(error.to_string())));
-            }
-            context.waker().wake_by_ref();
-            Poll::Pending
-        });
-        match received.await? {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(Error::Device(error.to_string())),
-            None => return Err(Error::Device("the readback was dropped".into())),
+    for parts in &staged {
+        let mut bytes = Vec::new();
+        for (part, receiver) in parts.iter().zip(waiting.by_ref()) {
+            arrived(gpu, receiver).await?;
+            let mapped = part.staging.slice(..part.bytes).get_mapped_range();
+            let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+            bytes.extend_from_slice(&mapped[part.own.clone()]);
         }
-        let mapped = staging
-            .slice(..*bytes)
-            .get_mapped_range()
-            .map_err(|e| Error::Device(e.to_string()))?;
-        results.push(mapped[own.clone()].to_vec());
+        results.push(bytes);
     }
     gpu.check()?;
     Ok(results)
+}
+
+/// Waits for a mapping, and polls the device meanwhile.
+async fn arrived(gpu: &Gpu, receiver: Mapped) -> Result<()> {
+    let mut receiving = std::pin::pin!(receiver.receive());
+    let received = std::future::poll_fn(|context| {
+        if let Poll::Ready(result) = receiving.as_mut().poll(context) {
+            return Poll::Ready(Ok(result));
+        }
+        // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
+        if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
+            return Poll::Ready(Err(Error::Device(error.to_string())));
+        }
+        // A lost device may never answer.
+        if let Err(error) = gpu.check() {
+            return Poll::Ready(Err(error));
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    });
+    match received.await.map_err(|error| gpu.lost_or(error))? {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(gpu.lost_or(Error::Device(error.to_string()))),
+        None => Err(gpu.lost_or(Error::Device("the readback was dropped".into()))),
+    }
 }

@@ -13,5 +13,5 @@ pub use crate::cpu::Results;
 /// Those of [`Loss::problem`].
 pub fn run(loss: &dyn Loss, call: &Call<'_>) -> Result<Results> {
     let problem = loss.problem(call)?;
-    cpu::run(&problem, &operands(&problem, call, &loss.tensors()))
+    cpu::run(&problem, &operands(&problem, call, &loss.tensors()), None)
 }

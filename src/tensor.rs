@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::gpu::Memory;
+use crate::pages::Pages;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -150,7 +152,9 @@ fn checked_len(shape: &[usize]) -> Result<usize> {
 pub(crate) enum Storage {
     /// Held in words of 8 bytes, so that every dtype is aligned.
     Host(Arc<Vec<u64>>),
-    Device(wgpu::Buffer),
+    Device(Memory),
+    /// Read window by window, by a stream.
+    Pages(Arc<dyn Pages>),
 }
 
 /// A window of host or device memory. Cloning shares the memory.
@@ -167,19 +171,26 @@ impl Tensor {
     /// [`Error::Operand`] when `shape` does not hold `data.len()` elements.
     pub fn new<T: Element>(data: &[T], shape: &[usize]) -> Result<Self> {
         let wanted = checked_len(shape)?;
-        let view = View::contiguous(T::DTYPE, shape);
         if wanted != data.len() {
             return Err(Error::operand(
                 "shape",
                 format!("{shape:?} holds {wanted} elements, the data has {}", data.len()),
             ));
         }
-        let bytes = bytemuck::cast_slice::<T, u8>(data);
-        let mut words = vec![0u64; bytes.len().div_ceil(8)];
-        bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        Self::filled(T::DTYPE, shape, |out| {
+            out.copy_from_slice(bytemuck::cast_slice(data));
+            Ok(())
+        })
+    }
+
+    /// A host tensor without gaps whose bytes are written by a function.
+    pub(crate) fn filled(dtype: Dtype, shape: &[usize], fill: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Self> {
+        let bytes = checked_len(shape)? * dtype.bytes() as usize;
+        let mut words = vec![0u64; bytes.div_ceil(8)];
+        fill(&mut bytemuck::cast_slice_mut::<u64, u8>(&mut words)[..bytes])?;
         Ok(Self {
             storage: Storage::Host(Arc::new(words)),
-            view,
+            view: View::contiguous(dtype, shape),
         })
     }
 
@@ -277,8 +288,21 @@ impl Tensor {
             ));
         }
         Ok(Self {
-            storage: Storage::Device(buffer),
+            storage: Storage::Device(buffer.into()),
             view,
+        })
+    }
+
+    /// A tensor that lies elsewhere, such as in a file, for [`Engine::stream`](crate::Engine::stream): in row-major order
+    /// without gaps.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a shape that is too large to address.
+    pub fn from_pages(pages: Arc<dyn Pages>, dtype: Dtype, shape: &[usize]) -> Result<Self> {
+        checked_len(shape)?;
+        Ok(Self {
+            storage: Storage::Pages(pages),
+            view: View::contiguous(dtype, shape),
         })
     }
 
@@ -294,12 +318,35 @@ impl Tensor {
         self.view.dtype
     }
 
-    /// The buffer of a device tensor.
+    /// The buffer of a device tensor that lies in one.
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
-        match &self.storage {
-            Storage::Host(_) => None,
-            Storage::Device(buffer) => Some(buffer),
+        match self.buffers() {
+            [buffer] => Some(buffer),
+            _ => None,
         }
+    }
+
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be.
+    pub fn buffers(&self) -> &[wgpu::Buffer] {
+        self.memory().map_or(&[], Memory::parts)
+    }
+
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        match &self.storage {
+            Storage::Device(memory) => Some(memory),
+            Storage::Host(_) | Storage::Pages(_) => None,
+        }
+    }
+
+    pub(crate) fn pages(&self) -> Option<&dyn Pages> {
+        match &self.storage {
+            Storage::Pages(pages) => Some(pages.as_ref()),
+            Storage::Host(_) | Storage::Device(_) => None,
+        }
+    }
+
+    pub(crate) fn shares_buffer(&self, other: &Self) -> bool {
+        self.buffers().iter().any(|buffer| other.buffers().contains(buffer))
     }
 
     /// The elements of a host tensor of type T.
@@ -316,7 +363,7 @@ impl Tensor {
     pub(crate) fn host_bytes(&self) -> Option<&[u8]> {
         match &self.storage {
             Storage::Host(words) => Some(&bytemuck::cast_slice(words)[..self.view.end() as usize]),
-            Storage::Device(_) => None,
+            Storage::Device(_) | Storage::Pages(_) => None,
         }
     }
 }

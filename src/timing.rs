@@ -25,7 +25,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    fn new(gpu: &Gpu) -> Result<Option<Self>> {
+    pub fn new(gpu: &Gpu) -> Result<Option<Self>> {
         if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
@@ -55,6 +55,29 @@ impl Timer {
             beginning_of_pass_write_index: first.then_some(0),
             end_of_pass_write_index: Some(1),
         }
+    }
+
+    /// Records the way of the timestamps to where the host can map them.
+    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, 16);
+    }
+
+    /// Asks for the timestamps, once their recording is submitted.
+    pub fn map(&self) {
+        self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
+    }
+
+    /// The nanoseconds between the timestamps, once they are there.
+    pub fn read(&self, gpu: &Gpu) -> Result<f64> {
+        let ticks: [u64; 2] = {
+            let mapped = self.staging.slice(..).get_mapped_range();
+            let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+            bytemuck::pod_read_unaligned(&mapped[..16])
+        };
+        self.staging.unmap();
+        let period = f64::from(gpu.queue.get_timestamp_period());
+        Ok(ticks[1].wrapping_sub(ticks[0]) as f64 * period)
     }
 }
 
@@ -130,13 +153,12 @@ impl Gpu {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         self.record(&mut encoder, plan, tensors, timer)?;
         if let Some(timer) = timer {
-            encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
-            encoder.copy_buffer_to_buffer(&timer.resolved, 0, &timer.staging, 0, 16);
+            timer.resolve(&mut encoder);
         }
         let commands = encoder.finish();
         let start = std::time::Instant::now();
         self.queue.submit([commands]);
-        self.wait()?;
+        self.wait(None)?;
         let wall_ns = start.elapsed().as_nanos() as f64;
         self.check()?;
         let Some(timer) = timer else {
@@ -145,28 +167,11 @@ impl Gpu {
                 device_ns: None,
             });
         };
-        timer.staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        self.wait()?;
-        let ticks: [u64; 2] = {
-            let mapped = timer
-                .staging
-                .slice(..)
-                .get_mapped_range()
-                .map_err(|e| Error::Device(e.to_string()))?;
-            bytemuck::pod_read_unaligned(&mapped[..16])
-        };
-        timer.staging.unmap();
-        let period = f64::from(self.queue.get_timestamp_period());
+        timer.map();
+        self.wait(None)?;
         Ok(Timing {
             wall_ns,
-            device_ns: Some(ticks[1].wrapping_sub(ticks[0]) as f64 * period),
+            device_ns: Some(timer.read(self)?),
         })
-    }
-
-    fn wait(&self) -> Result<()> {
-        self.device
-            .poll(wgpu::PollType::wait_indefinitely())
-            .map(|_| ())
-            .map_err(|e| Error::Device(e.to_string()))
     }
 }

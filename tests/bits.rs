@@ -1,27 +1,13 @@
 //! Equal bits: from run to run, and however the work is cut.
 
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, Engine, GradTo, Limits, Loss, Mode, REGISTRY, Reduce, ReduceOp,
-    Reduction, Role, SigmoidFocal, Tensor, Tuning, reference,
+    BceWithLogits, Call, CrossEntropy, Dtype, Engine, GradTo, Loss, Mode, REGISTRY, Reduce, ReduceOp, Reduction, Role,
+    SigmoidFocal, Tensor, Tuning, reference,
 };
 
 use crate::common::cases::{Setup, by_rows, make};
 use crate::common::data::{Data, row_shape};
-use crate::common::{F32, bits, gpu};
-
-/// An engine of its own with small bindings, so that the data below is cut into many pieces.
-fn cut_engine(max_binding_bytes: u64) -> Engine {
-    let mut engine = Engine::new().unwrap();
-    let limits = engine.plan_limits().unwrap();
-    let small = Limits {
-        max_binding_bytes,
-        offset_alignment: 256,
-        max_groups: 100,
-        ..limits
-    };
-    engine.set_plan_limits(small).unwrap();
-    engine
-}
+use crate::common::{F32, bits, engine, gpu};
 
 /// The engine runs the problem in more than one piece.
 fn is_cut(problem: &wgloss::problem::Problem, engine: &Engine) -> bool {
@@ -34,7 +20,7 @@ fn is_cut(problem: &wgloss::problem::Problem, engine: &Engine) -> bool {
 
 #[test]
 fn cutting_changes_no_bit() {
-    let cut = cut_engine(192 << 10);
+    let cut = engine::cut(192 << 10);
     let mut data = Data::new(11);
     for shape in [
         &[20_000, 10][..],
@@ -136,7 +122,7 @@ fn cutting_changes_no_bit() {
 /// new gradient; and so they are the next time.
 #[test]
 fn no_loss_depends_on_how_it_is_cut() {
-    let cut = cut_engine(80 << 10);
+    let cut = engine::cut(80 << 10);
     let mut failures = Vec::new();
     let (mut total, mut cuts) = (0, 0);
     for (n, info) in REGISTRY.iter().enumerate() {

@@ -8,7 +8,7 @@ use wgloss::{
 
 use crate::common::cases::{Setup, blank, by_rows, make};
 use crate::common::data::Data;
-use crate::common::{F32, bits, gpu};
+use crate::common::{F32, bits, engine, gpu};
 
 /// Windows of the user's buffers: padded rows, poison between them, an offset, a canary behind the gradient.
 #[test]
@@ -140,15 +140,7 @@ fn close(what: &str, got: &Values, want: &Values) {
 /// us, several calls share a submission, and each keeps its own params and results.
 #[test]
 fn encode_into_the_users_encoder() {
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::PRIMARY;
-    let instance = wgpu::Instance::new(descriptor);
-    let adapter = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY)).remove(0);
-    let descriptor = wgpu::DeviceDescriptor {
-        required_limits: wgpu::Limits::default(),
-        ..Default::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let (device, queue) = engine::webgpu_device();
     let engine = Engine::from_wgpu(device.clone(), queue.clone());
     let mut data = Data::new(13);
     let x = engine
@@ -221,7 +213,7 @@ fn the_function_form() {
 /// A tensor of another engine's device is an error, and nothing is read or written through it.
 #[test]
 fn tensors_of_another_engine_are_refused() {
-    let other = Engine::new().unwrap();
+    let other = engine::fresh();
     let x = other.upload(&Tensor::new(&[1.0f32, 2.0], &[1, 2]).unwrap()).unwrap();
     let labels = Tensor::new(&[1i64], &[1]).unwrap();
     let here = gpu();

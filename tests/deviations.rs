@@ -66,6 +66,7 @@ fn every_entry_is_needed() {
 #[test]
 fn every_other_difference_has_a_test() {
     let tests = concat!(
+        include_str!("checks.rs"),
         include_str!("faults.rs"),
         include_str!("gpu.rs"),
         include_str!("differences.rs")

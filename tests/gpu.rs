@@ -46,7 +46,7 @@ fn on_engine(what: &str, engine: &Engine, loss: &dyn Loss, call: &Call<'_>, want
 }
 
 /// All outputs, each judged in its own dtype.
-fn compare(what: &str, loss: &dyn Loss, call: &Call<'_>, got: &Values, want: &Results) -> Vec<String> {
+pub fn compare(what: &str, loss: &dyn Loss, call: &Call<'_>, got: &Values, want: &Results) -> Vec<String> {
     let mut checks = Vec::new();
     let whole = |wanted: &[f64], array: &Option<wgloss::Array<i64>>| {
         let same = array

@@ -10,7 +10,7 @@ use wgloss::plan::{Dispatch, Source, plan_update};
 use wgloss::{Adam, AdamW, Dtype, Engine, Limits, Optimizer, Role, Sgd, Tensor, Tuning, View};
 
 use crate::common::data::Data;
-use crate::common::{F32, gpu, hardware, report};
+use crate::common::{F32, engine, gpu, hardware, report};
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -301,26 +301,13 @@ fn nan_and_infinity_spread_as_in_pytorch() {
     }
 }
 
-/// An engine of its own with small bindings.
-fn cut_engine() -> Engine {
-    let mut engine = Engine::new().unwrap();
-    let limits = Limits {
-        max_binding_bytes: 80 << 10,
-        offset_alignment: 256,
-        max_groups: 100,
-        ..engine.plan_limits().unwrap()
-    };
-    engine.set_plan_limits(limits).unwrap();
-    engine
-}
-
 fn bits(tensor: &Tensor, engine: &Engine) -> Vec<u32> {
     floats(tensor, engine).iter().map(|x| x.to_bits()).collect()
 }
 
 #[test]
 fn cutting_changes_no_bit() {
-    let cut = cut_engine();
+    let cut = engine::cut(80 << 10);
     let mut data = Data::new(32);
     for (dtype, grad_dtype) in DTYPES {
         for len in [100_000usize, 100_003] {
@@ -360,6 +347,7 @@ fn cutting_changes_no_bit() {
 const INVENTED: Limits = Limits {
     max_binding_bytes: 128 << 10,
     max_buffer_bytes: 1 << 40,
+    max_dispatch_bytes: 1 << 30,
     offset_alignment: 32,
     uniform_alignment: 256,
     max_groups: 3,

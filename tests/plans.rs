@@ -15,6 +15,7 @@ use crate::common::data::row_shape;
 pub const DEFAULT_LIMITS: Limits = Limits {
     max_binding_bytes: 128 << 20,
     max_buffer_bytes: 256 << 20,
+    max_dispatch_bytes: 1 << 30,
     offset_alignment: 256,
     uniform_alignment: 256,
     max_groups: 65_535,
@@ -33,6 +34,12 @@ pub const TINY: Limits = Limits {
 pub const SMALL: Tuning = Tuning {
     tile: 512,
     ..Tuning::SOFTWARE
+};
+/// Rows of a few tiles, the last of them short.
+pub const WIDE: Tuning = Tuning {
+    wide_cols: 64,
+    wide_tile: 32,
+    ..SMALL
 };
 const SMALL_HARDWARE: Tuning = Tuning {
     tile: 512,
@@ -126,6 +133,7 @@ fn sizes(problem: &Problem) -> impl Fn(Role) -> u64 {
             Role::ZLoss | Role::Lse | Role::Argmax | Role::Entropy => problem.term_count() * 4,
             Role::Correct => 4,
             Role::Control => 40,
+            Role::Fault(_) => 16,
             _ => operand.or(grad).unwrap().end(),
         };
         bytes.next_multiple_of(16)
@@ -385,8 +393,7 @@ fn limits_do_not_move_tiles() {
 
 /// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl`: for
 /// the statistics and again for the gradient, the blocks of 16 columns and the quads behind them, and for each quad what the
-/// loss loops itself; then the tree. Zero for
-/// other drivers.
+/// loss loops itself; the runs of 16 blocks of the statistics; then the tree. Zero for other drivers.
 fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     use wgloss::shader::Const;
     let constant = |wanted: &str| {
@@ -399,10 +406,19 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         return 0;
     };
     let params: wgloss::layout::RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
-    let cols = u64::from(params.cols);
+    let runs = |steps: u64| steps + steps.div_ceil(16);
+    let driver = dispatch.variant.pieces[0].path;
+    if driver == "driver/wide_open.wgsl" {
+        return 0;
+    }
+    if driver == "driver/wide_merge.wgsl" {
+        return runs(u64::from(params.block_tiles).div_ceil(lanes)) + u64::from(width.ilog2());
+    }
+    // A pass over wide rows has a tile of their columns.
+    let cols = constant("TILE").unwrap_or(u64::from(params.cols));
     let blocks = cols / 4 / (4 * lanes);
     let quads = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
-    2 * (blocks + quads) + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
+    runs(blocks) + blocks + 2 * quads + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())
 }
 
 /// The loop limit, for the longest rows that a binding can hold and for every way of spreading.
@@ -414,8 +430,22 @@ fn no_invocation_runs_long() {
         ..DEFAULT_LIMITS
     };
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
-        for cols in [1, 64, 65, 4096, 100_000, 524_288, 1_000_003, 16_777_216, 33_554_432] {
+        for cols in [
+            1,
+            64,
+            65,
+            4096,
+            100_000,
+            524_288,
+            1_000_003,
+            16_777_216,
+            33_554_432,
+            400_000_000,
+        ] {
             for inner in [1, 2, 3] {
+                if cols > 1 << 25 && inner > 1 {
+                    continue; // such a row goes to one workgroup
+                }
                 let mut problem = class_problem(&[2, 8, 2], Reduction::Mean, Mode::Fused, false);
                 let Family::Rows(rows) = &mut problem.family else {
                     panic!("rows");
@@ -507,4 +537,61 @@ fn what_no_splitting_helps_is_an_error() {
         matches!(&error, Error::Limit(message) if message.contains("8192") && message.contains("24576")),
         "{error}"
     );
+}
+
+/// Wide rows under limits that cut them: every tile of every pass once, windows of the tiles' columns alone, and the tiles
+/// where they were.
+#[test]
+fn wide_rows_are_covered_once_under_tiny_limits() {
+    let limits = Limits {
+        max_binding_bytes: 1024,
+        ..TINY
+    };
+    for shape in [&[1, 1000][..], &[5, 999], &[40, 130]] {
+        for (reduction, full) in [
+            (Reduction::None, false),
+            (Reduction::Mean, false),
+            (Reduction::Sum, true),
+        ] {
+            for mode in Mode::ALL {
+                let problem = class_problem(shape, reduction, mode, full);
+                let whole = plan(&problem, &DEFAULT_LIMITS, &WIDE).unwrap();
+                let cut = plan(&problem, &limits, &WIDE).unwrap();
+                assert_eq!(whole.scratch, cut.scratch, "tiles do not move");
+                let (rows, tiles) = (shape[0] as u64, shape[0] as u64 * shape[1].div_ceil(32) as u64);
+                let passes = [
+                    ("open", tiles, !full),
+                    ("fold", tiles, true),
+                    ("merge", rows, true),
+                    ("put", tiles, mode.wants_grad()),
+                ];
+                for (pass, count, wanted) in passes {
+                    let path = format!("driver/wide_{pass}.wgsl");
+                    let of = |plan: &Plan| {
+                        let steps = plan.dispatches().filter(|d| d.variant.pieces[0].path == path);
+                        steps.cloned().collect::<Vec<_>>()
+                    };
+                    assert_eq!(of(&whole).len(), usize::from(wanted), "{pass}");
+                    let (mut next, cut) = (0, of(&cut));
+                    for dispatch in &cut {
+                        assert_eq!(dispatch.tiles.0, next, "{shape:?} {pass}");
+                        next = dispatch.tiles.1;
+                        let counted = iterations_of(dispatch, 0);
+                        assert!(counted <= dispatch.iterations && dispatch.iterations < MAX_ITERATIONS);
+                        for binding in &dispatch.bindings {
+                            assert!(
+                                binding.size <= 1024 && binding.offset.is_multiple_of(256),
+                                "{binding:?}"
+                            );
+                        }
+                    }
+                    assert_eq!(next, if wanted { count } else { 0 }, "{shape:?} {pass}");
+                    assert!(
+                        cut.len() > 1 || !wanted || pass == "merge",
+                        "{shape:?} {pass} is not cut"
+                    );
+                }
+            }
+        }
+    }
 }

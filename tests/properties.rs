@@ -12,11 +12,11 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use wgloss::{Dtype, Engine, Error, Info, Limits, Mode, REGISTRY, Reduction, Stats, Tuning};
+use wgloss::{Dtype, Error, Info, Limits, Mode, REGISTRY, Reduction, Stats, Tuning};
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
 use crate::common::data::Wild;
-use crate::common::{bits, gpu, hardware};
+use crate::common::{bits, engine, gpu, hardware};
 use model::Judged;
 
 fn variable(name: &str, default: u64) -> u64 {
@@ -231,14 +231,16 @@ fn results_are_as_near_as_the_error_model_says() {
 fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300) / 2);
     println!("WGLOSS_SEED={seed}");
-    // Small tiles, so that small tensors are cut into many.
+    // Small tiles, so that small tensors are cut into many, and rows that are wide.
     let tuning = Tuning {
         row_width: 8,
         lane_cols: 16,
         width: 8,
         tile: 512,
+        wide_cols: 100,
+        wide_tile: 64,
     };
-    let mut engine = Engine::new().unwrap();
+    let mut engine = engine::fresh();
     engine.set_tuning(tuning);
     let roomy = engine.plan_limits().unwrap();
     let engine = RefCell::new(engine);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test. Where the machine has no GPU adapter, installs Mesa's software one first (Debian and its kin).
+# Runs every test on the machine's best adapter. With --all-adapters, runs those that need one twice more: held to what
+# every browser gives, and on a second software adapter, SwiftShader. Other arguments go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,4 +29,15 @@ fi
 
 # Mesa's device selection asks for a Wayland display and complains on a machine that has none.
 export NODEVICE_SELECT=1
-cargo test --release --workspace "$@"
+if [ "${1:-}" != "--all-adapters" ]; then
+    exec cargo test --release --workspace "$@"
+fi
+cargo test --release --workspace
+
+# What needs no adapter has run, and so have the command line and the examples of the documentation.
+suite=(cargo test --release --test suite -- --skip shaders:: --skip plans::)
+echo "Again, held to WebGPU's default limits, without optional features."
+WGLOSS_TEST_LIMITS=webgpu "${suite[@]}"
+echo "Again, on SwiftShader."
+driver=$(tests/swiftshader.sh)
+VK_DRIVER_FILES=$driver WGLOSS_TEST_ADAPTER=SwiftShader "${suite[@]}"

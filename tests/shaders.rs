@@ -20,10 +20,12 @@ use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
-use wgloss::{Call, Dtype, Info, Limits, Loss, Mode, Mse, REGISTRY, Reduction, Role, Stats, Tuning, View};
+use wgloss::{
+    Call, Checks, Dtype, Info, Limits, Loss, Mode, Mse, OnNan, REGISTRY, Reduction, Role, Stats, Tuning, View,
+};
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
-use crate::plans::{DEFAULT_LIMITS, SMALL, TINY};
+use crate::plans::{DEFAULT_LIMITS, SMALL, TINY, WIDE};
 
 /// (N, C) by lane and by group, in quads or not; (N, C, d); enough tiles for several levels of sums.
 const SHAPES: [&[usize]; 8] = [
@@ -35,6 +37,22 @@ const SHAPES: [&[usize]; 8] = [
     &[8],
     &[7],
     &[70_000, 4],
+];
+
+/// What a call can ask for.
+const CHECKS: [Checks; 3] = [
+    Checks {
+        strict: false,
+        nan: OnNan::Propagate,
+    },
+    Checks {
+        strict: true,
+        nan: OnNan::Propagate,
+    },
+    Checks {
+        strict: true,
+        nan: OnNan::Error,
+    },
 ];
 
 /// Draws for each loss beyond those that go through its options one by one.
@@ -68,6 +86,7 @@ struct Choices {
     place: usize,
     stats: Stats,
     padded: bool,
+    checks: Checks,
     tuning: usize,
 }
 
@@ -97,18 +116,19 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
                     style: Style::Zeros,
                     ..Setup::new(SHAPES[(n + k + mode) % SHAPES.len()])
                 };
-                let grads = n + k + mode;
-                let place = (n + k) % 3;
-                add(
-                    &setup,
-                    Choices {
-                        mode,
-                        upstream: true,
-                        grads,
-                        place,
-                        ..Default::default()
-                    },
-                );
+                let choices = Choices {
+                    mode,
+                    upstream: true,
+                    grads: n + k + mode,
+                    place: (n + k) % 3,
+                    ..Default::default()
+                };
+                add(&setup, choices);
+                let wide = Setup {
+                    shape: vec![3, 1000 + (n + mode) % 2],
+                    ..setup
+                };
+                add(&wide, Choices { tuning: 3, ..choices });
             }
         }
     }
@@ -163,7 +183,8 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             stats,
             mode: pick(3),
             place: pick(3),
-            tuning: pick(3),
+            checks: CHECKS[pick(CHECKS.len())],
+            tuning: pick(4),
         };
         let (dtype, other) = DTYPES[pick(DTYPES.len())];
         // The long one now and then.
@@ -200,6 +221,7 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
     };
     case.stats = choices.stats;
     let mut call = case.call(Mode::ALL[choices.mode]);
+    call.checks = choices.checks;
     if !choices.upstream {
         call.grad_output = None;
     }
@@ -220,6 +242,7 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
         (DEFAULT_LIMITS, Tuning::SOFTWARE),
         (DEFAULT_LIMITS, Tuning::HARDWARE),
         (TINY, SMALL),
+        (DEFAULT_LIMITS, WIDE),
     ][choices.tuning];
     dispatches(&problem, &limits, &tuning)
 }
@@ -465,7 +488,11 @@ fn binds(dispatch: &Dispatch, module: &naga::Module, info: &ModuleInfo) -> Resul
 /// The sizes of states that plans reckon with are those of the shaders.
 fn states(dispatch: &Dispatch, module: &naga::Module) -> Result<(), String> {
     for (_, global) in module.global_variables.iter() {
-        let Some(name @ ("states_in" | "states_out" | "records_out" | "records")) = global.name.as_deref() else {
+        let Some(
+            name @ ("states_in" | "states_out" | "records_out" | "records" | "rows_in" | "rows_out" | "merged_in"
+            | "merged_out"),
+        ) = global.name.as_deref()
+        else {
             continue;
         };
         let naga::TypeInner::Array { stride, .. } = module.types[global.ty].inner else {
@@ -649,7 +676,7 @@ fn tint_accepts_variants_where_it_is_installed() {
 /// The validators are not asleep: a slot left out and a slot filled twice are errors, for every driver.
 #[test]
 fn missing_and_doubled_slots_are_noticed() {
-    for driver in ["row", "elementwise", "reduce", "pair"] {
+    for driver in ["row", "wide_fold", "wide_put", "elementwise", "reduce", "pair"] {
         let path = format!("driver/{driver}.wgsl");
         let variant = &variants()
             .iter()

@@ -183,7 +183,52 @@ fn compute_loss(info: &'static Info) -> Command {
     }
     command
         .arg(dtype("convert float tensors to this first [default: as they are]"))
+        .arg(
+            Arg::new("memory")
+                .long("memory")
+                .value_name("BYTES")
+                .value_parser(bytes)
+                .default_value("1GiB")
+                .help(
+                    "what tensors may take on host and device together, as 750MB or 2GiB; where files and results are larger, \
+                     they are streamed, to the same bits",
+                ),
+        )
+        .args(checks())
         .args([backend(), adapter(), json()])
+}
+
+/// A number of bytes, with a unit or without.
+fn bytes(text: &str) -> Result<u64, String> {
+    let size: bytesize::ByteSize = text.parse()?;
+    match size.as_u64() {
+        0 => Err("expected at least one byte".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// The memory that a command may use.
+pub fn memory(matches: &ArgMatches) -> u64 {
+    matches.get_one("memory").copied().unwrap_or(1 << 30)
+}
+
+/// What of the values is inspected.
+fn checks() -> [Arg; 2] {
+    [
+        Arg::new("strict").long("strict").action(ArgAction::SetTrue).help(
+            "refuse probabilities of the target outside [0, 1], and weights that are negative or NaN, which PyTorch \
+             computes with",
+        ),
+        Arg::new("on_nan")
+            .long("on-nan")
+            .value_name("WHAT")
+            .value_parser(PossibleValuesParser::new([
+                PossibleValue::new("propagate").help("they are computed with"),
+                PossibleValue::new("error").help("they are counted, and the first is named"),
+            ]))
+            .default_value("propagate")
+            .help("what becomes of NaN and infinities in the tensors"),
+    ]
 }
 
 /// An option of a loss.

@@ -6,13 +6,15 @@ use std::time::Instant;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use wgloss::problem::Problem;
-use wgloss::{Call, Engine, Error, Info, Loss, Mode, OperandKind, Role, Scalar, ScalarKind, Stats};
+use wgloss::{
+    Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, OperandKind, Role, Scalar, ScalarKind, Sink, Stats,
+};
 
 use crate::operands::{self, Operands};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::report::Report;
-use crate::{Failure, args, files, print};
+use crate::{Failure, args, draft, files, output, print, streams};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
@@ -36,8 +38,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
     // What the files have wrong, before a device is asked.
     let dtype = args::chosen_dtype(matches);
-    let mut operands = Operands::read(info, matches, dtype)?;
-    let wanted = Wanted::new(info, &outputs, &operands);
+    let mut operands = Operands::open(info, matches, dtype)?;
+    let wanted = Wanted::new(info, &outputs, &operands, checks(matches));
     let described = |operands: &Operands, error: Error| Failure::Failed(operands.describe(&error));
     let problem = operands
         .attach(loss.as_mut())
@@ -53,31 +55,69 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(warning) = broadcasts(info, &operands, &problem) {
         print::note(&warning);
     }
+    // Both are on the host and, where there is one, on the device.
+    let results: u64 = problem.results().map(|(_, view)| view.end()).sum();
+    let memory = args::memory(matches);
+    let streams = 2 * (operands.bytes() + results) > memory;
+    operands.read(if streams { memory / SMALL } else { u64::MAX })?;
+    operands
+        .attach(loss.as_mut())
+        .map_err(|error| described(&operands, error))?;
 
     let engine = open(backend)?;
-    operands
-        .upload(&engine)
-        .and_then(|()| operands.attach(loss.as_mut()))
-        .map_err(|error| described(&operands, error))?;
+    // Files that there is no room for show before anything is computed.
+    let mut drafts = outputs.drafts(|part| {
+        let view = problem.result(part.role())?;
+        let shape = match part {
+            Part::Grad(place) => operands
+                .signature()
+                .nth(place)
+                .map(|(_, tensor)| tensor.shape().to_vec()),
+            _ => None,
+        };
+        Some((view.dtype, shape.unwrap_or(view.shape)))
+    })?;
     let start = Instant::now();
-    let values = loss
-        .run(&engine, &wanted.call(&operands))
-        .and_then(|output| output.read(&engine))
-        .map_err(|error| described(&operands, error))?;
+    let (values, streamed) = if streams {
+        let call = wanted.call(&operands);
+        let (values, streamed) = streams::run(&engine, loss.as_ref(), &call, &problem, &mut drafts, memory)
+            .map_err(|error| described(&operands, error))?;
+        (values, Some(streamed))
+    } else {
+        operands
+            .upload(&engine)
+            .and_then(|()| operands.attach(loss.as_mut()))
+            .map_err(|error| described(&operands, error))?;
+        let values = loss
+            .run(&engine, &wanted.call(&operands))
+            .and_then(|output| output.read(&engine))
+            .map_err(|error| described(&operands, error))?;
+        (values, None)
+    };
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
 
-    outputs.write(|part| part.of(info, &values))?;
+    for (part, draft) in &mut drafts {
+        // What was streamed is there already.
+        if let Some(stored) = part.of(info, &values) {
+            draft.write_at(0, &stored.bytes).map_err(output::failed)?;
+        }
+    }
+    draft::publish(drafts.into_iter().map(|(_, draft)| draft).collect()).map_err(Failure::Failed)?;
     let report = Report {
         loss: loss.as_ref(),
         problem: &problem,
         values: &values,
         engine: &engine,
         milliseconds,
+        streamed,
     };
     if matches.get_flag("json") {
         return print::line(&report.json(&outputs).to_string());
     }
     print::line(&report.line())?;
+    if let Some(line) = report.stream_line() {
+        print::line(&line)?;
+    }
     if let Some(cause) = report.nan() {
         print::note(&format!("warning: the loss is NaN: {cause}"));
     }
@@ -86,6 +126,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// Tensors of up to this part of the memory are read whole even where others are streamed.
+const SMALL: u64 = 16;
 
 /// Sets the scalars and the reduction, and has the loss check them.
 fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure> {
@@ -112,15 +155,29 @@ fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure>
     loss.check().map_err(usage)
 }
 
+/// What of the values is to be inspected.
+fn checks(matches: &ArgMatches) -> Checks {
+    let on_nan = matches.get_one::<String>("on_nan").map(String::as_str);
+    Checks {
+        strict: matches.get_flag("strict"),
+        nan: if on_nan == Some("error") {
+            OnNan::Error
+        } else {
+            OnNan::Propagate
+        },
+    }
+}
+
 /// What of a call the output files, and the line that is printed, ask for.
 struct Wanted {
     mode: Mode,
     grads: Vec<Role>,
     stats: Stats,
+    checks: Checks,
 }
 
 impl Wanted {
-    fn new(info: &Info, outputs: &Outputs, operands: &Operands) -> Self {
+    fn new(info: &Info, outputs: &Outputs, operands: &Operands, checks: Checks) -> Self {
         let places = (0..info.operands.len()).filter(|&place| outputs.wants(Part::Grad(place)));
         let places: Vec<usize> = places.collect();
         let has_classes = operands
@@ -140,6 +197,7 @@ impl Wanted {
                 accuracy: info.statistics && has_classes,
                 z_loss: false, // comes wherever there is one
             },
+            checks,
         }
     }
 
@@ -147,6 +205,7 @@ impl Wanted {
         Call {
             grads: self.grads.clone(),
             stats: self.stats,
+            checks: self.checks,
             ..operands.call(self.mode)
         }
     }

@@ -1,18 +1,24 @@
-//! Tensors from .npy and .safetensors files.
+//! Arrays in .npy and .safetensors files: found, and held against the files' lengths.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 use safetensors::tensor::Metadata;
 use wgloss::Tensor;
 
-use crate::npy;
-use crate::numbers::{Dtype, Raw, convert};
+use crate::numbers::Dtype;
+use crate::source::{Layout, Source};
+use crate::{keyed, npy, positional};
 
 /// Text headers of .npy files are short; a longer one is not one.
 const MAX_NPY_HEADER: usize = 1 << 20;
+
+/// Those of numpy.
+const MAX_DIMENSIONS: usize = 64;
+
+/// Characters of a message about a file.
+const MAX_MESSAGE: usize = 4000;
 
 /// The file of `file.npy` or `file.safetensors:key`, and the key.
 pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
@@ -29,50 +35,79 @@ pub fn is_safetensors(path: &Path) -> bool {
 
 /// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.
 pub fn read(given: &OsStr) -> Result<Tensor, String> {
-    let name = given.to_string_lossy();
+    open(given)?.read_whole()
+}
+
+/// Opens `file.npy` or `file.safetensors:key`. Messages name what was given.
+pub fn open(given: &OsStr) -> Result<Source, String> {
+    let name = given.to_string_lossy().into_owned();
     let (path, key) = location(given);
-    let raw = if is_safetensors(path) {
-        read_safetensors(path, key)
-    } else {
-        read_npy(path)
+    let found = regular(path).and_then(|file| {
+        let layout = if is_safetensors(path) {
+            find_safetensors(&file, key)
+        } else {
+            find_npy(&file)
+        };
+        Ok((file, layout?))
+    });
+    match found {
+        Ok((Regular { file, length }, layout)) => Ok(Source::new(name, file, length, layout)),
+        Err(message) => Err(format!("{name}: {}", printable(&message))),
+    }
+}
+
+/// What a file says of itself may be long, and could speak to the terminal.
+fn printable(message: &str) -> String {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let mut text: String = message.chars().take(MAX_MESSAGE).map(plain).collect();
+    if message.chars().nth(MAX_MESSAGE).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// A file with a length to hold a header against, which a folder or a pipe has not.
+struct Regular {
+    file: File,
+    length: u64,
+}
+
+fn regular(path: &Path) -> Result<Regular, String> {
+    let check = |metadata: std::io::Result<std::fs::Metadata>| {
+        let metadata = metadata.map_err(|e| e.to_string())?;
+        if metadata.is_dir() {
+            return Err("is a folder, expected a file".to_owned());
+        }
+        if !metadata.is_file() {
+            return Err("is not a regular file".into());
+        }
+        Ok(metadata.len())
     };
-    raw.and_then(convert).map_err(|message| format!("{name}: {message}"))
+    check(std::fs::metadata(path))?;
+    let mut options = OpenOptions::new();
+    // What is opened need not be what was looked at: a pipe in its place would wait for a writer.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    let file = options.read(true).open(path).map_err(|e| e.to_string())?;
+    let length = check(file.metadata())?;
+    Ok(Regular { file, length })
 }
 
-/// Opens a regular file. A folder or a pipe has no length to hold a header against.
-fn open(path: &Path) -> Result<(File, u64), String> {
-    let metadata = std::fs::metadata(path).map_err(|e| e.to_string())?;
-    if metadata.is_dir() {
-        return Err("is a folder, expected a file".into());
+impl Regular {
+    /// Bytes of a header, which the caller has seen to lie within the file.
+    fn header(&self, at: usize, len: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = vec![0; len];
+        positional::read(&self.file, at as u64, &mut bytes).map_err(|e| e.to_string())?;
+        Ok(bytes)
     }
-    if !metadata.is_file() {
-        return Err("is not a regular file".into());
-    }
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    Ok((file, metadata.len()))
 }
 
-/// The next `len` bytes of a file that is known to have them.
-fn take(file: &mut File, len: usize) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(len)
-        .map_err(|_| format!("{len} bytes do not fit into memory"))?;
-    file.take(len as u64)
-        .read_to_end(&mut bytes)
-        .map_err(|e| e.to_string())?;
-    if bytes.len() < len {
-        return Err(format!("ended after {} of {len} bytes", bytes.len()));
-    }
-    Ok(bytes)
-}
-
-fn read_npy(path: &Path) -> Result<Raw, String> {
-    let (mut file, length) = open(path)?;
+fn find_npy(file: &Regular) -> Result<Layout, String> {
+    let length = file.length;
     if length == 0 {
         return Err("is empty, expected a .npy file".into());
     }
-    let start = take(&mut file, length.min(8) as usize)?;
+    let start = file.header(0, length.min(8) as usize)?;
     let version = match start.strip_prefix(npy::MAGIC) {
         Some(&[major, _]) => major,
         _ => return Err("is neither a .npy file (it does not start as one) nor named file.safetensors:key".into()),
@@ -83,7 +118,7 @@ fn read_npy(path: &Path) -> Result<Raw, String> {
         return Err(cut());
     }
     let mut header_length = [0; 4];
-    header_length[..prefix - 8].copy_from_slice(&take(&mut file, prefix - 8)?);
+    header_length[..prefix - 8].copy_from_slice(&file.header(8, prefix - 8)?);
     let header_length = u32::from_le_bytes(header_length) as usize;
     if header_length as u64 > length - prefix as u64 {
         return Err(cut());
@@ -91,12 +126,12 @@ fn read_npy(path: &Path) -> Result<Raw, String> {
     if header_length > MAX_NPY_HEADER {
         return Err(format!("has a header of {header_length} bytes, no array has one"));
     }
-    let text = take(&mut file, header_length)?;
+    let text = file.header(prefix, header_length)?;
     let header = npy::parse(std::str::from_utf8(&text).map_err(|_| "its header is not text")?)?;
-    let (dtype, big_endian) = npy_dtype(&header.descr)?;
-    let size = byte_count(&header.shape, dtype)?;
-    let held = length - (prefix + header_length) as u64;
-    // Held against the file before anything is allocated.
+    let (stored, big_endian) = npy_dtype(&header.descr)?;
+    let size = byte_count(&header.shape, stored)?;
+    let start = (prefix + header_length) as u64;
+    let held = length - start;
     if size != held {
         return Err(format!(
             "shape {:?} of '{}' takes {size} bytes, the file holds {held}{}",
@@ -105,25 +140,30 @@ fn read_npy(path: &Path) -> Result<Raw, String> {
             if held < size { ": it is cut off" } else { "" }
         ));
     }
-    Ok(Raw {
-        dtype,
-        shape: header.shape,
-        fortran_order: header.fortran_order,
+    Ok(Layout {
+        start,
+        stored,
         big_endian,
-        bytes: take(&mut file, size as usize)?,
+        fortran_order: header.fortran_order,
+        shape: header.shape,
     })
 }
 
+/// Bytes of an array. As for a tensor, dimensions beside a 0 have to be addressable, too.
 fn byte_count(shape: &[usize], dtype: Dtype) -> Result<u64, String> {
-    let count = |size: u64, &n: &usize| size.checked_mul(n as u64);
-    // A 0 anywhere makes the array empty, whatever the others multiply to.
-    if shape.contains(&0) {
-        return Ok(0);
+    if shape.len() > MAX_DIMENSIONS {
+        return Err(format!(
+            "has {} dimensions, expected at most {MAX_DIMENSIONS}",
+            shape.len()
+        ));
     }
-    shape
+    let addressable = shape
         .iter()
-        .try_fold(dtype.bytes() as u64, count)
-        .ok_or_else(|| format!("shape {shape:?} is too large to address"))
+        .try_fold(8usize, |bytes, &size| bytes.checked_mul(size.max(1)));
+    match addressable {
+        Some(_) => Ok(shape.iter().product::<usize>() as u64 * dtype.bytes() as u64),
+        None => Err(format!("shape {shape:?} is too large to address")),
+    }
 }
 
 const ACCEPTED: &str = "expected f16, bf16, f32, f64 or, for classes, an integer dtype";
@@ -154,25 +194,31 @@ fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
 
 /// The keys of a .safetensors file.
 pub fn keys(path: &Path) -> Result<Vec<String>, String> {
-    let (_, metadata, _) = open_safetensors(path)?;
-    Ok(metadata.offset_keys())
+    let keys = regular(path).and_then(|file| Ok(safetensors_header(&file)?.0.offset_keys()));
+    keys.map_err(|message| printable(&message))
 }
 
-/// A .safetensors file, what its header says, and where its data begin.
-fn open_safetensors(path: &Path) -> Result<(File, Metadata, u64), String> {
-    let (mut file, length) = open(path)?;
+/// What the header of a .safetensors file says, and where the data begin.
+fn safetensors_header(file: &Regular) -> Result<(Metadata, u64), String> {
+    let length = file.length;
     let broken = || "is not a whole .safetensors file".to_string();
     if length < 8 {
         return Err(broken());
     }
     let mut header_length = [0; 8];
-    file.read_exact(&mut header_length).map_err(|e| e.to_string())?;
+    header_length.copy_from_slice(&file.header(0, 8)?);
     let header_length = u64::from_le_bytes(header_length);
     if header_length > length - 8 {
         return Err(broken());
     }
-    let text = take(&mut file, header_length as usize)?;
-    let metadata: Metadata = serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", broken()))?;
+    if header_length > keyed::MAX_HEADER {
+        return Err(format!(
+            "has a header of {header_length} bytes, the format ends at {}",
+            keyed::MAX_HEADER
+        ));
+    }
+    let text = file.header(8, header_length as usize)?;
+    let metadata = keyed::parse(&text).map_err(|e| format!("{}: {e}", broken()))?;
     if metadata.data_len() as u64 != length - 8 - header_length {
         return Err(format!(
             "its header tells of {} bytes of data, the file holds {}",
@@ -180,11 +226,11 @@ fn open_safetensors(path: &Path) -> Result<(File, Metadata, u64), String> {
             length - 8 - header_length
         ));
     }
-    Ok((file, metadata, 8 + header_length))
+    Ok((metadata, 8 + header_length))
 }
 
-fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
-    let (mut file, metadata, start_of_data) = open_safetensors(path)?;
+fn find_safetensors(file: &Regular, key: Option<&str>) -> Result<Layout, String> {
+    let (metadata, start_of_data) = safetensors_header(file)?;
     let Some(info) = key.and_then(|key| metadata.info(key)) else {
         let mut keys = metadata.offset_keys();
         keys.sort();
@@ -199,7 +245,7 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
         });
     };
     use safetensors::Dtype as Theirs;
-    let dtype = match info.dtype {
+    let stored = match info.dtype {
         Theirs::F16 => Dtype::F16,
         Theirs::BF16 => Dtype::Bf16,
         Theirs::F32 => Dtype::F32,
@@ -214,15 +260,13 @@ fn read_safetensors(path: &Path, key: Option<&str>) -> Result<Raw, String> {
         Theirs::U64 => Dtype::U64,
         other => return Err(format!("holds {other}, {ACCEPTED}")),
     };
-    // The library has checked that the offsets follow from the shapes.
-    let (start, end) = info.data_offsets;
-    file.seek(SeekFrom::Start(start_of_data + start as u64))
-        .map_err(|e| e.to_string())?;
-    Ok(Raw {
-        dtype,
-        shape: info.shape.clone(),
-        fortran_order: false,
+    byte_count(&info.shape, stored)?;
+    // The crate has checked that the offsets follow from the shapes.
+    Ok(Layout {
+        start: start_of_data + info.data_offsets.0 as u64,
+        stored,
         big_endian: false,
-        bytes: take(&mut file, end - start)?,
+        fortran_order: false,
+        shape: info.shape.clone(),
     })
 }

@@ -4,17 +4,25 @@ mod args;
 mod bench;
 mod check;
 mod compute;
+mod draft;
 mod files;
 mod fit;
+#[cfg(test)]
+mod hostile;
+mod interrupt;
+mod keyed;
 mod list;
 mod npy;
 mod numbers;
 mod operands;
 mod output;
 mod parts;
+mod positional;
 mod print;
 mod report;
+mod source;
 mod step;
+mod streams;
 
 use std::process::ExitCode;
 

@@ -1,18 +1,7 @@
-//! The bytes of a file become a tensor.
+//! The numbers of a file become those of a tensor.
 
-use std::borrow::Cow;
-
+use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
-use wgloss::{Element, Tensor};
-
-/// The numbers of a file before they are converted.
-pub struct Raw {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    pub fortran_order: bool,
-    pub big_endian: bool,
-    pub bytes: Vec<u8>,
-}
 
 /// The types that are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,81 +29,105 @@ impl Dtype {
             Self::F64 | Self::I64 | Self::U64 => 8,
         }
     }
+
+    /// The library's dtype of the same numbers.
+    pub fn same(self) -> Option<wgloss::Dtype> {
+        match self {
+            Self::F16 => Some(wgloss::Dtype::F16),
+            Self::Bf16 => Some(wgloss::Dtype::Bf16),
+            Self::F32 => Some(wgloss::Dtype::F32),
+            Self::U8 => Some(wgloss::Dtype::U8),
+            Self::I32 => Some(wgloss::Dtype::I32),
+            Self::U32 => Some(wgloss::Dtype::U32),
+            Self::I64 => Some(wgloss::Dtype::I64),
+            Self::F64 | Self::I8 | Self::I16 | Self::U16 | Self::U64 => None,
+        }
+    }
+
+    /// What the library takes for it.
+    pub fn nearest(self) -> wgloss::Dtype {
+        self.same().unwrap_or(match self {
+            Self::F64 => wgloss::Dtype::F32,
+            Self::U64 => wgloss::Dtype::I64,
+            _ => wgloss::Dtype::I32,
+        })
+    }
 }
 
-/// Numbers in the machine's byte order and in row-major order, as a dtype that the library has.
-pub fn convert(mut raw: Raw) -> Result<Tensor, String> {
-    if raw.big_endian != cfg!(target_endian = "big") && raw.dtype.bytes() > 1 {
-        raw.bytes.chunks_exact_mut(raw.dtype.bytes()).for_each(<[u8]>::reverse);
-    }
-    if raw.fortran_order && raw.shape.iter().filter(|&&size| size != 1).count() > 1 {
-        raw.bytes = row_major(&raw.bytes, &raw.shape, raw.dtype.bytes());
-    }
-    let shape = &raw.shape;
-    let bytes = &raw.bytes;
-    match raw.dtype {
-        Dtype::F16 => tensor(&elements::<f16>(bytes), shape),
-        Dtype::Bf16 => tensor(&elements::<bf16>(bytes), shape),
-        Dtype::F32 => tensor(&elements::<f32>(bytes), shape),
-        Dtype::U8 => tensor(&elements::<u8>(bytes), shape),
-        Dtype::I32 => tensor(&elements::<i32>(bytes), shape),
-        Dtype::U32 => tensor(&elements::<u32>(bytes), shape),
-        Dtype::I64 => tensor(&elements::<i64>(bytes), shape),
-        Dtype::F64 => tensor(
-            &elements::<f64>(bytes).iter().map(|&x| x as f32).collect::<Vec<_>>(),
-            shape,
-        ),
-        Dtype::I8 => tensor(&widened(&elements::<i8>(bytes)), shape),
-        Dtype::I16 => tensor(&widened(&elements::<i16>(bytes)), shape),
-        Dtype::U16 => tensor(&widened(&elements::<u16>(bytes)), shape),
+/// Elements in the machine's byte order as those of a dtype that is the nearest one, or a float.
+pub fn convert(stored: Dtype, bytes: &[u8], to: wgloss::Dtype, out: &mut [u8]) -> Result<(), String> {
+    match stored {
+        Dtype::F16 => floats(bytes, f16::to_f32, to, out),
+        Dtype::Bf16 => floats(bytes, bf16::to_f32, to, out),
+        Dtype::F32 => floats(bytes, |x: f32| x, to, out),
+        Dtype::F64 => floats(bytes, |x: f64| x as f32, to, out),
+        Dtype::I8 => integers(bytes, |x: i8| x.into(), to, out),
+        Dtype::U8 => integers(bytes, |x: u8| x.into(), to, out),
+        Dtype::I16 => integers(bytes, |x: i16| x.into(), to, out),
+        Dtype::U16 => integers(bytes, |x: u16| x.into(), to, out),
+        Dtype::I32 => integers(bytes, |x: i32| x.into(), to, out),
+        Dtype::U32 => integers(bytes, |x: u32| x.into(), to, out),
+        Dtype::I64 => integers(bytes, |x: i64| x, to, out),
         Dtype::U64 => {
-            let signed = |&x: &u64| i64::try_from(x).map_err(|_| format!("holds {x}, beyond the range of i64"));
-            let data: Vec<i64> = elements::<u64>(bytes).iter().map(signed).collect::<Result<_, _>>()?;
-            tensor(&data, shape)
+            let mut all = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
+            match all.find(|&x| i64::try_from(x).is_err()) {
+                Some(x) => Err(format!("holds {x}, beyond the range of i64")),
+                None => integers(bytes, |x: u64| x as i64, to, out),
+            }
         }
     }
 }
 
-fn tensor<T: Element>(data: &[T], shape: &[usize]) -> Result<Tensor, String> {
-    Tensor::new(data, shape).map_err(|e| e.to_string())
-}
-
-/// Bytes as elements; copied only where the allocator did not align them.
-fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
-    match bytemuck::try_cast_slice(bytes) {
-        Ok(elements) => Cow::Borrowed(elements),
-        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+fn integers<T: AnyBitPattern>(
+    bytes: &[u8],
+    wide: impl Fn(T) -> i64,
+    to: wgloss::Dtype,
+    out: &mut [u8],
+) -> Result<(), String> {
+    match to {
+        wgloss::Dtype::I32 => each(bytes, |x| wide(x) as i32, out),
+        wgloss::Dtype::I64 => each(bytes, wide, out),
+        _ => return floats(bytes, |x| wide(x) as f32, to, out),
     }
+    Ok(())
 }
 
-fn widened<T: Copy + Into<i32>>(data: &[T]) -> Vec<i32> {
-    data.iter().map(|&x| x.into()).collect()
-}
-
-/// Integers on the host as floats of a dtype, as PyTorch takes signs. Floats stay what they are.
-pub fn floats(integers: &Tensor, dtype: wgloss::Dtype) -> wgloss::Result<Tensor> {
-    fn all<T: Element>(tensor: &Tensor, to: fn(T) -> f32) -> Option<Vec<f32>> {
-        Some(tensor.as_slice::<T>()?.iter().map(|&x| to(x)).collect())
+/// f32 holds all floats that are read but f64, which the library has not.
+fn floats<T: AnyBitPattern>(
+    bytes: &[u8],
+    wide: impl Fn(T) -> f32,
+    to: wgloss::Dtype,
+    out: &mut [u8],
+) -> Result<(), String> {
+    match to {
+        wgloss::Dtype::F32 => each(bytes, wide, out),
+        wgloss::Dtype::F16 => each(bytes, |x| f16::from_f32(wide(x)), out),
+        wgloss::Dtype::Bf16 => each(bytes, |x| bf16::from_f32(wide(x)), out),
+        _ => return Err(format!("cannot be read as {to}")),
     }
-    let data = all(integers, |x: u8| x.into())
-        .or_else(|| all(integers, |x: i32| x as f32))
-        .or_else(|| all(integers, |x: u32| x as f32))
-        .or_else(|| all(integers, |x: i64| x as f32));
-    match data {
-        Some(data) => Tensor::new(&data, integers.shape())?.to_dtype(dtype),
-        None => Ok(integers.clone()),
+    Ok(())
+}
+
+fn each<T: AnyBitPattern, U: NoUninit>(bytes: &[u8], convert: impl Fn(T) -> U, out: &mut [u8]) {
+    let elements = bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned);
+    for (element, out) in elements.zip(out.chunks_exact_mut(size_of::<U>())) {
+        out.copy_from_slice(bytemuck::bytes_of(&convert(element)));
     }
 }
 
 /// An array stored with the first index fastest, rewritten with the last index fastest.
-fn row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
+pub fn row_major(bytes: &[u8], shape: &[usize], out: &mut [u8]) {
+    let count: usize = shape.iter().product();
+    if count == 0 {
+        return;
+    }
+    let size = bytes.len() / count;
     let mut index = vec![0; shape.len()];
     let mut at = 0; // the element at `index`, in the stored order
-    while out.len() < bytes.len() {
-        out.extend_from_slice(&bytes[at * size..(at + 1) * size]);
+    for out in out.chunks_exact_mut(size) {
+        out.copy_from_slice(&bytes[at * size..(at + 1) * size]);
         // Counts `index` up, its last digit first. The stride of a digit is the product of the sizes before it.
-        let mut stride = bytes.len() / size;
+        let mut stride = count;
         for (digit, &len) in index.iter_mut().zip(shape).rev() {
             stride /= len;
             *digit += 1;
@@ -126,5 +139,4 @@ fn row_major(bytes: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
             *digit = 0;
         }
     }
-    out
 }

@@ -1,16 +1,20 @@
 //! The tensors that a command line names: read, converted, and found again in error messages.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use clap::ArgMatches;
 use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, Role, Tensor};
 
-use crate::{Failure, files, numbers};
+use crate::source::Source;
+use crate::{Failure, files};
 
 /// A tensor and the file it came from.
 struct Operand {
     role: Role,
     file: OsString,
+    source: Arc<Source>,
+    /// Its pages, until it is read.
     tensor: Tensor,
 }
 
@@ -31,34 +35,59 @@ pub fn named<'a>(info: &'a Info, matches: &'a ArgMatches) -> impl Iterator<Item 
     roles(info).filter_map(|role| Some((role, matches.get_one::<OsString>(role.name())?)))
 }
 
+/// The dtype that a file of `own` is read as, where that is another. `first` is the dtype of the first tensor, `chosen`
+/// that of the command line.
+fn read_as(info: &Info, role: Role, own: Dtype, first: Option<Dtype>, chosen: Option<Dtype>) -> Option<Dtype> {
+    let takes_integers = info.operands.iter().any(|own| own.role == role && own.integers);
+    match chosen {
+        // PyTorch takes these as integers, too.
+        _ if takes_integers && !own.is_float() => Some(first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32)),
+        // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
+        Some(_) if own.is_float() && role == Role::GradOutput => Some(Dtype::F32),
+        Some(dtype) if own.is_float() => Some(dtype),
+        _ => None,
+    }
+}
+
 impl Operands {
-    /// Reads all files, and converts floats to `dtype` where that is given.
-    pub fn read(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
+    /// Opens all files, whose floats will be read as `dtype` where that is given.
+    pub fn open(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
         let mut list: Vec<Operand> = Vec::new();
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
-            let tensor = files::read(file).map_err(failed)?;
-            let integers = info.operands.iter().any(|own| own.role == role && own.integers);
+            let source = files::open(file).map_err(failed)?;
             let first = list.first().map(|own| own.tensor.dtype());
-            let tensor = match dtype {
-                // PyTorch takes these as integers, too.
-                _ if integers && !tensor.dtype().is_float() => {
-                    let dtype = first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
-                    numbers::floats(&tensor, dtype)
-                }
-                Some(dtype) if tensor.dtype().is_float() && tensor.dtype() != dtype => {
-                    // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
-                    tensor.to_dtype(if role == Role::GradOutput { Dtype::F32 } else { dtype })
-                }
-                _ => Ok(tensor),
-            };
+            let source = Arc::new(match read_as(info, role, source.dtype(), first, dtype) {
+                Some(dtype) => source.into_dtype(dtype),
+                None => source,
+            });
+            let pages = Tensor::from_pages(source.clone(), source.dtype(), source.shape());
             list.push(Operand {
                 role,
                 file: file.clone(),
-                tensor: tensor.map_err(|e| failed(e.to_string()))?,
+                tensor: pages.map_err(|error| failed(error.to_string()))?,
+                source,
             });
         }
         Ok(Self { info, list })
+    }
+
+    /// Bytes of all tensors.
+    pub fn bytes(&self) -> u64 {
+        self.list.iter().map(|own| own.source.bytes()).sum()
+    }
+
+    /// Reads the tensors of up to so many bytes. The others have to be such as can be read window by window.
+    pub fn read(&mut self, most: u64) -> Result<(), Failure> {
+        for own in &mut self.list {
+            let failed = |message: String| Failure::Failed(format!("{}: {message}", own.role.name()));
+            if own.source.bytes() > most {
+                own.source.pageable().map_err(failed)?;
+            } else {
+                own.tensor = own.source.read_whole().map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn get(&self, role: Role) -> Option<&Tensor> {
@@ -100,6 +129,9 @@ impl Operands {
     /// The error, with the file of the tensor concerned: `target (labels.npy): expected shape …`.
     pub fn describe(&self, error: &Error) -> String {
         let text = error.to_string();
+        if let Error::Io { source, .. } = error {
+            return source.to_string(); // it names the file
+        }
         let of = |own: &Operand| {
             let rest = text.strip_prefix(own.role.name())?.strip_prefix(':')?;
             Some(format!("{} ({}):{rest}", own.role.name(), own.file.to_string_lossy()))

@@ -2,16 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::TensorView;
-use tempfile::NamedTempFile;
 use wgloss::Dtype;
 use wgloss::problem::Problem;
 
-use crate::parts::{Part, Product, Stored};
-use crate::{Failure, files, npy};
+use crate::draft::{Draft, folder_of};
+use crate::parts::{Part, Product};
+use crate::{Failure, files, keyed, npy};
 
 /// A file to be written.
 struct Output {
@@ -82,7 +80,9 @@ impl Outputs {
     /// Refuses what a file cannot hold.
     pub fn check(&self, problem: &Problem) -> Result<(), String> {
         for output in self.list.iter().filter(|output| output.key.is_none()) {
-            let dtype = output.product.part.dtype(problem);
+            let Some(dtype) = problem.result(output.product.part.role()).map(|view| view.dtype) else {
+                continue;
+            };
             if npy::descr(dtype).is_none() {
                 return Err(format!(
                     "--{} {}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors",
@@ -93,22 +93,51 @@ impl Outputs {
         Ok(())
     }
 
-    /// Writes all files beside their places, and moves them there only when all are written.
-    pub fn write<'a>(&self, stored: impl Fn(Part) -> Option<Stored<'a>>) -> Result<(), Failure> {
-        let mut written = Vec::new();
-        for output in &self.list {
-            let failed = |why: String| {
-                let option = &output.product.option;
-                Failure::Failed(format!("--{option} {}: {why}", output.path.display()))
-            };
-            let Some(stored) = stored(output.product.part) else {
-                return Err(failed("the call gave no such result".into()));
-            };
-            let file = write_beside(&output.path, output.key.as_deref(), &stored).map_err(failed)?;
-            written.push((file, &output.path));
-        }
-        persist(written)
+    /// The files under way, each of them behind its header. `array` tells what a result will be; `draft::publish` ends it.
+    pub fn drafts(&self, array: impl Fn(Part) -> Option<(Dtype, Vec<usize>)>) -> Result<Vec<(Part, Draft)>, Failure> {
+        let list = self.list.iter().map(|output| {
+            let part = output.product.part;
+            let (dtype, shape) = array(part).ok_or_else(|| output.missing())?;
+            Ok((part, output.draft(dtype, &shape)?))
+        });
+        list.collect()
     }
+}
+
+impl Output {
+    fn label(&self) -> String {
+        format!("--{} {}", self.product.option, self.path.display())
+    }
+
+    fn missing(&self) -> Failure {
+        Failure::Failed(format!("{}: the call gave no such result", self.label()))
+    }
+
+    fn draft(&self, dtype: Dtype, shape: &[usize]) -> Result<Draft, Failure> {
+        draft_of(self.label(), &self.path, self.key.as_deref(), dtype, shape)
+    }
+}
+
+/// A file for one array, under a key where that is given. Messages begin with the label.
+pub fn draft_of(
+    label: String,
+    place: &Path,
+    key: Option<&str>,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<Draft, Failure> {
+    let header = match key {
+        Some(key) => keyed::header(&[(key, dtype, shape)]),
+        None => npy::header(dtype, shape),
+    };
+    let header = header.map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
+    let length = shape.iter().map(|&size| size as u64).product::<u64>() * dtype.bytes();
+    Draft::new(label, place, &header, length).map_err(Failure::Failed)
+}
+
+/// A draft's error names its file.
+pub fn failed(error: std::io::Error) -> Failure {
+    Failure::Failed(error.to_string())
 }
 
 /// Where `--option file` goes: links and spellings of folders resolved. Finds what is wrong with the path.
@@ -133,60 +162,4 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
         return Err(failed("is not a regular file".into()));
     }
     Ok(place)
-}
-
-/// Moves files to their places.
-pub fn persist(written: Vec<(NamedTempFile, &PathBuf)>) -> Result<(), Failure> {
-    for (file, path) in written {
-        file.persist(path)
-            .map_err(|e| Failure::Failed(format!("{}: {}", path.display(), e.error)))?;
-    }
-    Ok(())
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// An array in a temporary file in the folder of `path`, which goes under a key into a .safetensors file.
-pub fn write_beside(path: &Path, key: Option<&str>, stored: &Stored<'_>) -> Result<NamedTempFile, String> {
-    match key {
-        Some(key) => beside(path, &[&safetensors_bytes(&[(key, stored)])?]),
-        None => beside(path, &[&npy::header(stored.dtype, stored.shape)?, &stored.bytes]),
-    }
-}
-
-/// A temporary file in the folder of `path`, removed when dropped.
-pub fn beside(path: &Path, parts: &[&[u8]]) -> Result<NamedTempFile, String> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".wgloss-");
-    // Those of any new file: the system takes the umask off.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder_of(path)).map_err(|e| e.to_string())?;
-    let written = parts.iter().try_for_each(|part| file.write_all(part));
-    written.and_then(|()| file.flush()).map_err(|e| e.to_string())?;
-    Ok(file)
-}
-
-/// A .safetensors file of arrays by key.
-pub fn safetensors_bytes(list: &[(&str, &Stored<'_>)]) -> Result<Vec<u8>, String> {
-    use safetensors::Dtype as Theirs;
-    let dtype_of = |stored: &Stored<'_>| match stored.dtype {
-        Dtype::F32 => Theirs::F32,
-        Dtype::F16 => Theirs::F16,
-        Dtype::Bf16 => Theirs::BF16,
-        Dtype::U8 => Theirs::U8,
-        Dtype::I32 => Theirs::I32,
-        Dtype::U32 => Theirs::U32,
-        Dtype::I64 => Theirs::I64,
-    };
-    let mut views = Vec::new();
-    for (key, stored) in list {
-        let view = TensorView::new(dtype_of(stored), stored.shape.to_vec(), &stored.bytes);
-        views.push((*key, view.map_err(|e| e.to_string())?));
-    }
-    safetensors::serialize(views, None).map_err(|e| e.to_string())
 }

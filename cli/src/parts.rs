@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use wgloss::problem::Problem;
 use wgloss::{Array, Dtype, Info, Role, Values};
 
 /// A result of a call.
@@ -73,13 +72,15 @@ impl Product {
 }
 
 impl Part {
-    /// What the result will be stored as.
-    pub fn dtype(self, problem: &Problem) -> Dtype {
+    /// The library's name of it.
+    pub fn role(self) -> Role {
         match self {
-            Self::Loss => problem.loss_dtype(),
-            Self::Grad(place) => problem.operands[place].view.dtype,
-            Self::Argmax => Dtype::U32,
-            Self::ZLoss | Self::Lse | Self::Entropy => Dtype::F32,
+            Self::Loss => Role::Loss,
+            Self::Grad(place) => Role::Grad(place as u8),
+            Self::ZLoss => Role::ZLoss,
+            Self::Lse => Role::Lse,
+            Self::Argmax => Role::Argmax,
+            Self::Entropy => Role::Entropy,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use wgloss::problem::{Family, Problem, Targets};
-use wgloss::{Array, Engine, Loss, Values};
+use wgloss::{Array, Engine, Loss, Streamed, Values};
 
 use crate::output::Outputs;
 use crate::parts::{self, Part};
@@ -18,6 +18,8 @@ pub struct Report<'a> {
     pub values: &'a Values,
     pub engine: &'a Engine,
     pub milliseconds: f64,
+    /// Of a call that did not fit into the memory.
+    pub streamed: Option<Streamed>,
 }
 
 impl Report<'_> {
@@ -64,6 +66,25 @@ impl Report<'_> {
         add("backend", self.backend().into());
         add("adapter", self.engine.name().into());
         add("milliseconds", print::json_ms(self.milliseconds));
+        if let Some(own) = &self.streamed {
+            let ms = |ns: f64| print::json_ms(ns / 1e6);
+            add(
+                "stream",
+                json!({
+                    "parts": own.parts,
+                    "in_flight": own.in_flight,
+                    "read_bytes": own.read_bytes,
+                    "written_bytes": own.written_bytes,
+                    "buffer_bytes": own.memory,
+                    "read_ms": ms(own.read_ns),
+                    "write_ms": ms(own.write_ns),
+                    "wait_ms": ms(own.wait_ns),
+                    "device_ms": own.device_ns.map(ms),
+                    "wall_ms": ms(own.wall_ns),
+                    "overlap": own.overlap().map(print::json_f64),
+                }),
+            );
+        }
         Value::Object(report)
     }
 
@@ -88,7 +109,7 @@ impl Report<'_> {
             (Some(array), _) if is_function => function(array, number),
             (Some(array), _) => format!("{} losses{}", array.data.len(), range(&array.data)),
             (None, Some(array)) => function(array, |x| x.to_string()),
-            (None, None) => String::new(),
+            (None, None) => format!("{} losses", self.values.terms),
         };
         let name = match is_function {
             true => info.name.to_owned(),
@@ -108,6 +129,32 @@ impl Report<'_> {
         parts.push(format!("{}: {}", self.backend(), self.engine.name()));
         parts.push(format!("{:.1} ms", self.milliseconds));
         parts.join("   ")
+    }
+
+    /// `streamed in 96 parts, 2 at a time: 6.4 GB read …`
+    pub fn stream_line(&self) -> Option<String> {
+        let own = self.streamed.as_ref()?;
+        let seconds = |ns: f64| format!("{:.2} s", ns / 1e9);
+        let moved = (own.read_bytes + own.written_bytes) as f64;
+        let mut line = format!(
+            "streamed in {} parts, {} at a time, {:.0} MiB of buffers   {:.3} GB read in {}, {:.3} GB written in {}",
+            own.parts,
+            own.in_flight,
+            own.memory as f64 / f64::from(1 << 20),
+            own.read_bytes as f64 / 1e9,
+            seconds(own.read_ns),
+            own.written_bytes as f64 / 1e9,
+            seconds(own.write_ns),
+        );
+        if let (Some(device_ns), Some(overlap)) = (own.device_ns, own.overlap()) {
+            line += &format!(
+                ", {} computing, {:.0} % of the shorter hidden",
+                seconds(device_ns),
+                100.0 * overlap
+            );
+        }
+        line += &format!("   {:.2} GB/s", moved / own.wall_ns);
+        Some(line)
     }
 
     /// How much there was of what.

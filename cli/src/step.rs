@@ -8,11 +8,12 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 use wgloss::optim::{self, Info, OPTIMIZERS, OptionInfo, Setting, State};
-use wgloss::{Engine, Error, Optimizer, Role, Tensor};
+use wgloss::{Engine, Error, Optimizer, Role, Sink, Tensor};
 
 use crate::args::{self, dashed, tensor};
+use crate::draft::{self, Draft};
 use crate::parts::Stored;
-use crate::{Failure, compute, files, npy, output, print};
+use crate::{Failure, compute, files, keyed, npy, output, print};
 
 /// The key of the step count in a state file.
 const STEP: &str = "step";
@@ -134,11 +135,11 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .map_err(|error| files.describe(&error))?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
 
-    let mut written = vec![(files.write_param(&Stored::floats(&stepped))?, &files.out)];
+    let mut written = vec![files.write_param(&Stored::floats(&stepped))?];
     if let Some(path) = &files.state_out {
-        written.push((write_state(path, &state, &engine)?, path));
+        written.push(write_state(path, &state, &engine)?);
     }
-    output::persist(written)?;
+    draft::publish(written).map_err(Failure::Failed)?;
 
     let backend = if engine.adapter_info().is_some() { "gpu" } else { "cpu" };
     if matches.get_flag("json") {
@@ -272,10 +273,11 @@ impl<'a> Files<'a> {
         read_state(file, info).map_err(|message| Failure::Failed(format!("state: {}: {message}", file.display())))
     }
 
-    fn write_param(&self, stored: &Stored<'_>) -> Result<tempfile::NamedTempFile, Failure> {
-        let key = self.out_key.as_deref();
-        output::write_beside(&self.out, key, stored)
-            .map_err(|why| Failure::Failed(format!("--out {}: {why}", self.out.display())))
+    fn write_param(&self, stored: &Stored<'_>) -> Result<Draft, Failure> {
+        let label = format!("--out {}", self.out.display());
+        let mut draft = output::draft_of(label, &self.out, self.out_key.as_deref(), stored.dtype, stored.shape)?;
+        draft.write_at(0, &stored.bytes).map_err(output::failed)?;
+        Ok(draft)
     }
 
     /// The error, with the file of the tensor concerned: `grad (g.npy): expected shape …`.
@@ -335,7 +337,7 @@ fn step_count(tensor: &Tensor) -> Result<u64, String> {
     })
 }
 
-fn write_state(path: &Path, state: &State, engine: &Engine) -> Result<tempfile::NamedTempFile, Failure> {
+fn write_state(path: &Path, state: &State, engine: &Engine) -> Result<Draft, Failure> {
     let mut arrays = Vec::new();
     for (role, tensor) in state.tensors() {
         arrays.push((role.name(), tensor.numbers(engine)?));
@@ -347,7 +349,16 @@ fn write_state(path: &Path, state: &State, engine: &Engine) -> Result<tempfile::
     };
     let mut list = vec![(STEP, count)];
     list.extend(arrays.iter().map(|(key, array)| (*key, Stored::floats(array))));
-    let bytes = output::safetensors_bytes(&list.iter().map(|(key, stored)| (*key, stored)).collect::<Vec<_>>());
-    let file = bytes.and_then(|bytes| output::beside(path, &[&bytes]));
-    file.map_err(|why| Failure::Failed(format!("--state-out {}: {why}", path.display())))
+
+    let label = format!("--state-out {}", path.display());
+    let header: Vec<_> = list.iter().map(|(key, own)| (*key, own.dtype, own.shape)).collect();
+    let header = keyed::header(&header).map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
+    let length = list.iter().map(|(_, own)| own.bytes.len() as u64).sum();
+    let mut draft = Draft::new(label, path, &header, length).map_err(Failure::Failed)?;
+    let mut at = 0;
+    for (_, own) in &list {
+        draft.write_at(at, &own.bytes).map_err(output::failed)?;
+        at += own.bytes.len() as u64;
+    }
+    Ok(draft)
 }

@@ -137,6 +137,73 @@ fn a_failure_leaves_no_file() {
 }
 
 #[test]
+fn values_out_of_range_are_named() {
+    let folder = Folder::new();
+    let file = |name: &str, data: &[f32]| folder.file(name, &npy_f32(data, "(2, 2)"));
+    let x = file("x.npy", &[0.5, 0.25, 1.0, 0.0]);
+    let outside = file("outside.npy", &[0.5, 0.25, 1.5, -1.0]);
+    let nan = file("nan.npy", &[0.5, f32::NAN, 0.5, f32::INFINITY]);
+    let weight = file("weight.npy", &[1.0, 2.0, 3.0, -0.5]);
+    let before = folder.list();
+    let out = folder.path("loss.npy");
+    let bce = |backend, more: &[&str]| {
+        let start = ["compute", "bce", "--reduction", "none", "--out", &out];
+        run_on(backend, &[&start, more].concat())
+    };
+    for backend in ["cpu", "gpu"] {
+        for (args, role, file, text) in [
+            (
+                &[outside.as_str(), &x][..],
+                "input",
+                &outside,
+                "2 of 4 elements out of range: the first is 1.5 at [1, 0], expected a number in [0, 1]",
+            ),
+            (
+                &[&x, &outside, "--strict"],
+                "target",
+                &outside,
+                "2 of 4 elements out of range: the first is 1.5 at [1, 0], expected a number in [0, 1]",
+            ),
+            (
+                &[&x, &x, "--weight", &weight, "--strict"],
+                "weight",
+                &weight,
+                "1 of 4 elements out of range: the first is -0.5 at [1, 1], expected a number of at least 0",
+            ),
+            (
+                &[&x, &nan, "--on-nan", "error"],
+                "target",
+                &nan,
+                "2 of 4 elements out of range: the first is NaN at [0, 1], expected a finite number",
+            ),
+        ] {
+            let done = bce(backend, args);
+            assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{}", done.stderr);
+            assert_eq!(done.stderr, format!("error: {role} ({file}): {text}\n"));
+            assert_eq!(folder.list(), before);
+        }
+        // As PyTorch computes, where nobody asks; and what is asked for changes no result.
+        for args in [
+            &[x.as_str(), &outside, "--on-nan", "error"][..],
+            &[&x, &nan, "--on-nan", "propagate"],
+            &[&x, &x, "--weight", &weight],
+        ] {
+            assert_eq!(bce(backend, args).code, 0, "{args:?}");
+        }
+        std::fs::remove_file(&out).unwrap();
+        let json = |more: &[&str]| {
+            let mut json = run_on(backend, &[&["compute", "bce", &x, &x, "--json"], more].concat()).json();
+            json.as_object_mut().unwrap().remove("ms");
+            json
+        };
+        let keys = |json: &serde_json::Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let (plain, asked) = (json(&[]), json(&["--strict", "--on-nan", "error"]));
+        assert_eq!((keys(&plain), &plain["loss"]), (keys(&asked), &asked["loss"]));
+    }
+    refused(&["compute", "bce", &x, &x, "--on-nan", "ignore"], 2, "ignore");
+}
+
+#[test]
 fn broken_npy_files_are_named() {
     let folder = Folder::new();
     let t = folder.file("t.npy", &labels::<8>("<i8", &[0, 2]));

@@ -310,3 +310,35 @@ fn every_gradient_and_statistic_has_its_file() {
         );
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_run_that_is_killed_leaves_its_output_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let data: Vec<f32> = grid(1 << 19);
+    let x = folder.file("x.npy", &npy_f32(&data, "(1024, 512)"));
+    let grad = folder.path("grad.npy");
+    let start = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wgloss"));
+        command.args(["compute", "mse", &x, &x, "--grad", &grad, "--backend", "cpu"]);
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let begun = std::time::Instant::now();
+    assert!(start().wait().unwrap().success());
+    let (took, whole) = (begun.elapsed(), std::fs::read(&grad).unwrap());
+    let mut cut_short = 0;
+    for part in 0..16 {
+        std::fs::remove_file(&grad).unwrap_or_default();
+        let mut child = start();
+        std::thread::sleep(took * part / 16);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if folder.list() == ["x.npy"] {
+            cut_short += 1;
+        } else {
+            assert_eq!(folder.list(), ["grad.npy", "x.npy"]);
+            assert!(std::fs::read(&grad).unwrap() == whole, "{part}");
+        }
+    }
+    assert!(cut_short > 0);
+}

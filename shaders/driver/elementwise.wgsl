@@ -86,6 +86,7 @@ fn quad_loss(e: u32, count: u32) -> f32 {
     let t = read_targets(e, count);
     let u = read_third(e, count);
     let w = read_weight(e, count);
+    glance(x);
     var sum = 0.0;
     if (WANTS_LOSS) {
         let each = vec4<f32>(loss(x.x, t.x, u.x), loss(x.y, t.y, u.y), loss(x.z, t.z, u.z), loss(x.w, t.w, u.w));
@@ -136,4 +137,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         total += of_64;
     }
     put_tile_loss(tile, lane, total);
+    put_tile_fault(tile, lane, start, len);
 }

@@ -4,10 +4,11 @@
 //   grad   = (x - t) / max(x (1 - x), 1e-12)     the clamp of the logarithms is no part of it
 //   grad_t = log(1 - x) - log x                  nor of this one
 //
-// What is no probability gives NaN.
+// What is no probability gives a loss of NaN and gradients of 0, and is reported. (The driver makes all of them NaN where
+// x is.)
 
 fn is_probability(x: f32) -> bool {
-    return x >= 0.0 && x <= 1.0;
+    return !breaks(x);
 }
 
 fn log_yes(x: f32) -> f32 {
@@ -23,9 +24,9 @@ fn loss(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
-    return select(params.nan, (x - t) / max(x * (1.0 - x), 1e-12), is_probability(x));
+    return select(0.0, (x - t) / max(x * (1.0 - x), 1e-12), is_probability(x));
 }
 
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
-    return select(params.nan, log1m(x) - ln(x), is_probability(x));
+    return select(0.0, log1m(x) - ln(x), is_probability(x));
 }

@@ -5,6 +5,11 @@ struct Slope {
     rest: f32, // of the elements that are not extreme: 0, or NaN
 }
 
+// Columns are fewer than 2^32.
+fn item_high(item: u32) -> u32 {
+    return 0u;
+}
+
 fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State {
     return push_quad(s, column, x, count);
 }

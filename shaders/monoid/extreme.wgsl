@@ -2,13 +2,14 @@
 // PyTorch. extreme_value and extreme_index say which of the two is the result.
 struct State {
     value: f32,
-    item: u32,
+    item: u32,      // its number, of 64 bits
+    item_high: u32,
     seen: u32, // 0: nothing yet, 1: a number, 2: a NaN
-    ties: u32, // how many elements have the value
+    ties: u32, // how many elements of a row have the value
 }
 
 fn identity() -> State {
-    return State(0.0, 0u, 0u, 0u);
+    return State(0.0, 0u, 0u, 0u, 0u);
 }
 
 fn merge(a: State, b: State) -> State {
@@ -20,7 +21,9 @@ fn merge(a: State, b: State) -> State {
     }
     let ties = a.seen == 2u || a.value == b.value;
     if (ties) {
-        return State(a.value, min(a.item, b.item), a.seen, a.ties + b.ties);
+        let earlier = b.item_high < a.item_high || (b.item_high == a.item_high && b.item < a.item);
+        return State(
+            a.value, select(a.item, b.item, earlier), select(a.item_high, b.item_high, earlier), a.seen, a.ties + b.ties);
     }
     if (select((b.value < a.value), (b.value > a.value), LARGEST)) {
         return b;
@@ -29,7 +32,7 @@ fn merge(a: State, b: State) -> State {
 }
 
 fn push_one(s: State, item: u32, x: f32) -> State {
-    return merge(s, State(x, item, select(1u, 2u, is_nan(x)), 1u));
+    return merge(s, State(x, item, item_high(item), select(1u, 2u, is_nan(x)), 1u));
 }
 
 // Four elements of which the first `count` are there.

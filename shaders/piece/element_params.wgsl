@@ -14,6 +14,9 @@ struct Params {
     nan: f32,
     states_base: u32,   // where the state of first_tile goes
     hyper: vec4<f32>,   // the loss's own scalars
+    first_place: vec2<u32>, // the number of this dispatch's first element, as two words
+    faults_base: u32,   // where the fault of first_tile goes
+    pad0: u32,
     base: array<vec4<u32>, 3>,     // where the element of this dispatch's origin lies in its binding
     mode: array<vec4<u32>, 3>,     // 0: contiguous, 1: one element for all, 2: by strides
     sizes: array<vec4<u32>, 2>,    // dimensions, innermost first

@@ -60,10 +60,16 @@ fn pow_unit(y: f32, log_y: f32, power: f32) -> f32 {
     return exp(power * min(log_y, 0.0));
 }
 
-// log(x) for x >= 0, with its relative accuracy near 1, and not -inf where the adapter flushes a subnormal x.
+// log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at 0,
+// where WGSL leaves the value of `log` open and SwiftShader has -86. That is made of the bits of x, since a constant
+// infinity is refused.
 fn ln(x: f32) -> f32 {
-    if (bitcast<u32>(x) < 0x00800000u) {
-        return log(f32(bitcast<u32>(x))) - 103.27893; // a count of units of 2^-149
+    let bits = bitcast<u32>(x);
+    if ((bits << 1u) == 0u) {
+        return bitcast<f32>(bits | 0xff800000u);
+    }
+    if (bits < 0x00800000u) {
+        return log(f32(bits)) - 103.27893; // a count of units of 2^-149
     }
     if (x >= 0.5 && x <= 2.0) {
         return twice_atanh((x - 1.0) / (x + 1.0));
@@ -76,7 +82,7 @@ fn log1m(p: f32) -> f32 {
     if (p <= 0.5) {
         return twice_atanh(p / (p - 2.0));
     }
-    return log(1.0 - p); // 1 - p is exact
+    return ln(1.0 - p); // 1 - p is exact
 }
 
 // exp(x) - t, also where it nearly cancels; t = 1 makes it expm1. With x = k log 2 + head + rest,

@@ -3,7 +3,7 @@ struct Params {
     first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
     end_tile: u32,
     groups_x: u32,      // workgroups along x, to join x and y into one index
-    len: u32,           // items in all
+    len: u32,           // items up to the end of this dispatch's last tile
     first_item: u32,    // the item that the window begins with
     base: u32,          // where that item lies in its binding
     slab: u32,          // items per index of the first dimension, where rows have gaps between them
@@ -17,8 +17,12 @@ struct Params {
     states_base: u32,   // where the state of first_tile goes
     empty: f32,         // one over the denominator, where nothing is kept
     sample_weight_base: u32,
-    pad0: u32,
-    pad1: u32,
+    first_place: vec2<u32>, // the number of first_item among all elements, as two words
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+// The high word of an item's number: items are counted modulo 2^32, and a dispatch has fewer.
+fn item_high(item: u32) -> u32 {
+    return params.first_place.y + select(0u, 1u, item < params.first_item);
+}

@@ -1,4 +1,4 @@
-// The parameters of driver/row.wgsl, in elements and rows; `RowParams` in src/layout.rs is their Rust side.
+// The parameters of driver/row.wgsl and of the passes over wide rows, in elements and rows; `RowParams` in src/layout.rs is their Rust side.
 struct Params {
     rows: u32,          // of the whole problem
     cols: u32,          // elements of a row: classes
@@ -31,6 +31,10 @@ struct Params {
     states_base: u32,   // where the state of first_tile goes
     loss_stride: u32,   // of a map's results, from one slab to the next
     sample_weight_base: u32,
+    rows_base: u32,     // of wide rows: where the window's first cell of piece/wide_cells.wgsl lies in its binding
+    states_in_base: u32,
+    merged_base: u32,
+    pad0: u32,
     hyper: vec4<f32>,   // the loss's own scalars
 }
 

@@ -7,7 +7,7 @@ fn push_items(s: State, item: u32, count: u32) -> State {
         let kind = classify(words, params.ignore, params.classes);
         if (kind == KEPT) {
             let w = sample_weight1(params.sample_weight_base + nth);
-            t = merge(t, State(w * class_weight(words.x), w, 1u, 0u, 0u, 0xffffffffu, 0u, 0u));
+            t = merge(t, State(w * label_weight(nth, words.x), w, 1u, 0u, 0u, 0xffffffffu, 0u, 0u));
         } else if (kind == IGNORED) {
             t = merge(t, State(0.0, 0.0, 0u, 1u, 0u, 0xffffffffu, 0u, 0u));
         } else {

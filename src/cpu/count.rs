@@ -25,19 +25,56 @@ impl Labels<'_> {
 
 /// What a row is to be done with.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Kept,
     Ignored,
     Bad,
 }
 
 /// The rows of a problem, as its control says they add up.
-pub(super) struct Count {
+#[derive(Default)]
+pub(crate) struct Count {
     pub control: Control,
     pub labels: Vec<(Kind, usize)>,
-    /// One over the denominators of the losses and of the z-loss.
-    pub scale: f64,
-    pub z_scale: f64,
+    pub weights: Weights,
+    pub scales: Scales,
+}
+
+/// What the rows kept weigh.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weights {
+    kept: u64,
+    /// With the weights of their classes.
+    sum: f64,
+    rows: f64,
+}
+
+/// One over the denominators of the losses and of the z-loss.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scales {
+    pub loss: f64,
+    pub z_loss: f64,
+}
+
+impl Weights {
+    pub fn add(&mut self, next: &Self) {
+        self.kept += next.kept;
+        self.sum += next.sum;
+        self.rows += next.rows;
+    }
+
+    pub fn scales(&self, zero_on_empty: bool) -> Scales {
+        let one_over = |sum: f64| match (self.kept, zero_on_empty) {
+            (0, true) => 0.0,
+            // Nothing kept, or nothing but weights of 0, is 0 / 0.
+            _ if sum == 0.0 => f64::NAN,
+            _ => 1.0 / sum,
+        };
+        Scales {
+            loss: one_over(self.sum),
+            z_loss: one_over(self.rows),
+        }
+    }
 }
 
 /// Looks at every label, and adds up the denominators.
@@ -83,19 +120,24 @@ pub(super) fn count(
         }
     }
     (control.weight, control.rows) = (sum as f32, row_sum as f32);
-    let one_over = |sum: f64| match (control.kept, problem.zero_on_empty) {
-        (0, true) => 0.0,
-        // Nothing kept, or nothing but weights of 0, is 0 / 0.
-        _ if sum == 0.0 => f64::NAN,
-        _ => 1.0 / sum,
+    let weights = Weights {
+        kept: u64::from(control.kept),
+        sum,
+        rows: row_sum,
     };
-    let counted = problem.is_counted();
     let known = problem.static_scale();
     Count {
         control,
         labels: kinds,
-        scale: if counted { one_over(sum) } else { known },
-        z_scale: if counted { one_over(row_sum) } else { known },
+        weights,
+        scales: if problem.is_counted() {
+            weights.scales(problem.zero_on_empty)
+        } else {
+            Scales {
+                loss: known,
+                z_loss: known,
+            }
+        },
     }
 }
 

@@ -3,13 +3,15 @@
 
 mod count;
 mod elements;
+mod inspect;
 mod pairs;
 mod rows;
 
 use crate::error::{Error, Result};
-use crate::layout::{Control, Slot};
+use crate::layout::{Control, Fault, Slot};
 use crate::problem::{Family, Problem, Role};
 use crate::tensor::{Dtype, Tensor, View};
+pub(crate) use count::{Count, Scales, Weights};
 
 /// The outputs of a run; empty where they were not asked for.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,8 @@ pub struct Results {
     pub argmax: Vec<u32>,
     pub correct: u32,
     pub control: Control,
+    /// What each of the problem's checks found.
+    pub faults: Vec<Fault>,
 }
 
 impl Results {
@@ -115,15 +119,28 @@ fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
         .ok_or_else(|| Error::operand(role.name(), "is on a device, the engine computes on the host"))
 }
 
-/// Runs a problem on host tensors.
+/// Runs a problem on host tensors; with the factors of a whole that it is a part of, where those were counted.
 ///
 /// # Errors
 /// [`Error::Operand`] where a tensor is missing or lies on a device.
-pub(crate) fn run(problem: &Problem, operands: &Operands<'_>) -> Result<Results> {
-    match &problem.family {
-        Family::Rows(rows) => rows::run(problem, rows, operands),
+pub(crate) fn run(problem: &Problem, operands: &Operands<'_>, scales: Option<Scales>) -> Result<Results> {
+    let mut results = match &problem.family {
+        Family::Rows(rows) => rows::run(problem, rows, operands, scales),
         Family::Elements(elements) => elements::run(problem, elements, operands),
         Family::Pairs(pairs) => pairs::run(problem, pairs, operands),
+    }?;
+    results.faults = inspect::faults(problem, operands)?;
+    Ok(results)
+}
+
+/// What the labels and the weights of a problem's rows add up to.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn count(problem: &Problem, operands: &Operands<'_>) -> Result<Count> {
+    match &problem.family {
+        Family::Rows(rows) => rows::counted(problem, rows, operands),
+        Family::Elements(_) | Family::Pairs(_) => Ok(Count::default()),
     }
 }
 

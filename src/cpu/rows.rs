@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::count::{Count, Kind, Labels, count, multiplicities};
+use super::count::{Count, Kind, Labels, Scales, count, multiplicities};
 use super::{Floats, Operands, Results, find, host, reduce_losses};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
@@ -44,16 +44,7 @@ impl<'a> Run<'a> {
             Targets::Full => of(Slot::Target)?,
             _ => None,
         };
-        let labels = match (rows.targets, problem.operand(Slot::Target)) {
-            (Targets::Index { .. } | Targets::ClassList, Some(own)) => {
-                let tensor = find(operands, own.role).ok_or_else(|| Error::operand("target", "missing"))?;
-                Some(Labels {
-                    bytes: &host(own.role, tensor)?[own.view.offset as usize..],
-                    dtype: own.view.dtype,
-                })
-            }
-            _ => None,
-        };
+        let labels = labels(problem, rows, operands)?;
         let counted = count(
             problem,
             rows,
@@ -111,7 +102,7 @@ impl<'a> Run<'a> {
             p: &p,
             weight: self.weight.as_deref(),
             g: &g,
-            z_ratio: self.counted.z_scale / self.counted.scale,
+            z_ratio: self.counted.scales.z_loss / self.counted.scales.loss,
             hyper: &self.problem.hyper,
         };
         match rows.reference {
@@ -147,7 +138,7 @@ impl<'a> Run<'a> {
             Kind::Kept => {
                 let upstream = self.upstream.as_ref();
                 let upstream = upstream.map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
-                let factor = self.counted.scale * upstream * own;
+                let factor = self.counted.scales.loss * upstream * own;
                 let grad = self.problem.mode.wants_grad();
                 let target = self.problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
                 result.loss = own * loss(seen);
@@ -171,8 +162,29 @@ impl<'a> Run<'a> {
     }
 }
 
-pub(super) fn run(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Results> {
-    let run = Run::new(problem, rows, operands)?;
+fn labels<'a>(problem: &Problem, rows: &Rows, operands: &Operands<'a>) -> Result<Option<Labels<'a>>> {
+    let (Targets::Index { .. } | Targets::ClassList, Some(own)) = (rows.targets, problem.operand(Slot::Target)) else {
+        return Ok(None);
+    };
+    let tensor = find(operands, own.role).ok_or_else(|| Error::operand("target", "missing"))?;
+    Ok(Some(Labels {
+        bytes: &host(own.role, tensor)?[own.view.offset as usize..],
+        dtype: own.view.dtype,
+    }))
+}
+
+/// What the labels and the weights of the rows add up to, without the rows.
+pub(super) fn counted(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Count> {
+    let labels = labels(problem, rows, operands)?;
+    let of = |slot| Floats::of(problem, operands, slot).map(|own| own.map(|w| w.all()));
+    let weights = [of(Slot::Weight)?, of(Slot::SampleWeight)?];
+    let weights = [weights[0].as_deref(), weights[1].as_deref()];
+    Ok(count(problem, rows, labels.as_ref(), weights))
+}
+
+pub(super) fn run(problem: &Problem, rows: &Rows, operands: &Operands<'_>, scales: Option<Scales>) -> Result<Results> {
+    let mut run = Run::new(problem, rows, operands)?;
+    run.counted.scales = scales.unwrap_or(run.counted.scales);
     let (count, cols, inner) = (rows.rows() as usize, rows.cols, rows.inner);
     let (grad, wants_loss) = (problem.mode.wants_grad(), problem.mode.wants_loss());
     let target_grad = grad && problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
@@ -209,10 +221,10 @@ pub(super) fn run(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Re
     results.loss = if rows.is_map() {
         values
     } else {
-        reduce_losses(problem, &losses, run.counted.scale)
+        reduce_losses(problem, &losses, run.counted.scales.loss)
     };
     if problem.stats.z_loss {
-        results.z_loss = reduce_losses(problem, &z_losses, run.counted.z_scale);
+        results.z_loss = reduce_losses(problem, &z_losses, run.counted.scales.z_loss);
     }
     for (operand, role, _) in problem.grads() {
         let is_target = operand.slot == Slot::Target;

@@ -1,6 +1,7 @@
 //! Binary cross-entropy.
 
 use super::prelude::*;
+use crate::inspect::Rule;
 
 define! {
     /// Binary cross-entropy of probabilities x and targets t
@@ -19,13 +20,15 @@ define! {
     ///
     /// **Edges.** Finite for all probabilities: the loss has the bound of the logarithms, the gradient its own, so at
     /// x = 0 it is (x - t) · 1e12 while the loss is flat; the gradient of the target has none, and is infinite at 0 and 1, all
-    /// as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out.
+    /// as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out. A probability outside [0, 1]
+    /// has a loss of NaN and gradients of 0, and is reported when reading.
     ///
-    /// **Differences from PyTorch.** A probability outside [0, 1] is refused, as in PyTorch, where it lies on the host; on a
-    /// device it gives NaN. A target outside [0, 1] is computed by the formula. From logits,
-    /// [`BceWithLogits`](crate::BceWithLogits) is more accurate.
+    /// **Differences from PyTorch.** PyTorch refuses a probability outside [0, 1] before it computes, and one of NaN. A
+    /// target outside [0, 1] is computed by the formula, as there; [`Checks`](crate::Checks) can ask to be told. From
+    /// logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
     ///
-    /// **Errors.** [`Error::Operand`] for shapes, dtypes and probabilities outside [0, 1] on the host.
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes; [`Error::BadValues`] for probabilities outside [0, 1], when
+    /// reading.
     Bce, bce;
     summary: "binary cross-entropy, from probabilities and targets in [0, 1]";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html";
@@ -54,15 +57,20 @@ impl Bce {
                 grads: [Some(grad), Some(grad_target), None],
             },
             broadcasts: false,
+            input_rule: Some(Rule::UnitInterval),
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])
     }
 }
 
+fn is_probability(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
 /// (log x, log(1 - x)), each at least -100; NaN for what is no probability.
 fn logs(x: f64) -> (f64, f64) {
-    if (0.0..=1.0).contains(&x) {
+    if is_probability(x) {
         (x.ln().max(-100.0), (-x).ln_1p().max(-100.0))
     } else {
         (f64::NAN, f64::NAN)
@@ -75,13 +83,13 @@ fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
 }
 
 fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    if (0.0..=1.0).contains(&x) {
+    if is_probability(x) {
         (x - t) / (x * (1.0 - x)).max(1e-12)
     } else {
-        f64::NAN
+        0.0
     }
 }
 
 fn grad_target(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    (-x).ln_1p() - x.ln()
+    if is_probability(x) { (-x).ln_1p() - x.ln() } else { 0.0 }
 }

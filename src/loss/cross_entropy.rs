@@ -155,6 +155,7 @@ impl CrossEntropy {
                     ignore_index: Some(self.ignore_index),
                 }
             },
+            weighs_columns: full || self.label_smoothing > 0.0,
             counts_weights: true,
             pieces,
             records: RECORDS,

@@ -26,11 +26,11 @@ define! {
     ///
     /// **Edges.** NaN in gives NaN out. A variance of 0 with `eps` 0 divides by 0, as IEEE has it.
     ///
-    /// **Differences from PyTorch.** Negative variances are refused, as in PyTorch, where they lie on the host; on a device
-    /// they are below `eps` like any other. A number instead of the tensor `var` is not taken.
+    /// **Differences from PyTorch.** PyTorch refuses negative variances before it computes; here they are below `eps` like
+    /// any other, and are reported when reading. A number instead of the tensor `var` is not taken.
     ///
     /// **Errors.** [`Error::Option`] for an `eps` that is negative or not finite; [`Error::Operand`] for shapes and
-    /// dtypes.
+    /// dtypes; [`Error::BadValues`] for negative variances, when reading.
     GaussianNll, gaussian_nll;
     summary: "negative log-likelihood of a normal distribution, from means and variances";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.GaussianNLLLoss.html";

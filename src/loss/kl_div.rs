@@ -1,6 +1,7 @@
 //! Kullback-Leibler divergence.
 
 use super::prelude::*;
+use crate::inspect::Rule;
 
 define! {
     /// Pointwise Kullback-Leibler divergence of log-probabilities x from targets t
@@ -50,7 +51,7 @@ impl KlDiv {
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        Elements {
+        let mut problem = Elements {
             piece: piece!("loss/kl_div.wgsl"),
             reference: ElementReference {
                 loss,
@@ -61,7 +62,12 @@ impl KlDiv {
             nan_grads: false,
             ..Elements::default()
         }
-        .problem(self, call, [f64::from(u8::from(self.log_target)), 0.0, 0.0, 0.0])
+        .problem(self, call, [f64::from(u8::from(self.log_target)), 0.0, 0.0, 0.0])?;
+        if self.log_target {
+            // Logarithms are in no unit interval.
+            problem.checks.retain(|check| check.rule != Rule::UnitInterval);
+        }
+        Ok(problem)
     }
 }
 

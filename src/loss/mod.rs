@@ -35,6 +35,7 @@ use std::fmt::Debug;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::inspect::Checks;
 use crate::problem::{Mode, Problem, Reduction, Role, Stats};
 use crate::readback::Output;
 use crate::tensor::{Tensor, View};
@@ -274,6 +275,7 @@ pub struct Call<'a> {
     /// The other tensors whose gradients are wanted.
     pub grads: Vec<Role>,
     pub stats: Stats,
+    pub checks: Checks,
 }
 
 impl<'a> Call<'a> {
@@ -285,6 +287,7 @@ impl<'a> Call<'a> {
             grad_input: GradTo::New,
             grads: Vec::new(),
             stats: Stats::default(),
+            checks: Checks::default(),
         }
     }
 

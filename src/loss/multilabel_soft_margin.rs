@@ -55,6 +55,7 @@ impl MultilabelSoftMargin {
             targets: Targets::Full,
             monoid: &[piece!("monoid/sum.wgsl"), piece!("piece/row_push_quads.wgsl")],
             pieces: vec![piece!("loss/multilabel_soft_margin.wgsl")],
+            weighs_columns: true,
             reference: RowReference::Loss {
                 loss,
                 grad_input: grad,

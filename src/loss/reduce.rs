@@ -28,7 +28,7 @@ define! {
     ///
     /// **Errors.** [`Error::Option`] for a `dim` that the input does not have;
     /// [`Error::Operand`] for a dtype that is no float, for the maximum of nothing, or for the gradient of argmax;
-    /// [`Error::Limit`] for 2^32 elements or more, and for the gradient of everything where that does not fit one binding.
+    /// [`Error::Limit`] for 2^32 elements or more where rows have gaps, a `dim` is so long, or a gradient of everything is asked.
     Reduce, reduce;
     summary: "sum, mean, max, min, argmax or logsumexp, of everything or along a dimension";
     url: "https://pytorch.org/docs/stable/torch.html#reduction-ops";
@@ -172,6 +172,7 @@ pub(crate) fn sum_of_rows((slabs, cols, inner): (usize, usize, usize), dtype: Dt
         in_place: false,
         accumulates: false,
         stats: Stats::default(),
+        checks: Vec::new(),
         hyper: [1.0, 0.0, 0.0, 0.0],
     }
 }

@@ -40,7 +40,7 @@ use rayon::prelude::*;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::plan::plan_update;
+use crate::plan::{Plan, plan_update};
 use crate::problem::{Role, expect_dtype, expect_shape};
 use crate::shader::Piece;
 use crate::tensor::{Dtype, Tensor, View, floats};
@@ -232,11 +232,9 @@ pub trait Optimizer: Debug + Send + Sync {
             let element = |param, grad, own: &mut [f64; 3]| self.element(&update.rule, param, grad, own);
             return step_on_cpu(&update, param, grad, state, element);
         };
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let stepped = record(gpu, &mut encoder, &update, param, grad, state)?;
-        gpu.queue.submit([encoder.finish()]);
-        gpu.check()?;
-        Ok(stepped)
+        let (plan, tensors) = prepare(gpu, &update, param, grad, state)?;
+        gpu.submit(&plan, &tensors)?;
+        Ok(stepped(tensors, state))
     }
 
     /// Records a step into the caller's encoder; neither submits nor waits. The state counts it at once.
@@ -252,7 +250,10 @@ pub trait Optimizer: Debug + Send + Sync {
         state: &mut State,
     ) -> Result<Tensor> {
         let update = self.update(param.view(), grad.view(), state)?;
-        record(engine.device()?, encoder, &update, param, grad, state)
+        let gpu = engine.device()?;
+        let (plan, tensors) = prepare(gpu, &update, param, grad, state)?;
+        gpu.record(encoder, &plan, &tensors, None)?;
+        Ok(stepped(tensors, state))
     }
 }
 
@@ -285,15 +286,15 @@ fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
     ))
 }
 
-fn record(
+/// The plan of a step, and the tensors that it names: the parameter first.
+fn prepare(
     gpu: &Gpu,
-    encoder: &mut wgpu::CommandEncoder,
     update: &Update,
     param: &Tensor,
     grad: &Tensor,
-    state: &mut State,
-) -> Result<Tensor> {
-    let plan = plan_update(update, &gpu.limits, &gpu.tuning)?;
+    state: &State,
+) -> Result<(Plan, Vec<(Role, Tensor)>)> {
+    let plan = plan_update(update, &gpu.paced_limits(), &gpu.tuning)?;
     let mut made = Vec::new(); // of zeros, as wgpu gives buffers
     for (role, view) in update.states.iter().filter(|(role, _)| state.get(*role).is_none()) {
         made.push((*role, gpu.allocate(view.dtype, &view.shape)?));
@@ -308,20 +309,24 @@ fn record(
     let mut tensors = gpu.place(&given)?;
     tensors.extend(made);
     expect_apart(&tensors)?;
-    gpu.record(encoder, &plan, &tensors, None)?;
-    let stepped = tensors.swap_remove(0).1;
+    Ok((plan, tensors))
+}
+
+/// Keeps the state of a step that was recorded, and returns the parameter.
+fn stepped(mut tensors: Vec<(Role, Tensor)>, state: &mut State) -> Tensor {
+    let param = tensors.swap_remove(0).1;
     tensors.retain(|(role, _)| *role != Role::Grad(0));
     for (role, tensor) in tensors {
         state.attach(role, tensor);
     }
     state.step += 1;
-    Ok(stepped)
+    param
 }
 
 /// Refuses tensors that share a buffer: wgpu forbids a dispatch to bind again what it writes.
 fn expect_apart(tensors: &[(Role, Tensor)]) -> Result<()> {
     for (n, (role, tensor)) in tensors.iter().enumerate() {
-        if let Some((other, _)) = tensors[..n].iter().find(|(_, own)| own.buffer() == tensor.buffer()) {
+        if let Some((other, _)) = tensors[..n].iter().find(|(_, own)| own.shares_buffer(tensor)) {
             return Err(Error::operand(
                 role.name(),
                 format!(

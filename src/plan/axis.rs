@@ -46,7 +46,7 @@ pub(super) fn add_sum_to(
         let into = if nth == last {
             to
         } else {
-            out.add_scratch((slabs * inner) as u64 * 4, limits)?
+            out.add_scratch((slabs * inner) as u64 * 4)
         };
         let part = plan(&sum_of_rows((slabs, cols, inner), dtype), limits, tuning)?;
         out.append(part, |role| if role == Role::Input { from } else { into });

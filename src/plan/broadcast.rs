@@ -226,11 +226,14 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
 
 /// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
 /// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
-/// four; the tree.
-pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning) -> u64 {
+/// four; the trees. What is inspected on the way is walked twice.
+pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning, inspects: bool) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
-    let walked = operands.iter().filter(|o| o.addressing == Addressing::Strided).count();
-    quads * (1 + 4 * (walked * (dims + 1)) as u64) + runs_of_four(quads) + 16
+    let strided = |o: &&Operand| o.addressing == Addressing::Strided;
+    let walked = operands.iter().filter(strided).count();
+    let again = operands.iter().filter(|o| inspects && o.slot == Slot::Input);
+    let (looks, rewalked) = (again.clone().count(), again.filter(strided).count());
+    quads * ((1 + looks) + 4 * (walked + rewalked) * (dims + 1)) as u64 + runs_of_four(quads) + 16
 }
 
 /// The smallest tile: 16 quads for each lane, which the drivers' loops take together.
@@ -239,9 +242,9 @@ pub fn leaf_tile(tuning: &Tuning) -> u64 {
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
-pub fn tile(operands: &[Operand], dims: usize, tuning: &Tuning) -> u64 {
+pub fn tile(operands: &[Operand], dims: usize, tuning: &Tuning, inspects: bool) -> u64 {
     let mut tile = u64::from(tuning.tile);
-    while iterations(operands, dims, tile, tuning) >= MAX_ITERATIONS && tile > leaf_tile(tuning) {
+    while iterations(operands, dims, tile, tuning, inspects) >= MAX_ITERATIONS && tile > leaf_tile(tuning) {
         tile /= 2;
     }
     tile

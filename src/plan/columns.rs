@@ -6,8 +6,8 @@ use crate::layout::{MultiplicityParams, ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::monoid::Scale;
 use crate::plan::reduce::add_column_sum;
-use crate::plan::window::{Window, base_of, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
+use crate::plan::window::{Window, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::problem::{Problem, Role, Rows};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -80,7 +80,7 @@ impl Pass<'_> {
         let mut first = 0;
         while first < self.tiles {
             let end = furthest(first, self.tiles, |end| {
-                (self.windows)(first, end).iter().all(|(_, _, w)| w.fits(limits)) && in_one_grid(end - first, limits)
+                fit(&(self.windows)(first, end), end - first, limits)
             })
             .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, limits);
@@ -163,7 +163,7 @@ pub(super) fn add_multiplicities(
 ) -> Result<Source> {
     let (count, cols) = (rows.rows(), rows.cols as u64);
     let whole = View::contiguous(Dtype::F32, &problem.input().shape);
-    let into = plan.add_scratch(whole.end(), limits)?;
+    let into = plan.add_scratch(whole.end());
     let Some(labels) = problem.view(Slot::Target) else {
         return Ok(into);
     };

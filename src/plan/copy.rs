@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
-use crate::plan::window::{Window, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid};
+use crate::plan::window::{Window, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::problem::Role;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
@@ -28,10 +28,8 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
                 (Slot::GradInput, true, window(Role::Grad(0))),
             ]
         };
-        let end = furthest(first, tiles, |end| {
-            windows(end).iter().all(|(_, _, w)| w.fits(limits)) && in_one_grid(end - first, limits)
-        })
-        .ok_or_else(|| Error::Limit("copy: a tile does not fit into one binding".into()))?;
+        let end = furthest(first, tiles, |end| fit(&windows(end), end - first, limits))
+            .ok_or_else(|| Error::Limit("copy: a tile does not fit into one binding".into()))?;
         let groups = grid(end - first, limits);
         let params = ReduceParams {
             first_tile: first as u32,

@@ -1,11 +1,11 @@
 //! Plans of the elementwise driver: operands broadcast to the input's shape, tiles of elements, chunks of tiles.
 
 use crate::error::{Error, Result};
-use crate::layout::{ElementParams, Slot};
+use crate::layout::{ElementParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
-use crate::plan::window::{Window, Windows, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, in_one_grid, monoid, named, reduce};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -19,6 +19,8 @@ struct Planner<'a> {
     grid: Grid,
     operands: Vec<Operand>,
     states: Option<Source>,
+    /// Where the faults of the tiles go.
+    faults: Option<Source>,
 }
 
 /// A gradient as the driver writes it.
@@ -35,11 +37,12 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     let mut plan = Plan::default();
     let reduced = problem.mode.wants_loss() && problem.is_reduced();
     let len = problem.term_count();
-    let (mut states, mut tiles) = (None, 0);
+    let check = problem.check_on_the_way();
+    let (mut states, mut faults, mut tiles) = (None, None, 0);
     if len > 0 {
-        let (grads, spreads) = grads(&mut plan, problem, limits)?;
+        let (grads, spreads) = grads(&mut plan, problem);
         let (sizes, operands) = operands(problem, &grads)?;
-        let tile = tile(&operands, sizes.len(), tuning);
+        let tile = tile(&operands, sizes.len(), tuning, elements.input_rule.is_some());
         let block = block(&sizes, len);
         let block_tiles = block.div_ceil(tile);
         let grid = Grid {
@@ -54,7 +57,10 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             return Err(Error::Limit(format!("{len} elements in tiles of {tile}")));
         }
         if reduced {
-            states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES));
+        }
+        if check.is_some() {
+            faults = Some(plan.add_scratch(tiles * monoid::FAULT_BYTES));
         }
         let planner = Planner {
             problem,
@@ -64,6 +70,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             grid,
             operands,
             states,
+            faults,
         };
         planner.add_chunks(&mut plan)?;
         for spread in spreads {
@@ -71,11 +78,14 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             axis::add_sum_to(&mut plan, spread.from, &problem.terms, to, &spread.view, limits, tuning)?;
         }
     }
+    // Of no elements there are no tiles.
+    let or_nothing = |plan: &mut Plan, own: Option<Source>| own.unwrap_or_else(|| plan.add_scratch(0));
+    if let Some(check) = check {
+        let faults = or_nothing(&mut plan, faults);
+        reduce::add_faults(&mut plan, faults, tiles, check, limits, tuning)?;
+    }
     if reduced {
-        let states = match states {
-            Some(states) => states,
-            None => plan.add_scratch(0, limits)?,
-        };
+        let states = or_nothing(&mut plan, states);
         let scale = monoid::Scale::Static(problem.static_scale() as f32);
         reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
     }
@@ -83,7 +93,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
 }
 
 /// Where the driver writes the gradients. Those of operands that broadcast are added up later.
-fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Output>, Vec<Spread>)> {
+fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Spread>) {
     let (mut list, mut spreads) = (Vec::new(), Vec::new());
     for (operand, role, view) in problem.grads() {
         if problem.in_place && operand.slot == Slot::Input {
@@ -97,7 +107,7 @@ fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Out
             list.push((operand.slot.grad(), Source::Tensor(role), whole));
         } else {
             let whole = View::contiguous(Dtype::F32, &problem.terms);
-            let from = plan.add_scratch(whole.end(), limits)?;
+            let from = plan.add_scratch(whole.end());
             list.push((operand.slot.grad(), from, whole));
             spreads.push(Spread {
                 from,
@@ -106,7 +116,7 @@ fn grads(plan: &mut Plan, problem: &Problem, limits: &Limits) -> Result<(Vec<Out
             });
         }
     }
-    Ok((list, spreads))
+    (list, spreads)
 }
 
 impl Planner<'_> {
@@ -114,8 +124,7 @@ impl Planner<'_> {
         let mut first = 0;
         while first < self.grid.tiles {
             let fits = |end| {
-                self.windows((first, end)).iter().all(|(_, _, w)| w.fits(self.limits))
-                    && in_one_grid(end - first, self.limits)
+                fit(&self.windows((first, end)), end - first, self.limits)
                     && self.grid.element(end) - self.grid.element(first) < 1 << 32
             };
             let end = furthest(first, self.grid.tiles, fits).ok_or_else(|| {
@@ -149,6 +158,10 @@ impl Planner<'_> {
             let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         }
+        if let Some(faults) = self.faults {
+            let window = Window::scratch(faults, monoid::FAULT_BYTES, tiles.0, tiles.1);
+            list.push((Slot::Faults, true, window));
+        }
         list
     }
 
@@ -160,7 +173,13 @@ impl Planner<'_> {
             params: bytemuck::bytes_of(&self.params(tiles, &windows, groups[0])).to_vec(),
             bindings: bindings(&windows, self.limits),
             groups,
-            iterations: iterations(&self.operands, self.grid.sizes.len(), self.grid.tile, self.tuning),
+            iterations: iterations(
+                &self.operands,
+                self.grid.sizes.len(),
+                self.grid.tile,
+                self.tuning,
+                self.faults.is_some(),
+            ),
             tiles,
         })));
     }
@@ -182,6 +201,8 @@ impl Planner<'_> {
             scale: self.problem.static_scale() as f32,
             nan: f32::NAN,
             hyper: self.problem.hyper_f32(),
+            first_place: words(first as i64),
+            faults_base: base_of(windows, Slot::Faults, self.limits),
             // Absent operands are asked for one element, which their piece makes up.
             mode: [Addressing::Single as u32; 12],
             ..Default::default()
@@ -212,7 +233,7 @@ impl Planner<'_> {
             params.strides[to] = params.strides[from];
         }
         if self.states.is_some() {
-            params.states_base = windows.last().map_or(0, |(_, _, window)| window.base(self.limits));
+            params.states_base = base_of(windows, Slot::Loss, self.limits);
         }
         params
     }
@@ -297,6 +318,12 @@ impl Planner<'_> {
             list.extend(self.read(slot));
         }
         list.extend(self.grads());
+        list.extend(self.elements.input_rule.map(monoid::rule));
+        if self.faults.is_some() {
+            list.extend([monoid::FAULT, piece!("piece/element_inspect.wgsl")]);
+        } else {
+            list.push(piece!("piece/element_inspect_skip.wgsl"));
+        }
         if self.states.is_some() {
             list.extend([
                 piece!("piece/element_loss_tile.wgsl"),
@@ -318,6 +345,11 @@ impl Planner<'_> {
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
             Const::Bool("NAN_GRADS", self.elements.nan_grads),
         ];
+        consts.extend(
+            self.problem
+                .check_on_the_way()
+                .map(|(_, check)| monoid::nan_breaks(check)),
+        );
         consts.extend(&self.elements.consts);
         Variant {
             label: format!(

@@ -8,6 +8,7 @@ mod broadcast;
 mod columns;
 mod copy;
 mod elements;
+mod inspect;
 mod monoid;
 mod pairs;
 mod reduce;
@@ -16,7 +17,7 @@ mod spread;
 mod update;
 mod window;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::problem::{Family, Problem, Role};
@@ -27,6 +28,7 @@ pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use monoid::ReduceOp;
 pub use reduce::plan_reduce;
+pub(crate) use rows::is_wide;
 pub(crate) use spread::Spread;
 pub use update::plan_update;
 
@@ -45,6 +47,8 @@ pub struct Binding {
     pub source: Source,
     pub offset: u64,
     pub size: u64,
+    /// The bytes of its own elements within that, from the start of the tensor's memory.
+    pub own: (u64, u64),
     /// The shader writes it.
     pub written: bool,
 }
@@ -119,15 +123,9 @@ impl Plan {
         }
     }
 
-    pub(crate) fn add_scratch(&mut self, bytes: u64, limits: &Limits) -> Result<Source> {
-        if bytes > limits.max_buffer_bytes {
-            return Err(Error::Limit(format!(
-                "{bytes} bytes of scratch in one buffer, the adapter allows {}",
-                limits.max_buffer_bytes
-            )));
-        }
+    pub(crate) fn add_scratch(&mut self, bytes: u64) -> Source {
         self.scratch.push(bytes.max(32));
-        Ok(Source::Scratch(self.scratch.len() - 1))
+        Source::Scratch(self.scratch.len() - 1)
     }
 }
 
@@ -136,22 +134,24 @@ impl Plan {
 /// # Errors
 /// [`Error::Limit`] where no splitting helps: a row or a broadcast operand larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
-    let views = problem.operands.iter().map(|own| (own.role.name(), &own.view));
-    let grads = problem.grads().map(|(_, role, view)| (role.name(), view));
-    for (name, view) in views.chain(grads) {
-        if view.end() > limits.max_buffer_bytes {
-            return Err(Error::Limit(format!(
-                "{name} has {} bytes, a buffer of the adapter {}",
-                view.end(),
-                limits.max_buffer_bytes
-            )));
-        }
-    }
-    match &problem.family {
+    let mut all = Plan::default();
+    inspect::add_passes(&mut all, problem, limits, tuning)?;
+    let own = match &problem.family {
         Family::Rows(family) => rows::plan(problem, family, limits, tuning),
         Family::Elements(family) => elements::plan(problem, family, limits, tuning),
         Family::Pairs(family) => pairs::plan(problem, family, limits, tuning),
+    }?;
+    all.append(own, Source::Tensor);
+    Ok(all)
+}
+
+/// Plans what class targets and the weights of rows add up to, alone.
+pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let mut plan = Plan::default();
+    if let Family::Rows(rows) = &problem.family {
+        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
+    Ok(plan)
 }
 
 /// Whether one dispatch can have that many workgroups.

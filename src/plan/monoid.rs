@@ -1,5 +1,6 @@
 //! What the reduce driver folds: the monoids of `shaders/monoid`, and the factor of a sum.
 
+use crate::inspect::{Check, Rule};
 use crate::problem::Problem;
 use crate::shader::{Const, Piece, piece, pieces};
 use crate::tensor::Dtype;
@@ -82,9 +83,22 @@ impl Monoid {
         pieces: &[piece!("monoid/sum_ones.wgsl")],
     };
 
+    /// Of the values that break a check's rule.
+    pub fn fault(check: &Check) -> Self {
+        Self {
+            state_bytes: FAULT_BYTES,
+            consts: vec![nan_breaks(check)],
+            pieces: match check.rule {
+                Rule::Finite => const { &[rule(Rule::Finite), FAULT, FAULT_STATE] },
+                Rule::UnitInterval => const { &[rule(Rule::UnitInterval), FAULT, FAULT_STATE] },
+                Rule::NonNegative => const { &[rule(Rule::NonNegative), FAULT, FAULT_STATE] },
+            },
+        }
+    }
+
     fn extreme(largest: bool, result: &'static [Piece]) -> Self {
         Self {
-            state_bytes: 16,
+            state_bytes: 20,
             consts: vec![Const::Bool("LARGEST", largest)],
             pieces: result,
         }
@@ -123,6 +137,24 @@ impl Scale {
 const EXTREME_VALUE: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_value.wgsl")];
 const EXTREME_INDEX: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_index.wgsl")];
 
+pub(super) const FAULT: Piece = piece!("monoid/fault.wgsl");
+const FAULT_STATE: Piece = piece!("monoid/fault_state.wgsl");
+
+/// The piece that tells what breaks a rule.
+pub(super) const fn rule(rule: Rule) -> Piece {
+    match rule {
+        Rule::Finite => piece!("piece/rule_finite.wgsl"),
+        Rule::UnitInterval => piece!("piece/rule_unit.wgsl"),
+        Rule::NonNegative => piece!("piece/rule_non_negative.wgsl"),
+    }
+}
+
+pub(super) fn nan_breaks(check: &Check) -> Const {
+    Const::Bool("NAN_BREAKS", check.refuses_nan)
+}
+
+/// Bytes of `Fault`.
+pub(super) const FAULT_BYTES: u64 = size_of::<crate::layout::Fault>() as u64;
 /// Bytes of `State` of `monoid/sum.wgsl`, which is what the tiles of the other drivers leave.
 pub(crate) const SUM_STATE_BYTES: u64 = 4;
 pub(super) const COUNT_STATE_BYTES: u64 = 32;

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::Spread;
-use crate::plan::window::{Window, Windows, base_of, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, monoid, named, reduce};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -38,12 +38,12 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
         states: None,
     };
     if reduced {
-        planner.states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES, limits)?);
+        planner.states = Some(plan.add_scratch(tiles * monoid::SUM_STATE_BYTES));
     }
     let mut first = 0;
     while first < tiles {
         let end = furthest(first, tiles, |end| {
-            planner.windows((first, end)).iter().all(|(_, _, w)| w.fits(limits)) && in_one_grid(end - first, limits)
+            fit(&planner.windows((first, end)), end - first, limits)
         })
         .ok_or_else(|| {
             Error::Limit(format!(

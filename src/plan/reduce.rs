@@ -1,12 +1,14 @@
 //! Plans of the reduce driver: elements, labels or states, level by level down to one.
 
 use crate::error::{Error, Result};
-use crate::layout::{ReduceParams, Slot};
+use crate::inspect::Check;
+use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
-use crate::plan::window::{Window, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, runs_of_four};
+use crate::plan::rows::OPENED_BYTES;
+use crate::plan::window::{Window, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -25,7 +27,7 @@ struct Chain<'a> {
 
 /// Where a level's items come from.
 enum Items<'a> {
-    Input(&'a View),
+    Input(Role, &'a View),
     /// Class targets, or only the weights of the rows.
     Labels(Labels<'a>),
     States(Source),
@@ -36,6 +38,8 @@ enum Items<'a> {
 struct Labels<'a> {
     labels: Option<&'a View>,
     weight: Option<(Role, &'a View)>,
+    /// Wide rows, with the weights of their labels' classes.
+    opened: Option<Source>,
     sample_weight: Option<&'a View>,
     ignore_index: Option<i64>,
     classes: u32,
@@ -44,7 +48,7 @@ struct Labels<'a> {
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
 ///
 /// # Errors
-/// [`Error::Limit`] for 2^32 elements or more, or a row of a padded input that no binding covers.
+/// [`Error::Limit`] for 2^32 elements or more with gaps between rows, or a row of a padded input that no binding covers.
 pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let len = input.len();
     let mut plan = Plan::default();
@@ -59,10 +63,10 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
         tuning,
     };
     if input.is_empty() {
-        let nothing = plan.add_scratch(0, limits)?;
+        let nothing = plan.add_scratch(0);
         chain.levels(&mut plan, Items::States(nothing), 0)?;
     } else {
-        chain.levels(&mut plan, Items::Input(input), len)?;
+        chain.levels(&mut plan, Items::Input(Role::Input, input), len)?;
     }
     Ok(plan)
 }
@@ -121,11 +125,12 @@ pub(super) fn add_column_sum(
     chain.levels(plan, Items::Column(records, column), rows)
 }
 
-/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`].
+/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened.
 pub(super) fn add_count(
     plan: &mut Plan,
     problem: &Problem,
     rows: &Rows,
+    opened: Option<Source>,
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
@@ -152,17 +157,59 @@ pub(super) fn add_count(
     };
     let items = labels.or(sample_weight).map_or(0, View::len);
     if items == 0 {
-        let nothing = plan.add_scratch(0, limits)?;
+        let nothing = plan.add_scratch(0);
         return chain.levels(plan, Items::States(nothing), 0);
     }
     let source = Labels {
         labels,
         weight: weight.map(|own| (own.role, &own.view)),
+        opened: opened.filter(|_| weight.is_some()),
         sample_weight,
         ignore_index: rows.ignore_index(),
         classes: rows.cols as u32,
     };
     chain.levels(plan, Items::Labels(source), items)
+}
+
+/// Adds the inspection of all elements of an operand, which has its place among the problem's checks.
+pub(super) fn add_inspection(
+    plan: &mut Plan,
+    (nth, check): (usize, &Check),
+    view: &View,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    let chain = inspection((nth, check), limits, tuning);
+    if view.is_empty() {
+        let nothing = plan.add_scratch(0);
+        return chain.levels(plan, Items::States(nothing), 0);
+    }
+    chain.levels(plan, Items::Input(check.role, view), view.len())
+}
+
+/// Adds what the tiles of the elementwise driver found together.
+pub(super) fn add_faults(
+    plan: &mut Plan,
+    faults: Source,
+    tiles: u64,
+    check: (usize, &Check),
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    inspection(check, limits, tuning).levels(plan, Items::States(faults), tiles)
+}
+
+fn inspection<'a>((nth, check): (usize, &Check), limits: &'a Limits, tuning: &'a Tuning) -> Chain<'a> {
+    let nan = if check.refuses_nan { "_no_nan" } else { "" };
+    Chain {
+        label: format!("inspect_{}{nan}", check.rule.name()),
+        monoid: Monoid::fault(check),
+        scale: Scale::Static(1.0),
+        empty: f32::NAN,
+        result: Window::scratch(Source::Tensor(Role::Fault(nth as u8)), 4, 0, FAULT_WORDS as u64),
+        limits,
+        tuning,
+    }
 }
 
 pub(super) fn control() -> Window {
@@ -171,7 +218,10 @@ pub(super) fn control() -> Window {
 
 impl Chain<'_> {
     fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
-        if len >= 1 << 32 {
+        // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
+        let wide = matches!(&items, Items::Input(_, view) if view.is_contiguous());
+        let tiles = len.div_ceil(u64::from(self.tuning.tile));
+        if tiles >= 1 << 32 || len >= 1 << 32 && !wide {
             return Err(Error::Limit(format!("{len} items in one reduction, at most 2^32 - 1")));
         }
         let mut items = items;
@@ -181,7 +231,7 @@ impl Chain<'_> {
             if tiles == 1 {
                 return self.level(plan, &items, len, 1, None);
             }
-            let states = plan.add_scratch(tiles * self.monoid.state_bytes, self.limits)?;
+            let states = plan.add_scratch(tiles * self.monoid.state_bytes);
             self.level(plan, &items, len, tiles, Some(states))?;
             items = Items::States(states);
             len = tiles;
@@ -194,10 +244,8 @@ impl Chain<'_> {
         let mut first = 0;
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
-            let end = furthest(first, tiles, |end| {
-                windows(end).iter().all(|(_, _, w)| w.fits(self.limits)) && in_one_grid(end - first, self.limits)
-            })
-            .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
+            let end = furthest(first, tiles, |end| fit(&windows(end), end - first, self.limits))
+                .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, self.limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: self.variant(items, into.is_none()),
@@ -229,13 +277,13 @@ impl Chain<'_> {
             |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Source::Tensor(role), first, end));
         let mut list = Vec::new();
         match items {
-            Items::Input(view) => list.push(tensor(Slot::Input, Role::Input, view, element_run(view, run))),
+            Items::Input(role, view) => list.push(tensor(Slot::Input, *role, view, element_run(view, run))),
             Items::Labels(own) => {
                 list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
-                list.extend(
-                    own.weight
-                        .map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
-                );
+                list.extend(match (own.opened, own.weight) {
+                    (Some(opened), _) => Some((Slot::Rows, false, Window::scratch(opened, OPENED_BYTES, run.0, run.1))),
+                    (None, weight) => weight.map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
+                });
                 let sample_weight = |view| tensor(Slot::SampleWeight, Role::SampleWeight, view, run);
                 list.extend(own.sample_weight.map(sample_weight));
             }
@@ -268,8 +316,9 @@ impl Chain<'_> {
             first_tile: tiles.0 as u32,
             end_tile: tiles.1 as u32,
             groups_x,
-            len: len as u32,
+            len: run.1 as u32,
             first_item: first_item as u32,
+            first_place: words(first_item as i64),
             scale: match self.scale {
                 Scale::Static(scale) => scale,
                 Scale::Counted | Scale::CountedZ => 1.0,
@@ -287,17 +336,18 @@ impl Chain<'_> {
                 Slot::Input | Slot::Target | Slot::StatesIn => params.base = base,
                 Slot::SampleWeight => params.sample_weight_base = base,
                 Slot::Weight => params.weight_base = base,
+                Slot::Rows => params.weight_base = base * (OPENED_BYTES / 4) as u32,
                 Slot::Loss => params.states_base = base,
                 _ => {}
             }
         }
         match items {
-            Items::Input(view) if !view.is_contiguous() => {
+            Items::Input(_, view) if !view.is_contiguous() => {
                 params.slab = view.slab() as u32;
                 params.stride = view.row_stride as u32;
             }
             Items::Labels(own) => {
-                params.ignore = crate::layout::words(own.ignore_index.unwrap_or_default());
+                params.ignore = words(own.ignore_index.unwrap_or_default());
                 params.classes = own.classes;
             }
             _ => {}
@@ -319,7 +369,7 @@ impl Chain<'_> {
         ];
         consts.extend(&self.monoid.consts);
         let source = match items {
-            Items::Input(view) => {
+            Items::Input(_, view) => {
                 let word = 4 * view.dtype.bytes();
                 let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(word);
                 list.extend(pieces::half([view.dtype]));
@@ -333,27 +383,35 @@ impl Chain<'_> {
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
             Items::Labels(own) => {
-                let weight = own.weight.map(|(_, view)| view.dtype);
+                let weight = own.weight.filter(|_| own.opened.is_none()).map(|(_, view)| view.dtype);
                 let sample_weight = own.sample_weight.map(|view| view.dtype);
                 list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
                 list.push(pieces::given(Slot::SampleWeight, sample_weight));
                 consts.push(Const::Bool("IGNORES", own.ignore_index.is_some()));
                 let labels = own.labels.map(|view| view.dtype);
                 match labels {
-                    Some(dtype) => list.extend([
-                        pieces::FAULT,
-                        pieces::labels(dtype),
-                        piece!("piece/class_weight.wgsl"),
-                        pieces::given(Slot::Weight, weight),
-                        piece!("piece/source_labels.wgsl"),
-                    ]),
+                    Some(dtype) => {
+                        list.extend([pieces::FAULT, pieces::labels(dtype), piece!("piece/source_labels.wgsl")]);
+                        list.extend(match own.opened {
+                            Some(_) => vec![piece!("piece/label_weight_opened.wgsl")],
+                            None => vec![
+                                piece!("piece/label_weight.wgsl"),
+                                piece!("piece/class_weight.wgsl"),
+                                pieces::given(Slot::Weight, weight),
+                            ],
+                        });
+                    }
                     None => list.push(piece!("piece/source_sample_weight.wgsl")),
                 }
                 let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
                 format!(
                     "{}{}{}{}",
                     name("", labels),
-                    name("_weight_", weight),
+                    if own.opened.is_some() {
+                        "_weight_opened".into()
+                    } else {
+                        name("_weight_", weight)
+                    },
                     name("_sample_weight_", sample_weight),
                     if own.ignore_index.is_some() { "_ignores" } else { "" }
                 )

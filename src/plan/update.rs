@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::layout::{Slot, UpdateParams};
 use crate::limits::{Limits, Tuning};
 use crate::optim::Update;
-use crate::plan::window::Window;
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, in_one_grid, named};
+use crate::plan::window::{Window, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, named};
 use crate::problem::Role;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::View;
@@ -46,10 +46,13 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     while first < tiles {
         let windows = |end: u64| {
             let (from, to) = (first * tile, len.min(end * tile));
-            let window = |own: &Operand<'_>| Window::of(own.view, Source::Tensor(own.role), from, to);
+            let window = |own: &Operand<'_>| {
+                let window = Window::of(own.view, Source::Tensor(own.role), from, to);
+                (own.slot, own.slot != Slot::Grad, window)
+            };
             operands.iter().map(window).collect::<Vec<_>>()
         };
-        let fits = |end| windows(end).iter().all(|w| w.fits(limits)) && in_one_grid(end - first, limits);
+        let fits = |end| fit(&windows(end), end - first, limits);
         let end = furthest(first, tiles, fits).ok_or_else(|| {
             Error::Limit(format!(
                 "{}: a tile of {tile} elements does not fit into one binding of {} bytes",
@@ -57,10 +60,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             ))
         })?;
         let windows = windows(end);
-        let base = |slot| {
-            let place = operands.iter().position(|own| own.slot == slot);
-            place.map_or(0, |place| windows[place].base(limits))
-        };
+        let base = |slot| base_of(&windows, slot, limits);
         let groups = grid(end - first, limits);
         let params = UpdateParams {
             tiles: (end - first) as u32,
@@ -73,11 +73,10 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             peak_base: base(Slot::Peak),
             hyper: update.rule.hyper.map(|h| h as f32),
         };
-        let binding = |(own, window): (&Operand<'_>, &Window)| window.binding(own.slot, own.slot != Slot::Grad, limits);
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: variant(update, &operands, tuning),
             params: bytemuck::bytes_of(&params).to_vec(),
-            bindings: operands.iter().zip(&windows).map(binding).collect(),
+            bindings: bindings(&windows, limits),
             groups,
             // The quads of a lane, and the elements of the last one where it is not whole.
             iterations: tile / u64::from(4 * tuning.width) + 3,

@@ -2,7 +2,7 @@
 
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::plan::{Binding, Source};
+use crate::plan::{Binding, Source, in_one_grid};
 use crate::tensor::View;
 
 /// A run of elements of some memory.
@@ -52,8 +52,18 @@ impl Window {
         (self.origin + self.end.max(self.first + 1) * self.element_bytes).next_multiple_of(4)
     }
 
-    pub fn fits(&self, limits: &Limits) -> bool {
-        self.end_bytes() - self.start_bytes(limits) <= limits.max_binding_bytes
+    fn bytes(&self, limits: &Limits) -> u64 {
+        self.end_bytes() - self.start_bytes(limits)
+    }
+
+    fn fits(&self, limits: &Limits) -> bool {
+        // What reaches over the end of a buffer is brought together in another.
+        self.bytes(limits) <= limits.max_binding_bytes.min(limits.span())
+    }
+
+    /// Reaches from one buffer of a tensor that lies in several into the next.
+    fn crosses(&self, limits: &Limits) -> bool {
+        self.start_bytes(limits) / limits.span() != (self.end_bytes() - 1) / limits.span()
     }
 
     /// Where the first element lies in the binding, in elements.
@@ -63,11 +73,13 @@ impl Window {
 
     pub fn binding(&self, slot: Slot, written: bool, limits: &Limits) -> Binding {
         let offset = self.start_bytes(limits);
+        let first = self.origin + self.first * self.element_bytes;
         Binding {
             slot,
             source: self.source,
             offset,
             size: self.end_bytes() - offset,
+            own: (first, self.origin + self.end * self.element_bytes),
             written,
         }
     }
@@ -75,6 +87,14 @@ impl Window {
 
 /// The windows of a dispatch: slot, whether the shader writes it, and the memory.
 pub type Windows = [(Slot, bool, Window)];
+
+/// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as long as
+/// bindings can cover it.
+pub fn fit(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
+    let all: u64 = windows.iter().map(|(_, _, window)| window.bytes(limits)).sum();
+    let small = all <= limits.max_dispatch_bytes && !windows.iter().any(|(_, _, window)| window.crosses(limits));
+    in_one_grid(tiles, limits) && windows.iter().all(|(_, _, window)| window.fits(limits)) && (small || tiles == 1)
+}
 
 /// The bindings of windows.
 pub fn bindings(windows: &Windows, limits: &Limits) -> Vec<Binding> {

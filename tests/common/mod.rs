@@ -2,29 +2,11 @@
 
 pub mod cases;
 pub mod data;
+pub mod engine;
 
-use std::sync::OnceLock;
+use wgloss::{Array, Dtype, Values};
 
-use wgloss::{Array, Dtype, Engine, Values};
-
-/// The GPU engine of the whole run.
-pub fn gpu() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| match Engine::new() {
-        Ok(engine) => engine,
-        Err(error) => panic!("the tests need a GPU adapter, a software one at least: {error}"),
-    })
-}
-
-/// The same adapter, its work cut as for a hardware one: wide workgroups, 64 rows to a tile of lanes.
-pub fn hardware() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
-        let mut engine = Engine::new().unwrap();
-        engine.set_tuning(wgloss::Tuning::HARDWARE);
-        engine
-    })
-}
+pub use engine::{gpu, hardware};
 
 /// The rule that results are judged by: `bound · (|want| + min(1, largest |want| of the tensor))`. An f32 computation
 /// makes an error relative to its own size, and a small one relative to the numbers it is made of, which those of its
@@ -75,7 +57,7 @@ impl Tolerance {
                 got[i],
                 want[i],
                 ulps(got[i], want[i] as f32),
-                gpu().name(),
+                engine::describe(gpu()),
             )),
         }
     }

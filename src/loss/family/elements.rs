@@ -18,6 +18,7 @@ impl Default for Elements {
             kind: String::new(),
             nan_grads: true,
             broadcasts: true,
+            input_rule: None,
             reference: ElementReference {
                 loss: |_, _, _, _| f64::NAN,
                 grads: [None; 3],

@@ -1,5 +1,6 @@
 //! From the tensors of a call to a validated problem: what all losses check alike, and a file for each family.
 
+mod checks;
 mod elements;
 mod pairs;
 mod rows;
@@ -8,7 +9,7 @@ use super::{Call, GradTo, Loss, OperandKind};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
-use crate::tensor::{Dtype, Tensor, View, floats};
+use crate::tensor::{Dtype, View};
 
 pub(super) use rows::{SOFTMAX, class_dim, row_dim};
 
@@ -47,9 +48,6 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
             grad: None,
         });
     }
-    for (own, tensor) in info.operands.iter().zip(&call.tensors) {
-        expect_values(own.role, own.kind, tensor)?;
-    }
     for (role, tensor) in loss.tensors() {
         expect_dtype(role.name(), tensor.view(), &or_f32(list[0].view.dtype))?;
         list.push(Operand {
@@ -60,31 +58,6 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         });
     }
     Ok(list)
-}
-
-/// Refuses what PyTorch refuses of an operand's values, where they lie on the host: negative variances, and first operands
-/// that are no probabilities.
-fn expect_values(role: Role, kind: OperandKind, tensor: &Tensor) -> Result<()> {
-    let (range, wanted) = match (role, kind) {
-        (_, OperandKind::Variance) => (0.0..=f32::INFINITY, "no negative numbers"),
-        (Role::Input, OperandKind::UnitInterval) => (0.0..=1.0, "numbers in [0, 1]"),
-        _ => return Ok(()),
-    };
-    let fits = |x: f32| range.contains(&x) || x.is_nan() && kind == OperandKind::Variance;
-    let Some(bytes) = tensor.host_bytes() else {
-        return Ok(());
-    };
-    match floats(tensor.dtype(), bytes)
-        .into_iter()
-        .enumerate()
-        .find(|&(_, x)| !fits(x))
-    {
-        Some((at, x)) => Err(Error::operand(
-            role.name(),
-            format!("expected {wanted}, got {x} at element {at}"),
-        )),
-        None => Ok(()),
-    }
 }
 
 /// What goes with inputs of a dtype.
@@ -171,6 +144,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         in_place,
         accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
         stats: Stats::default(),
+        checks: checks::of(loss, call),
         hyper: parts.hyper,
         operands,
     };

@@ -24,6 +24,7 @@ impl Default for Rows {
             consts: Vec::new(),
             kind: String::new(),
             inner_loops: 0,
+            weighs_columns: false,
             counts_weights: false,
             whole: None,
             reference: RowReference::Map {

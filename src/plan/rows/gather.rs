@@ -14,7 +14,7 @@ impl Planner<'_> {
             self.gather_elements = elements;
             self.gathers.clear();
             for full in self.full() {
-                let scratch = plan.add_scratch(elements * full.view.dtype.bytes(), self.limits)?;
+                let scratch = plan.add_scratch(elements * full.view.dtype.bytes());
                 self.gathers.push((full.slot, scratch));
             }
         }

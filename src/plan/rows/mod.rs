@@ -2,17 +2,22 @@
 //!
 //! A row goes to one lane (few classes, or classes that are not innermost) or to one workgroup. Tiles are the rows of
 //! one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its rows are gathered
-//! into scratch by copies, piece by piece, and the gradient is scattered back.
+//! into scratch by copies, piece by piece, and the gradient is scattered back. Contiguous rows of very many columns are
+//! wide: several workgroups fold one.
 
 mod gather;
 mod variant;
+mod wide;
+
+use wide::Wide;
+pub(crate) use wide::{OPENED_BYTES, is_wide};
 
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
-use crate::plan::window::{Window, Windows, base_of, bindings};
-use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, in_one_grid, monoid, reduce};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
 
@@ -47,14 +52,17 @@ struct Planner<'a> {
     gathers: Vec<(Slot, Source)>,
     /// Elements of each of them.
     gather_elements: u64,
+    /// Contiguous rows of more columns go another way.
+    wide_cols: u64,
 }
 
 /// Storage buffers that one dispatch can bind: WebGPU's default limit.
 const MAX_STORAGE: usize = 8;
 
 pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let wide = Wide::of(rows, tuning);
     let writes = problem.mode.wants_loss() || problem.stats.any();
-    if problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
+    if wide.is_none() && problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
         return plan_apart(problem, rows, limits, tuning);
     }
     let mut plan = Plan::default();
@@ -71,25 +79,35 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         }
         problem.mode = Mode::Backward;
     }
+    if u32::try_from(rows.cols).is_err() {
+        return Err(Error::Limit(format!(
+            "a row of {} elements, at most 2^32 - 1 (the gradient of a reduction of everything takes it as one row)",
+            rows.cols
+        )));
+    }
     let problem = &problem;
-    if problem.has_control() {
-        reduce::add_count(&mut plan, problem, rows, limits, tuning)?;
+    let wide = wide.filter(|_| count > 0);
+    if problem.has_control() && wide.is_none() {
+        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
     let (mut states, mut records, mut tile_count) = (None, None, 0);
     if problem.stats.any() {
-        records = Some(plan.add_scratch(count * columns::RECORD_BYTES, limits)?);
+        records = Some(plan.add_scratch(count * columns::RECORD_BYTES));
     }
     if count > 0 {
-        let spread = Spread::choose(rows, limits, tuning)?;
+        let spread = match wide {
+            Some(_) => Wide::spread(tuning),
+            None => Spread::choose(rows, limits, tuning)?,
+        };
         let tiles = Tiles::new(rows, spread);
         if tiles.count >= 1 << 32 {
             return Err(Error::Limit(format!("{} tiles of rows, at most 2^32 - 1", tiles.count)));
         }
         tile_count = tiles.count;
         if reduced && records.is_none() {
-            states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES, limits)?);
+            states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES));
         }
         let multiplicities = match rows.targets {
             Targets::ClassList => Some(columns::add_multiplicities(&mut plan, problem, rows, limits, tuning)?),
@@ -106,15 +124,19 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             multiplicities,
             gathers: Vec::new(),
             gather_elements: 0,
+            wide_cols: tuning.wide_cols,
         };
-        planner.add_chunks(&mut plan)?;
+        match wide {
+            Some(wide) => wide.add(&mut plan, &planner, tuning)?,
+            None => planner.add_chunks(&mut plan)?,
+        }
     }
     if let Some(records) = records {
         columns::add_outputs(&mut plan, problem, records, count, limits, tuning)?;
     } else if reduced {
         let states = match states {
             Some(states) => states,
-            None => plan.add_scratch(0, limits)?,
+            None => plan.add_scratch(0),
         };
         let scale = monoid::Scale::of(problem, false);
         reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
@@ -144,7 +166,7 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
         None
     } else {
         let bytes = View::contiguous(problem.loss_dtype(), problem.loss_shape()).end();
-        Some(joint.add_scratch(bytes, limits)?)
+        Some(joint.add_scratch(bytes))
     };
     joint.append(plan(&forward, rows, limits, tuning)?, |role| match (role, unwanted) {
         (Role::Loss, Some(scratch)) => scratch,
@@ -179,8 +201,9 @@ impl Planner<'_> {
             } else {
                 return Err(Error::Limit(format!(
                     "a row of {} classes (or the rows of one workgroup, with the gaps between them) does not fit into a \
-                     binding of {} bytes",
-                    self.rows.cols, self.limits.max_binding_bytes
+                     binding of {} bytes; only a loss that looks at each class once takes longer rows, where its classes \
+                     are innermost and more than {}",
+                    self.rows.cols, self.limits.max_binding_bytes, self.wide_cols
                 )));
             };
             if chunk.gathered {
@@ -202,12 +225,7 @@ impl Planner<'_> {
         let inner = self.rows.inner as u64;
         // Gathered rows lie within one slab.
         let one_slab = !chunk.gathered || first / inner == (end - 1) / inner;
-        one_slab
-            && in_one_grid(chunk.tiles.1 - chunk.tiles.0, self.limits)
-            && self
-                .windows(chunk)
-                .iter()
-                .all(|(_, _, window)| window.fits(self.limits))
+        one_slab && fit(&self.windows(chunk), chunk.tiles.1 - chunk.tiles.0, self.limits)
     }
 
     /// The operands and outputs of the input's shape.
@@ -288,6 +306,15 @@ impl Planner<'_> {
             };
             list.push((operand.slot, false, window));
         }
+        list.extend(self.row_windows(chunk.tiles, (first, end)));
+        list
+    }
+
+    /// What else belongs to rows first..end, which are the rows of some tiles: their upstream gradient, their losses, and
+    /// the denominator.
+    fn row_windows(&self, tiles: (u64, u64), (first, end): (u64, u64)) -> Vec<(Slot, bool, Window)> {
+        let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), first, end);
+        let mut list = Vec::new();
         if let Some(view) = self.upstream() {
             let window = if view.shape.is_empty() {
                 Window::of(view, Source::Tensor(Role::GradOutput), 0, 1)
@@ -300,10 +327,10 @@ impl Planner<'_> {
             let window = Window::scratch(records, columns::RECORD_BYTES, first, end);
             list.push((Slot::Loss, true, window));
         } else if let Some(states) = self.states {
-            let window = Window::scratch(states, monoid::SUM_STATE_BYTES, chunk.tiles.0, chunk.tiles.1);
+            let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
-        } else if problem.mode.wants_loss() && !self.rows.is_map() {
-            let view = View::contiguous(problem.dtype, &[]);
+        } else if self.problem.mode.wants_loss() && !self.rows.is_map() {
+            let view = View::contiguous(self.problem.dtype, &[]);
             list.push((Slot::Loss, true, by_row(Role::Loss, &view)));
         }
         if self.counted() {
@@ -344,7 +371,8 @@ impl Planner<'_> {
         let groups = grid(chunk.tiles.1 - chunk.tiles.0, self.limits);
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(chunk),
-            params: bytemuck::bytes_of(&self.params(chunk, &windows, groups[0])).to_vec(),
+            params: bytemuck::bytes_of(&self.params(chunk, self.run(chunk), &self.full(), &windows, groups[0]))
+                .to_vec(),
             bindings: bindings(&windows, self.limits),
             groups,
             iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops),
@@ -352,12 +380,19 @@ impl Planner<'_> {
         })));
     }
 
-    fn params(&self, chunk: Chunk, windows: &Windows, groups_x: u32) -> RowParams {
-        let (problem, (first, end)) = (self.problem, self.run(chunk));
+    /// The params of a chunk with rows first..end.
+    fn params(
+        &self,
+        chunk: Chunk,
+        (first, end): (u64, u64),
+        full: &[Full],
+        windows: &Windows,
+        groups_x: u32,
+    ) -> RowParams {
+        let problem = self.problem;
         let inner = self.rows.inner as u64;
         let base = |slot| base_of(windows, slot, self.limits);
         // Of an absent operand, 0.
-        let full = self.full();
         let stride = |slot| match full.iter().find(|full| full.slot == slot) {
             Some(_) if chunk.gathered => (self.rows.cols as u64 * (end - first)) as u32,
             Some(full) => self.stride(&full.view) as u32,
@@ -400,6 +435,10 @@ impl Planner<'_> {
             },
             loss_stride: stride(Slot::Loss),
             sample_weight_base: base(Slot::SampleWeight),
+            rows_base: base(Slot::Rows),
+            states_in_base: base(Slot::StatesIn),
+            merged_base: base(Slot::Merged),
+            pad0: 0,
             ignore: words(self.rows.ignore_index().unwrap_or_default()),
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,

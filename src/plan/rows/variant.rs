@@ -11,7 +11,7 @@ use crate::tensor::Dtype;
 impl Planner<'_> {
     /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the
     /// chunk, so that all chunks run the same code.
-    fn quads(&self) -> bool {
+    pub(super) fn quads(&self) -> bool {
         self.rows.inner == 1
             && self.rows.cols > 0
             && self.rows.cols.is_multiple_of(4)
@@ -21,7 +21,7 @@ impl Planner<'_> {
     }
 
     /// The piece that reads an operand, 1 where there is none.
-    fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
+    pub(super) fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
         match full.iter().find(|full| full.slot == slot) {
             Some(full) if full.written => pieces::over(slot, full.view.dtype, quads),
             Some(full) => pieces::read(slot, full.view.dtype, quads),
@@ -31,7 +31,7 @@ impl Planner<'_> {
     }
 
     /// The pieces that write outputs of the input's shape.
-    fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
+    pub(super) fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
         let find = |slot| full.iter().find(|full| full.slot == slot);
         let mut list = Vec::new();
         if !self.problem.in_place {
@@ -59,7 +59,7 @@ impl Planner<'_> {
     }
 
     /// What becomes of a row's loss: the pieces, and their name in the label.
-    fn losses(&self) -> (Vec<Piece>, String) {
+    pub(super) fn losses(&self) -> (Vec<Piece>, String) {
         let of = piece!("piece/row_loss_of.wgsl");
         if self.records.is_some() {
             (vec![of, piece!("piece/row_loss_record.wgsl")], "/record".into())
@@ -78,27 +78,14 @@ impl Planner<'_> {
         }
     }
 
-    pub(super) fn variant(&self, chunk: Chunk) -> Variant {
-        let problem = self.problem;
-        let grad = problem.mode.wants_grad();
-        let quads = self.quads() && !chunk.gathered;
-        let full = self.full();
-        let mut list = vec![
-            piece!("driver/row.wgsl"),
-            piece!("piece/row_params.wgsl"),
-            pieces::MATH,
-            pieces::FAULT,
-            piece!("piece/class_weight.wgsl"),
-            if self.spread.lanes == 1 {
-                pieces::TREE_LANE
-            } else {
-                pieces::TREE_WORKGROUP
-            },
-            if problem.stats.any() {
-                piece!("piece/row_writes_kept.wgsl")
-            } else {
-                piece!("piece/row_writes_read.wgsl")
-            },
+    /// What makes class targets words.
+    pub(super) fn labels(&self) -> Option<Piece> {
+        self.problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))
+    }
+
+    /// The factors of a row's gradient.
+    pub(super) fn scales(&self) -> [Piece; 2] {
+        [
             if self.counted() {
                 pieces::SCALE_COUNTED
             } else {
@@ -108,6 +95,23 @@ impl Planner<'_> {
                 piece!("piece/row_scale_none.wgsl")
             } else {
                 piece!("piece/row_scale.wgsl")
+            },
+        ]
+    }
+
+    /// The pieces that every driver of rows has.
+    pub(super) fn shared_pieces(&self, full: &[Full]) -> Vec<Piece> {
+        let problem = self.problem;
+        let mut list = vec![
+            piece!("piece/row_params.wgsl"),
+            piece!("piece/row_fold.wgsl"),
+            pieces::MATH,
+            pieces::FAULT,
+            piece!("piece/class_weight.wgsl"),
+            if problem.stats.any() {
+                piece!("piece/row_writes_kept.wgsl")
+            } else {
+                piece!("piece/row_writes_read.wgsl")
             },
         ];
         list.extend(pieces::half(
@@ -119,16 +123,15 @@ impl Planner<'_> {
         list.extend(self.rows.monoid);
         list.push(self.rows.map);
         list.extend(&self.rows.pieces);
-        list.extend(self.rows.records[usize::from(self.records.is_some())]);
-        list.push(self.read(Slot::Input, &full, quads));
-        match self.rows.targets {
-            Targets::Index { .. } => list.extend(problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))),
-            _ => list.push(self.read(Slot::Target, &full, quads)),
+        if self.records.is_some() {
+            list.push(piece!("piece/row_record.wgsl"));
         }
-        list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
-        list.extend(self.writes(&full, quads));
-        let (losses, losses_name) = self.losses();
-        list.extend(losses);
+        list.extend(self.rows.records[usize::from(self.records.is_some())]);
+        list
+    }
+
+    pub(super) fn consts(&self) -> Vec<Const> {
+        let grad = self.problem.mode.wants_grad();
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
@@ -136,42 +139,86 @@ impl Planner<'_> {
             Const::Bool("WANTS_GRAD", grad),
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
-            Const::Bool("WANTS_STATS", problem.stats.any()),
+            Const::Bool("WANTS_STATS", self.problem.stats.any()),
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
         ];
         consts.extend(&self.rows.consts);
+        consts
+    }
+
+    /// The label of a variant: what it is told, how it differs for other reasons than that, and its way of taking rows.
+    pub(super) fn label(&self, marks: &[&str], way: &str) -> String {
+        let problem = self.problem;
         let told = problem
             .operands
             .iter()
             .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
-        let upstream = problem.grad_output.as_ref().filter(|_| grad);
+        let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
         let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
+        format!(
+            "{}/{}/{}{}{}/{way}",
+            problem.name,
+            problem.mode.name(),
+            named(&self.rows.kind),
+            told.collect::<Vec<_>>().join("-"),
+            marks.concat(),
+        )
+    }
+
+    /// How rows are read.
+    pub(super) fn read_marks(&self, quads: bool) -> [&'static str; 2] {
+        let ignores = self.rows.ignore_index().is_some();
+        [mark(quads, "/x4"), mark(ignores, "/ignores")]
+    }
+
+    /// How outputs of the input's shape are written.
+    pub(super) fn write_marks(&self, full: &[Full]) -> [&'static str; 3] {
+        [
+            mark(self.problem.in_place, "/in_place"),
+            mark(self.problem.accumulates, "/add"),
+            mark(full.iter().any(|f| f.slot == Slot::GradTarget), "/grad_target"),
+        ]
+    }
+
+    /// What scales a row.
+    pub(super) fn scale_mark(&self) -> &'static str {
+        mark(self.counted(), "/counted")
+    }
+
+    pub(super) fn variant(&self, chunk: Chunk) -> Variant {
+        let quads = self.quads() && !chunk.gathered;
+        let full = self.full();
+        let mut list = vec![piece!("driver/row.wgsl")];
+        list.extend(self.shared_pieces(&full));
+        list.push(piece!("piece/row_put.wgsl"));
+        list.push(if self.spread.lanes == 1 {
+            pieces::TREE_LANE
+        } else {
+            pieces::TREE_WORKGROUP
+        });
+        list.extend(self.scales());
+        list.push(self.read(Slot::Input, &full, quads));
+        match self.rows.targets {
+            Targets::Index { .. } => list.extend(self.labels()),
+            _ => list.push(self.read(Slot::Target, &full, quads)),
+        }
+        list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
+        list.extend(self.writes(&full, quads));
+        let (losses, losses_name) = self.losses();
+        list.extend(losses);
+        let kind = if self.spread.lanes == 1 { "lane" } else { "group" };
+        let way = format!("{kind}{}", self.spread.width);
+        let mut marks = vec![losses_name.as_str(), self.scale_mark()];
+        marks.extend(self.read_marks(quads));
+        marks.extend(self.write_marks(&full));
         Variant {
-            label: format!(
-                "{}/{}/{}{}{}{losses_name}{}{}{}{}{}/{}{}",
-                problem.name,
-                problem.mode.name(),
-                named(&self.rows.kind),
-                told.collect::<Vec<_>>().join("-"),
-                if quads { "/x4" } else { "" },
-                if self.counted() { "/counted" } else { "" },
-                if self.rows.ignore_index().is_some() {
-                    "/ignores"
-                } else {
-                    ""
-                },
-                if problem.in_place { "/in_place" } else { "" },
-                if problem.accumulates { "/add" } else { "" },
-                if full.iter().any(|f| f.slot == Slot::GradTarget) {
-                    "/grad_target"
-                } else {
-                    ""
-                },
-                if self.spread.lanes == 1 { "lane" } else { "group" },
-                self.spread.width,
-            ),
-            consts,
+            label: self.label(&marks, &way),
+            consts: self.consts(),
             pieces: list,
         }
     }
+}
+
+fn mark(is: bool, name: &'static str) -> &'static str {
+    if is { name } else { "" }
 }

@@ -1,0 +1,53 @@
+//! Calls on files that the memory does not hold: streamed, with a progress bar.
+
+use std::ops::ControlFlow;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use wgloss::problem::Problem;
+use wgloss::{Call, Engine, Loss, Progress, Result, Sink, Stream, Streamed, Values};
+
+use crate::draft::Draft;
+use crate::parts::Part;
+
+/// Computes a call whose large results go into drafts as they come.
+pub fn run(
+    engine: &Engine,
+    loss: &dyn Loss,
+    call: &Call<'_>,
+    problem: &Problem,
+    drafts: &mut [(Part, Draft)],
+    memory: u64,
+) -> Result<(Values, Streamed)> {
+    let rows = problem.term_count();
+    let bar = bar();
+    let mut watch = |progress: Progress| {
+        bar.set_length(progress.of_bytes);
+        bar.set_position(progress.bytes);
+        let share = progress.bytes as f64 / progress.of_bytes.max(1) as f64;
+        bar.set_message(format!("{:.0} of {rows} rows", share * rows as f64));
+        // Signals end the process: see `interrupt`.
+        ControlFlow::Continue(())
+    };
+    let mut stream = Stream::within(memory);
+    for (part, draft) in drafts {
+        let role = part.role();
+        // A single number is also printed.
+        if problem.result(role).is_some_and(|view| !view.shape.is_empty()) {
+            stream.sinks.push((role, draft as &mut dyn Sink));
+        }
+    }
+    stream.progress = Some(&mut watch);
+    let streamed = stream.run(engine, loss, call);
+    bar.finish_and_clear();
+    streamed
+}
+
+/// Nothing is drawn where stderr is no terminal.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let template = "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,125 @@
+//! Files that the memory does not hold.
+
+mod common;
+
+use common::{Folder, labels, npy, npy_f32, run, run_on};
+
+/// A batch of so many rows of 100 classes.
+fn batch(folder: &Folder, rows: usize) -> (String, String) {
+    let data: Vec<f32> = (0..rows * 100)
+        .map(|i| ((i * 7919) % 1009) as f32 / 64.0 - 8.0)
+        .collect();
+    let classes: Vec<i64> = (0..rows as i64)
+        .map(|row| if row % 11 == 0 { -100 } else { row % 100 })
+        .collect();
+    (
+        folder.file("x.npy", &npy_f32(&data, &format!("({rows}, 100)"))),
+        folder.file("t.npy", &labels::<8>("<i8", &classes)),
+    )
+}
+
+#[test]
+fn streamed_files_hold_the_bits_of_those_computed_in_memory() {
+    let folder = Folder::new();
+    let (x, t) = batch(&folder, 20_000);
+    for backend in ["gpu", "cpu"] {
+        let outputs = |name: &str| ["g", "l", "s"].map(|part| folder.path(&format!("{name}_{part}.npy")));
+        let compute = |[g, l, s]: &[String; 3], memory: &str| {
+            let args = [
+                "compute",
+                "cross-entropy",
+                &x,
+                &t,
+                "--grad",
+                g,
+                "--lse-out",
+                l,
+                "--out",
+                s,
+                "--reduction",
+                "none",
+                "--json",
+                "--memory",
+                memory,
+            ];
+            let done = run_on(backend, &args);
+            assert_eq!(
+                (done.code, done.stderr.as_str()),
+                (0, ""),
+                "no bar where stderr is no terminal"
+            );
+            done.json()
+        };
+        let (whole, parts) = (outputs("whole"), outputs("parts"));
+        let in_memory = compute(&whole, "1GiB");
+        assert!(in_memory.get("stream").is_none());
+        let streamed = compute(&parts, "6MB");
+        let told = &streamed["stream"];
+        assert!(told["parts"].as_u64().unwrap() > 2, "{told}");
+        assert!(told["buffer_bytes"].as_u64().unwrap() <= 6_000_000, "{told}");
+        assert_eq!(told["written_bytes"], 20_000 * (400 + 8));
+        assert_eq!(streamed["ignored"], in_memory["ignored"]);
+        assert_eq!(streamed["correct"], in_memory["correct"]);
+        for (whole, parts) in whole.iter().zip(&parts) {
+            assert!(
+                std::fs::read(whole).unwrap() == std::fs::read(parts).unwrap(),
+                "{backend} {parts}"
+            );
+        }
+    }
+    // The mean of a stream, and its gradient, are those of the whole.
+    let loss = |memory: &str| {
+        let args = [
+            "compute",
+            "cross-entropy",
+            &x,
+            &t,
+            "--grad",
+            &folder.path("g.npy"),
+            "--memory",
+            memory,
+            "--json",
+        ];
+        let loss = run(&args).json()["loss"].to_string();
+        (loss, std::fs::read(folder.path("g.npy")).unwrap())
+    };
+    assert!(loss("1GiB") == loss("4MB"));
+}
+
+#[test]
+fn what_goes_wrong_within_a_stream_leaves_nothing() {
+    let folder = Folder::new();
+    let (x, _) = batch(&folder, 20_000);
+    let mut classes = vec![5i64; 20_000];
+    (classes[17_777], classes[18_000]) = (100, -1);
+    let bad = folder.file("bad.npy", &labels::<8>("<i8", &classes));
+    let grad = folder.path("g.npy");
+    for backend in ["gpu", "cpu"] {
+        let args = ["compute", "cross-entropy", &x, &bad, "--grad", &grad, "--memory", "6MB"];
+        let done = run_on(backend, &args);
+        assert_eq!(done.code, 1);
+        let wanted = "2 of 20000 class indices out of range: the first is 100 in row 17777";
+        assert!(done.stderr.contains(wanted), "{}", done.stderr);
+    }
+    let refused = |args: &[&str], code: i32, text: &str| {
+        let done = run(&[args, &["--grad", &grad]].concat());
+        assert_eq!(done.code, code, "{}", done.stderr);
+        assert!(done.stderr.contains(text), "{}", done.stderr);
+    };
+    let call = ["compute", "mse", &x, &x, "--memory"];
+    refused(&[&call[..], &["100"]].concat(), 1, "the stream takes at least");
+    refused(&[&call[..], &["many"]].concat(), 2, "--memory");
+    refused(&[&call[..], &["0"]].concat(), 2, "at least one byte");
+    let columns = npy("<f4", "(2000, 100)", &[0; 800_000]);
+    let columns = String::from_utf8_lossy(&columns[..128]).replace("False", "True ");
+    let mut bytes = columns.replace('\u{fffd}', "").into_bytes();
+    bytes.splice(..0, [0x93]);
+    bytes.resize(128 + 800_000, 0);
+    let columns = folder.file("columns.npy", &bytes);
+    refused(
+        &["compute", "mse", &columns, &columns, "--memory", "1MB"],
+        1,
+        "is in Fortran order, which cannot be read window by window",
+    );
+    assert_eq!(folder.list(), ["bad.npy", "columns.npy", "t.npy", "x.npy"]);
+}

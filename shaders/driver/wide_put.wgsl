@@ -1,0 +1,18 @@
+// Wide rows, last pass: one workgroup writes a tile of columns, of the gradient or of a map's results.
+
+@group(0) @binding(22) var<storage, read> merged_in: array<Merged>; // (rows) Merged
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = params.first_tile + group.y * params.groups_x + group.x;
+    if (tile >= params.end_tile) {
+        return;
+    }
+    let own = tile_at(tile);
+    let input_at = input_row(own.slab);
+    let row = row_of(own.index, own.slab, input_at);
+    let all = merged_in[params.merged_base + (own.index - params.first_row)];
+    put_columns(
+        row, all.state, all.slope, all.scale, places_of(own.slab, 0u), row_writes(row),
+        input_at, lane, own.first, own.end);
+}

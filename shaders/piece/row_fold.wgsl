@@ -1,0 +1,81 @@
+// A run of a row's columns, folded by LANES lanes. Lane p takes the quads p, p + LANES, p + 2 LANES, … of it: the order of
+// a sum depends on the column alone. Sixteen blocks of four quads are folded on their own and then merged, so no sum runs
+// long.
+
+// The columns of a quad, to mask those beyond the last.
+const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
+
+// Blocks that are folded on their own.
+const RUN: u32 = 16u;
+
+// What a quad has in every output of the input's shape: its numbers, as they are stored and as the loss sees them.
+struct Columns {
+    column: u32,
+    count: u32,
+    raw: vec4<f32>,
+    x: vec4<f32>,
+}
+
+fn targets_at(slab: u32, inner: u32) -> u32 {
+    return params.targets_base + slab * params.targets_stride + inner;
+}
+
+// The upstream gradient of a map has a row for each row.
+fn grad_output_at(slab: u32, inner: u32) -> u32 {
+    return params.grad_output_base + slab * params.grad_output_step + inner;
+}
+
+// Where a quad's columns are missing (the last one of a row), -inf stands.
+fn tail(i: u32, step: u32, count: u32) -> vec4<f32> {
+    var x = vec4<f32>(params.neg_inf);
+    x.x = input1(i);
+    if (count > 1u) { x.y = input1(i + step); }
+    if (count > 2u) { x.z = input1(i + 2u * step); }
+    if (count > 3u) { x.w = input1(i + 3u * step); }
+    return x;
+}
+
+fn mapped_tail(raw: vec4<f32>, count: u32) -> vec4<f32> {
+    return select(vec4<f32>(params.neg_inf), mapped4(raw), QUAD < vec4<u32>(count));
+}
+
+fn whole_quad(input_at: u32, column: u32) -> Columns {
+    let raw = input4(input_at + column * params.col_stride, params.col_stride);
+    return Columns(column, 4u, raw, mapped4(raw));
+}
+
+fn any_quad(input_at: u32, column: u32) -> Columns {
+    let count = min(params.cols - column, 4u);
+    if (count == 4u) {
+        return whole_quad(input_at, column);
+    }
+    let raw = tail(input_at + column * params.col_stride, params.col_stride, count);
+    return Columns(column, count, raw, mapped_tail(raw, count));
+}
+
+fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> State {
+    let step = params.col_stride;
+    let quads = (end - first + 3u) / 4u;
+    let blocks = ((end - first) / 4u) / (4u * LANES);
+    var state = identity();
+    for (var outer = 0u; outer < blocks; outer += RUN) {
+        var run = identity();
+        for (var b = outer; b < min(outer + RUN, blocks); b++) {
+            let c0 = first + 4u * (b * 4u * LANES + part);
+            let c1 = c0 + 4u * LANES;
+            let c2 = c1 + 4u * LANES;
+            let c3 = c2 + 4u * LANES;
+            run = row_push16(
+                row, run, c0, c1, c2, c3,
+                mapped4(input4(input_at + c0 * step, step)), mapped4(input4(input_at + c1 * step, step)),
+                mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
+            );
+        }
+        state = merge(state, run);
+    }
+    for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
+        let q = any_quad(input_at, first + 4u * quad);
+        state = row_push4(row, state, q.column, q.x, q.count);
+    }
+    return state;
+}

@@ -1,0 +1,76 @@
+// A run of a row's columns, written by LANES lanes as piece/row_fold.wgsl has folded it: gradients, or a map's results.
+
+// Writes what is wanted of a quad's columns. No loop here: a software adapter runs a loop in a branch not taken once,
+// with all lanes masked, and counts that towards the iterations it allows an invocation.
+fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
+    let step = params.col_stride;
+    if (count == 4u) {
+        put_grad_input4(at, step, g);
+        return;
+    }
+    put_grad_input1(at, g.x);
+    if (count > 1u) { put_grad_input1(at + step, g.y); }
+    if (count > 2u) { put_grad_input1(at + 2u * step, g.z); }
+}
+
+// Where the rows of the outputs begin.
+struct Places {
+    grad: u32,
+    target_grad: u32,
+    value: u32,
+}
+
+fn places_of(slab: u32, inner: u32) -> Places {
+    return Places(
+        params.grad_input_base + slab * params.grad_input_stride + inner,
+        params.grad_targets_base + slab * params.grad_targets_stride + inner,
+        params.loss_base + slab * params.loss_stride + inner,
+    );
+}
+
+fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Columns) {
+    if (WANTS_GRAD) {
+        let g = scale * row_grad4(row, slope, q.column, q.x, q.count) * map_slope4(q.raw);
+        put_grad_quad(places.grad + q.column * params.col_stride, q.count, g);
+        put_target_grad(row, s, scale, places.target_grad, q);
+    }
+    put_value(row, slope, places.value, q);
+}
+
+// A row that is not read has no gradient.
+fn put_zeros(at: u32, column: u32) {
+    put_grad_quad(at + column * params.col_stride, min(params.cols - column, 4u), vec4<f32>(0.0));
+}
+
+fn put_columns(
+    row: Row, state: State, slope: Slope, scale: f32, places: Places, writes: bool,
+    input_at: u32, part: u32, first: u32, end: u32,
+) {
+    let quads = (end - first + 3u) / 4u;
+    let blocks = ((end - first) / 4u) / (4u * LANES);
+    // Four quads a turn, so that a row of 2^25 columns stays under the loop limit that the plan keeps.
+    for (var b = 0u; b < blocks; b++) {
+        let c0 = first + 4u * (b * 4u * LANES + part);
+        let c1 = c0 + 4u * LANES;
+        let c2 = c1 + 4u * LANES;
+        let c3 = c2 + 4u * LANES;
+        if (writes) {
+            put_quad(row, state, slope, scale, places, whole_quad(input_at, c0));
+            put_quad(row, state, slope, scale, places, whole_quad(input_at, c1));
+            put_quad(row, state, slope, scale, places, whole_quad(input_at, c2));
+            put_quad(row, state, slope, scale, places, whole_quad(input_at, c3));
+        } else {
+            put_zeros(places.grad, c0);
+            put_zeros(places.grad, c1);
+            put_zeros(places.grad, c2);
+            put_zeros(places.grad, c3);
+        }
+    }
+    for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
+        if (writes) {
+            put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad));
+        } else {
+            put_zeros(places.grad, first + 4u * quad);
+        }
+    }
+}

@@ -1,0 +1,2 @@
+// No pass follows.
+fn keep(index: u32, row: Row, s: State) {}

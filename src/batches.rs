@@ -1,0 +1,258 @@
+//! Batches that belong together: running totals of their losses.
+//!
+//! A mean over batches is the sum of all partial sums over the sum of all denominators, both merged in f64 in the order
+//! given. So the same totals serve a loop over micro-batches and processes that each hold a part of the data.
+
+use std::collections::VecDeque;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::gpu::operands;
+use crate::layout::Slot;
+use crate::loss::{Call, Loss};
+use crate::problem::{Divisor, Mode, Problem, Reduction, Role};
+use crate::readback::{Output, Values};
+
+/// What batches come to so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// The sum of the losses.
+    pub sum: f64,
+    /// What `mean` divides that by: the losses, or the weights of the rows kept.
+    pub denominator: f64,
+    /// Losses: rows, or elements.
+    pub terms: u64,
+    /// Rows left out by `ignore_index`.
+    pub ignored: u64,
+    /// Rows kept whose class is the arg-max, where that was asked for.
+    pub correct: Option<u64>,
+}
+
+impl Totals {
+    /// The mean of all batches; NaN of none, as PyTorch has it.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.denominator
+    }
+
+    /// Adds what another process, or a later batch, came to.
+    pub fn merge(&mut self, next: &Self) {
+        self.sum += next.sum;
+        self.denominator += next.denominator;
+        self.terms += next.terms;
+        self.ignored += next.ignored;
+        self.correct = match (self.correct, next.correct) {
+            (None, None) => None,
+            (own, next) => Some(own.unwrap_or_default() + next.unwrap_or_default()),
+        };
+    }
+}
+
+/// A loop over batches of one loss, whose reduction is `mean`, `batchmean` or `sum`.
+///
+/// ```
+/// use wgloss::{Batches, Call, CrossEntropy, Engine, Mode, Tensor};
+///
+/// # fn main() -> wgloss::Result<()> {
+/// let (engine, loss) = (Engine::cpu(), CrossEntropy::default());
+/// let batches = [([2.0f32, 0.0], [0i64]), ([0.0, 1.0], [-100]), ([0.0, 3.0], [1])];
+/// let mut all = Batches::new(&engine, &loss);
+/// for (logits, label) in &batches {
+///     let (logits, label) = (Tensor::new(logits, &[1, 2])?, Tensor::new(label, &[1])?);
+///     all.push(&Call::new(Mode::Forward, &[&logits, &label]))?;
+/// }
+/// let totals = all.finish()?;
+/// assert_eq!((totals.denominator, totals.ignored), (2.0, 1));
+/// assert!((totals.mean() - 0.08776).abs() < 1e-4);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Batches<'a> {
+    engine: &'a Engine,
+    loss: &'a dyn Loss,
+    denominator: Option<f64>,
+    totals: Totals,
+    /// Batches that were submitted and not read yet.
+    pending: VecDeque<Pending>,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    output: Output,
+    /// What its loss was divided by.
+    divided_by: f64,
+    /// What `mean` divides by.
+    divisor: Divisor,
+}
+
+/// Class targets out of range, counted over all batches.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    count: u64,
+    first_row: u64,
+    value: i64,
+    classes: u64,
+    ignore_index: Option<i64>,
+}
+
+/// Batches under way at a time: the device computes one while the caller makes the next.
+const PENDING: usize = 2;
+
+impl<'a> Batches<'a> {
+    pub fn new(engine: &'a Engine, loss: &'a dyn Loss) -> Self {
+        Self {
+            engine,
+            loss,
+            denominator: None,
+            totals: Totals::default(),
+            pending: VecDeque::new(),
+            fault: None,
+        }
+    }
+
+    /// What the mean of all batches divides by, for gradients: from [`denominator`] of each batch's targets, in a pass over
+    /// them before, or from whoever knows.
+    #[must_use]
+    pub fn with_denominator(mut self, denominator: f64) -> Self {
+        self.denominator = Some(denominator);
+        self
+    }
+
+    /// Computes a batch, and returns its results where they are: a loss and gradients that are divided by the denominator
+    /// of all batches. Waits for the batch before the last.
+    ///
+    /// # Errors
+    /// As [`Loss::run`] and, of the batch that is waited for, [`Output::read`]; [`Error::Option`] for the gradient of a mean
+    /// whose denominator is not known. Labels out of range are reported by [`Batches::finish`].
+    pub fn push(&mut self, call: &Call<'_>) -> Result<Output> {
+        let mut problem = self.loss.problem(call)?;
+        let divisor = problem.divisor;
+        let divided_by = self.divided_by(&problem)?;
+        problem.divisor = Divisor::Known(divided_by);
+        let output = self.engine.run(&problem, call, &self.loss.tensors())?;
+        let kept = Output {
+            grad_input: None,
+            grads: Vec::new(),
+            ..output.clone()
+        };
+        self.pending.push_back(Pending {
+            output: kept,
+            divided_by,
+            divisor,
+        });
+        if self.pending.len() >= PENDING {
+            self.settle()?;
+        }
+        Ok(output)
+    }
+
+    /// What all batches come to.
+    ///
+    /// # Errors
+    /// Those of reading the last batches; [`Error::BadLabels`] with the row counted over all batches.
+    pub fn finish(mut self) -> Result<Totals> {
+        while !self.pending.is_empty() {
+            self.settle()?;
+        }
+        match self.fault {
+            None => Ok(self.totals),
+            Some(fault) => Err(Error::BadLabels {
+                count: fault.count,
+                rows: self.totals.terms,
+                first_row: fault.first_row,
+                value: fault.value,
+                classes: fault.classes,
+                ignore_index: fault.ignore_index,
+                values: Box::default(),
+            }),
+        }
+    }
+
+    fn divided_by(&self, problem: &Problem) -> Result<f64> {
+        match problem.reduction {
+            Reduction::None => Err(Error::option(
+                "reduction",
+                "none has nothing to add up over batches; mean, sum or batchmean do",
+            )),
+            Reduction::Sum => Ok(1.0),
+            Reduction::Mean | Reduction::BatchMean => match self.denominator {
+                Some(denominator) => Ok(denominator),
+                None if problem.mode.wants_grad() => Err(Error::option(
+                    "denominator",
+                    "the gradient of a mean over batches needs the denominator of all of them first: add up \
+                     wgloss::denominator of each batch's targets where they can be read twice, or give a number",
+                )),
+                None => Ok(1.0),
+            },
+        }
+    }
+
+    /// Reads the oldest batch.
+    fn settle(&mut self) -> Result<()> {
+        let Some(oldest) = self.pending.pop_front() else {
+            return Ok(());
+        };
+        let values = match oldest.output.read(self.engine) {
+            Ok(values) => values,
+            Err(Error::BadLabels {
+                count,
+                first_row,
+                value,
+                classes,
+                ignore_index,
+                values,
+                ..
+            }) => {
+                let first = self.fault.get_or_insert(Fault {
+                    count: 0,
+                    first_row: self.totals.terms + first_row,
+                    value,
+                    classes,
+                    ignore_index,
+                });
+                first.count += count;
+                *values
+            }
+            Err(error) => return Err(error),
+        };
+        self.totals.merge(&Totals {
+            sum: values.scalar().map_or(0.0, f64::from) * oldest.divided_by,
+            denominator: total(oldest.divisor, &values),
+            terms: values.terms,
+            ignored: values.ignored,
+            correct: values.correct,
+        });
+        Ok(())
+    }
+}
+
+fn total(divisor: Divisor, values: &Values) -> f64 {
+    match divisor {
+        Divisor::Known(divisor) => divisor,
+        Divisor::Counted => values.weight.unwrap_or_default(),
+    }
+}
+
+/// What `mean` would divide the losses of a call by: counted from class targets and the weights of rows alone, where it
+/// depends on them. The first tensor is looked at for its shape and dtype only.
+///
+/// # Errors
+/// As [`Loss::problem`]; [`Error::BadLabels`]; [`Error::Device`].
+pub fn denominator(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<f64> {
+    let mut call = call.clone();
+    (call.mode, call.grad_output) = (Mode::Forward, None);
+    let problem = loss.problem(&call)?;
+    match problem.divisor {
+        Divisor::Known(divisor) => Ok(divisor),
+        Divisor::Counted => {
+            let given = loss.tensors();
+            let all = operands(&problem, &call, &given);
+            let counted = [Slot::Target, Slot::Weight, Slot::SampleWeight].into_iter();
+            let roles: Vec<Role> = counted.filter_map(|slot| Some(problem.operand(slot)?.role)).collect();
+            let seen: Vec<_> = all.into_iter().filter(|(role, _)| roles.contains(role)).collect();
+            let values = engine.count(&problem, &seen)?.read(engine)?;
+            Ok(values.weight.unwrap_or_default())
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What goes wrong on a device becomes an error of the call that met it. wgpu's own handler for errors that nobody
+//! catches panics, and that of an adopted device is its owner's: so whatever may fail runs in error scopes.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::{Gpu, lock};
+use crate::error::{Error, Result};
+
+/// What a device that the engine opened reported outside of any call.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    /// The first error that no scope caught.
+    pub uncaptured: Mutex<Option<String>>,
+    /// Why the device was lost.
+    pub lost: Mutex<Option<String>>,
+}
+
+impl Gpu {
+    /// Runs what creates or records something, and turns what wgpu reports meanwhile into an error. `wanted`: the bytes
+    /// that it asks for.
+    pub fn guarded<T>(&self, what: &str, wanted: u64, run: impl FnOnce() -> T) -> Result<T> {
+        self.check()?;
+        let filters = [
+            wgpu::ErrorFilter::Internal,
+            wgpu::ErrorFilter::Validation,
+            wgpu::ErrorFilter::OutOfMemory,
+        ];
+        let scopes = filters.map(|filter| self.device.push_error_scope(filter));
+        let made = run();
+        // The last pushed goes first. On native backends an error is there when the call returns.
+        let mut found = None;
+        for scope in scopes.into_iter().rev() {
+            found = found.or(pollster::block_on(scope.pop()));
+        }
+        match found {
+            None => self.check().map(|()| made),
+            Some(wgpu::Error::OutOfMemory { .. }) => Err(self.lost_or(Error::OutOfMemory {
+                what: what.into(),
+                wanted,
+            })),
+            Some(error) => Err(self.lost_or(Error::Device(format!("{what}: {error}")))),
+        }
+    }
+
+    /// Reports what wgpu reported since the last call.
+    pub fn check(&self) -> Result<()> {
+        if let Some(reason) = lock(&self.troubles.lost).as_ref() {
+            return Err(Error::DeviceLost(reason.clone()));
+        }
+        let uncaptured = lock(&self.troubles.uncaptured).take();
+        match uncaptured {
+            Some(message) => Err(self.lost_or(Error::Device(message))),
+            None => Ok(()),
+        }
+    }
+
+    /// The loss of the device, where that is what is behind an error.
+    pub fn lost_or(&self, error: Error) -> Error {
+        // The callback that tells of a loss comes with a poll that finds the queue empty.
+        let _ = self.device.poll(wgpu::PollType::Wait {
+            submission_index: None,
+            timeout: Some(Duration::from_secs(1)),
+        });
+        match lock(&self.troubles.lost).as_ref() {
+            Some(reason) => Error::DeviceLost(reason.clone()),
+            None => error,
+        }
+    }
+
+    /// Waits until a submission, or all there are, is done.
+    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let waited = self.device.poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        });
+        self.check()?;
+        waited
+            .map(|_| ())
+            .map_err(|e| self.lost_or(Error::Device(e.to_string())))
+    }
+}

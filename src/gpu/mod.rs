@@ -1,0 +1,202 @@
+//! A device: its memory, its pipelines, and plans recorded into encoders or submitted.
+
+mod guard;
+mod memory;
+mod outputs;
+mod record;
+mod submit;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Result};
+use crate::limits::{Limits, Tuning};
+use crate::loss::Call;
+use crate::plan::Source;
+use crate::problem::{Problem, Role};
+use crate::shader::Variant;
+use crate::tensor::{Dtype, Storage, Tensor, View};
+
+pub(crate) use guard::Troubles;
+pub(crate) use memory::Memory;
+pub(crate) use submit::Pace;
+
+/// A device with what the engine knows of it.
+#[derive(Debug)]
+pub(crate) struct Gpu {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub limits: Limits,
+    pub tuning: Tuning,
+    pub info: wgpu::AdapterInfo,
+    pub pipelines: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
+    pub troubles: Arc<Troubles>,
+    pub pace: Mutex<Pace>,
+}
+
+/// A lock that a panic elsewhere does not take away: what it guards is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All operands of a call by role.
+pub(crate) fn operands<'a>(
+    problem: &Problem,
+    call: &Call<'a>,
+    given: &[(Role, &'a Tensor)],
+) -> Vec<(Role, &'a Tensor)> {
+    let signature = problem
+        .operands
+        .iter()
+        .map(|own| own.role)
+        .zip(call.tensors.iter().copied());
+    let mut list: Vec<_> = signature.collect();
+    list.extend(given);
+    list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
+    list
+}
+
+impl Gpu {
+    pub fn upload(&self, bytes: &[u8], view: &View) -> Result<Tensor> {
+        let memory = self.memory("wgloss tensor", bytes.len() as u64, Some(bytes))?;
+        Ok(Tensor {
+            storage: Storage::Device(memory),
+            view: view.clone(),
+        })
+    }
+
+    pub fn allocate(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
+        let view = View::contiguous(dtype, shape);
+        Ok(Tensor {
+            storage: Storage::Device(self.memory("wgloss output", view.end(), None)?),
+            view,
+        })
+    }
+
+    /// Memory for a tensor, in as many buffers as it takes, with what it holds.
+    pub fn memory(&self, label: &str, bytes: u64, held: Option<&[u8]>) -> Result<Memory> {
+        let span = self.limits.span();
+        let part = |first: u64| {
+            let len = (bytes - first).min(span);
+            match held {
+                Some(held) => self.filled(label, &held[first as usize..(first + len) as usize], tensor_usage()),
+                None => self.buffer(label, len, tensor_usage()),
+            }
+        };
+        let parts: Result<Vec<_>> = (0..bytes.max(1)).step_by(span as usize).map(part).collect();
+        Ok(Memory::of(parts?, span))
+    }
+
+    /// A new buffer that holds `bytes` before anything is submitted.
+    fn filled(&self, label: &str, bytes: &[u8], usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let buffer = self.create(label, bytes.len() as u64, usage, true)?;
+        let mut mapped = buffer
+            .get_mapped_range_mut(..)
+            .map_err(|e| self.lost_or(Error::Device(e.to_string())))?;
+        mapped.slice(..bytes.len()).copy_from_slice(bytes);
+        drop(mapped);
+        buffer.unmap();
+        Ok(buffer)
+    }
+
+    pub fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.create(label, bytes, usage, false)
+    }
+
+    /// A buffer that the host can write from the start.
+    pub fn mapped(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        self.create(label, bytes, usage, true)
+    }
+
+    /// A buffer long enough for any window of it to hold a whole element of the shaders' arrays.
+    fn create(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<wgpu::Buffer> {
+        let size = bytes.max(16).next_multiple_of(16);
+        if size > self.limits.max_buffer_bytes {
+            return Err(Error::Limit(format!(
+                "{label} of {size} bytes, a buffer of the adapter has {}",
+                self.limits.max_buffer_bytes
+            )));
+        }
+        self.guarded(label, size, || {
+            self.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: mapped,
+            })
+        })
+    }
+
+    /// The operands on the device: host tensors are uploaded.
+    pub fn place(&self, operands: &[(Role, &Tensor)]) -> Result<Vec<(Role, Tensor)>> {
+        operands
+            .iter()
+            .map(|&(role, tensor)| {
+                if tensor.pages().is_some() {
+                    return Err(Error::operand(
+                        role.name(),
+                        "lies in pages elsewhere: only a stream reads it",
+                    ));
+                }
+                let placed = match tensor.host_bytes() {
+                    Some(bytes) => self.upload(bytes, &tensor.view)?,
+                    None => tensor.clone(),
+                };
+                for buffer in placed.buffers() {
+                    expect_usage(role.name(), buffer, wgpu::BufferUsages::STORAGE)?;
+                }
+                Ok((role, placed))
+            })
+            .collect()
+    }
+
+    /// The pipeline of a variant, compiled once.
+    fn pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
+        if let Some(pipeline) = lock(&self.pipelines).get(variant) {
+            return Ok(pipeline.clone());
+        }
+        let source = variant.compose();
+        let pipeline = self.guarded(&variant.label, 0, || {
+            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(&variant.label),
+                source: wgpu::ShaderSource::Wgsl(source.text.into()),
+            });
+            self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(&variant.label),
+                layout: None,
+                module: &module,
+                entry_point: Some("main"),
+                compilation_options: Default::default(),
+                cache: None,
+            })
+        })?;
+        lock(&self.pipelines).insert(variant.clone(), pipeline.clone());
+        Ok(pipeline)
+    }
+}
+
+/// The memory that a step of a plan names.
+fn memory_of<'a>(source: Source, tensors: &'a [(Role, Tensor)], scratch: &'a [Memory]) -> Result<&'a Memory> {
+    let found = match source {
+        Source::Scratch(index) => scratch.get(index),
+        Source::Tensor(role) => tensors
+            .iter()
+            .find(|(own, _)| *own == role)
+            .and_then(|(_, tensor)| tensor.memory()),
+    };
+    found.ok_or_else(|| Error::Device(format!("the plan names {source:?}, which the call does not have")))
+}
+
+fn tensor_usage() -> wgpu::BufferUsages {
+    wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST
+}
+
+pub(crate) fn expect_usage(name: &'static str, buffer: &wgpu::Buffer, usage: wgpu::BufferUsages) -> Result<()> {
+    if buffer.usage().contains(usage) {
+        return Ok(());
+    }
+    Err(Error::operand(
+        name,
+        format!("its buffer has usage {:?}, {usage:?} is needed", buffer.usage()),
+    ))
+}

@@ -1,0 +1,242 @@
+//! Plans recorded into an encoder.
+
+use super::{Gpu, Memory, expect_usage, memory_of, tensor_usage};
+use crate::error::Result;
+use crate::layout::Slot;
+use crate::plan::{Copy, Dispatch, Plan, Source, Step};
+use crate::problem::Role;
+use crate::tensor::Tensor;
+use crate::timing::Timer;
+
+/// A copy between two buffers.
+pub(crate) struct Move {
+    pub from: wgpu::Buffer,
+    pub from_offset: u64,
+    pub to: wgpu::Buffer,
+    pub to_offset: u64,
+    pub size: u64,
+}
+
+/// A dispatch with all that recording it needs. What it touches in two buffers at once is brought together before, and
+/// taken back after it.
+pub(crate) struct Ready {
+    before: Vec<Move>,
+    dispatch: Option<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 2])>,
+    after: Vec<Move>,
+}
+
+impl Gpu {
+    /// The scratch buffers of a plan.
+    pub fn scratch(&self, plan: &Plan) -> Result<Vec<Memory>> {
+        let memory = |&bytes| self.memory("wgloss scratch", bytes, None);
+        plan.scratch.iter().map(memory).collect()
+    }
+
+    /// Records a plan.
+    pub fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        plan: &Plan,
+        tensors: &[(Role, Tensor)],
+        timer: Option<&Timer>,
+    ) -> Result<()> {
+        let scratch = self.scratch(plan)?;
+        self.record_steps(encoder, &plan.steps, tensors, &scratch, timer)
+    }
+
+    /// Records steps of a plan.
+    pub fn record_steps(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        steps: &[Step],
+        tensors: &[(Role, Tensor)],
+        scratch: &[Memory],
+        timer: Option<&Timer>,
+    ) -> Result<()> {
+        // Whatever can fail comes first: the encoder may be the caller's.
+        let ready = self.guarded("recording", 0, || self.ready(steps, tensors, scratch))??;
+        encode(encoder, ready, timer);
+        self.check()
+    }
+
+    fn ready(&self, steps: &[Step], tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Vec<Ready>> {
+        let (params, offsets) = self.params(steps)?;
+        let mut offsets = offsets.into_iter();
+        let mut list = Vec::new();
+        for step in steps {
+            list.push(match step {
+                Step::Copy(copy) => Ready {
+                    before: self.copies(copy, tensors, scratch)?,
+                    dispatch: None,
+                    after: Vec::new(),
+                },
+                Step::Dispatch(dispatch) => {
+                    let offset = offsets.next().unwrap_or_default();
+                    self.gathered(dispatch, (&params, offset), tensors, scratch)?
+                }
+            });
+        }
+        Ok(list)
+    }
+
+    /// A dispatch whose bindings lie where its tensors do, or, where a window reaches from one buffer of a tensor into the
+    /// next, in a buffer of its own.
+    fn gathered(
+        &self,
+        dispatch: &Dispatch,
+        params: (&wgpu::Buffer, u64),
+        tensors: &[(Role, Tensor)],
+        scratch: &[Memory],
+    ) -> Result<Ready> {
+        let (mut before, mut after, mut bound) = (Vec::new(), Vec::new(), Vec::new());
+        for binding in &dispatch.bindings {
+            let memory = memory_of(binding.source, tensors, scratch)?;
+            if let Some(run) = memory.run(binding.offset, binding.size) {
+                bound.push((run.buffer.clone(), run.offset));
+                continue;
+            }
+            let bridge = self.buffer("wgloss bridge", binding.size, tensor_usage())?;
+            let mut at = 0;
+            for run in memory.runs(binding.offset, binding.size) {
+                let there = (bridge.clone(), at);
+                let here = (run.buffer.clone(), run.offset);
+                if binding.written {
+                    after.push(moved(there.clone(), here.clone(), run.size));
+                }
+                before.push(moved(here, there, run.size));
+                at += run.size;
+            }
+            bound.push((bridge, 0));
+        }
+        let pipeline = self.pipeline(&dispatch.variant)?;
+        let group = self.bind_group(dispatch, &pipeline, params, &bound);
+        Ok(Ready {
+            before,
+            dispatch: Some((pipeline, group, dispatch.groups)),
+            after,
+        })
+    }
+
+    /// A copy of a plan, cut where either side goes over into another buffer.
+    fn copies(&self, copy: &Copy, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Vec<Move>> {
+        let (from, to) = (
+            memory_of(copy.from, tensors, scratch)?,
+            memory_of(copy.to, tensors, scratch)?,
+        );
+        for (source, memory, usage) in [
+            (copy.from, from, wgpu::BufferUsages::COPY_SRC),
+            (copy.to, to, wgpu::BufferUsages::COPY_DST),
+        ] {
+            if let Source::Tensor(role) = source {
+                for buffer in memory.parts() {
+                    expect_usage(role.name(), buffer, usage)?;
+                }
+            }
+        }
+        let mut list = Vec::new();
+        let mut done = 0;
+        for own in from.runs(copy.from_offset, copy.size) {
+            let mut at = own.offset;
+            for other in to.runs(copy.to_offset + done, own.size) {
+                list.push(moved(
+                    (own.buffer.clone(), at),
+                    (other.buffer.clone(), other.offset),
+                    other.size,
+                ));
+                at += other.size;
+            }
+            done += own.size;
+        }
+        Ok(list)
+    }
+
+    /// One uniform buffer with the params of all dispatches, and where each begins. It is filled before anything is
+    /// submitted and never written again: `queue.write_buffer` would run before the whole submission, so that two
+    /// recordings sharing one buffer would both see the later values.
+    pub fn params(&self, steps: &[Step]) -> Result<(wgpu::Buffer, Vec<u64>)> {
+        let mut bytes = Vec::new();
+        let mut offsets = Vec::new();
+        for step in steps {
+            let Step::Dispatch(dispatch) = step else { continue };
+            bytes.resize(bytes.len().next_multiple_of(self.limits.uniform_alignment as usize), 0);
+            offsets.push(bytes.len() as u64);
+            bytes.extend(&dispatch.params);
+        }
+        Ok((
+            self.filled("wgloss params", &bytes, wgpu::BufferUsages::UNIFORM)?,
+            offsets,
+        ))
+    }
+
+    /// The bindings of a dispatch, whose windows begin at these places.
+    pub fn bind_group(
+        &self,
+        dispatch: &Dispatch,
+        pipeline: &wgpu::ComputePipeline,
+        (params, offset): (&wgpu::Buffer, u64),
+        bound: &[(wgpu::Buffer, u64)],
+    ) -> wgpu::BindGroup {
+        let entry = |slot: Slot, buffer, offset, size| wgpu::BindGroupEntry {
+            binding: slot as u32,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: wgpu::BufferSize::new(size),
+            }),
+        };
+        let mut entries = vec![entry(Slot::Params, params, offset, dispatch.params.len() as u64)];
+        // The shader's arrays hold vectors of 16 bytes and structs of up to 32; buffers of our own are that long.
+        for (binding, (buffer, offset)) in dispatch.bindings.iter().zip(bound) {
+            entries.push(entry(binding.slot, buffer, *offset, binding.size));
+        }
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&dispatch.variant.label),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        })
+    }
+}
+
+fn moved(from: (wgpu::Buffer, u64), to: (wgpu::Buffer, u64), size: u64) -> Move {
+    Move {
+        from: from.0,
+        from_offset: from.1,
+        to: to.0,
+        to_offset: to.1,
+        size,
+    }
+}
+
+/// Records what is ready. Copies stand outside of passes.
+fn encode(encoder: &mut wgpu::CommandEncoder, ready: Vec<Ready>, timer: Option<&Timer>) {
+    let mut pass: Option<wgpu::ComputePass<'_>> = None;
+    let mut first = true;
+    for step in ready {
+        if !step.before.is_empty() {
+            pass = None;
+        }
+        copy(encoder, &step.before);
+        if let Some((pipeline, group, groups)) = step.dispatch {
+            let pass = pass.get_or_insert_with(|| {
+                let descriptor = wgpu::ComputePassDescriptor {
+                    label: Some("wgloss"),
+                    timestamp_writes: timer.map(|timer| timer.writes(std::mem::take(&mut first))),
+                };
+                encoder.begin_compute_pass(&descriptor).forget_lifetime()
+            });
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            pass.dispatch_workgroups(groups[0], groups[1], 1);
+        }
+        if !step.after.is_empty() {
+            pass = None;
+        }
+        copy(encoder, &step.after);
+    }
+}
+
+fn copy(encoder: &mut wgpu::CommandEncoder, moves: &[Move]) {
+    for own in moves {
+        encoder.copy_buffer_to_buffer(&own.from, own.from_offset, &own.to, own.to_offset, own.size);
+    }
+}

@@ -1,0 +1,351 @@
+//! Wide rows: contiguous rows of more columns than one workgroup should fold, or one binding might cover.
+//!
+//! Each is cut into tiles of a fixed width. A chunk is a run of tiles, row by row, so a row may span dispatches, and no
+//! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on the
+//! tuning alone.
+
+use super::{Chunk, Full, Planner};
+use crate::error::{Error, Result};
+use crate::layout::{RowParams, Slot};
+use crate::limits::{MAX_ITERATIONS, Tuning};
+use crate::plan::spread::Spread;
+use crate::plan::window::{Window, Windows, bindings, fit};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, reduce};
+use crate::problem::{Rows, Targets};
+use crate::shader::{Piece, Variant, piece, pieces};
+use crate::tensor::View;
+
+/// Bytes of `Opened` of `shaders/piece/wide_cells.wgsl`, and of its `Folded` and `Merged`.
+pub(crate) const OPENED_BYTES: u64 = 32;
+const FOLDED_BYTES: u64 = 32;
+const MERGED_BYTES: u64 = 64;
+
+/// How wide rows are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wide {
+    /// Columns of a tile.
+    pub tile: u64,
+    /// Tiles of a row.
+    per_row: u64,
+}
+
+/// The passes over wide rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pass {
+    /// Looks up each row's label.
+    Open,
+    Fold,
+    /// Its tiles are rows.
+    Merge,
+    /// Writes the columns of gradients or results.
+    Put,
+}
+
+impl Pass {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Fold => "fold",
+            Self::Merge => "merge",
+            Self::Put => "put",
+        }
+    }
+}
+
+/// The plan of all passes, beside what it has in common with that of other rows.
+struct Passes<'a> {
+    own: &'a Planner<'a>,
+    wide: Wide,
+    /// Each row, where it has a label.
+    opened: Option<Source>,
+    folded: Source,
+    /// What the last pass needs of each row.
+    merged: Option<Source>,
+}
+
+/// The rows and the columns that a run of tiles lies in, and its first column in its first row and last in its last.
+struct Run {
+    rows: (u64, u64),
+    cols: (u64, u64),
+    lead: u64,
+    end: u64,
+}
+
+/// A loss that loops over the columns for each of them needs them all at once.
+pub(crate) fn is_wide(rows: &Rows, tuning: &Tuning) -> bool {
+    rows.inner == 1 && rows.cols as u64 > tuning.wide_cols && rows.inner_loops == 0
+}
+
+impl Wide {
+    pub fn of(rows: &Rows, tuning: &Tuning) -> Option<Self> {
+        is_wide(rows, tuning).then(|| Self {
+            tile: tuning.wide_tile,
+            per_row: (rows.cols as u64).div_ceil(tuning.wide_tile),
+        })
+    }
+
+    pub fn spread(tuning: &Tuning) -> Spread {
+        Spread {
+            width: tuning.row_width,
+            lanes: tuning.row_width,
+        }
+    }
+
+    pub fn add(self, plan: &mut Plan, own: &Planner<'_>, tuning: &Tuning) -> Result<()> {
+        let rows = own.tiles.rows;
+        let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes));
+        let passes = Passes {
+            own,
+            wide: self,
+            opened: scratch(matches!(own.rows.targets, Targets::Index { .. }), rows * OPENED_BYTES),
+            merged: scratch(own.problem.mode.wants_grad() || own.rows.is_map(), rows * MERGED_BYTES),
+            folded: plan.add_scratch(rows * self.per_row * FOLDED_BYTES),
+        };
+        if passes.opened.is_some() {
+            passes.add(plan, Pass::Open)?;
+        }
+        if own.problem.has_control() {
+            reduce::add_count(plan, own.problem, own.rows, passes.opened, own.limits, tuning)?;
+        }
+        passes.add(plan, Pass::Fold)?;
+        passes.add(plan, Pass::Merge)?;
+        if passes.merged.is_some() {
+            passes.add(plan, Pass::Put)?;
+        }
+        Ok(())
+    }
+}
+
+impl Passes<'_> {
+    fn add(&self, plan: &mut Plan, pass: Pass) -> Result<()> {
+        let (limits, cols) = (self.own.limits, self.own.rows.cols);
+        let tiles = self.own.tiles.rows * if pass == Pass::Merge { 1 } else { self.wide.per_row };
+        let iterations = self.iterations(pass);
+        if tiles >= 1 << 32 || iterations >= MAX_ITERATIONS {
+            return Err(Error::Limit(format!(
+                "{tiles} tiles of rows of {cols} columns, {} of them in a row",
+                self.wide.per_row
+            )));
+        }
+        let mut first = 0;
+        while first < tiles {
+            let fits = |end| fit(&self.windows(pass, (first, end)), end - first, limits);
+            let end = furthest(first, tiles, fits).ok_or_else(|| {
+                Error::Limit(format!(
+                    "{} of the {cols} columns of a row, or what they come to, do not fit into a binding of {} bytes",
+                    self.wide.tile, limits.max_binding_bytes
+                ))
+            })?;
+            let windows = self.windows(pass, (first, end));
+            let groups = grid(end - first, limits);
+            plan.steps.push(Step::Dispatch(Box::new(Dispatch {
+                variant: self.variant(pass),
+                params: bytemuck::bytes_of(&self.params(pass, (first, end), &windows, groups[0])).to_vec(),
+                bindings: bindings(&windows, limits),
+                groups,
+                iterations,
+                tiles: (first, end),
+            })));
+            first = end;
+        }
+        Ok(())
+    }
+
+    fn iterations(&self, pass: Pass) -> u64 {
+        match pass {
+            Pass::Open => 0,
+            Pass::Fold | Pass::Put => self.own.spread.iterations(self.wide.tile as usize, 0),
+            // Tiles of a lane, the runs of 16, the tree.
+            Pass::Merge => {
+                let tiles = self.wide.per_row.div_ceil(u64::from(self.own.spread.width));
+                tiles + tiles.div_ceil(16) + 16
+            }
+        }
+    }
+
+    fn run(&self, pass: Pass, (first, end): (u64, u64)) -> Run {
+        let (per_row, cols) = (self.wide.per_row, self.own.rows.cols as u64);
+        if pass == Pass::Merge {
+            return Run {
+                rows: (first, end),
+                cols: (0, cols),
+                lead: 0,
+                end: cols,
+            };
+        }
+        let rows = (first / per_row, (end - 1) / per_row + 1);
+        let lead = first % per_row * self.wide.tile;
+        let end = cols.min(((end - 1) % per_row + 1) * self.wide.tile);
+        let one_row = rows.1 - rows.0 == 1;
+        Run {
+            rows,
+            cols: if one_row { (lead, end) } else { (0, cols) },
+            lead,
+            end,
+        }
+    }
+
+    /// A pass reads what it needs of an operand.
+    fn reads(&self, pass: Pass, slot: Slot) -> bool {
+        let rows = self.own.rows;
+        let by_column = matches!(pass, Pass::Fold | Pass::Put);
+        match slot {
+            Slot::Input => pass != Pass::Merge,
+            Slot::Target if self.opened.is_some() => pass == Pass::Open,
+            Slot::Target => by_column,
+            Slot::Weight => pass == Pass::Open || by_column && rows.weighs_columns,
+            Slot::GradOutput if rows.is_map() => by_column,
+            _ => pass == Pass::Merge,
+        }
+    }
+
+    /// The operands of the input's shape that a pass reads, and the outputs that the last one writes.
+    fn full(&self, pass: Pass) -> Vec<Full> {
+        let mut list = self.own.full();
+        list.retain(|full| match full.slot {
+            Slot::Input | Slot::Target | Slot::GradOutput => self.reads(pass, full.slot),
+            _ => pass == Pass::Put,
+        });
+        list.iter_mut().for_each(|full| full.written &= pass == Pass::Put);
+        list
+    }
+
+    fn windows(&self, pass: Pass, tiles: (u64, u64)) -> Vec<(Slot, bool, Window)> {
+        let (own, problem, run) = (self.own, self.own.problem, self.run(pass, tiles));
+        let mut list = Vec::new();
+        for full in self.full(pass) {
+            let stride = own.stride(&full.view) as u64;
+            let (first, end) = (run.rows.0 * stride + run.lead, (run.rows.1 - 1) * stride + run.end);
+            list.push((full.slot, full.written, Window::of(&full.view, full.source, first, end)));
+        }
+        let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), run.rows.0, run.rows.1);
+        for operand in problem.operands.iter().filter(|own| self.reads(pass, own.slot)) {
+            let (role, view) = (operand.role, &operand.view);
+            let window = match operand.slot {
+                Slot::Target if self.opened.is_some() => by_row(role, view),
+                Slot::Weight => Window::of(view, Source::Tensor(role), run.cols.0, run.cols.1),
+                Slot::SampleWeight => by_row(role, view),
+                _ => continue,
+            };
+            list.push((operand.slot, false, window));
+        }
+        let cells = |source, bytes, (first, end)| Window::scratch(source, bytes, first, end);
+        if let Some(opened) = self.opened {
+            list.push((Slot::Rows, pass == Pass::Open, cells(opened, OPENED_BYTES, run.rows)));
+        }
+        if let Some(merged) = self.merged.filter(|_| matches!(pass, Pass::Merge | Pass::Put)) {
+            list.push((Slot::Merged, pass == Pass::Merge, cells(merged, MERGED_BYTES, run.rows)));
+        }
+        match pass {
+            Pass::Fold => list.push((Slot::Loss, true, cells(self.folded, FOLDED_BYTES, tiles))),
+            Pass::Merge => {
+                let per_row = self.wide.per_row;
+                let states = (run.rows.0 * per_row, run.rows.1 * per_row);
+                list.push((Slot::StatesIn, false, cells(self.folded, FOLDED_BYTES, states)));
+                list.extend(own.row_windows(tiles, run.rows));
+            }
+            Pass::Open | Pass::Put => {}
+        }
+        list
+    }
+
+    fn params(&self, pass: Pass, tiles: (u64, u64), windows: &Windows, groups_x: u32) -> RowParams {
+        let (own, run) = (self.own, self.run(pass, tiles));
+        let chunk = Chunk { tiles, gathered: false };
+        let mut params = own.params(chunk, run.rows, &self.full(pass), windows, groups_x);
+        params.block_rows = 1;
+        params.block_tiles = self.wide.per_row as u32;
+        // Where column 0 of the first row would lie, modulo 2^32.
+        let back = |base: &mut u32, columns: u64| *base = base.wrapping_sub(columns as u32);
+        for base in [
+            &mut params.input_base,
+            &mut params.grad_input_base,
+            &mut params.grad_targets_base,
+        ] {
+            back(base, run.lead);
+        }
+        if self.opened.is_none() {
+            back(&mut params.targets_base, run.lead);
+        }
+        if own.rows.is_map() {
+            back(&mut params.grad_output_base, run.lead);
+        }
+        back(&mut params.weight_base, run.cols.0);
+        match pass {
+            // A map's results.
+            Pass::Put => back(&mut params.loss_base, run.lead),
+            // The slot holds states, whatever the losses will be.
+            Pass::Fold => params.states_base += std::mem::take(&mut params.loss_base),
+            Pass::Open | Pass::Merge => {}
+        }
+        params
+    }
+
+    fn variant(&self, pass: Pass) -> Variant {
+        let (own, full) = (self.own, self.full(pass));
+        let quads = own.quads();
+        let mut list = vec![match pass {
+            Pass::Open => piece!("driver/wide_open.wgsl"),
+            Pass::Fold => piece!("driver/wide_fold.wgsl"),
+            Pass::Merge => piece!("driver/wide_merge.wgsl"),
+            Pass::Put => piece!("driver/wide_put.wgsl"),
+        }];
+        list.extend(own.shared_pieces(&full));
+        list.extend([piece!("piece/wide_cells.wgsl"), piece!("piece/wide_tile.wgsl")]);
+        if self.opened.is_none() {
+            list.push(piece!("piece/wide_row_open.wgsl"));
+        } else if pass != Pass::Open {
+            list.push(piece!("piece/wide_row_stored.wgsl"));
+        }
+        let read = |slot| {
+            if self.reads(pass, slot) {
+                own.read(slot, &full, quads)
+            } else {
+                pieces::one(slot)
+            }
+        };
+        list.extend([Slot::Input, Slot::Weight, Slot::GradOutput].map(read));
+        if self.opened.is_none() {
+            list.push(read(Slot::Target));
+        } else if pass == Pass::Open {
+            list.extend(own.labels());
+        }
+        if matches!(pass, Pass::Fold | Pass::Merge) {
+            list.push(pieces::TREE_WORKGROUP);
+        }
+        // What other passes do is none of a pass's business: reductions and places for gradients share most of them.
+        let mut marks: Vec<&str> = own.read_marks(quads).to_vec();
+        let (losses, losses_name) = own.losses();
+        match pass {
+            Pass::Merge => {
+                list.extend(own.scales());
+                list.push(read(Slot::SampleWeight));
+                list.extend(losses);
+                list.push(self.keep());
+                marks.extend([losses_name.as_str(), own.scale_mark()]);
+            }
+            Pass::Put => {
+                list.push(pieces::SCALE_STATIC);
+                list.push(piece!("piece/row_put.wgsl"));
+                list.extend(own.writes(&full, quads));
+                marks.extend(own.write_marks(&full));
+            }
+            Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),
+        }
+        let way = format!("wide_{}{}/group{}", pass.name(), self.wide.tile, own.spread.width);
+        let mut consts = own.consts();
+        consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
+        Variant {
+            label: own.label(&marks, &way),
+            consts,
+            pieces: list,
+        }
+    }
+
+    fn keep(&self) -> Piece {
+        match self.merged {
+            Some(_) => piece!("piece/wide_keep.wgsl"),
+            None => piece!("piece/wide_keep_skip.wgsl"),
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! Streams on the processor: the reference on slices of the first dimension, one after the other.
+
+use std::time::Instant;
+
+use super::{Stream, Streamed};
+use crate::cpu::{self, Results};
+use crate::engine::{Engine, output_of};
+use crate::error::{Error, Result};
+use crate::gpu::operands;
+use crate::layout::{Control, Slot};
+use crate::loss::{Call, GradTo, Loss};
+use crate::problem::{Family, Operand, Problem, Role};
+use crate::readback::Values;
+use crate::tensor::{Dtype, Tensor, View};
+
+/// Indices of the first dimension.
+type Slice = std::ops::Range<usize>;
+
+struct Host<'a> {
+    whole: Problem,
+    /// The tensors of the call by role.
+    given: Vec<(Role, &'a Tensor)>,
+    /// Indices of the first dimension; 1 where slices of it are no calls of their own.
+    len: usize,
+    report: Streamed,
+}
+
+pub(super) fn run(
+    engine: &Engine,
+    loss: &dyn Loss,
+    call: &Call<'_>,
+    stream: &mut Stream<'_>,
+) -> Result<(Values, Streamed)> {
+    let start = Instant::now();
+    let whole = loss.problem(call)?;
+    if matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) && whole.mode.wants_grad() {
+        return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
+    }
+    let attached = loss.tensors();
+    let mut host = Host {
+        given: operands(&whole, call, &attached),
+        len: slices_of(&whole),
+        whole,
+        report: Streamed {
+            in_flight: 1,
+            ..Default::default()
+        },
+    };
+    let slices = host.slices(stream.memory)?;
+    let total = host.moved(stream);
+    // What a mean divides by comes first, from the targets and the weights alone.
+    let mut scales = None;
+    if host.whole.is_counted() && slices.len() > 1 {
+        let mut sums = cpu::Weights::default();
+        for slice in &slices {
+            let (problem, tensors) = host.part(slice, &|own| own.slot != Slot::Input)?;
+            sums.add(&cpu::count(&problem, &by_role(&tensors))?.weights);
+        }
+        scales = Some(sums.scales(host.whole.zero_on_empty));
+    }
+    let mut joint = Results {
+        control: Control {
+            first_bad: u32::MAX,
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    for slice in &slices {
+        let (problem, tensors) = host.part(slice, &|_| true)?;
+        let part = cpu::run(&problem, &by_role(&tensors), scales)?;
+        host.join(&mut joint, part, slice, stream)?;
+        stream.tell(&host.report, total)?;
+    }
+    for (role, numbers) in [(Role::Loss, &joint.loss), (Role::ZLoss, &joint.z_loss)] {
+        if host.whole.is_reduced() && stream.has(role) {
+            host.write(role, 0, numbers, stream)?;
+        }
+    }
+    let grads = std::mem::take(&mut joint.grads);
+    for (role, grad) in grads {
+        match stream.has(role) {
+            true => host.write(role, 0, &grad, stream)?,
+            false => joint.grads.push((role, grad)),
+        }
+    }
+    host.report.parts = slices.len() as u64;
+    let values = output_of(&joint, &host.whole, call, &stream.goes_elsewhere())?.read(engine);
+    host.report.wall_ns = start.elapsed().as_nanos() as f64;
+    Ok((values?, host.report))
+}
+
+fn by_role(tensors: &[(Role, Tensor)]) -> Vec<(Role, &Tensor)> {
+    tensors.iter().map(|(role, tensor)| (*role, tensor)).collect()
+}
+
+/// How many slices of the first dimension there can be.
+fn slices_of(problem: &Problem) -> usize {
+    let first = problem.terms.first().copied().unwrap_or(1);
+    let independent = match &problem.family {
+        Family::Rows(rows) => {
+            problem.input().shape.len() > 1
+                && problem.input().shape.first() == Some(&first)
+                && first > 0
+                && rows.slabs.is_multiple_of(first)
+        }
+        Family::Elements(_) | Family::Pairs(_) => first > 0,
+    };
+    if independent { first } else { 1 }
+}
+
+impl Host<'_> {
+    /// A slice of the first dimension is a slice of this tensor.
+    fn is_sliced(&self, slot: Slot, view: &View) -> bool {
+        let of_classes = matches!(self.whole.family, Family::Rows(_)) && slot == Slot::Weight;
+        let rank = match self.whole.family {
+            // Rows have a rank less than their input.
+            Family::Rows(_) | Family::Pairs(_) => true,
+            Family::Elements(_) => view.shape.len() == self.whole.terms.len(),
+        };
+        self.len > 1 && !of_classes && rank && view.shape.first() == Some(&self.len)
+    }
+
+    /// The slices of the first dimension for which the memory has room.
+    fn slices(&mut self, memory: u64) -> Result<Vec<Slice>> {
+        let whole = &self.whole;
+        let read = whole.operands.iter().map(|own| own.view.end()).sum::<u64>()
+            + whole.grad_output.as_ref().map_or(0, View::end);
+        // The reference holds its results in f64, once as rows and once in place.
+        let grads = whole.grads().map(|(.., view)| 16 * view.len()).sum::<u64>();
+        let bytes = read + grads + 64 * whole.term_count();
+        let each = bytes.div_ceil(self.len as u64);
+        let slices = (memory / each.max(1)).min(self.len as u64) as usize;
+        if slices == 0 {
+            return Err(Error::Limit(format!(
+                "the reference on the processor takes {each} bytes for one index of the first dimension of {:?}, {memory} \
+                 are allowed",
+                whole.input().shape
+            )));
+        }
+        self.report.memory = each * slices as u64;
+        let starts = (0..self.len).step_by(slices);
+        Ok(starts.map(|first| first..self.len.min(first + slices)).collect())
+    }
+
+    /// Bytes that come from pages and go to sinks.
+    fn moved(&self, stream: &Stream<'_>) -> u64 {
+        let paged = self.given.iter().filter(|(_, tensor)| tensor.pages().is_some());
+        let again = |role: &Role| {
+            let counted = self.whole.is_counted() && self.len > 1;
+            u64::from(counted && self.slot(*role) != Some(Slot::Input))
+        };
+        let read: u64 = paged
+            .map(|(role, tensor)| (1 + again(role)) * tensor.view().end())
+            .sum();
+        let written = stream.sinks.iter().filter_map(|(role, _)| self.whole.result(*role));
+        read + written.map(|view| view.end()).sum::<u64>()
+    }
+
+    fn operand(&self, role: Role) -> Option<&Operand> {
+        self.whole.operands.iter().find(|own| own.role == role)
+    }
+
+    fn slot(&self, role: Role) -> Option<Slot> {
+        self.operand(role).map(|own| own.slot)
+    }
+
+    /// The problem of a slice and its tensors.
+    fn part(&mut self, slice: &Slice, wanted: &dyn Fn(&Operand) -> bool) -> Result<(Problem, Vec<(Role, Tensor)>)> {
+        let mut problem = self.whole.clone();
+        let count = slice.len();
+        if self.len > 1 {
+            problem.terms[0] = count;
+            match &mut problem.family {
+                Family::Rows(rows) => rows.slabs = rows.slabs / self.len * count,
+                Family::Pairs(pairs) => pairs.rows = count,
+                Family::Elements(_) => {}
+            }
+        }
+        let mut tensors = Vec::new();
+        let cut = |view: &View, sliced: bool| {
+            let mut shape = view.shape.clone();
+            if sliced {
+                shape[0] = count;
+            }
+            View::contiguous(view.dtype, &shape)
+        };
+        for own in &mut problem.operands {
+            let sliced = self.is_sliced(own.slot, &own.view);
+            if wanted(own) {
+                tensors.push((own.role, self.read(own.role, sliced.then(|| slice.clone()))?));
+            }
+            own.view = cut(&own.view, sliced);
+            own.grad = own.grad.as_ref().map(|view| cut(view, sliced));
+        }
+        if let Some(view) = &mut problem.grad_output {
+            let sliced = self.len > 1 && view.shape.first() == Some(&self.len);
+            tensors.push((
+                Role::GradOutput,
+                self.read(Role::GradOutput, sliced.then(|| slice.clone()))?,
+            ));
+            *view = cut(view, sliced);
+        }
+        Ok((problem, tensors))
+    }
+
+    /// A tensor, or a slice of it, in memory of its own and without gaps.
+    fn read(&mut self, role: Role, slice: Option<Slice>) -> Result<Tensor> {
+        let start = Instant::now();
+        let found = self.given.iter().find(|(own, _)| *own == role);
+        let (_, tensor) = found.ok_or_else(|| Error::operand(role.name(), "missing"))?;
+        let view = tensor.view();
+        let mut shape = view.shape.clone();
+        let mut offset = view.offset;
+        if let Some(slice) = slice {
+            offset += (slice.start * view.row_stride) as u64 * view.dtype.bytes();
+            shape[0] = slice.len();
+        }
+        let own = View::contiguous(view.dtype, &shape);
+        let read = Tensor::filled(own.dtype, &shape, |out| {
+            match (tensor.pages(), tensor.host_bytes()) {
+                (Some(pages), _) => {
+                    pages.read_at(offset, out).map_err(|source| Error::Io {
+                        name: role.name(),
+                        source,
+                    })?;
+                    self.report.read_bytes += out.len() as u64;
+                }
+                (_, Some(bytes)) => out.copy_from_slice(&bytes[offset as usize..][..out.len()]),
+                _ => {
+                    return Err(Error::operand(
+                        role.name(),
+                        "is on a device, the engine computes on the host",
+                    ));
+                }
+            }
+            Ok(())
+        });
+        self.report.read_ns += start.elapsed().as_nanos() as f64;
+        read
+    }
+
+    /// Adds what a slice came to: to the joint results, or into the sinks.
+    fn join(&mut self, joint: &mut Results, part: Results, slice: &Slice, stream: &mut Stream<'_>) -> Result<()> {
+        let at = slice.start as u64 * (self.whole.term_count() / self.len as u64);
+        let reduced = self.whole.is_reduced();
+        let sum = |own: &mut Vec<f64>, next: Vec<f64>| match own.first_mut() {
+            Some(own) => *own += next.first().copied().unwrap_or_default(),
+            None => *own = next,
+        };
+        if reduced {
+            sum(&mut joint.loss, part.loss);
+            sum(&mut joint.z_loss, part.z_loss);
+        } else {
+            self.keep(Role::Loss, at, part.loss, &mut joint.loss, stream)?;
+            self.keep(Role::ZLoss, at, part.z_loss, &mut joint.z_loss, stream)?;
+        }
+        if self.whole.stats.lse {
+            self.keep(Role::Lse, at, part.lse, &mut joint.lse, stream)?;
+        }
+        if self.whole.stats.entropy {
+            self.keep(Role::Entropy, at, part.entropy, &mut joint.entropy, stream)?;
+        }
+        if stream.has(Role::Argmax) {
+            let top: Vec<u8> = part.argmax.iter().flat_map(|top| top.to_ne_bytes()).collect();
+            self.send(Role::Argmax, 4 * at, &top, stream)?;
+        } else {
+            joint.argmax.extend(part.argmax);
+        }
+        for (nth, fault) in part.faults.into_iter().enumerate() {
+            let Some(own) = self.whole.checks.get(nth).and_then(|check| self.operand(check.role)) else {
+                continue;
+            };
+            let sliced = self.is_sliced(own.slot, &own.view);
+            let ahead = if sliced {
+                (slice.start * own.view.slab()) as u64
+            } else {
+                0
+            };
+            match joint.faults.get_mut(nth) {
+                None => joint.faults.push(fault.shifted(ahead)),
+                Some(held) if sliced => held.join(&fault.shifted(ahead)),
+                Some(_) => {} // every slice sees all of it
+            }
+        }
+        joint.correct += part.correct;
+        joint.control.join(&part.control, at as u32 * self.labels_per_row());
+        for (role, grad) in part.grads {
+            let Role::Grad(place) = role else { continue };
+            let own = &self.whole.operands[usize::from(place)];
+            let sliced = self.is_sliced(own.slot, &own.view);
+            if sliced && stream.has(role) {
+                let at = slice.start as u64 * own.view.slab() as u64;
+                self.write(role, at, &grad, stream)?;
+                continue;
+            }
+            let held = joint.grads.iter_mut().find(|(held, _)| *held == role);
+            match held {
+                None => joint.grads.push((role, grad)),
+                Some((_, held)) if sliced => held.extend(grad),
+                // It broadcasts over the slices: what they contribute adds up.
+                Some((_, held)) => held.iter_mut().zip(grad).for_each(|(own, next)| *own += next),
+            }
+        }
+        Ok(())
+    }
+
+    fn labels_per_row(&self) -> u32 {
+        match &self.whole.family {
+            Family::Rows(rows) if rows.targets == crate::problem::Targets::ClassList => rows.cols as u32,
+            _ => 1,
+        }
+    }
+
+    /// Numbers of a result that has one for each term: into its sink, or behind those before.
+    fn keep(
+        &mut self,
+        role: Role,
+        at: u64,
+        numbers: Vec<f64>,
+        held: &mut Vec<f64>,
+        stream: &mut Stream<'_>,
+    ) -> Result<()> {
+        if stream.has(role) {
+            return self.write(role, at, &numbers, stream);
+        }
+        held.extend(numbers);
+        Ok(())
+    }
+
+    /// Numbers into a sink, rounded to its dtype, from an element on.
+    fn write(&mut self, role: Role, at: u64, numbers: &[f64], stream: &mut Stream<'_>) -> Result<()> {
+        let dtype = self.whole.result(role).map_or(Dtype::F32, |view| view.dtype);
+        let tensor = Tensor::rounded(numbers, dtype, &[numbers.len()])?;
+        self.send(
+            role,
+            at * dtype.bytes(),
+            tensor.host_bytes().unwrap_or_default(),
+            stream,
+        )
+    }
+
+    fn send(&mut self, role: Role, offset: u64, bytes: &[u8], stream: &mut Stream<'_>) -> Result<()> {
+        let start = Instant::now();
+        stream.write(role, offset, bytes)?;
+        self.report.written_bytes += bytes.len() as u64;
+        self.report.write_ns += start.elapsed().as_nanos() as f64;
+        Ok(())
+    }
+}

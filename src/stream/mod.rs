@@ -1,0 +1,254 @@
+//! Streams: calls on tensors that lie elsewhere, window by window.
+//!
+//! A stream is the plan of the whole call, cut so small that its windows fit into a stated memory. Before each dispatch the
+//! windows of tensors in [`Pages`](crate::Pages) are brought into an arena on the device, and after it those of results
+//! with a [`Sink`] are taken out of another. Since a cut changes no bits, the results are those of the call in memory.
+//! While the device computes one part, the host reads the next and writes the one before.
+//!
+//! On the processor a stream is a loop over slices of the first dimension (`host.rs`).
+
+mod flight;
+mod host;
+mod units;
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, operands};
+use crate::limits::Limits;
+use crate::loss::{Call, GradTo, Loss};
+use crate::pages::Sink;
+use crate::plan::{Plan, plan};
+use crate::problem::{Problem, Role};
+use crate::readback::Values;
+use crate::tensor::Tensor;
+use flight::Flights;
+use units::{Unit, units};
+
+/// What a stream may use, where its results go, and who watches it.
+pub struct Stream<'a> {
+    /// Bytes of buffers, on host and device together, that the stream makes.
+    pub memory: u64,
+    /// The results that go elsewhere, [`Role::Grad`] for the gradient of an operand by its place in the signature. All
+    /// others stay in memory.
+    pub sinks: Vec<(Role, &'a mut dyn Sink)>,
+    /// Told after each part; [`ControlFlow::Break`] ends the stream with [`Error::Interrupted`].
+    pub progress: Option<&'a mut dyn FnMut(Progress) -> ControlFlow<()>>,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Bytes read from pages and written to sinks.
+    pub bytes: u64,
+    /// Of so many.
+    pub of_bytes: u64,
+}
+
+/// What a stream did, and how long it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Streamed {
+    /// Parts, each submitted by itself.
+    pub parts: u64,
+    /// Parts under way at a time.
+    pub in_flight: usize,
+    /// Bytes read from pages; more than once where the plan passes over a tensor again.
+    pub read_bytes: u64,
+    pub written_bytes: u64,
+    /// Bytes of buffers made.
+    pub memory: u64,
+    /// The time that the host read and uploaded.
+    pub read_ns: f64,
+    /// The time that the host took results to their sinks.
+    pub write_ns: f64,
+    /// The time that the host stood waiting for the device.
+    pub wait_ns: f64,
+    /// The time between the first and the last dispatch of each part, where the device has timestamps.
+    pub device_ns: Option<f64>,
+    pub wall_ns: f64,
+}
+
+impl Streamed {
+    /// How much of the shorter of the two, moving data and computing, went on beside the other: 1 where it is hidden
+    /// entirely. `None` without timestamps.
+    pub fn overlap(&self) -> Option<f64> {
+        let (moved, computed) = (self.read_ns + self.write_ns, self.device_ns?);
+        let shorter = moved.min(computed);
+        (shorter > 0.0).then(|| ((moved + computed - self.wall_ns) / shorter).clamp(0.0, 1.0))
+    }
+}
+
+impl Stream<'_> {
+    /// A stream within so many bytes, with all results in memory.
+    pub fn within(memory: u64) -> Self {
+        Self {
+            memory,
+            sinks: Vec::new(),
+            progress: None,
+        }
+    }
+
+    /// Computes a call of which some tensors lie elsewhere ([`Tensor::from_pages`]), and waits. The bits of the results are
+    /// those of [`Loss::run`].
+    ///
+    /// # Errors
+    /// As [`Loss::run`] and [`Output::read`](crate::Output::read); [`Error::Limit`] where the memory is too small for one
+    /// tile and what stays in memory; [`Error::Io`] of pages and sinks; [`Error::Interrupted`].
+    pub fn run(&mut self, engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<(Values, Streamed)> {
+        run(engine, loss, call, self)
+    }
+
+    /// Tells the watcher how far it is, and asks whether to go on.
+    fn tell(&mut self, report: &Streamed, of_bytes: u64) -> Result<()> {
+        let progress = Progress {
+            bytes: report.read_bytes + report.written_bytes,
+            of_bytes,
+        };
+        let flow = self.progress.as_mut().map(|watch| watch(progress));
+        match flow {
+            Some(ControlFlow::Break(())) => Err(Error::Interrupted),
+            _ => Ok(()),
+        }
+    }
+
+    fn has(&self, role: Role) -> bool {
+        self.sinks.iter().any(|(own, _)| *own == role)
+    }
+
+    fn write(&mut self, role: Role, offset: u64, bytes: &[u8]) -> Result<()> {
+        let name = role.name();
+        let sink = self.sinks.iter_mut().find(|(own, _)| *own == role);
+        let (_, sink) = sink.ok_or_else(|| Error::operand(name, "has no sink"))?;
+        sink.write_at(offset, bytes)
+            .map_err(|source| Error::Io { name, source })
+    }
+
+    fn goes_elsewhere(&self) -> Vec<Role> {
+        self.sinks.iter().map(|(role, _)| *role).collect()
+    }
+}
+
+/// Parts of more bytes gain nothing: reading and computing overlap less.
+const MOST_PART_BYTES: u64 = 64 << 20;
+/// Parts of fewer bytes are all overhead.
+const LEAST_PART_BYTES: u64 = 64 << 10;
+
+fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_>) -> Result<(Values, Streamed)> {
+    let start = Instant::now();
+    let problem = loss.problem(call)?;
+    let given = loss.tensors();
+    check(&problem, call, stream)?;
+    let Some(gpu) = engine.gpu() else {
+        return host::run(engine, loss, call, stream);
+    };
+    let elsewhere = stream.goes_elsewhere();
+    let all = operands(&problem, call, &given);
+    let resident: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|(_, tensor)| tensor.pages().is_none())
+        .collect();
+    let is_paged = |role: Role| elsewhere.contains(&role) || paged(&all, role).is_some();
+    let held: u64 = resident.iter().map(|(_, tensor)| tensor.view().end()).sum::<u64>() + outputs(&problem, &elsewhere);
+    let cut = cut(gpu, &problem, held, stream.memory, &is_paged)?;
+
+    let mut tensors = gpu.place(&resident)?;
+    let output = gpu.outputs(&problem, call, &mut tensors, &elsewhere)?;
+    let mut scratch = gpu.scratch(&cut.plan)?;
+    let mut flights = Flights::new(gpu, &cut.units)?;
+    scratch.extend(flights.arenas());
+    let total = cut.units.iter().map(Unit::moved).sum();
+    let mut report = Streamed {
+        parts: cut.units.len() as u64,
+        in_flight: flight::IN_FLIGHT,
+        memory: cut.bytes,
+        device_ns: flights.is_timed().then_some(0.0),
+        ..Default::default()
+    };
+    for unit in &cut.units {
+        flights.land(stream, &mut report)?;
+        flights.fill(unit, &all, &mut report)?;
+        flights.send(unit, &tensors, &scratch)?;
+        stream.tell(&report, total)?;
+    }
+    flights.land_all(stream, &mut report)?;
+    let values = output.read(engine);
+    report.wall_ns = start.elapsed().as_nanos() as f64;
+    Ok((values?, report))
+}
+
+fn paged<'a>(all: &[(Role, &'a Tensor)], role: Role) -> Option<&'a Tensor> {
+    let found = all.iter().find(|(own, _)| *own == role);
+    found
+        .map(|(_, tensor)| *tensor)
+        .filter(|tensor| tensor.pages().is_some())
+}
+
+/// A plan in parts that fit into the memory.
+struct Cut {
+    plan: Plan,
+    units: Vec<Unit>,
+    /// Bytes of all buffers.
+    bytes: u64,
+}
+
+/// Plans a problem with parts as large as the memory lets them be.
+fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(Role) -> bool) -> Result<Cut> {
+    let mut part = gpu.paced_limits().max_dispatch_bytes.min(MOST_PART_BYTES);
+    loop {
+        let limits = Limits {
+            // What lies elsewhere lies in no buffer.
+            max_buffer_bytes: u64::MAX,
+            max_dispatch_bytes: part,
+            ..gpu.limits
+        };
+        let plan = plan(problem, &limits, &gpu.tuning)?;
+        let units = units(&plan, &limits, is_paged);
+        let bytes = held + plan.scratch.iter().sum::<u64>() + flight::bytes(&units);
+        let arenas = flight::arenas(&units);
+        let fits = arenas.0.max(arenas.1) <= gpu.limits.max_buffer_bytes;
+        if bytes <= memory && fits {
+            return Ok(Cut { plan, units, bytes });
+        }
+        if part <= LEAST_PART_BYTES {
+            return Err(Error::Limit(format!(
+                "the stream takes at least {bytes} bytes of buffers ({held} of them for what stays in memory, {} of scratch, \
+                 the rest for the widest tile), {memory} are allowed",
+                plan.scratch.iter().sum::<u64>()
+            )));
+        }
+        part /= 2;
+    }
+}
+
+/// Bytes of the results that stay in memory, and of their way back to the host.
+fn outputs(problem: &Problem, elsewhere: &[Role]) -> u64 {
+    let stays = problem.results().filter(|(role, _)| !elsewhere.contains(role));
+    2 * stays.map(|(_, view)| view.end()).sum::<u64>()
+}
+
+/// Refuses what a stream cannot do.
+fn check(problem: &Problem, call: &Call<'_>, stream: &Stream<'_>) -> Result<()> {
+    let roles = stream.goes_elsewhere();
+    for (nth, role) in roles.iter().enumerate() {
+        if roles[..nth].contains(role) {
+            return Err(Error::operand(role.name(), "has two sinks"));
+        }
+        if problem.result(*role).is_none() {
+            return Err(Error::operand(
+                role.name(),
+                "has a sink, and the call gives no such result",
+            ));
+        }
+    }
+    let added = matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_));
+    if added && roles.contains(&Role::Grad(0)) {
+        return Err(Error::operand(
+            "grad_input",
+            "has a sink and a tensor to be written into",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! A plan taken apart into units: what is brought to the device, the steps, what is taken away.
+
+use super::flight::{IN_ARENA, OUT_ARENA};
+use crate::limits::Limits;
+use crate::plan::{Copy, Plan, Source, Step};
+use crate::problem::Role;
+
+/// Bytes between a tensor that lies elsewhere and an arena.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Transfer {
+    pub role: Role,
+    /// Where they begin in the tensor.
+    pub offset: u64,
+    /// Where they begin in the arena.
+    pub at: u64,
+    pub size: u64,
+}
+
+/// Steps with one set of windows.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    pub uploads: Vec<Transfer>,
+    /// Of the arena that holds the uploads.
+    pub upload_bytes: u64,
+    pub steps: Vec<Step>,
+    pub downloads: Vec<Transfer>,
+    pub download_bytes: u64,
+}
+
+impl Unit {
+    /// Bytes that come and go.
+    pub fn moved(&self) -> u64 {
+        self.uploads.iter().chain(&self.downloads).map(|own| own.size).sum()
+    }
+
+    pub fn dispatches(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Dispatch(_)))
+    }
+
+    /// Makes room for a window of an arena. `own`: the tensor's bytes in it that are moved.
+    fn place(&mut self, role: Role, written: bool, window: (u64, u64), own: (u64, u64), step: u64) -> (Source, u64) {
+        let (list, bytes, arena) = if written {
+            (&mut self.downloads, &mut self.download_bytes, OUT_ARENA)
+        } else {
+            (&mut self.uploads, &mut self.upload_bytes, IN_ARENA)
+        };
+        let at = bytes.next_multiple_of(step);
+        *bytes = at + window.1.next_multiple_of(16).max(32);
+        list.push(Transfer {
+            role,
+            offset: own.0,
+            at: at + (own.0 - window.0),
+            size: own.1 - own.0,
+        });
+        (arena, at)
+    }
+}
+
+/// The units of a plan. A unit ends before the next step that needs windows of its own.
+pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> bool) -> Vec<Unit> {
+    let paged = |source| match source {
+        Source::Tensor(role) if is_paged(role) => Some(role),
+        _ => None,
+    };
+    let align = limits.offset_alignment.max(256);
+    let arena = |source| match source {
+        // The arenas are the scratch behind that of the plan.
+        IN_ARENA => Source::Scratch(plan.scratch.len()),
+        OUT_ARENA => Source::Scratch(plan.scratch.len() + 1),
+        other => other,
+    };
+    let mut list = Vec::new();
+    let mut unit = Unit::default();
+    for step in &plan.steps {
+        let begins = match step {
+            Step::Dispatch(dispatch) => dispatch.bindings.iter().any(|own| paged(own.source).is_some()),
+            Step::Copy(copy) => paged(copy.from).is_some(),
+        };
+        if begins && unit.dispatches() {
+            list.push(std::mem::take(&mut unit));
+        }
+        let step = match step {
+            Step::Dispatch(dispatch) => {
+                let mut dispatch = dispatch.clone();
+                for binding in &mut dispatch.bindings {
+                    if let Some(role) = paged(binding.source) {
+                        let window = (binding.offset, binding.size);
+                        let (source, at) = unit.place(role, binding.written, window, binding.own, align);
+                        (binding.source, binding.offset) = (arena(source), at);
+                    }
+                }
+                Step::Dispatch(dispatch)
+            }
+            Step::Copy(copy) => {
+                let mut copy: Copy = *copy;
+                if let Some(role) = paged(copy.from) {
+                    let own = (copy.from_offset, copy.from_offset + copy.size);
+                    let (source, at) = unit.place(role, false, (copy.from_offset, copy.size), own, 16);
+                    (copy.from, copy.from_offset) = (arena(source), at);
+                }
+                if let Some(role) = paged(copy.to) {
+                    let own = (copy.to_offset, copy.to_offset + copy.size);
+                    let (source, at) = unit.place(role, true, (copy.to_offset, copy.size), own, 16);
+                    (copy.to, copy.to_offset) = (arena(source), at);
+                }
+                Step::Copy(copy)
+            }
+        };
+        unit.steps.push(step);
+    }
+    if !unit.steps.is_empty() {
+        list.push(unit);
+    }
+    list
+}

@@ -1,0 +1,179 @@
+//! The promise that one adapter, driver and tuning table give the same bits: over 20 runs, over the sizes of the pieces
+//! that a call is cut into, and over the threads of a software adapter. For every loss and gradient.
+
+use std::process::Command;
+
+use wgloss::{Dtype, Engine, Limits, REGISTRY, Tuning};
+
+use crate::common::cases::{Case, Setup, by_rows, make};
+use crate::common::{bits, engine, gpu, report};
+
+/// Every loss in each of its reductions, in f32 and a 16-bit dtype: rows of one lane, rows of a workgroup and classes
+/// that are not innermost, each of several tiles. Every `thinning`-th of them, 1 or 3, which leaves out none but
+/// combinations.
+fn cases(thinning: usize) -> Vec<Case> {
+    let mut list = Vec::new();
+    for (n, info) in REGISTRY.iter().enumerate() {
+        let half = [Dtype::F16, Dtype::Bf16][n % 2];
+        for (k, shape) in [&[5000usize, 9][..], &[90, 500], &[13, 5, 700]].iter().enumerate() {
+            for (m, &reduction) in info.reductions.iter().enumerate() {
+                for (l, dtype) in [Dtype::F32, half].into_iter().enumerate() {
+                    let setup = Setup {
+                        dtype,
+                        other: if n % 2 == 0 { Dtype::F32 } else { dtype },
+                        given: (n + k) % 2 == 0,
+                        full: k == 1,
+                        reduction,
+                        setting: by_rows(info),
+                        seed: 4,
+                        ..Setup::new(shape)
+                    };
+                    if (k + m + l) % thinning == 0 {
+                        list.extend(make(info, &setup));
+                    }
+                }
+            }
+        }
+    }
+    list
+}
+
+fn run(case: &Case, engine: &Engine) -> wgloss::Result<Vec<u32>> {
+    let output = case.loss.run(engine, &case.call(case.most()))?;
+    Ok(bits(&output.read(engine)?))
+}
+
+/// 20 runs of each case, in turn under five sizes of bindings and dispatches: from all at once to dozens of pieces.
+#[test]
+fn twenty_runs_however_cut_have_the_same_bits() {
+    let mut engine = engine::fresh();
+    let whole = engine.plan_limits().unwrap();
+    let cut = |max_binding_bytes, max_groups| Limits {
+        max_binding_bytes,
+        max_groups,
+        offset_alignment: 256,
+        ..whole
+    };
+    // Tiles of a hardware adapter have 64 KiB.
+    let sizes = [
+        whole,
+        cut(1 << 17, 100),
+        Limits {
+            max_dispatch_bytes: 96 << 10,
+            ..whole
+        },
+        cut(80_000, 1000),
+        cut(70_000, 3),
+    ];
+    let tuning = Tuning::of(engine.adapter_info().unwrap().device_type);
+    let cases = cases(1);
+    let mut firsts: Vec<Option<Vec<u32>>> = cases.iter().map(|_| None).collect();
+    let mut failures = Vec::new();
+    let pieces = |case: &Case, limits: &Limits| {
+        let problem = case.loss.problem(&case.call(case.most())).unwrap();
+        wgloss::plan::plan(&problem, limits, &tuning)
+            .unwrap()
+            .dispatches()
+            .count()
+    };
+    for case in &cases {
+        let [one, .., most] = sizes.each_ref().map(|limits| pieces(case, limits));
+        assert!(most > one, "{} is not cut", case.what);
+    }
+    for nth in 0..20 {
+        let limits = sizes[nth % sizes.len()];
+        engine.set_plan_limits(limits).unwrap();
+        for (case, first) in cases.iter().zip(&mut firsts) {
+            match (run(case, &engine), first) {
+                (Ok(got), first @ None) => *first = Some(got),
+                (Ok(got), Some(first)) if got == *first => {}
+                (Ok(got), Some(first)) => {
+                    let differ = got.iter().zip(first.iter()).filter(|(a, b)| a != b).count();
+                    failures.push(format!("{} run {nth}, {limits:?}: {differ} differ", case.what));
+                }
+                (Err(error), _) => failures.push(format!("{} run {nth}, {limits:?}: {error}", case.what)),
+            }
+        }
+    }
+    assert!(cases.len() > 250, "{} cases", cases.len());
+    report(failures, 20 * cases.len());
+}
+
+/// FNV-1a: the standard library's hasher may change from one version to the next.
+fn hash(bits: &[u32]) -> u64 {
+    let bytes = bits.iter().flat_map(|word| word.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// One line per case.
+fn hashes(engine: &Engine) -> Vec<String> {
+    let line = |case: &Case| format!("{:016x} {}", hash(&run(case, engine).unwrap()), case.what);
+    cases(3).iter().map(line).collect()
+}
+
+/// How many threads of a name this process has, where it can be told.
+fn threads_named(start: &str) -> Option<usize> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    Some(names.filter(|name| name.starts_with(start)).count())
+}
+
+/// What the test below runs in processes of their own: drivers ask for their number of threads once.
+#[test]
+#[ignore = "part of the_threads_of_a_software_adapter_change_no_bit"]
+fn one_process_of_several() {
+    for line in hashes(gpu()) {
+        println!("bits {line}");
+    }
+    for driver in ["llvmpipe-", "Thread<"] {
+        if let Some(count) = threads_named(driver) {
+            println!("threads {driver} {count}");
+        }
+    }
+}
+
+/// llvmpipe reads LP_NUM_THREADS, SwiftShader a file in its working directory. Other adapters read neither, and have to
+/// give the same bits in another process.
+#[test]
+fn the_threads_of_a_software_adapter_change_no_bit() {
+    let want = hashes(gpu());
+    let mut failures = Vec::new();
+    for threads in [1, 2, 3, 4, 8] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = format!("[Processor]\nThreadCount={threads}\n");
+        std::fs::write(folder.path().join("SwiftShader.ini"), settings).unwrap();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "determinism::one_process_of_several",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("LP_NUM_THREADS", threads.to_string())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        let complaint = String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success(), "{threads} threads: {said}{complaint}");
+        let lines = |word: &'static str| {
+            said.lines()
+                .filter_map(move |line| line.split_once(word))
+                .map(|(_, rest)| rest)
+        };
+        let got: Vec<&str> = lines("bits ").collect();
+        assert_eq!(got.len(), want.len(), "{said}");
+        let differ = got.iter().zip(&want).filter(|(got, want)| got != want);
+        failures.extend(differ.map(|(got, want)| format!("{threads} threads: {got} instead of {want}")));
+        let driver = [("llvmpipe", "llvmpipe- "), ("SwiftShader", "Thread< ")]
+            .into_iter()
+            .find(|(name, _)| gpu().name().contains(name));
+        if let Some((_, start)) = driver {
+            let counts: Vec<&str> = lines("threads ").filter_map(|line| line.strip_prefix(start)).collect();
+            println!("{threads} threads asked for, the driver has {counts:?}");
+        }
+    }
+    report(failures, 5 * want.len());
+}
