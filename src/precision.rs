@@ -14,6 +14,7 @@
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
 //! | rows of a tile | halves | 3 / 6 |
+//! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 61 / 39 |
 //! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, the runs, the lanes | 32,000 columns: 39 / 24 |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
@@ -56,7 +57,7 @@
 
 use crate::error::Result;
 use crate::limits::{Limits, Tuning};
-use crate::plan::{Spread, leaf_tile};
+use crate::plan::{Spread, is_wide, leaf_tile};
 use crate::problem::{Family, Problem};
 use crate::tensor::Dtype;
 
@@ -130,6 +131,14 @@ pub fn row_depth(cols: u64, lanes: u32) -> u32 {
     (4 + blocks.min(16) + blocks.div_ceil(16) + behind + u64::from(halves(lanes))) as u32
 }
 
+/// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them, 16
+/// in a row, then the runs of 16.
+pub fn wide_depth(cols: u64, tuning: &Tuning) -> u32 {
+    let tiles = cols.div_ceil(tuning.wide_tile).div_ceil(u64::from(tuning.row_width));
+    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(tuning.row_width.into()));
+    row_depth(cols.min(tuning.wide_tile), tuning.row_width) + merged as u32
+}
+
 /// Roundings on the longest way to a loss: within a row, and to the sum of the losses where they are reduced.
 ///
 /// # Errors
@@ -139,6 +148,7 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
     let (row, tile) = match &problem.family {
         // One row of everything goes through tiles; its gradient has no sum.
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
+        Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1),
         Family::Rows(rows) => {
             let spread = Spread::choose(rows, limits, tuning)?;
             (row_depth(rows.cols as u64, spread.lanes), spread.rows_per_tile())

@@ -231,13 +231,14 @@ fn results_are_as_near_as_the_error_model_says() {
 fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300) / 2);
     println!("WGLOSS_SEED={seed}");
-    // Small tiles, so that small tensors are cut into many.
+    // Small tiles, so that small tensors are cut into many, and rows that are wide.
     let tuning = Tuning {
         row_width: 8,
         lane_cols: 16,
         width: 8,
         tile: 512,
-        ..Tuning::SOFTWARE
+        wide_cols: 100,
+        wide_tile: 64,
     };
     let mut engine = engine::fresh();
     engine.set_tuning(tuning);

@@ -4,8 +4,8 @@ use wgloss::{Engine, L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning,
 
 use crate::common::{gpu, hardware, report};
 
-/// Long enough for three levels of tiles; `wgloss check --exhaustive` has 10^8.
-const LEN: usize = (1 << 24) + 13;
+/// Hundreds of tiles; `wgloss check --exhaustive` has 10^8 terms.
+const LEN: usize = (1 << 22) + 13;
 
 /// The sum, the mean, a loss of elements and one of rows: every way into the reduce driver.
 #[test]
@@ -111,6 +111,7 @@ fn in_order(terms: &[Rounded], tuning: &Tuning) -> Rounded {
 
 #[test]
 fn the_order_of_additions_is_the_one_told() {
+    let zero = Tensor::new(&[0f32], &[1]).unwrap();
     for n in [1, 2, 5, 1000, 8192, 8193, 100_003, 16_384 * 9 + 1, 8192 * 33 + 5] {
         let data: Vec<f32> = (0..n).map(|i| 0.01 + (precision::HARD_TERMS[1].1)(i, n)).collect();
         let terms: Vec<Rounded> = data.iter().map(|&x| Rounded(x, 0)).collect();
@@ -120,6 +121,12 @@ fn the_order_of_additions_is_the_one_told() {
             let Rounded(want, depth) = in_order(&terms, &tuning);
             let values = Reduce::default().forward(engine, &[&x]).unwrap().read(engine).unwrap();
             assert_eq!(values.scalar(), Some(want), "{n} terms, {tuning:?}");
+            // Losses of elements lie in the same tiles.
+            let l1 = L1 {
+                reduction: Reduction::Sum,
+            };
+            let values = l1.forward(engine, &[&x, &zero]).unwrap().read(engine).unwrap();
+            assert_eq!(values.scalar(), Some(want), "losses of {n} terms, {tuning:?}");
             assert!(
                 depth <= precision::sum_depth(n as u64, &tuning),
                 "{n} terms, {tuning:?}: {depth} roundings"
@@ -144,5 +151,6 @@ fn the_depths_are_those_told() {
     assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), t)), [17, 16]);
     assert_eq!(depths(|t| precision::sum_depth(100_000_000, t)), [35, 30]);
     assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 24]);
+    assert_eq!(depths(|t| precision::wide_depth(1_000_000, t)), [61, 39]);
     assert_eq!([1, 2, 4, 5].map(|n| precision::sum_depth(n, &tunings[0])), [0, 1, 2, 3]);
 }

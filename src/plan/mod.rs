@@ -28,6 +28,7 @@ pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use monoid::ReduceOp;
 pub use reduce::plan_reduce;
+pub(crate) use rows::is_wide;
 pub(crate) use spread::Spread;
 pub use update::plan_update;
 

@@ -9,8 +9,8 @@ mod gather;
 mod variant;
 mod wide;
 
-pub(crate) use wide::OPENED_BYTES;
 use wide::Wide;
+pub(crate) use wide::{OPENED_BYTES, is_wide};
 
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};

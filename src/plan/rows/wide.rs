@@ -71,11 +71,14 @@ struct Run {
     end: u64,
 }
 
+/// A loss that loops over the columns for each of them needs them all at once.
+pub(crate) fn is_wide(rows: &Rows, tuning: &Tuning) -> bool {
+    rows.inner == 1 && rows.cols as u64 > tuning.wide_cols && rows.inner_loops == 0
+}
+
 impl Wide {
-    /// A loss that loops over the columns for each of them needs them all at once.
     pub fn of(rows: &Rows, tuning: &Tuning) -> Option<Self> {
-        let is_wide = rows.inner == 1 && rows.cols as u64 > tuning.wide_cols && rows.inner_loops == 0;
-        is_wide.then(|| Self {
+        is_wide(rows, tuning).then(|| Self {
             tile: tuning.wide_tile,
             per_row: (rows.cols as u64).div_ceil(tuning.wide_tile),
         })
