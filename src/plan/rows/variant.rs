@@ -219,6 +219,6 @@ impl Planner<'_> {
     }
 }
 
-fn mark(is: bool, name: &'static str) -> &'static str {
+pub(super) fn mark(is: bool, name: &'static str) -> &'static str {
     if is { name } else { "" }
 }

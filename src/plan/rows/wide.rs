@@ -4,6 +4,7 @@
 //! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on the
 //! tuning alone.
 
+use super::variant::mark;
 use super::{Chunk, Full, Planner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
@@ -315,6 +316,7 @@ impl Passes<'_> {
         }
         // What other passes do is none of a pass's business: reductions and places for gradients share most of them.
         let mut marks: Vec<&str> = own.read_marks(quads).to_vec();
+        marks.push(mark(own.problem.stats.any(), "/stats"));
         let (losses, losses_name) = own.losses();
         match pass {
             Pass::Merge => {
