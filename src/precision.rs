@@ -67,8 +67,11 @@ pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
 /// The error of a sum of up to 10^8 terms, relative to the sum of their magnitudes.
 pub const SUM: f64 = 1e-6;
 
+/// Term number i of n.
+pub type Term = fn(usize, usize) -> f32;
+
 /// Terms that hurt, by name: the number at an index of so many.
-pub const HARD_TERMS: [(&str, fn(usize, usize) -> f32); 6] = [
+pub const HARD_TERMS: [(&str, Term); 6] = [
     ("equal", |_, _| 0.1),
     ("positive", |i, _| hash(i)),
     ("cancelling", |i, _| {

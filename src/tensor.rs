@@ -293,7 +293,7 @@ impl Tensor {
         })
     }
 
-    /// A tensor that lies elsewhere, such as in a file, for [`Engine::stream`](crate::Engine::stream): in row-major order
+    /// A tensor that lies elsewhere, such as in a file, for a [`Stream`](crate::Stream): in row-major order
     /// without gaps.
     ///
     /// # Errors
