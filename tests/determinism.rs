@@ -170,7 +170,12 @@ fn the_threads_of_a_software_adapter_change_no_bit() {
         let differ = got.iter().zip(&want).filter(|(got, want)| got != want);
         failures.extend(differ.map(|(got, want)| format!("{threads} threads: {got} instead of {want}")));
         for count in lines("threads ") {
-            assert_eq!(count, threads.to_string(), "threads of the driver");
+            // So many for each device that the process has opened.
+            let count: usize = count.parse().unwrap();
+            assert!(
+                count > 0 && count.is_multiple_of(threads),
+                "{count} threads of the driver, {threads} asked for"
+            );
         }
     }
     report(failures, 5 * want.len());
