@@ -127,7 +127,6 @@ params! {
         hyper: [f32; 4],
         first_place: [u32; 2], faults_base: u32, pad0: u32,
         base: [u32; 12],
-        mode: [u32; 12],
         sizes: [u32; 8],
         origin: [u32; 8],
         strides: [[u32; 8]; 12],

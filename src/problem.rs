@@ -295,6 +295,8 @@ pub struct Elements {
     pub piece: Piece,
     pub consts: Vec<Const>,
     pub kind: String,
+    /// The slot functions have branches.
+    pub branches: bool,
     /// A NaN operand makes every gradient NaN; else the slot functions say themselves what it does.
     pub nan_grads: bool,
     /// The operands broadcast against each other; else they are of one shape.

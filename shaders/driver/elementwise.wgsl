@@ -6,7 +6,7 @@
 //
 // A loss supplies: loss, grad, and grad_t and grad_u where the target and the third operand are differentiable.
 
-// Places of the operands in `base`, `mode` and `strides` of the params.
+// Places of the operands in `base` and `strides` of the params.
 const AT_input: u32 = 0u;
 const AT_targets: u32 = 1u;
 const AT_third: u32 = 2u;
@@ -17,20 +17,18 @@ const AT_grad_input: u32 = 6u;
 const AT_grad_targets: u32 = 7u;
 const AT_grad_third: u32 = 8u;
 
-const SINGLE: u32 = 1u;
-
-fn mode_of(operand: u32) -> u32 {
-    return params.mode[operand / 4u][operand % 4u];
-}
-
 fn base_of(operand: u32) -> u32 {
     return params.base[operand / 4u][operand % 4u];
 }
 
-// STRIDED has a bit for each operand that is walked by strides: a constant, so that for the others no such code is
-// left. (Software adapters run both sides of a branch, with lanes masked.)
+// STRIDED has a bit for each operand that is walked by strides, SINGLE for each that is one element for all: constants,
+// so that for the others no such code is left. (Software adapters run both sides of a branch, with lanes masked.)
 fn is_strided(operand: u32) -> bool {
     return (STRIDED & (1u << operand)) != 0u;
+}
+
+fn is_single(operand: u32) -> bool {
+    return (SINGLE & (1u << operand)) != 0u;
 }
 
 // Where element e of this dispatch lies in an operand. Among strides, the coordinates of e are those of the dispatch's
@@ -38,7 +36,7 @@ fn is_strided(operand: u32) -> bool {
 fn place(operand: u32, e: u32) -> u32 {
     var at = base_of(operand);
     if (!is_strided(operand)) {
-        return at + select(e, 0u, mode_of(operand) == SINGLE);
+        return at + select(e, 0u, is_single(operand));
     }
     var carry = e;
     for (var d = 0u; d < params.dims; d++) {
@@ -60,10 +58,6 @@ fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
         place(operand, min(e + 2u, last)), place(operand, min(e + 3u, last)));
 }
 
-fn is_run(operand: u32, count: u32) -> bool {
-    return count == 4u && !is_strided(operand) && mode_of(operand) != SINGLE;
-}
-
 // NaN in gives NaN out, whatever a compiler makes of max(NaN, x).
 fn or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
     let none = vec4<u32>(0x7f800000u);
@@ -80,12 +74,29 @@ fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> v
     return values;
 }
 
+// What a quad's loss is made of.
+struct Quad {
+    x: vec4<f32>,
+    t: vec4<f32>,
+    u: vec4<f32>,
+    w: vec4<f32>,
+    upstream: vec4<f32>,
+}
+
+fn read_quad(e: u32, count: u32) -> Quad {
+    var upstream = vec4<f32>(1.0);
+    if (WANTS_GRAD) {
+        upstream = read_grad_output(e, count);
+    }
+    return Quad(read_input(e, count), read_targets(e, count), read_third(e, count), read_weight(e, count), upstream);
+}
+
 // The sum of a quad's losses; writes what is written per element.
-fn quad_loss(e: u32, count: u32) -> f32 {
-    let x = read_input(e, count);
-    let t = read_targets(e, count);
-    let u = read_third(e, count);
-    let w = read_weight(e, count);
+fn quad_loss(e: u32, count: u32, q: Quad) -> f32 {
+    let x = q.x;
+    let t = q.t;
+    let u = q.u;
+    let w = q.w;
     glance(x);
     var sum = 0.0;
     if (WANTS_LOSS) {
@@ -96,13 +107,47 @@ fn quad_loss(e: u32, count: u32) -> f32 {
         sum = (kept.x + kept.y) + (kept.z + kept.w);
     }
     if (WANTS_GRAD) {
-        let scale = params.scale * read_grad_output(e, count) * w;
+        let scale = params.scale * q.upstream * w;
         let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
         write_grad_input(e, count, scale * grad_or_nan(each, x, t, u));
         write_grad_t(e, count, scale, x, t, u);
         write_grad_u(e, count, scale, x, t, u);
     }
     return sum;
+}
+
+// Four quads, WIDTH apart, that are all there. They are read before the first is written.
+fn of_4(e: u32) -> f32 {
+    let q0 = read_quad(e, 4u);
+    let q1 = read_quad(e + 4u * WIDTH, 4u);
+    let q2 = read_quad(e + 8u * WIDTH, 4u);
+    let q3 = read_quad(e + 12u * WIDTH, 4u);
+    var sum = quad_loss(e, 4u, q0);
+    sum += quad_loss(e + 4u * WIDTH, 4u, q1);
+    sum += quad_loss(e + 8u * WIDTH, 4u, q2);
+    return sum + quad_loss(e + 12u * WIDTH, 4u, q3);
+}
+
+// Sums of four quads, of four such sums, and so on up: no long run of additions, which would drift.
+struct Sums {
+    of_4: f32,
+    of_16: f32,
+    of_64: f32,
+    total: f32,
+}
+
+// `fours` sums of four quads are in `s`.
+fn carried(s: Sums, fours: u32) -> Sums {
+    var r = s;
+    if (fours % 4u == 0u) {
+        r.of_64 += r.of_16;
+        r.of_16 = 0.0;
+    }
+    if (fours % 16u == 0u) {
+        r.total += r.of_64;
+        r.of_64 = 0.0;
+    }
+    return r;
 }
 
 @compute @workgroup_size(WIDTH)
@@ -115,27 +160,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = (tile / params.block_tiles - params.first_block) * params.block_len + nth * TILE - params.skip;
     let len = select(TILE, params.last_len, nth == params.block_tiles - 1u);
 
-    // Sums of four quads, of four such sums, and so on up: no long run of additions, which would drift.
-    let quads = TILE / (4u * WIDTH);
-    var total = 0.0;
-    for (var c = 0u; c < quads; c += 64u) {
-        var of_64 = 0.0;
-        for (var b = c; b < min(c + 64u, quads); b += 16u) {
-            var of_16 = 0.0;
-            for (var a = b; a < b + 16u; a += 4u) {
-                var of_4 = 0.0;
-                for (var quad = a; quad < a + 4u; quad++) {
-                    let e = 4u * (quad * WIDTH + lane);
-                    if (e < len) {
-                        of_4 += quad_loss(start + e, min(len - e, 4u));
-                    }
-                }
-                of_16 += of_4;
-            }
-            of_64 += of_16;
+    var s = Sums(0.0, 0.0, 0.0, 0.0);
+    var runs = 0u;
+    if (AHEAD) {
+        runs = len / (16u * WIDTH);
+        for (var run = 0u; run < runs; run++) {
+            s.of_16 += of_4(start + run * 16u * WIDTH + 4u * lane);
+            s = carried(s, run + 1u);
         }
-        total += of_64;
     }
+    // Quads by themselves: all of them, or up to four of a block's last tile. The last may be short.
+    let quads = (len + 3u) / 4u;
+    for (var quad = runs * 4u * WIDTH; quad < quads; quad += WIDTH) {
+        let e = 4u * (quad + lane);
+        if (e < len) {
+            let count = min(len - e, 4u);
+            s.of_4 += quad_loss(start + e, count, read_quad(start + e, count));
+        }
+        let nth = quad / WIDTH + 1u;
+        if (nth % 4u == 0u) {
+            s.of_16 += s.of_4;
+            s.of_4 = 0.0;
+            s = carried(s, nth / 4u);
+        }
+    }
+    let total = s.total + (s.of_64 + (s.of_16 + s.of_4));
     put_tile_loss(tile, lane, total);
     put_tile_fault(tile, lane, start, len);
 }

@@ -2,8 +2,19 @@
 // A workgroup folds a tile of TILE items: lane p takes the quads p, p + WIDTH, … of it, four at a time, then four such
 // runs, and so on up: no sum runs longer than four, and the lanes' states meet in a fixed tree. See src/precision.rs.
 //
-// A source piece supplies: push_items(state, item, count). A monoid supplies: State, identity, merge and what the
-// source needs. A sink piece supplies: put_state(tile, state).
+// A source piece supplies: push_four(state, item), and push_items(state, item, count) for what is left of a tile. A
+// monoid supplies: State, identity, merge and what the source needs. A sink piece supplies: put_state(tile, state).
+
+// Items of a run: four quads for each lane. TILE is a multiple of sixteen.
+const RUN: u32 = 16u * WIDTH;
+
+// Four quads, WIDTH apart, that are all there: no condition stands between their loads.
+fn of_4(first: u32) -> State {
+    var s = push_four(identity(), first);
+    s = push_four(s, first + 4u * WIDTH);
+    s = push_four(s, first + 8u * WIDTH);
+    return push_four(s, first + 12u * WIDTH);
+}
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -13,27 +24,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let start = tile * TILE;
     let len = min(params.len - start, TILE);
-    // TILE is a multiple of the items of 16 quads for each lane.
-    let quads = TILE / (4u * WIDTH);
+    let runs = len / RUN;
     var state = identity();
-    for (var c = 0u; c < quads; c += 64u) {
-        var of_64 = identity();
-        for (var b = c; b < min(c + 64u, quads); b += 16u) {
-            var of_16 = identity();
-            for (var a = b; a < b + 16u; a += 4u) {
-                var of_4 = identity();
-                for (var quad = a; quad < a + 4u; quad++) {
-                    let at = 4u * (quad * WIDTH + lane);
-                    if (at < len) {
-                        of_4 = push_items(of_4, start + at, min(len - at, 4u));
-                    }
-                }
-                of_16 = merge(of_16, of_4);
-            }
+    var of_64 = identity();
+    var of_16 = identity();
+    for (var run = 0u; run < runs; run++) {
+        of_16 = merge(of_16, of_4(start + run * RUN + 4u * lane));
+        if (run % 4u == 3u) {
             of_64 = merge(of_64, of_16);
+            of_16 = identity();
         }
-        state = merge(state, of_64);
+        if (run % 16u == 15u) {
+            state = merge(state, of_64);
+            of_64 = identity();
+        }
     }
+    // Up to four quads of the last tile, the last of them short. No turn of this loop in other tiles.
+    var last = identity();
+    for (var at = runs * RUN + 4u * lane; at < len; at += 4u * WIDTH) {
+        last = push_items(last, start + at, min(len - at, 4u));
+    }
+    state = merge(state, merge(of_64, merge(of_16, last)));
     let all = tree(lane, state);
     if (lane == 0u) {
         put_state(tile, all);

@@ -20,15 +20,16 @@ fn alpha() -> f32 {
     return params.hyper.x;
 }
 
+// 0, 1 and 2 are constants, for which compilers leave the logarithms of other powers out.
 fn gamma() -> f32 {
+    if (WHOLE_GAMMA <= 2u) {
+        return f32(WHOLE_GAMMA);
+    }
     return params.hyper.y;
 }
 
 fn alpha_of(t: f32) -> f32 {
-    if (alpha() < 0.0) {
-        return 1.0;
-    }
-    return alpha() * t + (1.0 - alpha()) * (1.0 - t);
+    return select(alpha() * t + (1.0 - alpha()) * (1.0 - t), 1.0, alpha() < 0.0);
 }
 
 fn bce(x: f32, t: f32) -> f32 {

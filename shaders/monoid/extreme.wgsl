@@ -1,5 +1,5 @@
 // The largest or smallest element (LARGEST) and its place, the first among equals; a NaN wins over any number, as in
-// PyTorch. extreme_value and extreme_index say which of the two is the result.
+// PyTorch.
 struct State {
     value: f32,
     item: u32,      // its number, of 64 bits
@@ -31,15 +31,21 @@ fn merge(a: State, b: State) -> State {
     return a;
 }
 
-fn push_one(s: State, item: u32, x: f32) -> State {
-    return merge(s, State(x, item, item_high(item), select(1u, 2u, is_nan(x)), 1u));
-}
-
 // Four elements of which the first `count` are there.
 fn push_quad(s: State, item: u32, x: vec4<f32>, count: u32) -> State {
-    var t = push_one(s, item, x.x);
-    if (count > 1u) { t = push_one(t, item + 1u, x.y); }
-    if (count > 2u) { t = push_one(t, item + 2u, x.z); }
-    if (count > 3u) { t = push_one(t, item + 3u, x.w); }
-    return t;
+    let nth = vec4<u32>(0u, 1u, 2u, 3u);
+    let there = nth < vec4<u32>(count);
+    let nan = there & ((bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+    let kept = select(vec4<f32>(select(-params.neg_inf, params.neg_inf, LARGEST)), x, there);
+    let high = max(max(kept.x, kept.y), max(kept.z, kept.w));
+    let low = min(min(kept.x, kept.y), min(kept.z, kept.w));
+    let value = select(low, high, LARGEST);
+    let poisoned = any(nan);
+    let at = select(there & (x == vec4<f32>(value)), nan, vec4<bool>(poisoned));
+    let place = select(vec4<u32>(4u), nth, at);
+    let ones = select(vec4<u32>(0u), vec4<u32>(1u), at);
+    let first = item + min(min(place.x, place.y), min(place.z, place.w));
+    return merge(s, State(
+        select(value, params.nan, poisoned), first, item_high(first), select(1u, 2u, poisoned),
+        (ones.x + ones.y) + (ones.z + ones.w)));
 }

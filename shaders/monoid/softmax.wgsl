@@ -61,13 +61,9 @@ fn first4(first: u32, x: vec4<f32>, peak: f32, column: u32) -> u32 {
 
 // (sum of exp(x - peak) over the columns below the peak, how many are at it)
 fn split4(x: vec4<f32>, peak: f32) -> vec2<f32> {
-    let below = select(exp(x - peak), vec4<f32>(0.0), x == vec4<f32>(peak));
-    let at = select(vec4<f32>(0.0), vec4<f32>(1.0), x == vec4<f32>(peak));
-    return vec2<f32>((below.x + below.y) + (below.z + below.w), (at.x + at.y) + (at.z + at.w));
-}
-
-fn exp4(x: vec4<f32>, peak: f32) -> f32 {
-    return sum4(exp(x - max(peak, LOWEST)));
+    let at = x == vec4<f32>(peak);
+    return vec2<f32>(
+        sum4(select(exp(x - peak), vec4<f32>(0.0), at)), sum4(select(vec4<f32>(0.0), vec4<f32>(1.0), at)));
 }
 
 fn pull4(x: vec4<f32>, q: vec4<f32>, peak: f32) -> f32 {
@@ -78,22 +74,38 @@ fn top4(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
+// The state before columns whose largest is `top` are taken in, and whether that is the new peak. No branch: software
+// adapters run both of its sides, and each would have an exponential for every column.
+fn raise(s: State, top: f32) -> State {
+    let lifts = top > s.peak;
+    let t = lift(s, max(max(s.peak, top), LOWEST));
+    var r = s;
+    r.peak = max(s.peak, top);
+    // One column at the new peak stays out; the old peak's joins, where there was one.
+    r.rest = select(s.rest, t.rest, lifts);
+    r.pull = select(s.pull, t.pull, lifts);
+    if (WANTS_STATS) {
+        r.heat = select(s.heat, t.heat, lifts);
+        r.top = select(s.top, 0xffffffffu, lifts);
+    }
+    return r;
+}
+
+// `part` is what split4 says of the columns that `raise` was for: their own 1 stays out where the peak is theirs.
+fn joined(rest: f32, part: vec2<f32>, lifts: bool) -> f32 {
+    return rest + (part.x + (part.y - select(0.0, 1.0, lifts)));
+}
+
 // Takes in four columns from `column` on, with their coefficients.
 fn push4(s: State, x: vec4<f32>, q: vec4<f32>, column: u32) -> State {
     let top = top4(x);
-    var t = s;
-    if (top > s.peak) {
-        t = lift(s, top);
-        let part = split4(x, top);
-        t.rest += part.x + (part.y - 1.0);
-    } else {
-        t.rest += exp4(x, s.peak);
-    }
+    var t = raise(s, top);
+    t.rest = joined(t.rest, split4(x, max(t.peak, LOWEST)), top > s.peak);
     t.pull += pull4(x, q, t.peak);
     t.mass += sum4(q);
     t.bits = max(s.bits, bits4(x));
     if (WANTS_STATS) {
-        t.top = first4(select(s.top, 0xffffffffu, top > s.peak), x, t.peak, column);
+        t.top = first4(t.top, x, t.peak, column);
         t.heat += heat4(x, t.peak);
     }
     return t;
@@ -107,19 +119,27 @@ fn push16(
     columns: vec4<u32>,
 ) -> State {
     let top = top4(max(max(x0, x1), max(x2, x3)));
-    var t = s;
-    if (top > s.peak) {
-        t = lift(s, top);
-        let part = (split4(x0, top) + split4(x1, top)) + (split4(x2, top) + split4(x3, top));
-        t.rest += part.x + (part.y - 1.0);
-    } else {
-        t.rest += (exp4(x0, s.peak) + exp4(x1, s.peak)) + (exp4(x2, s.peak) + exp4(x3, s.peak));
-    }
+    var t = raise(s, top);
+    let peak = max(t.peak, LOWEST);
+    let at0 = x0 == vec4<f32>(peak);
+    let at1 = x1 == vec4<f32>(peak);
+    let at2 = x2 == vec4<f32>(peak);
+    let at3 = x3 == vec4<f32>(peak);
+    let zero = vec4<f32>(0.0);
+    let one = vec4<f32>(1.0);
+    let below = (select(exp(x0 - peak), zero, at0) + select(exp(x1 - peak), zero, at1))
+        + (select(exp(x2 - peak), zero, at2) + select(exp(x3 - peak), zero, at3));
+    let at = (select(zero, one, at0) + select(zero, one, at1)) + (select(zero, one, at2) + select(zero, one, at3));
+    t.rest = joined(t.rest, vec2<f32>(sum4(below), sum4(at)), top > s.peak);
     t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
     t.mass += (sum4(q0) + sum4(q1)) + (sum4(q2) + sum4(q3));
-    t.bits = max(max(s.bits, max(bits4(x0), bits4(x1))), max(bits4(x2), bits4(x3)));
+    let sign = vec4<u32>(0x7fffffffu);
+    let bits = max(
+        max(bitcast<vec4<u32>>(x0) & sign, bitcast<vec4<u32>>(x1) & sign),
+        max(bitcast<vec4<u32>>(x2) & sign, bitcast<vec4<u32>>(x3) & sign));
+    t.bits = max(s.bits, max(max(bits.x, bits.y), max(bits.z, bits.w)));
     if (WANTS_STATS) {
-        let first = first4(select(s.top, 0xffffffffu, top > s.peak), x0, t.peak, columns.x);
+        let first = first4(t.top, x0, t.peak, columns.x);
         let second = first4(first, x1, t.peak, columns.y);
         t.top = first4(first4(second, x2, t.peak, columns.z), x3, t.peak, columns.w);
         t.heat += (heat4(x0, t.peak) + heat4(x1, t.peak)) + (heat4(x2, t.peak) + heat4(x3, t.peak));

@@ -1,5 +1,5 @@
 // The parameters of driver/elementwise.wgsl; `ElementParams` in src/layout.rs is their Rust side.
-// The index of an operand in `base`, `mode` and `strides` is its constant in the driver.
+// The index of an operand in `base` and `strides` is its constant in the driver.
 struct Params {
     first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
     end_tile: u32,
@@ -18,7 +18,6 @@ struct Params {
     faults_base: u32,   // where the fault of first_tile goes
     pad0: u32,
     base: array<vec4<u32>, 3>,     // where the element of this dispatch's origin lies in its binding
-    mode: array<vec4<u32>, 3>,     // 0: contiguous, 1: one element for all, 2: by strides
     sizes: array<vec4<u32>, 2>,    // dimensions, innermost first
     origin: array<vec4<u32>, 2>,   // coordinates of this dispatch's first element, innermost first
     strides: array<vec4<u32>, 24>, // two vectors per operand, innermost first

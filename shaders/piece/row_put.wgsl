@@ -4,7 +4,7 @@
 // with all lanes masked, and counts that towards the iterations it allows an invocation.
 fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
     let step = params.col_stride;
-    if (count == 4u) {
+    if (QUADS || count == 4u) {
         put_grad_input4(at, step, g);
         return;
     }
@@ -48,29 +48,35 @@ fn put_columns(
 ) {
     let quads = (end - first + 3u) / 4u;
     let blocks = ((end - first) / 4u) / (4u * LANES);
-    // Four quads a turn, so that a row of 2^25 columns stays under the loop limit that the plan keeps.
-    for (var b = 0u; b < blocks; b++) {
+    // Loops of no turns, not branches around them: software adapters run both sides of a branch.
+    let none = vec2<u32>(0u, 0u);
+    let put = select(none, vec2<u32>(blocks, quads), writes);
+    let zeroed = select(vec2<u32>(blocks, quads), none, writes);
+    let behind = blocks * 4u * LANES + part;
+    // Four quads a turn, so that a row of 2^25 columns stays under the loop limit that the plan keeps. They are read before
+    // the first is written.
+    for (var b = 0u; b < put.x; b++) {
         let c0 = first + 4u * (b * 4u * LANES + part);
-        let c1 = c0 + 4u * LANES;
-        let c2 = c1 + 4u * LANES;
-        let c3 = c2 + 4u * LANES;
-        if (writes) {
-            put_quad(row, state, slope, scale, places, whole_quad(input_at, c0));
-            put_quad(row, state, slope, scale, places, whole_quad(input_at, c1));
-            put_quad(row, state, slope, scale, places, whole_quad(input_at, c2));
-            put_quad(row, state, slope, scale, places, whole_quad(input_at, c3));
-        } else {
-            put_zeros(places.grad, c0);
-            put_zeros(places.grad, c1);
-            put_zeros(places.grad, c2);
-            put_zeros(places.grad, c3);
-        }
+        let q0 = whole_quad(input_at, c0);
+        let q1 = whole_quad(input_at, c0 + 4u * LANES);
+        let q2 = whole_quad(input_at, c0 + 8u * LANES);
+        let q3 = whole_quad(input_at, c0 + 12u * LANES);
+        put_quad(row, state, slope, scale, places, q0);
+        put_quad(row, state, slope, scale, places, q1);
+        put_quad(row, state, slope, scale, places, q2);
+        put_quad(row, state, slope, scale, places, q3);
     }
-    for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
-        if (writes) {
-            put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad));
-        } else {
-            put_zeros(places.grad, first + 4u * quad);
-        }
+    for (var quad = behind; quad < put.y; quad += LANES) {
+        put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad));
+    }
+    for (var b = 0u; b < zeroed.x; b++) {
+        let c0 = first + 4u * (b * 4u * LANES + part);
+        put_zeros(places.grad, c0);
+        put_zeros(places.grad, c0 + 4u * LANES);
+        put_zeros(places.grad, c0 + 8u * LANES);
+        put_zeros(places.grad, c0 + 12u * LANES);
+    }
+    for (var quad = behind; quad < zeroed.y; quad += LANES) {
+        put_zeros(places.grad, first + 4u * quad);
     }
 }

@@ -56,6 +56,7 @@ impl PoissonNll {
         let flag = |on: bool| f64::from(u8::from(on));
         Elements {
             piece: piece!("loss/poisson_nll.wgsl"),
+            branches: true,
             reference: ElementReference {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],

@@ -56,11 +56,7 @@ choice!(
 );
 
 const SUM: &[Piece] = &[piece!("monoid/sum.wgsl"), piece!("piece/row_push_quads.wgsl")];
-const EXTREME: &[Piece] = &[
-    piece!("monoid/extreme.wgsl"),
-    piece!("monoid/extreme_value.wgsl"),
-    piece!("piece/row_push_quads.wgsl"),
-];
+const EXTREME: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("piece/row_push_quads.wgsl")];
 
 impl Reduce {
     fn check(&self) -> Result<()> {

@@ -58,8 +58,12 @@ impl SigmoidFocal {
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        let whole = (0..=2u32).find(|whole| f64::from(*whole) == self.gamma);
         Elements {
             piece: piece!("loss/sigmoid_focal.wgsl"),
+            consts: vec![Const::U32("WHOLE_GAMMA", whole.unwrap_or(u32::MAX))],
+            branches: whole.is_none(),
+            kind: whole.map_or(String::new(), |whole| format!("gamma{whole}")),
             reference: ElementReference {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],

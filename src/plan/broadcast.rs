@@ -15,7 +15,7 @@ const MAX_DIMS: usize = 8;
 /// operand that broadcasts over the dimensions outside needs no window longer than a block.
 const MIN_BLOCK: u64 = 1 << 20;
 
-/// Places in `base`, `mode` and `strides` of the params; the constants of `shaders/driver/elementwise.wgsl`.
+/// Places in `base` and `strides` of the params; the constants of `shaders/driver/elementwise.wgsl`.
 pub const ORDER: [Slot; 9] = [
     Slot::Input,
     Slot::Target,
@@ -30,9 +30,10 @@ pub const ORDER: [Slot; 9] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressing {
-    Contiguous = 0,
-    Single = 1,
-    Strided = 2,
+    Contiguous,
+    /// One element for all.
+    Single,
+    Strided,
 }
 
 /// An operand or output as the driver walks it: strides in elements over the joined dimensions, innermost first.

@@ -203,8 +203,6 @@ impl Planner<'_> {
             hyper: self.problem.hyper_f32(),
             first_place: words(first as i64),
             faults_base: base_of(windows, Slot::Faults, self.limits),
-            // Absent operands are asked for one element, which their piece makes up.
-            mode: [Addressing::Single as u32; 12],
             ..Default::default()
         };
         for (d, (&size, &at)) in self.grid.sizes.iter().zip(&origin).enumerate() {
@@ -220,7 +218,6 @@ impl Planner<'_> {
                 Addressing::Contiguous | Addressing::Single => 0,
             };
             params.base[k] = window.base(self.limits) + ahead as u32;
-            params.mode[k] = operand.addressing as u32;
             for (d, &stride) in operand.strides.iter().enumerate() {
                 params.strides[k][d] = stride as u32;
             }
@@ -229,7 +226,6 @@ impl Planner<'_> {
             // The gradient goes where the input came from.
             let (from, to) = (place(Slot::Input), place(Slot::GradInput));
             params.base[to] = params.base[from];
-            params.mode[to] = params.mode[from];
             params.strides[to] = params.strides[from];
         }
         if self.states.is_some() {
@@ -238,11 +234,11 @@ impl Planner<'_> {
         params
     }
 
-    /// A bit for each operand walked by strides, at its place in [`ORDER`].
-    fn strided(&self) -> u32 {
-        let walked = |slot: Slot| self.operand(slot).is_some_and(|o| o.addressing == Addressing::Strided);
-        let mut bits = (0..ORDER.len()).filter(|&k| walked(ORDER[k])).map(|k| 1 << k).sum();
-        if self.problem.in_place && walked(Slot::Input) {
+    /// A bit for each operand that lies so, at its place in [`ORDER`].
+    fn lying(&self, addressing: Addressing) -> u32 {
+        let lies = |slot: Slot| self.operand(slot).is_some_and(|o| o.addressing == addressing);
+        let mut bits = (0..ORDER.len()).filter(|&k| lies(ORDER[k])).map(|k| 1 << k).sum();
+        if self.problem.in_place && lies(Slot::Input) {
             bits |= 1 << place(Slot::GradInput);
         }
         bits
@@ -305,8 +301,16 @@ impl Planner<'_> {
         list
     }
 
+    /// Four quads are read before the first is written. Their code then stands there four times, which SwiftShader's
+    /// compiler takes minutes for where it is long or branches.
+    fn reads_ahead(&self) -> bool {
+        let whole = |o: &Operand| o.quads(&self.grid) || o.addressing == Addressing::Single;
+        !self.elements.branches && self.operands.iter().all(whole)
+    }
+
     fn variant(&self) -> Variant {
         let problem = self.problem;
+        let [strided, single] = [Addressing::Strided, Addressing::Single].map(|way| self.lying(way));
         let mut list = vec![
             piece!("driver/elementwise.wgsl"),
             piece!("piece/element_params.wgsl"),
@@ -340,7 +344,9 @@ impl Planner<'_> {
         let mut consts = vec![
             Const::U32("WIDTH", self.tuning.width),
             Const::U32("TILE", self.grid.tile as u32),
-            Const::U32("STRIDED", self.strided()),
+            Const::Bool("AHEAD", self.reads_ahead()),
+            Const::U32("STRIDED", strided),
+            Const::U32("SINGLE", single),
             Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
             Const::Bool("NAN_GRADS", self.elements.nan_grads),
@@ -353,7 +359,7 @@ impl Planner<'_> {
         consts.extend(&self.elements.consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{}{}/strided{}/group{}/tile{}",
+                "{}/{}/{}{}{}{}{}/strided{strided}/single{single}/group{}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.elements.kind),
@@ -367,7 +373,6 @@ impl Planner<'_> {
                 } else {
                     ""
                 },
-                self.strided(),
                 self.tuning.width,
                 self.grid.tile,
             ),

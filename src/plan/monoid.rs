@@ -47,9 +47,9 @@ impl ReduceOp {
     pub(super) fn monoid(self) -> Monoid {
         match self {
             Self::Sum | Self::Mean => Monoid::SUM,
-            Self::Max => Monoid::extreme(true, EXTREME_VALUE),
-            Self::Min => Monoid::extreme(false, EXTREME_VALUE),
-            Self::Argmax => Monoid::extreme(true, EXTREME_INDEX),
+            Self::Max => Monoid::extreme(true, 8, &[piece!("monoid/extreme_value.wgsl")]),
+            Self::Min => Monoid::extreme(false, 8, &[piece!("monoid/extreme_value.wgsl")]),
+            Self::Argmax => Monoid::extreme(true, 20, EXTREME_INDEX),
             Self::LogSumExp => Monoid {
                 state_bytes: 28,
                 consts: vec![Const::Bool("WANTS_STATS", false)],
@@ -96,11 +96,11 @@ impl Monoid {
         }
     }
 
-    fn extreme(largest: bool, result: &'static [Piece]) -> Self {
+    fn extreme(largest: bool, state_bytes: u64, pieces: &'static [Piece]) -> Self {
         Self {
-            state_bytes: 20,
+            state_bytes,
             consts: vec![Const::Bool("LARGEST", largest)],
-            pieces: result,
+            pieces,
         }
     }
 }
@@ -134,7 +134,6 @@ impl Scale {
     }
 }
 
-const EXTREME_VALUE: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_value.wgsl")];
 const EXTREME_INDEX: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_index.wgsl")];
 
 pub(super) const FAULT: Piece = piece!("monoid/fault.wgsl");

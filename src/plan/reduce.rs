@@ -10,8 +10,10 @@ use crate::plan::rows::OPENED_BYTES;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::{Problem, Role, Rows, Targets};
-use crate::shader::{Const, Variant, piece, pieces};
+use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+
+const FOUR: Piece = piece!("piece/source_four.wgsl");
 
 /// What a chain of levels folds and where its result goes.
 struct Chain<'a> {
@@ -374,11 +376,11 @@ impl Chain<'_> {
                 let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(word);
                 list.extend(pieces::half([view.dtype]));
                 list.push(pieces::read(Slot::Input, view.dtype, quads));
-                list.push(if view.is_contiguous() {
-                    piece!("piece/source_input.wgsl")
+                if view.is_contiguous() {
+                    list.push(piece!("piece/source_input.wgsl"));
                 } else {
-                    piece!("piece/source_input_rows.wgsl")
-                });
+                    list.extend([piece!("piece/source_input_rows.wgsl"), FOUR]);
+                }
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
@@ -389,6 +391,7 @@ impl Chain<'_> {
                 list.push(pieces::given(Slot::SampleWeight, sample_weight));
                 consts.push(Const::Bool("IGNORES", own.ignore_index.is_some()));
                 let labels = own.labels.map(|view| view.dtype);
+                list.push(FOUR);
                 match labels {
                     Some(dtype) => {
                         list.extend([pieces::FAULT, pieces::labels(dtype), piece!("piece/source_labels.wgsl")]);
@@ -417,11 +420,11 @@ impl Chain<'_> {
                 )
             }
             Items::States(_) => {
-                list.push(piece!("piece/source_states.wgsl"));
+                list.extend([piece!("piece/source_states.wgsl"), FOUR]);
                 "states".into()
             }
             Items::Column(_, column) => {
-                list.push(piece!("piece/source_column.wgsl"));
+                list.extend([piece!("piece/source_column.wgsl"), FOUR]);
                 consts.push(Const::U32("COLUMN", *column));
                 format!("column{column}")
             }

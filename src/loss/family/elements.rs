@@ -16,6 +16,7 @@ impl Default for Elements {
             piece: pieces::MATH,
             consts: Vec::new(),
             kind: String::new(),
+            branches: false,
             nan_grads: true,
             broadcasts: true,
             input_rule: None,

@@ -130,12 +130,13 @@ impl Planner<'_> {
         list
     }
 
-    pub(super) fn consts(&self) -> Vec<Const> {
+    pub(super) fn consts(&self, quads: bool) -> Vec<Const> {
         let grad = self.problem.mode.wants_grad();
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
+            Const::Bool("QUADS", quads),
             Const::Bool("WANTS_GRAD", grad),
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
@@ -213,7 +214,7 @@ impl Planner<'_> {
         marks.extend(self.write_marks(&full));
         Variant {
             label: self.label(&marks, &way),
-            consts: self.consts(),
+            consts: self.consts(quads),
             pieces: list,
         }
     }

@@ -335,7 +335,7 @@ impl Passes<'_> {
             Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),
         }
         let way = format!("wide_{}{}/group{}", pass.name(), self.wide.tile, own.spread.width);
-        let mut consts = own.consts();
+        let mut consts = own.consts(quads);
         consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
         Variant {
             label: own.label(&marks, &way),
