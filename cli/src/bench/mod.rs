@@ -1,0 +1,138 @@
+//! `wgloss bench`: the kernels beside a read and a copy of as many bytes, timed in the same rounds.
+
+mod baselines;
+mod ceilings;
+mod compare;
+mod fixed;
+mod inputs;
+mod measure;
+mod picture;
+mod record;
+mod request;
+mod rows;
+mod sheet;
+mod tables;
+mod truth;
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use clap::ArgMatches;
+use wgloss::Engine;
+
+use crate::draft::{self, Draft};
+use crate::{Failure, interrupt, print};
+use ceilings::Ceilings;
+use record::{Record, Row, SCHEMA};
+use request::Request;
+pub use request::command;
+
+pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let request = Request::new(matches)?;
+    let engine = Engine::open(&request.adapter)?;
+    let mut record = measure(&engine, &request)?;
+    let saved = request.records.as_deref().filter(|_| request.record);
+    let saved = saved.map(|folder| (record.file(folder), json(&record)));
+    if let Some((name, old)) = &request.compare {
+        record.compare = Some(compare::compare(old, &record, name));
+    }
+    if request.json {
+        print::line(&json(&record))?;
+    } else if request.csv {
+        print::line(&sheet::csv(&record)?)?;
+    } else {
+        print::line(&tables::text(&record))?;
+    }
+
+    let mut drafts = Vec::new();
+    interrupt::arm();
+    if let Some(place) = &request.svg {
+        let picture = picture::svg(&record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
+        drafts.push(whole("--svg", place, picture.as_bytes())?);
+    }
+    if let Some((place, text)) = &saved {
+        drafts.push(whole("--record", place, text.as_bytes())?);
+    }
+    draft::publish(drafts).map_err(Failure::Failed)?;
+    let places = request.svg.iter().chain(saved.iter().map(|(place, _)| place));
+    for place in places {
+        print::note(&format!("written to {}", place.display()));
+    }
+    match record.failed.len() {
+        0 => Ok(()),
+        failed => Err(Failure::Failed(format!(
+            "{failed} rows failed: {}",
+            record.failed.join("; ")
+        ))),
+    }
+}
+
+fn json(record: &Record) -> String {
+    // Numbers, texts and lists of them: nothing that JSON does not have.
+    serde_json::to_string_pretty(record).unwrap_or_default()
+}
+
+/// A file with all that it will hold.
+fn whole(option: &str, place: &Path, bytes: &[u8]) -> Result<Draft, Failure> {
+    Draft::new(format!("{option} {}", place.display()), place, bytes, 0).map_err(Failure::Failed)
+}
+
+/// Everything that is asked for, measured.
+fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
+    let info = engine.adapter_info();
+    let text = |of: fn(&wgpu::AdapterInfo) -> String| info.map(of).unwrap_or_default();
+    let mut record = Record {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: env!("WGLOSS_COMMIT").into(),
+        date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        adapter: engine.name(),
+        driver: text(|info| format!("{} {}", info.driver, info.driver_info)),
+        backend: text(|info| format!("{:?}", info.backend)),
+        timestamps: engine
+            .wgpu()
+            .is_some_and(|(device, _)| device.features().contains(wgpu::Features::TIMESTAMP_QUERY)),
+        tuning: engine.tuning().map(|tuning| format!("{tuning:?}")).unwrap_or_default(),
+        runs: request.runs,
+        rows: Vec::new(),
+        ceilings: Vec::new(),
+        baselines: Vec::new(),
+        fixed: Vec::new(),
+        sweep: Vec::new(),
+        failed: Vec::new(),
+        compare: None,
+    };
+    let folder = request.records.as_deref();
+    let last = folder.map(|folder| record::last(folder, &record.adapter, &record.driver));
+
+    let sweep = if request.svg.is_some() {
+        request::sweep()
+    } else {
+        Vec::new()
+    };
+    let bar = print::progress(request.jobs.len() + sweep.len() + 1);
+    bar.set_message("fixed cost");
+    record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
+    bar.inc(1);
+    let mut ceilings = Ceilings::default();
+    let mut add = |jobs: &[measure::Job], modes: &[wgloss::Mode], rows: &mut Vec<Row>, failed: &mut Vec<String>| {
+        for job in jobs {
+            bar.set_message(job.name());
+            let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
+            wrong
+                .iter()
+                .for_each(|why| print::note_above(&bar, &format!("failed: {why}")));
+            rows.extend(more);
+            failed.extend(wrong);
+            bar.inc(1);
+        }
+    };
+    add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
+    add(&sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    bar.finish_and_clear();
+    record.ceilings = ceilings.finish(last.as_ref().and_then(|(own, _)| own.as_ref()).map(|(_, own)| own));
+    if request.has_baselines {
+        record.baselines = baselines::measure(engine, request.runs)?;
+    }
+    Ok(record)
+}
