@@ -186,7 +186,7 @@ fn compute_loss(info: &'static Info) -> Command {
 }
 
 /// A number of bytes, with a unit or without.
-fn bytes(text: &str) -> Result<u64, String> {
+pub fn bytes(text: &str) -> Result<u64, String> {
     let size: bytesize::ByteSize = text.parse()?;
     match size.as_u64() {
         0 => Err("expected at least one byte".into()),

@@ -79,6 +79,7 @@ pub fn measure(engine: &Engine, adapter: &str, runs: usize) -> Result<Vec<Fixed>
         return Ok(Vec::new());
     };
     let tiny = Tiny::new(engine)?;
+    tiny.run(engine)?; // compiles
     let of = format!("cross_entropy {ROWS}x{CLASSES} f32, fused");
     let (often, few) = ((OFTEN * runs).min(MOST), runs.min(FEW));
     let mut list = Vec::new();
@@ -160,8 +161,7 @@ pub fn measure(engine: &Engine, adapter: &str, runs: usize) -> Result<Vec<Fixed>
     Ok(list)
 }
 
-/// So many measurements, after one that is dropped.
+/// So many measurements.
 fn repeat<T>(times: usize, mut run: impl FnMut() -> Result<T>) -> Result<Vec<T>> {
-    run()?;
     (0..times).map(|_| run()).collect()
 }

@@ -82,17 +82,16 @@ impl Inputs {
                 // A list of classes ends after its fourth.
                 let ended = |i: usize| operand.kind == OperandKind::IndexList && i % cols >= 4;
                 let class = |i: usize| if ended(i) { -1 } else { rng.random_range(0..cols as i64) };
-                let classes: Vec<i64> = (0..count).map(class).collect();
-                own.add(operand.role, &classes, &shape, Dtype::I64)?;
+                own.add(operand.role, filled(count, class)?, &shape, Dtype::I64)?;
             } else {
-                let numbers: Vec<f32> = (0..count).map(|_| number(operand.kind, &mut rng)).collect();
-                own.add(operand.role, &numbers, &shape, dtype)?;
+                let numbers = filled(count, |_| number(operand.kind, &mut rng))?;
+                own.add(operand.role, numbers, &shape, dtype)?;
             }
         }
         let problem = loss.problem(&call(&own.whole, Mode::Forward))?;
         if !problem.is_reduced() && !problem.terms.is_empty() {
-            let numbers: Vec<f32> = (0..own.block_count(&problem.terms)).map(|_| rng.random()).collect();
-            own.add(Role::GradOutput, &numbers, &problem.terms, dtype)?;
+            let numbers = filled(own.block_count(&problem.terms), |_| rng.random::<f32>())?;
+            own.add(Role::GradOutput, numbers, &problem.terms, dtype)?;
         }
         Ok(own)
     }
@@ -113,33 +112,41 @@ impl Inputs {
     }
 
     /// Adds an operand of this shape whose items are those of the block, again and again.
-    fn add<T: wgloss::Element>(&mut self, role: Role, block: &[T], shape: &[usize], dtype: Dtype) -> Result<()> {
-        let count: usize = shape.iter().product();
-        let mut all: Vec<T> = Vec::new();
-        let too_large = |_| Error::Operand {
-            name: role.name(),
-            message: format!("{shape:?} is too large for the host's memory"),
-        };
-        all.try_reserve_exact(count).map_err(too_large)?;
-        while all.len() < count {
-            all.extend_from_slice(&block[..block.len().min(count - all.len())]);
-        }
-        let mut first = shape.to_vec();
-        if let Some(items) = first.first_mut().filter(|_| !self.is_whole()) {
-            *items = self.block_items;
-        }
+    fn add<T: wgloss::Element>(&mut self, role: Role, block: Vec<T>, shape: &[usize], dtype: Dtype) -> Result<()> {
         let tensor = |data: &[T], shape: &[usize]| {
             let tensor = Tensor::new(data, shape)?;
-            if dtype.is_float() {
-                tensor.to_dtype(dtype)
-            } else {
+            if tensor.dtype() == dtype {
                 Ok(tensor)
+            } else {
+                tensor.to_dtype(dtype)
             }
         };
-        self.block.push((role, tensor(block, &first)?));
+        if self.is_whole() {
+            let all = tensor(&block, shape)?;
+            self.block.push((role, all.clone()));
+            self.whole.push((role, all));
+            return Ok(());
+        }
+        let mut first = shape.to_vec();
+        if let Some(items) = first.first_mut() {
+            *items = self.block_items;
+        }
+        self.block.push((role, tensor(&block, &first)?));
+        let all = filled(shape.iter().product(), |i| block[i % block.len()])?;
         self.whole.push((role, tensor(&all, shape)?));
         Ok(())
     }
+}
+
+/// So many values.
+fn filled<T>(count: usize, value: impl FnMut(usize) -> T) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).map_err(|_| Error::Operand {
+        name: "shape",
+        message: format!("{count} elements are too large for the host's memory"),
+    })?;
+    list.extend((0..count).map(value));
+    Ok(list)
 }
 
 /// Whether items along the first dimension know nothing of each other.

@@ -104,8 +104,8 @@ fn lanes<'a>(engine: &'a Engine, job: &Job, modes: &[Mode], failed: &mut Vec<Str
     let loss = inputs::make(job.info, job.options, job.dtype)?;
     let inputs = Inputs::new(loss.as_ref(), &job.shape, job.dtype)?;
     let truth = Truth::new(inputs::make(job.info, job.options, job.dtype)?, &inputs, modes)?;
-    let device: inputs::Operands = inputs
-        .whole
+    let Inputs { whole, .. } = inputs; // the block goes
+    let device: inputs::Operands = whole
         .into_iter()
         .map(|(role, tensor)| Ok((role, engine.upload(&tensor)?)))
         .collect::<wgloss::Result<_>>()?;

@@ -105,12 +105,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     let folder = request.records.as_deref();
     let last = folder.map(|folder| record::last(folder, &record.adapter, &record.driver));
 
-    let sweep = if request.svg.is_some() {
-        request::sweep()
-    } else {
-        Vec::new()
-    };
-    let bar = print::progress(request.jobs.len() + sweep.len() + 1);
+    let bar = print::progress(request.jobs.len() + request.sweep.len() + 1);
     bar.set_message("fixed cost");
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
@@ -128,7 +123,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         }
     };
     add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
-    add(&sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
     bar.finish_and_clear();
     record.ceilings = ceilings.finish(last.as_ref().and_then(|(own, _)| own.as_ref()).map(|(_, own)| own));
     if request.has_baselines {

@@ -72,6 +72,15 @@ pub fn command() -> Command {
         .arg(file("svg", "FILE").help(
             "draw the shares of all rows, and GB/s against size, for which a sweep of sizes is measured, too",
         ))
+        .arg(
+            Arg::new("sweep_to")
+                .long("sweep-to")
+                .value_name("BYTES")
+                .value_parser(args::bytes)
+                .requires("svg")
+                .default_value("128MiB")
+                .help("the largest size of that sweep, from 64KiB on"),
+        )
         .arg(file("compare", "OLD.json").help("print how much each row differs from a record of an earlier run"))
         .arg(
             Arg::new("record")
@@ -108,6 +117,8 @@ pub struct Request {
     pub json: bool,
     pub csv: bool,
     pub svg: Option<PathBuf>,
+    /// For the picture.
+    pub sweep: Vec<Job>,
     /// The earlier record, and its name.
     pub compare: Option<(String, Record)>,
     pub record: bool,
@@ -147,6 +158,10 @@ impl Request {
             runs: matches.get_one::<u32>("runs").map_or(10, |&runs| runs as usize),
             json: matches.get_flag("json"),
             csv: matches.get_flag("csv"),
+            sweep: match svg {
+                Some(_) => sweep(matches.get_one::<u64>("sweep_to").copied().unwrap_or_default()),
+                None => Vec::new(),
+            },
             svg,
             compare: compare.transpose()?,
             record,
@@ -219,9 +234,11 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
 /// The modes of a sweep: one for each ceiling.
 pub const SWEPT: [Mode; 2] = [Mode::Forward, Mode::Fused];
 
-/// Rows of many sizes: from 64 KiB to 128 MiB that a forward reads.
-pub fn sweep() -> Vec<Job> {
-    let sizes = (16..=27).map(|power| 1usize << power);
+/// Rows of many sizes: a forward reads from 64 KiB to so many bytes.
+fn sweep(most: u64) -> Vec<Job> {
+    let sizes = (16..40)
+        .map(|power| 1usize << power)
+        .take_while(|&size| size as u64 <= most);
     let job = |name: &str, shape: Vec<usize>| {
         wgloss::find(name).map(|info| Job {
             info,
@@ -274,6 +291,6 @@ mod tests {
                 );
             }
         }
-        assert_eq!(sweep().len(), 24);
+        assert_eq!(sweep(128 << 20).len(), 24);
     }
 }
