@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory};
 use crate::limits::Tuning;
 use crate::loss::{Call, Loss};
-use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_reduce};
+use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
 use crate::problem::{Role, expect_dtype};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor, View};
@@ -130,6 +130,11 @@ impl<'a> Stopwatch<'a> {
         self.output.as_ref()
     }
 
+    /// A tensor of its own or of its caller's: what a kernel that adds up came to is [`Role::Loss`].
+    pub fn tensor(&self, role: Role) -> Option<&Tensor> {
+        self.tensors.iter().find(|(own, _)| *own == role).map(|(_, tensor)| tensor)
+    }
+
     /// Runs it once, and waits. Recording is not timed.
     ///
     /// # Errors
@@ -203,10 +208,22 @@ impl Engine {
     pub fn stopwatch_read(&self, from: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
         let gpu = self.device()?;
         let from = start_of("from", from, len)?;
-        let plan = plan_reduce(ReduceOp::Sum, from.view(), &gpu.limits, &gpu.tuning)?;
-        let mut tensors = gpu.place(&[(Role::Input, &from)])?;
-        tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
-        Stopwatch::new(gpu, plan, tensors, None)
+        sum(
+            gpu,
+            &from,
+            plan_reduce(ReduceOp::Sum, from.view(), &gpu.limits, &gpu.tuning)?,
+        )
+    }
+
+    /// Prepares the same sum as textbooks write it, for comparison: workgroups of 256 lanes that take `per_lane` elements
+    /// each, and add up what they have in a tree.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch_read`]; [`Error::Operand`] for a `per_lane` of 0 or of thousands.
+    pub fn stopwatch_naive(&self, from: &Tensor, len: usize, per_lane: u32) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let from = start_of("from", from, len)?;
+        sum(gpu, &from, plan_naive(from.view(), per_lane, &gpu.limits)?)
     }
 
     /// Prepares the kernel that copies the first `len` elements, a multiple of 4, of one tensor to another: the ceiling of
@@ -258,6 +275,13 @@ impl Engine {
             None,
         )
     }
+}
+
+/// A plan that adds up a tensor into one number.
+fn sum<'a>(gpu: &'a Gpu, from: &Tensor, plan: Plan) -> Result<Stopwatch<'a>> {
+    let mut tensors = gpu.place(&[(Role::Input, from)])?;
+    tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
+    Stopwatch::new(gpu, plan, tensors, None)
 }
 
 /// The first elements of an f32 tensor that begins its memory.

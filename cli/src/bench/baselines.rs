@@ -2,6 +2,7 @@
 
 use wgloss::{Engine, Result, Stopwatch, Tensor};
 
+use super::ceilings::expect_sum;
 use super::measure::{Samples, variant};
 use super::record::Baseline;
 use super::rows::REDUCED;
@@ -10,22 +11,31 @@ use super::rows::REDUCED;
 type Make = for<'a> fn(&'a Engine, &Tensor, usize) -> Result<Stopwatch<'a>>;
 
 /// The first is what the others are compared with.
-const BASELINES: &[(&str, Make)] = &[("read", |engine, tensor, len| engine.stopwatch_read(tensor, len))];
+const BASELINES: &[(&str, Make)] = &[
+    ("read", |engine, tensor, len| engine.stopwatch_read(tensor, len)),
+    ("tree of 256 lanes, 64 elements each", |engine, tensor, len| {
+        engine.stopwatch_naive(tensor, len, 64)
+    }),
+    ("tree of 256 lanes, 1 element each", |engine, tensor, len| {
+        engine.stopwatch_naive(tensor, len, 1)
+    }),
+];
 
 /// Times all of them, one after the other in each round.
 ///
 /// # Errors
-/// Those of the engine.
+/// Those of the engine; a sum that is wrong.
 pub fn measure(engine: &Engine, runs: usize) -> Result<Vec<Baseline>> {
     let tensor = engine.upload(&Tensor::new(&vec![1f32; REDUCED], &[REDUCED])?)?;
-    let make = |(_, make): &(&str, Make)| Ok((make(engine, &tensor, REDUCED)?, Samples::default()));
+    let make = |(_, make): &(&str, Make)| {
+        let stopwatch = make(engine, &tensor, REDUCED)?;
+        expect_sum(engine, &stopwatch, REDUCED)?;
+        Ok((stopwatch, Samples::default()))
+    };
     let mut all: Vec<(Stopwatch<'_>, Samples)> = BASELINES.iter().map(make).collect::<Result<_>>()?;
-    for round in 0..=runs {
+    for _ in 0..runs {
         for (stopwatch, samples) in &mut all {
-            let timing = stopwatch.once()?;
-            if round > 0 {
-                samples.push(&timing);
-            }
+            samples.push(&stopwatch.once()?);
         }
     }
     let Some((_, read)) = all.first() else {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use wgloss::{Engine, Result, Stopwatch, Tensor, Timing};
+use wgloss::{Engine, Error, Result, Role, Stopwatch, Tensor, Timing};
 
 use super::measure::Samples;
 use super::record::{Ceiling, Kind, Last, Memcpy, Record, is_close};
@@ -68,8 +68,18 @@ impl Ceilings {
                 Kind::Read => engine.stopwatch_read(&from, 2 * len)?,
                 Kind::Copy => engine.stopwatch_copy(&from, &to, len)?,
             };
+            let index = self.index(kind, bytes);
+            let index = match index {
+                Some(index) => index,
+                None => {
+                    if kind == Kind::Read {
+                        expect_sum(engine, &kernel, 2 * len)?;
+                    }
+                    self.add(kind, bytes, &kernel)
+                }
+            };
             all.push(Beside {
-                index: self.index(kind, bytes, &kernel),
+                index,
                 transfer: engine.stopwatch_transfer(&from, &to, len)?,
                 kernel,
                 bytes,
@@ -80,7 +90,8 @@ impl Ceilings {
         Ok(all)
     }
 
-    /// Memory of at least so many bytes each, all of it touched.
+    /// Memory of at least so many bytes each, all of it touched. The copy that touches the second is held against what it
+    /// has to come to.
     fn reserve(&mut self, engine: &Engine, bytes: [usize; 2]) -> Result<[Tensor; 2]> {
         let holds = |own: &[Tensor; 2]| (0..2).all(|i| own[i].view().end() as usize >= bytes[i]);
         let had = match self.device.take() {
@@ -91,16 +102,19 @@ impl Ceilings {
         let tensor = |bytes: usize, x: f32| engine.upload(&Tensor::new(&vec![x; bytes / 4], &[bytes / 4])?);
         let [from, to] = [bytes[0].max(had[0]), bytes[1].max(had[1])];
         let own = [tensor(from, 1.0)?, tensor(to, 0.0)?];
+        engine.stopwatch_copy(&own[0], &own[1], to / 4)?.once()?;
+        expect_sum(engine, &engine.stopwatch_read(&own[1], to / 4)?, to / 4)?;
         self.host = [vec![1; to], vec![2; to]];
         Ok(self.device.insert(own).clone())
     }
 
     /// The place of a ceiling among those known.
-    fn index(&mut self, kind: Kind, bytes: u64, kernel: &Stopwatch<'_>) -> usize {
+    fn index(&self, kind: Kind, bytes: u64) -> Option<usize> {
         let same = |own: &Known| own.kind == kind && is_close(own.bytes, bytes);
-        if let Some(index) = self.known.iter().position(same) {
-            return index;
-        }
+        self.known.iter().position(same)
+    }
+
+    fn add(&mut self, kind: Kind, bytes: u64, kernel: &Stopwatch<'_>) -> usize {
         let threads = self.threads((bytes / 2) as usize);
         self.known.push(Known {
             kind,
@@ -163,8 +177,8 @@ impl Ceilings {
         self.known[beside.index].kernel.extend(&beside.samples);
     }
 
-    /// All ceilings, beside those of the last record.
-    pub fn finish(mut self, last: Option<&Record>) -> Vec<Ceiling> {
+    /// All ceilings, beside those of earlier records, of which the first is the newest.
+    pub fn finish(mut self, earlier: &[Record]) -> Vec<Ceiling> {
         self.known.sort_by_key(|own| (own.kind == Kind::Copy, own.bytes));
         let ceiling = |own: Known| Ceiling {
             kind: own.kind,
@@ -176,7 +190,7 @@ impl Ceilings {
                 threads: own.threads,
                 times: own.memcpy.times(own.bytes),
             },
-            last: last.and_then(|record| of_last(record, own.kind, own.bytes)),
+            last: earlier.iter().find_map(|record| of_last(record, own.kind, own.bytes)),
         };
         self.known.into_iter().map(ceiling).collect()
     }
@@ -188,6 +202,25 @@ fn of_last(record: &Record, kind: Kind, bytes: u64) -> Option<Last> {
     record.ceilings.iter().find(same).map(|own| Last {
         gb_per_s: own.times.gb_per_s,
         date: record.date.clone(),
+        driver: record.driver.clone(),
         commit: record.commit.clone(),
     })
+}
+
+/// Runs a kernel that adds up so many ones, and looks at what they come to: one that does not go through all of them is
+/// neither a ceiling nor a baseline.
+///
+/// # Errors
+/// [`Error::Device`] for another sum.
+pub fn expect_sum(engine: &Engine, kernel: &Stopwatch<'_>, ones: usize) -> Result<()> {
+    kernel.once()?;
+    let sum = match kernel.tensor(Role::Loss) {
+        Some(tensor) => tensor.read::<f32>(engine)?.first().copied().unwrap_or(f32::NAN),
+        None => f32::NAN,
+    };
+    if (f64::from(sum) / ones as f64 - 1.0).abs() <= 1e-6 {
+        return Ok(());
+    }
+    let labels = super::measure::variant(kernel.plan()).join(", ");
+    Err(Error::Device(format!("{labels}: {ones} ones add up to {sum}")))
 }

@@ -230,8 +230,14 @@ fn traffic(problem: &Problem) -> Vec<Part> {
     };
     // Some losses look at one class of a row.
     let reads_input = !matches!(&problem.family, Family::Rows(rows) if !rows.reads);
-    let operands = problem.operands.iter().skip(usize::from(!reads_input));
-    let mut list: Vec<Part> = operands.map(|own| part(own.role.name().into(), &own.view)).collect();
+    let operand = |(nth, own): (usize, &wgloss::problem::Operand)| match nth == 0 && !reads_input {
+        true => Part {
+            name: format!("{}, one of each row", own.role.name()),
+            bytes: problem.term_count() * own.view.dtype.bytes(),
+        },
+        false => part(own.role.name().into(), &own.view),
+    };
+    let mut list: Vec<Part> = problem.operands.iter().enumerate().map(operand).collect();
     let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
     list.extend(upstream.map(|view| part("grad_output".into(), view)));
     for (own, _, view) in problem.grads() {

@@ -14,7 +14,7 @@ mod sheet;
 mod tables;
 mod truth;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::ArgMatches;
@@ -36,6 +36,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some((name, old)) = &request.compare {
         record.compare = Some(compare::compare(old, &record, name));
     }
+    // What took minutes to measure is printed even where a file cannot be written, and the other way round.
+    let written = write(&request, &record, saved);
     if request.json {
         print::line(&json(&record))?;
     } else if request.csv {
@@ -43,11 +45,22 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     } else {
         print::line(&tables::text(&record))?;
     }
+    written?;
+    match record.failed.len() {
+        0 => Ok(()),
+        failed => Err(Failure::Failed(format!(
+            "{failed} rows failed: {}",
+            record.failed.join("; ")
+        ))),
+    }
+}
 
+/// Writes the files that are asked for, all or none.
+fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -> Result<(), Failure> {
     let mut drafts = Vec::new();
     interrupt::arm();
     if let Some(place) = &request.svg {
-        let picture = picture::svg(&record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
+        let picture = picture::svg(record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
         drafts.push(whole("--svg", place, picture.as_bytes())?);
     }
     if let Some((place, text)) = &saved {
@@ -58,13 +71,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     for place in places {
         print::note(&format!("written to {}", place.display()));
     }
-    match record.failed.len() {
-        0 => Ok(()),
-        failed => Err(Failure::Failed(format!(
-            "{failed} rows failed: {}",
-            record.failed.join("; ")
-        ))),
-    }
+    Ok(())
 }
 
 fn json(record: &Record) -> String {
@@ -103,7 +110,14 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         compare: None,
     };
     let folder = request.records.as_deref();
-    let last = folder.map(|folder| record::last(folder, &record.adapter, &record.driver));
+    let (earlier, others) = folder.map_or_else(Default::default, |folder| record::earlier(folder, &record.adapter));
+    if let (Some(folder), false) = (folder, others.is_empty()) {
+        print::note(&format!(
+            "passed over in {}: {}, no records of schema {SCHEMA}",
+            folder.display(),
+            others.join(", ")
+        ));
+    }
 
     let bar = print::progress(request.jobs.len() + request.sweep.len() + 1);
     bar.set_message("fixed cost");
@@ -124,10 +138,13 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     };
     add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
     add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
-    bar.finish_and_clear();
-    record.ceilings = ceilings.finish(last.as_ref().and_then(|(own, _)| own.as_ref()).map(|(_, own)| own));
+    record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {
-        record.baselines = baselines::measure(engine, request.runs)?;
+        match baselines::measure(engine, request.runs) {
+            Ok(list) => record.baselines = list,
+            Err(error) => record.failed.push(format!("baselines: {error}")),
+        }
     }
+    bar.finish_and_clear();
     Ok(record)
 }

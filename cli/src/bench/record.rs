@@ -132,7 +132,7 @@ pub struct Ceiling {
     pub buffer_copy: Times,
     /// The same in the host's memory, by the clock on the wall.
     pub memcpy: Memcpy,
-    /// The same ceiling in the last record of this adapter and driver.
+    /// The same ceiling in the newest record of this adapter that has it.
     pub last: Option<Last>,
 }
 
@@ -147,6 +147,7 @@ pub struct Memcpy {
 pub struct Last {
     pub gb_per_s: f64,
     pub date: String,
+    pub driver: String,
     pub commit: String,
 }
 
@@ -304,26 +305,23 @@ impl Record {
     }
 }
 
-/// The newest record of an adapter and driver in a folder, with the number of files that are no such records.
-pub fn last(folder: &Path, adapter: &str, driver: &str) -> (Option<(PathBuf, Record)>, usize) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return (None, 0);
-    };
-    let is_json = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "json");
-    let paths = entries.flatten().map(|entry| entry.path()).filter(is_json);
-    let (mut newest, mut others) = (None::<(PathBuf, Record)>, 0);
-    for path in paths {
+/// The records of an adapter in a folder, newest first, and the names of the files that are none, or of another schema.
+pub fn earlier(folder: &Path, adapter: &str) -> (Vec<Record>, Vec<String>) {
+    let (mut records, mut others) = (Vec::new(), Vec::new());
+    // A folder that went away since it was looked at has none.
+    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.extension().is_none_or(|ending| ending != "json") {
+            continue;
+        }
         match Record::read(&path) {
-            Ok(record) if record.adapter == adapter && record.driver == driver => {
-                if newest.as_ref().is_none_or(|(_, own)| own.date < record.date) {
-                    newest = Some((path, record));
-                }
-            }
+            Ok(record) if record.adapter == adapter => records.push(record),
             Ok(_) => {}
-            Err(_) => others += 1,
+            Err(_) => others.extend(path.file_name().map(|name| name.to_string_lossy().into_owned())),
         }
     }
-    (newest, others)
+    records.sort_by(|a, b| b.date.cmp(&a.date));
+    others.sort();
+    (records, others)
 }
 
 #[cfg(test)]

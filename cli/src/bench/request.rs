@@ -89,7 +89,7 @@ pub fn command() -> Command {
                 .help("save the JSON as a new file in the folder of records"),
         )
         .arg(file("records", "DIR").help(format!(
-            "the folder of records, of which the last of this adapter and driver gives its ceilings [default: {RECORDS}, \
+            "the folder of records, of which the newest of this adapter gives the ceilings of before [default: {RECORDS}, \
              where there is one]"
         )))
 }

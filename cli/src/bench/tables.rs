@@ -119,8 +119,8 @@ fn last_line(record: &Record) -> String {
     let head = "GB/s, bytes read and written counted. buffer copy: copy_buffer_to_buffer, as the device makes it. memcpy: in the \
                 host's\nmemory, by the clock on the wall. ";
     match record.ceilings.iter().find_map(|own| own.last.as_ref()) {
-        Some(last) => format!("{head}last record: of {}, {}.", last.date, last.commit),
-        None => format!("{head}last record: none of this adapter and driver has these ceilings."),
+        Some(last) => format!("{head}last record: of {}, {}, {}.", last.date, last.driver, last.commit),
+        None => format!("{head}last record: none of this adapter has these ceilings."),
     }
 }
 
