@@ -132,7 +132,10 @@ impl<'a> Stopwatch<'a> {
 
     /// A tensor of its own or of its caller's: what a kernel that adds up came to is [`Role::Loss`].
     pub fn tensor(&self, role: Role) -> Option<&Tensor> {
-        self.tensors.iter().find(|(own, _)| *own == role).map(|(_, tensor)| tensor)
+        self.tensors
+            .iter()
+            .find(|(own, _)| *own == role)
+            .map(|(_, tensor)| tensor)
     }
 
     /// Runs it once, and waits. Recording is not timed.

@@ -67,7 +67,11 @@ fn level(
         // All begin at their first element.
         let windows = |end: u64| {
             [
-                (Slot::Input, false, Window::scratch(from, 4, first * tile, len.min(end * tile))),
+                (
+                    Slot::Input,
+                    false,
+                    Window::scratch(from, 4, first * tile, len.min(end * tile)),
+                ),
                 (Slot::Loss, true, Window::scratch(into, 4, first, end)),
             ]
         };

@@ -8,7 +8,7 @@ use super::measure::Samples;
 use super::record::{Ceiling, Kind, Last, Memcpy, Record, is_close};
 
 /// Ceilings move whole multiples of this: quads on both sides of a copy.
-const STEP: u64 = 32;
+pub const STEP: u64 = 32;
 
 /// Fewer bytes are copied by one thread: starting more takes longer.
 const THREADS_FROM: usize = 1 << 20;

@@ -44,7 +44,7 @@ impl Ratio {
         Self {
             old: old.median,
             new: new.median,
-            ratio: new.median / old.median,
+            ratio: new.median.max(1e-9) / old.median.max(1e-9),
             marked: !old.holds(new.median) && !new.holds(old.median),
         }
     }

@@ -64,9 +64,15 @@ impl Samples {
 
     /// These times over others of the same rounds; least and most are those of single rounds.
     pub fn over(&self, other: &Self) -> Spread {
-        let rounds = self.best().iter().zip(other.best()).map(|(own, other)| own / other);
+        // A clock may be too coarse for a small kernel, and say 0.
+        let over = |own: f64, other: f64| own.max(1e-9) / other.max(1e-9);
+        let rounds = self
+            .best()
+            .iter()
+            .zip(other.best())
+            .map(|(&own, &other)| over(own, other));
         Spread {
-            median: Spread::of(self.best()).median / Spread::of(other.best()).median,
+            median: over(Spread::of(self.best()).median, Spread::of(other.best()).median),
             ..Spread::of(&rounds.collect::<Vec<_>>())
         }
     }

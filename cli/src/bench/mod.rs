@@ -29,6 +29,7 @@ pub use request::command;
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let request = Request::new(matches)?;
+    interrupt::arm();
     let engine = Engine::open(&request.adapter)?;
     let mut record = measure(&engine, &request)?;
     let saved = request.records.as_deref().filter(|_| request.record);
@@ -58,7 +59,6 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 /// Writes the files that are asked for, all or none.
 fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -> Result<(), Failure> {
     let mut drafts = Vec::new();
-    interrupt::arm();
     if let Some(place) = &request.svg {
         let picture = picture::svg(record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
         drafts.push(whole("--svg", place, picture.as_bytes())?);

@@ -4,6 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::ceilings::STEP;
 use super::record::{Kind, Record, Row};
 use super::rows::shape_text;
 
@@ -114,8 +115,9 @@ fn bars(area: &Area<'_>, groups: &[(String, Vec<&Row>)]) -> Drawn<()> {
     ] {
         if all().any(|row| row.mode == mode) {
             swatch(area, (at, 68), color(mode))?;
-            write(area, &format!("{mode}, of the {of}"), (at + 18, 68), 13, HPos::Left)?;
-            at += 190;
+            let text = format!("{mode}: share of the GB/s of a {of}");
+            write(area, &text, (at + 18, 68), 13, HPos::Left)?;
+            at += 245;
         }
     }
     for tenths in (0..=15).step_by(5) {
@@ -179,7 +181,7 @@ struct Curve {
 
 /// Throughput against size, of the rows of the sweep and the ceilings beside them.
 fn curves(area: &Area<'_>, record: &Record) -> Drawn<()> {
-    let list = curves_of(&record.sweep);
+    let list = curves_of(record);
     let points = || list.iter().flat_map(|curve| &curve.points);
     if points().next().is_none() {
         return Ok(());
@@ -245,11 +247,17 @@ fn size(power: f64) -> String {
     format!("{} {unit}", 1u64 << (power - below).min(63))
 }
 
-fn curves_of(sweep: &[Row]) -> Vec<Curve> {
+fn curves_of(record: &Record) -> Vec<Curve> {
+    let sweep = &record.sweep;
+    let largest = sweep.iter().map(|row| row.bytes).max().unwrap_or_default();
     let point = |bytes: u64, rate: f64| ((bytes as f64).log2(), rate);
     let ceiling = |kind: Kind, color| {
-        let own = sweep.iter().filter(|row| row.ceiling.kind == kind);
-        let points = own.map(|row| point(row.ceiling.bytes, row.ceiling.times.gb_per_s));
+        // Of each size once, however many rows it stood beside; those of larger rows lie outside of the picture.
+        let own = record
+            .ceilings
+            .iter()
+            .filter(|own| own.kind == kind && own.bytes <= largest + STEP);
+        let points = own.map(|own| point(own.bytes, own.times.gb_per_s));
         Curve {
             name: format!("{} kernel", kind.name()),
             color,

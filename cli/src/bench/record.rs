@@ -309,7 +309,12 @@ impl Record {
 pub fn earlier(folder: &Path, adapter: &str) -> (Vec<Record>, Vec<String>) {
     let (mut records, mut others) = (Vec::new(), Vec::new());
     // A folder that went away since it was looked at has none.
-    for path in std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+    for path in std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
         if path.extension().is_none_or(|ending| ending != "json") {
             continue;
         }

@@ -82,3 +82,37 @@ fn repeats(got: &Array, want: &[f64]) -> std::result::Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::rows;
+    use wgloss::Dtype;
+
+    /// One wrong number anywhere is found, also behind the first block and in the last, which is cut.
+    #[test]
+    fn a_wrong_number_is_found_wherever_it_is() {
+        let shape = [1_500_000, 2];
+        for name in ["cross_entropy", "mse"] {
+            let info = wgloss::find(name).unwrap();
+            let loss = || inputs::make(info, rows::forms(info)[0], Dtype::F32).unwrap();
+            let inputs = Inputs::new(loss().as_ref(), &shape, Dtype::F32).unwrap();
+            assert!(inputs.block_items < inputs.items && !inputs.items.is_multiple_of(inputs.block_items));
+            let truth = Truth::new(loss(), &inputs, &Mode::ALL).unwrap();
+            let engine = wgloss::Engine::cpu();
+            let call = inputs::call(&inputs.whole, Mode::Fused);
+            let right = loss().run(&engine, &call).unwrap().read(&engine).unwrap();
+            assert_eq!(truth.check(right.clone()), Ok(()));
+            for place in [0, 1, 1_499_999, 2_999_999] {
+                let mut wrong = right.clone();
+                wrong.grad_input.as_mut().unwrap().data[place] *= 1.01;
+                let why = truth.check(wrong).unwrap_err();
+                assert!(why.starts_with("wrong gradient, not timed: element "), "{why}");
+                assert!(why.contains(&format!("element {place} ")), "{why}");
+            }
+            let mut wrong = right;
+            wrong.loss.as_mut().unwrap().data[0] *= 1.001;
+            assert!(truth.check(wrong).unwrap_err().starts_with("wrong loss"), "{name}");
+        }
+    }
+}
