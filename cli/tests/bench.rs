@@ -190,6 +190,8 @@ fn a_record_is_found_again_and_compared_with() {
     let args = ["mse", "--shape", "4096", "--json", "--records", &records];
     let done = bench(&[&args[..], &["--record"]].concat());
     assert_eq!(done.code, 0, "{}", done.stderr);
+    let passed_over = "old.json, no records of schema 2";
+    assert!(done.stderr.contains(passed_over), "{}", done.stderr);
     let mut saved = folder.list();
     saved.retain(|name| name != "old.json");
     let [name] = saved.as_slice() else { panic!("{saved:?}") };
@@ -206,9 +208,14 @@ fn a_record_is_found_again_and_compared_with() {
     old["rows"][1]["loss"] = "gone".into();
     old["driver"] = "another".into();
     let other = folder.file("other.json", old.to_string().as_bytes());
+    // A newer one of other rows does not hide them.
+    let mut newer = old.clone();
+    newer["date"] = "2999-01-01T00:00:00Z".into();
+    newer["ceilings"] = json!([]);
+    folder.file("newer.json", newer.to_string().as_bytes());
     let record = bench(&[&args[..], &["--compare", &other]].concat()).json();
     let last = &record["ceilings"][0]["last"];
-    assert_eq!(last["date"], old["date"]);
+    assert_eq!((&last["date"], &last["commit"]), (&old["date"], &old["commit"]));
     assert!(number(&last["gb_per_s"]) > 0.0);
     let compare = &record["compare"];
     assert_eq!(compare["same_adapter"], false);
@@ -253,7 +260,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
         1,
         "text.json: is no record of wgloss bench",
     );
-    refused(&["mse", "--compare", &before], 1, "schema");
+    refused(&["mse", "--compare", &before], 1, "has no schema number");
     refused(
         &["mse", "--compare", &newer],
         1,
@@ -262,6 +269,7 @@ fn what_is_wrong_is_told_before_anything_runs() {
     refused(&["mse", "--compare", &broken], 1, "broken record");
     refused(&["mse", "--compare", &no_folder], 1, "none: ");
     refused(&["mse", "--svg", &no_svg], 1, "does not exist");
+    refused(&["mse", "--svg", &folder.path("")], 1, "--svg");
     refused(&["mse", "--records", &no_folder], 1, "--records");
     refused(&["mse", "--record"], 1, "--records");
     refused(&["mse", "--adapter", "no such adapter"], 1, "no such adapter");
@@ -302,7 +310,8 @@ fn the_picture_has_all_rows() {
     for part in [
         "mse 64x10",
         "reduce op=max 64x10",
-        "forward, of the read kernel",
+        "forward: share of the GB/s of a read kernel",
+        "fused: share of the GB/s of a copy kernel",
         "cross_entropy fused",
         "256 KiB",
     ] {

@@ -275,7 +275,10 @@ impl Record {
             serde_json::from_str(&text).map_err(|error| format!("is no record of wgloss bench: {error}"))?;
         match value.get("schema").map(|schema| (schema, schema.as_u64())) {
             None => {
-                return Err("is no record of wgloss bench, or one of before they had a schema number".into());
+                return Err(format!(
+                    "has no schema number: a record of an earlier version, or none of wgloss bench; this version reads schema \
+                     {SCHEMA}"
+                ));
             }
             Some((_, Some(SCHEMA))) => {}
             Some((other, _)) => {

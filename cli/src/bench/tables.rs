@@ -1,7 +1,7 @@
 //! A record as tables for a terminal.
 
 use super::compare::{Comparison, Ratio};
-use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread, is_close};
 use super::rows::shape_text;
 use crate::print;
 
@@ -18,7 +18,7 @@ pub fn text(record: &Record) -> String {
              copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has one."
                 .into(),
         );
-        parts.push(ceilings(&record.ceilings));
+        parts.push(ceilings(record));
         parts.push(last_line(record));
     }
     if record.baselines.len() > 1 {
@@ -87,7 +87,13 @@ fn rows(rows: &[Row]) -> String {
     print::table(&header, &rows.iter().map(line).collect::<Vec<_>>(), 4)
 }
 
-fn ceilings(list: &[Ceiling]) -> String {
+/// Those of the rows; those of a sweep are in its picture.
+fn ceilings(record: &Record) -> String {
+    let stands_beside = |own: &&Ceiling| {
+        let mut all = record.rows.iter().map(|row| &row.ceiling);
+        all.any(|beside| beside.kind == own.kind && is_close(beside.bytes, own.bytes))
+    };
+    let list = record.ceilings.iter().filter(stands_beside);
     let header = [
         "ceiling",
         "MB",
@@ -111,7 +117,7 @@ fn ceilings(list: &[Ceiling]) -> String {
             last.map_or("-".into(), |last| rate(last.gb_per_s)),
         ]
     };
-    print::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 1)
+    print::table(&header, &list.map(line).collect::<Vec<_>>(), 1)
 }
 
 /// Where the last column of the ceilings comes from.
