@@ -27,9 +27,9 @@ const BASELINES: &[(&str, Make)] = &[
 /// Those of the engine; a sum that is wrong.
 pub fn measure(engine: &Engine, runs: usize) -> Result<Vec<Baseline>> {
     let tensor = engine.upload(&Tensor::new(&vec![1f32; REDUCED], &[REDUCED])?)?;
-    let make = |(_, make): &(&str, Make)| {
+    let make = |(name, make): &(&str, Make)| {
         let stopwatch = make(engine, &tensor, REDUCED)?;
-        expect_sum(engine, &stopwatch, REDUCED)?;
+        expect_sum(engine, name, &stopwatch, REDUCED)?;
         Ok((stopwatch, Samples::default()))
     };
     let mut all: Vec<(Stopwatch<'_>, Samples)> = BASELINES.iter().map(make).collect::<Result<_>>()?;

@@ -73,7 +73,7 @@ impl Ceilings {
                 Some(index) => index,
                 None => {
                     if kind == Kind::Read {
-                        expect_sum(engine, &kernel, 2 * len)?;
+                        expect_sum(engine, "read kernel", &kernel, 2 * len)?;
                     }
                     self.add(kind, bytes, &kernel)
                 }
@@ -103,7 +103,7 @@ impl Ceilings {
         let [from, to] = [bytes[0].max(had[0]), bytes[1].max(had[1])];
         let own = [tensor(from, 1.0)?, tensor(to, 0.0)?];
         engine.stopwatch_copy(&own[0], &own[1], to / 4)?.once()?;
-        expect_sum(engine, &engine.stopwatch_read(&own[1], to / 4)?, to / 4)?;
+        expect_sum(engine, "copy kernel", &engine.stopwatch_read(&own[1], to / 4)?, to / 4)?;
         self.host = [vec![1; to], vec![2; to]];
         Ok(self.device.insert(own).clone())
     }
@@ -212,7 +212,7 @@ fn of_last(record: &Record, kind: Kind, bytes: u64) -> Option<Last> {
 ///
 /// # Errors
 /// [`Error::Device`] for another sum.
-pub fn expect_sum(engine: &Engine, kernel: &Stopwatch<'_>, ones: usize) -> Result<()> {
+pub fn expect_sum(engine: &Engine, what: &str, kernel: &Stopwatch<'_>, ones: usize) -> Result<()> {
     kernel.once()?;
     let sum = match kernel.tensor(Role::Loss) {
         Some(tensor) => tensor.read::<f32>(engine)?.first().copied().unwrap_or(f32::NAN),
@@ -221,6 +221,5 @@ pub fn expect_sum(engine: &Engine, kernel: &Stopwatch<'_>, ones: usize) -> Resul
     if (f64::from(sum) / ones as f64 - 1.0).abs() <= 1e-6 {
         return Ok(());
     }
-    let labels = super::measure::variant(kernel.plan()).join(", ");
-    Err(Error::Device(format!("{labels}: {ones} ones add up to {sum}")))
+    Err(Error::Device(format!("{what}: {ones} ones add up to {sum}")))
 }

@@ -47,13 +47,10 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         print::line(&tables::text(&record))?;
     }
     written?;
-    match record.failed.len() {
-        0 => Ok(()),
-        failed => Err(Failure::Failed(format!(
-            "{failed} rows failed: {}",
-            record.failed.join("; ")
-        ))),
+    if record.failed.is_empty() {
+        return Ok(());
     }
+    Err(Failure::Failed(format!("not measured: {}", record.failed.join("; "))))
 }
 
 /// Writes the files that are asked for, all or none.
