@@ -156,7 +156,7 @@ impl Engine {
         Self { backend: Backend::Cpu }
     }
 
-    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::time`].
+    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`].
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
         adapter.features() & wgpu::Features::TIMESTAMP_QUERY
     }

@@ -60,7 +60,7 @@ pub use problem::{Mode, Reduction, Role, Stats};
 pub use readback::{Array, Output, Values};
 pub use stream::{Progress, Stream, Streamed};
 pub use tensor::{Dtype, Element, Tensor, View};
-pub use timing::Timing;
+pub use timing::{Stopwatch, Timing};
 
 /// The losses as functions: host arrays in, numbers out, in one call.
 ///

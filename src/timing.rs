@@ -1,19 +1,24 @@
-//! Times on the device: timestamps around the passes of one recording.
+//! Times on the device: timestamps around the passes of one recording, and what `wgloss bench` measures with them.
+
+use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Memory};
+use crate::limits::Tuning;
 use crate::loss::{Call, Loss};
-use crate::plan::{Plan, plan, plan_copy, plan_reduce};
-use crate::problem::Role;
-use crate::tensor::{Dtype, Tensor};
+use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
+use crate::problem::{Role, expect_dtype};
+use crate::readback::Output;
+use crate::tensor::{Dtype, Tensor, View};
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// From before the submission until the device was done.
     pub wall_ns: f64,
-    /// From the start of the first dispatch to the end of the last; `None` where the device has no timestamps.
+    /// From the start of the first dispatch to the end of the last, or around the copies where there is no dispatch;
+    /// `None` where the device has no timestamps.
     pub device_ns: Option<f64>,
 }
 
@@ -57,6 +62,14 @@ impl Timer {
         }
     }
 
+    /// Records an empty pass that writes the start, or the end.
+    fn mark(&self, encoder: &mut wgpu::CommandEncoder, first: bool) {
+        drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("wgloss timing"),
+            timestamp_writes: Some(self.writes(first)),
+        }));
+    }
+
     /// Records the way of the timestamps to where the host can map them.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
         encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
@@ -81,97 +94,212 @@ impl Timer {
     }
 }
 
-impl Engine {
-    /// Runs a call `runs` times on tensors that stay where they are, and times each run. Outputs are allocated once,
-    /// before the first.
-    ///
-    /// # Errors
-    /// As [`Loss::run`].
-    pub fn time(&self, loss: &dyn Loss, call: &Call<'_>, runs: usize) -> Result<Vec<Timing>> {
-        let problem = loss.problem(call)?;
-        let Some(gpu) = self.gpu() else {
-            return (0..runs)
-                .map(|_| {
-                    let start = std::time::Instant::now();
-                    let _ = loss.run(self, call)?;
-                    Ok(Timing {
-                        wall_ns: start.elapsed().as_nanos() as f64,
-                        device_ns: None,
-                    })
-                })
-                .collect();
-        };
-        let plan = plan(&problem, &gpu.limits, &gpu.tuning)?;
-        let (tensors, _output) = gpu.prepare(&problem, call, &loss.tensors())?;
-        gpu.time(&plan, &tensors, runs)
-    }
-
-    /// Times the kernel that reads `tensor` and adds it up: the ceiling of a forward.
-    ///
-    /// # Errors
-    /// [`Error::Device`] on an engine without a device, [`Error::Limit`].
-    pub fn time_read(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
-        let gpu = self.device()?;
-        crate::problem::expect_dtype("tensor", tensor.view(), &[Dtype::F32])?;
-        let plan = plan_reduce(crate::plan::ReduceOp::Sum, tensor.view(), &gpu.limits, &gpu.tuning)?;
-        let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
-        tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
-        gpu.time(&plan, &tensors, runs)
-    }
-
-    /// Times the kernel that copies `tensor`, whose length must be a multiple of 4: the ceiling of a fused run.
-    ///
-    /// # Errors
-    /// As [`Engine::time_read`].
-    pub fn time_copy(&self, tensor: &Tensor, runs: usize) -> Result<Vec<Timing>> {
-        let gpu = self.device()?;
-        let view = tensor.view();
-        let whole = view.offset == 0 && view.is_contiguous() && view.dtype == Dtype::F32;
-        if !whole || !view.len().is_multiple_of(4) || view.len() >= 1 << 32 {
-            return Err(Error::operand(
-                "tensor",
-                "expected f32 from the start of a buffer, a multiple of 4 elements without gaps, fewer than 2^32",
-            ));
-        }
-        let plan = plan_copy(tensor.view(), &gpu.limits, &gpu.tuning)?;
-        let mut tensors = gpu.place(&[(Role::Input, tensor)])?;
-        tensors.push((Role::Grad(0), gpu.allocate(tensor.dtype(), tensor.shape())?));
-        gpu.time(&plan, &tensors, runs)
-    }
+/// A plan with its tensors, ready to be timed again and again: whoever compares several kernels has each run once in turn,
+/// so that what slows the machine down slows all of them.
+///
+/// Operands, outputs and scratch are allocated once, before the first run, which touches them and is to be dropped.
+pub struct Stopwatch<'a> {
+    gpu: &'a Gpu,
+    plan: Plan,
+    tensors: Vec<(Role, Tensor)>,
+    scratch: Vec<Memory>,
+    timer: Option<Timer>,
+    output: Option<Output>,
 }
 
-impl Gpu {
-    fn time(&self, plan: &Plan, tensors: &[(Role, Tensor)], runs: usize) -> Result<Vec<Timing>> {
-        // Without a dispatch no timestamp is written.
-        let timer = if plan.steps.is_empty() { None } else { Timer::new(self)? };
-        (0..runs)
-            .map(|_| self.time_once(plan, tensors, timer.as_ref()))
-            .collect()
+impl<'a> Stopwatch<'a> {
+    fn new(gpu: &'a Gpu, plan: Plan, tensors: Vec<(Role, Tensor)>, output: Option<Output>) -> Result<Self> {
+        Ok(Self {
+            scratch: gpu.scratch(&plan)?,
+            // Without a step no timestamp is written.
+            timer: if plan.steps.is_empty() { None } else { Timer::new(gpu)? },
+            gpu,
+            plan,
+            tensors,
+            output,
+        })
     }
 
-    fn time_once(&self, plan: &Plan, tensors: &[(Role, Tensor)], timer: Option<&Timer>) -> Result<Timing> {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        self.record(&mut encoder, plan, tensors, timer)?;
-        if let Some(timer) = timer {
+    /// The plan that is timed: its dispatches and the labels of their pipelines.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The results of a call, once it ran; `None` for a ceiling.
+    pub fn output(&self) -> Option<&Output> {
+        self.output.as_ref()
+    }
+
+    /// A tensor of its own or of its caller's: what a kernel that adds up came to is [`Role::Loss`].
+    pub fn tensor(&self, role: Role) -> Option<&Tensor> {
+        self.tensors
+            .iter()
+            .find(|(own, _)| *own == role)
+            .map(|(_, tensor)| tensor)
+    }
+
+    /// Runs it once, and waits. Recording is not timed.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::DeviceLost`], [`Error::OutOfMemory`].
+    pub fn once(&self) -> Result<Timing> {
+        let gpu = self.gpu;
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let steps = &self.plan.steps;
+        // Copies stand outside of passes: where there is nothing else, empty passes carry the timestamps.
+        let between = self.timer.as_ref().filter(|_| self.plan.dispatches().next().is_none());
+        let within = self.timer.as_ref().filter(|_| between.is_none());
+        between.inspect(|timer| timer.mark(&mut encoder, true));
+        gpu.record_steps(&mut encoder, steps, &self.tensors, &self.scratch, within)?;
+        between.inspect(|timer| timer.mark(&mut encoder, false));
+        if let Some(timer) = &self.timer {
             timer.resolve(&mut encoder);
         }
         let commands = encoder.finish();
-        let start = std::time::Instant::now();
-        self.queue.submit([commands]);
-        self.wait(None)?;
+        let start = Instant::now();
+        gpu.queue.submit([commands]);
+        gpu.wait(None)?;
         let wall_ns = start.elapsed().as_nanos() as f64;
-        self.check()?;
-        let Some(timer) = timer else {
+        gpu.check()?;
+        let Some(timer) = &self.timer else {
             return Ok(Timing {
                 wall_ns,
                 device_ns: None,
             });
         };
         timer.map();
-        self.wait(None)?;
+        gpu.wait(None)?;
         Ok(Timing {
             wall_ns,
-            device_ns: Some(timer.read(self)?),
+            device_ns: Some(timer.read(gpu)?),
         })
     }
+}
+
+impl Engine {
+    /// The dispatches and copies that a call would be recorded as. Nothing is allocated or compiled.
+    ///
+    /// # Errors
+    /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
+    pub fn plan(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Plan> {
+        let gpu = self.device()?;
+        plan(&loss.problem(call)?, &gpu.limits, &gpu.tuning)
+    }
+
+    /// How the work is cut for the adapter, of an engine on a device.
+    pub fn tuning(&self) -> Option<Tuning> {
+        self.gpu().map(|gpu| gpu.tuning)
+    }
+
+    /// Prepares a call to be timed.
+    ///
+    /// # Errors
+    /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
+    pub fn stopwatch(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let problem = loss.problem(call)?;
+        let plan = plan(&problem, &gpu.limits, &gpu.tuning)?;
+        let (tensors, output) = gpu.prepare(&problem, call, &loss.tensors())?;
+        Stopwatch::new(gpu, plan, tensors, Some(output))
+    }
+
+    /// Prepares the kernel that adds up the first `len` elements of `from`: the ceiling of a forward.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a tensor that is not f32, has gaps or is shorter, [`Error::Device`] on an engine without a
+    /// device, [`Error::Limit`].
+    pub fn stopwatch_read(&self, from: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let from = start_of("from", from, len)?;
+        sum(
+            gpu,
+            &from,
+            plan_reduce(ReduceOp::Sum, from.view(), &gpu.limits, &gpu.tuning)?,
+        )
+    }
+
+    /// Prepares the same sum as textbooks write it, for comparison: workgroups of 256 lanes that take `per_lane` elements
+    /// each, and add up what they have in a tree.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch_read`]; [`Error::Operand`] for a `per_lane` of 0 or of thousands.
+    pub fn stopwatch_naive(&self, from: &Tensor, len: usize, per_lane: u32) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let from = start_of("from", from, len)?;
+        sum(gpu, &from, plan_naive(from.view(), per_lane, &gpu.limits)?)
+    }
+
+    /// Prepares the kernel that copies the first `len` elements, a multiple of 4, of one tensor to another: the ceiling of
+    /// a fused run.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch_read`].
+    pub fn stopwatch_copy(&self, from: &Tensor, to: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        if !len.is_multiple_of(4) || len >= 1 << 32 {
+            return Err(Error::operand(
+                "len",
+                format!("{len} given, expected a multiple of 4 below 2^32"),
+            ));
+        }
+        let (from, to) = (start_of("from", from, len)?, start_of("to", to, len)?);
+        let plan = plan_copy(from.view(), &gpu.limits, &gpu.tuning)?;
+        Stopwatch::new(
+            gpu,
+            plan,
+            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)])?,
+            None,
+        )
+    }
+
+    /// Prepares the same copy as the device itself makes it, from buffer to buffer. Its timestamps are those of empty passes
+    /// around it.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch_read`].
+    pub fn stopwatch_transfer(&self, from: &Tensor, to: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let (from, to) = (start_of("from", from, len)?, start_of("to", to, len)?);
+        let copy = Copy {
+            from: Source::Tensor(Role::Input),
+            from_offset: 0,
+            to: Source::Tensor(Role::Grad(0)),
+            to_offset: 0,
+            size: 4 * len as u64,
+        };
+        let plan = Plan {
+            steps: vec![Step::Copy(copy)],
+            scratch: Vec::new(),
+        };
+        Stopwatch::new(
+            gpu,
+            plan,
+            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)])?,
+            None,
+        )
+    }
+}
+
+/// A plan that adds up a tensor into one number.
+fn sum<'a>(gpu: &'a Gpu, from: &Tensor, plan: Plan) -> Result<Stopwatch<'a>> {
+    let mut tensors = gpu.place(&[(Role::Input, from)])?;
+    tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
+    Stopwatch::new(gpu, plan, tensors, None)
+}
+
+/// The first elements of an f32 tensor that begins its memory.
+fn start_of(name: &'static str, tensor: &Tensor, len: usize) -> Result<Tensor> {
+    let view = tensor.view();
+    expect_dtype(name, view, &[Dtype::F32])?;
+    if view.offset > 0 || !view.is_contiguous() || view.len() < len as u64 {
+        let message = format!(
+            "expected {len} elements or more without gaps from the start of a buffer, got {:?}",
+            view.shape
+        );
+        return Err(Error::operand(name, message));
+    }
+    Ok(Tensor {
+        view: View::contiguous(Dtype::F32, &[len]),
+        ..tensor.clone()
+    })
 }

@@ -68,7 +68,7 @@ fn class_problem(shape: &[usize], reduction: Reduction, mode: Mode, full: bool) 
 }
 
 /// The claims about any plan; `covered` names the dispatches whose tiles are looked at.
-fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, covered: &str) {
+pub fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, covered: &str) {
     let (mut next, mut passes) = (0, Vec::new());
     for dispatch in plan.dispatches() {
         let label = &dispatch.variant.label;

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use wgloss::layout::{Control, ElementParams, MultiplicityParams, PairParams, ReduceParams, RowParams, UpdateParams};
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
-use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_update};
+use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_naive, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
 use wgloss::{
@@ -299,9 +299,13 @@ fn broadcasts() -> Vec<Dispatch> {
     list
 }
 
-/// The copy of `bench`, and the optimizers' steps.
+/// The copy and the naive sums of `bench`, and the optimizers' steps.
 fn others() -> Vec<Dispatch> {
     let mut list = Vec::new();
+    for per_lane in [1, 64] {
+        let view = View::contiguous(Dtype::F32, &[1 << 20]);
+        list.extend(of(plan_naive(&view, per_lane, &DEFAULT_LIMITS).unwrap()));
+    }
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
         let view = View::contiguous(Dtype::F32, &[1 << 20]);
         list.extend(of(plan_copy(&view, &DEFAULT_LIMITS, &tuning).unwrap()));

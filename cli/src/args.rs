@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Info, OptionInfo, REGISTRY, Scalar, ScalarKind};
 
-use crate::{parts, step};
+use crate::{bench, parts, step};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
@@ -101,20 +101,7 @@ pub fn command() -> Command {
                         .help("rounds of --exhaustive; round K has the seed N + K of --seed"),
                 ),
         )
-        .subcommand(
-            Command::new("bench")
-                .about("Time the kernels beside a read and a copy of as many bytes, after checking their results")
-                .args([losses(), adapter(), json()])
-                .arg(
-                    Arg::new("runs")
-                        .long("runs")
-                        .value_name("N")
-                        .value_parser(value_parser!(u32).range(1..=100_000))
-                        .default_value("10")
-                        .help("timed runs of each kernel, after one that is dropped"),
-                )
-                .arg(dtype("dtype of the float tensors").default_value("f32")),
-        )
+        .subcommand(bench::command())
         .subcommand(
             Command::new("adapters")
                 .about("List the adapters of this machine, the best first")
@@ -199,7 +186,7 @@ fn compute_loss(info: &'static Info) -> Command {
 }
 
 /// A number of bytes, with a unit or without.
-fn bytes(text: &str) -> Result<u64, String> {
+pub fn bytes(text: &str) -> Result<u64, String> {
     let size: bytesize::ByteSize = text.parse()?;
     match size.as_u64() {
         0 => Err("expected at least one byte".into()),
@@ -310,7 +297,7 @@ pub fn json() -> Arg {
         .help("print JSON")
 }
 
-fn losses() -> Arg {
+pub fn losses() -> Arg {
     let names = REGISTRY
         .iter()
         .map(|info| PossibleValue::new(dashed(info.name)).alias(info.name));

@@ -1,0 +1,147 @@
+//! `wgloss bench`: the kernels beside a read and a copy of as many bytes, timed in the same rounds.
+
+mod baselines;
+mod ceilings;
+mod compare;
+mod fixed;
+mod inputs;
+mod measure;
+mod picture;
+mod record;
+mod request;
+mod rows;
+mod sheet;
+mod tables;
+mod truth;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::ArgMatches;
+use wgloss::Engine;
+
+use crate::draft::{self, Draft};
+use crate::{Failure, interrupt, print};
+use ceilings::Ceilings;
+use record::{Record, Row, SCHEMA};
+use request::Request;
+pub use request::command;
+
+pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let request = Request::new(matches)?;
+    interrupt::arm();
+    let engine = Engine::open(&request.adapter)?;
+    let mut record = measure(&engine, &request)?;
+    let saved = request.records.as_deref().filter(|_| request.record);
+    let saved = saved.map(|folder| (record.file(folder), json(&record)));
+    if let Some((name, old)) = &request.compare {
+        record.compare = Some(compare::compare(old, &record, name));
+    }
+    // What took minutes to measure is printed even where a file cannot be written, and the other way round.
+    let written = write(&request, &record, saved);
+    if request.json {
+        print::line(&json(&record))?;
+    } else if request.csv {
+        print::line(&sheet::csv(&record)?)?;
+    } else {
+        print::line(&tables::text(&record))?;
+    }
+    written?;
+    if record.failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("not measured: {}", record.failed.join("; "))))
+}
+
+/// Writes the files that are asked for, all or none.
+fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -> Result<(), Failure> {
+    let mut drafts = Vec::new();
+    if let Some(place) = &request.svg {
+        let picture = picture::svg(record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
+        drafts.push(whole("--svg", place, picture.as_bytes())?);
+    }
+    if let Some((place, text)) = &saved {
+        drafts.push(whole("--record", place, text.as_bytes())?);
+    }
+    draft::publish(drafts).map_err(Failure::Failed)?;
+    let places = request.svg.iter().chain(saved.iter().map(|(place, _)| place));
+    for place in places {
+        print::note(&format!("written to {}", place.display()));
+    }
+    Ok(())
+}
+
+fn json(record: &Record) -> String {
+    // Numbers, texts and lists of them: nothing that JSON does not have.
+    serde_json::to_string_pretty(record).unwrap_or_default()
+}
+
+/// A file with all that it will hold.
+fn whole(option: &str, place: &Path, bytes: &[u8]) -> Result<Draft, Failure> {
+    Draft::new(format!("{option} {}", place.display()), place, bytes, 0).map_err(Failure::Failed)
+}
+
+/// Everything that is asked for, measured.
+fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
+    let info = engine.adapter_info();
+    let text = |of: fn(&wgpu::AdapterInfo) -> String| info.map(of).unwrap_or_default();
+    let mut record = Record {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: env!("WGLOSS_COMMIT").into(),
+        date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        adapter: engine.name(),
+        driver: text(|info| format!("{} {}", info.driver, info.driver_info)),
+        backend: text(|info| format!("{:?}", info.backend)),
+        timestamps: engine
+            .wgpu()
+            .is_some_and(|(device, _)| device.features().contains(wgpu::Features::TIMESTAMP_QUERY)),
+        tuning: engine.tuning().map(|tuning| format!("{tuning:?}")).unwrap_or_default(),
+        runs: request.runs,
+        rows: Vec::new(),
+        ceilings: Vec::new(),
+        baselines: Vec::new(),
+        fixed: Vec::new(),
+        sweep: Vec::new(),
+        failed: Vec::new(),
+        compare: None,
+    };
+    let folder = request.records.as_deref();
+    let (earlier, others) = folder.map_or_else(Default::default, |folder| record::earlier(folder, &record.adapter));
+    if let (Some(folder), false) = (folder, others.is_empty()) {
+        print::note(&format!(
+            "passed over in {}: {}, no records of schema {SCHEMA}",
+            folder.display(),
+            others.join(", ")
+        ));
+    }
+
+    let bar = print::progress(request.jobs.len() + request.sweep.len() + 1);
+    bar.set_message("fixed cost");
+    record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
+    bar.inc(1);
+    let mut ceilings = Ceilings::default();
+    let mut add = |jobs: &[measure::Job], modes: &[wgloss::Mode], rows: &mut Vec<Row>, failed: &mut Vec<String>| {
+        for job in jobs {
+            bar.set_message(job.name());
+            let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
+            wrong
+                .iter()
+                .for_each(|why| print::note_above(&bar, &format!("failed: {why}")));
+            rows.extend(more);
+            failed.extend(wrong);
+            bar.inc(1);
+        }
+    };
+    add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
+    add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    record.ceilings = ceilings.finish(&earlier);
+    if request.has_baselines {
+        match baselines::measure(engine, request.runs) {
+            Ok(list) => record.baselines = list,
+            Err(error) => record.failed.push(format!("baselines: {error}")),
+        }
+    }
+    bar.finish_and_clear();
+    Ok(record)
+}

@@ -1,0 +1,47 @@
+//! Which rows `wgloss bench` has when nothing else is asked for: one table, which `benches/losses.rs` shares.
+
+use wgloss::{Info, OperandKind};
+
+use crate::fit;
+
+/// The words of options that differ from the defaults.
+pub type Options = &'static [(&'static str, &'static str)];
+
+/// The forms of a loss that have rows of their own.
+pub fn forms(info: &Info) -> &'static [Options] {
+    match info.name {
+        "reduce" => &[&[("op", "sum")], &[("op", "mean")], &[("op", "max")]],
+        _ => &[&[]],
+    }
+}
+
+/// The elements of a tensor of 128 MiB in f32, which a 256-wide workgroup tree is timed beside, too.
+pub const REDUCED: usize = 33_554_432;
+
+/// The shapes of the first tensor.
+pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
+    let list: &[&[usize]] = match info.name {
+        // A batch of tokens, of images, of records, of pixels (classes in dim 1), and a row for a crowd.
+        "cross_entropy" => &[
+            &[1024, 32_000],
+            &[512, 64_000],
+            &[8192, 1000],
+            &[3_276_800, 10],
+            &[8, 21, 512, 512],
+            &[4, 1_000_000],
+        ],
+        "bce_with_logits" | "sigmoid_focal" | "mse" | "l1" | "huber" => &[&[16_777_216], &[32_768_000]],
+        "reduce" => &[&[REDUCED]],
+        _ if fit::is_elementwise(info) => &[&[4_194_304]],
+        // Each of its classes meets all others.
+        _ if info.takes(OperandKind::IndexList) => &[&[65_536, 64]],
+        _ => &[&[8192, 1000]],
+    };
+    list.iter().map(|shape| shape.to_vec()).collect()
+}
+
+/// `1024x32000`
+pub fn shape_text(shape: &[usize]) -> String {
+    let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    sizes.join("x")
+}

@@ -1,0 +1,200 @@
+//! A record as tables for a terminal.
+
+use super::compare::{Comparison, Ratio};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread, is_close};
+use super::rows::shape_text;
+use crate::print;
+
+/// Everything, as it is printed.
+pub fn text(record: &Record) -> String {
+    let mut parts = vec![format!(
+        "{}, {}, wgloss {} ({}), {} runs: median (min–max)",
+        record.adapter, record.driver, record.version, record.commit, record.runs
+    )];
+    if !record.rows.is_empty() {
+        parts.push(rows(&record.rows));
+        parts.push(
+            "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read (forward) or\n\
+             copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has one."
+                .into(),
+        );
+        parts.push(ceilings(record));
+        parts.push(last_line(record));
+    }
+    if record.baselines.len() > 1 {
+        parts.push(baselines(record));
+    }
+    parts.push(fixed(&record.fixed));
+    if let Some(comparison) = &record.compare {
+        parts.push(changes(comparison));
+    }
+    parts.join("\n\n")
+}
+
+/// Milliseconds in as many digits as tell something.
+fn ms(x: f64) -> String {
+    match x {
+        x if x >= 100.0 => format!("{x:.0}"),
+        x if x >= 10.0 => format!("{x:.1}"),
+        x if x >= 1.0 => format!("{x:.2}"),
+        x => format!("{x:.3}"),
+    }
+}
+
+fn spread(own: &Spread) -> String {
+    format!("{} ({}–{})", ms(own.median), ms(own.min), ms(own.max))
+}
+
+fn megabytes(bytes: u64) -> String {
+    match bytes {
+        0..100_000 => format!("{:.3}", bytes as f64 / 1e6),
+        _ => format!("{:.1}", bytes as f64 / 1e6),
+    }
+}
+
+fn rate(x: f64) -> String {
+    if x < 1.0 { format!("{x:.3}") } else { format!("{x:.2}") }
+}
+
+fn percent(own: &Spread) -> String {
+    let part = |x: f64| format!("{:.0}", 100.0 * x);
+    format!("{} % ({}–{})", part(own.median), part(own.min), part(own.max))
+}
+
+fn rows(rows: &[Row]) -> String {
+    let header = [
+        "loss", "shape", "dtype", "mode", "ms", "wall", "MB", "GB/s", "read", "copy", "share",
+    ];
+    let cell = |row: &Row, kind: Kind| match row.ceiling.kind == kind {
+        true => rate(row.ceiling.times.gb_per_s),
+        false => String::new(),
+    };
+    let line = |row: &Row| {
+        vec![
+            row.title(),
+            shape_text(&row.shape),
+            row.dtype.clone(),
+            row.mode.clone(),
+            row.times.device_ms.as_ref().map_or("-".into(), spread),
+            ms(row.times.wall_ms.median),
+            megabytes(row.bytes),
+            rate(row.times.gb_per_s),
+            cell(row, Kind::Read),
+            cell(row, Kind::Copy),
+            percent(&row.share),
+        ]
+    };
+    print::table(&header, &rows.iter().map(line).collect::<Vec<_>>(), 4)
+}
+
+/// Those of the rows; those of a sweep are in its picture.
+fn ceilings(record: &Record) -> String {
+    let stands_beside = |own: &&Ceiling| {
+        let mut all = record.rows.iter().map(|row| &row.ceiling);
+        all.any(|beside| beside.kind == own.kind && is_close(beside.bytes, own.bytes))
+    };
+    let list = record.ceilings.iter().filter(stands_beside);
+    let header = [
+        "ceiling",
+        "MB",
+        "ms",
+        "GB/s",
+        "buffer copy",
+        "memcpy",
+        "threads",
+        "last record",
+    ];
+    let line = |own: &Ceiling| {
+        let last = own.last.as_ref();
+        vec![
+            own.kind.name().into(),
+            megabytes(own.bytes),
+            spread(&own.times.best()),
+            rate(own.times.gb_per_s),
+            rate(own.buffer_copy.gb_per_s),
+            rate(own.memcpy.times.gb_per_s),
+            own.memcpy.threads.to_string(),
+            last.map_or("-".into(), |last| rate(last.gb_per_s)),
+        ]
+    };
+    print::table(&header, &list.map(line).collect::<Vec<_>>(), 1)
+}
+
+/// Where the last column of the ceilings comes from.
+fn last_line(record: &Record) -> String {
+    let head = "GB/s, bytes read and written counted. buffer copy: copy_buffer_to_buffer, as the device makes it. memcpy: in the \
+                host's\nmemory, by the clock on the wall. ";
+    match record.ceilings.iter().find_map(|own| own.last.as_ref()) {
+        Some(last) => format!("{head}last record: of {}, {}, {}.", last.date, last.driver, last.commit),
+        None => format!("{head}last record: none of this adapter has these ceilings."),
+    }
+}
+
+fn baselines(record: &Record) -> String {
+    let header = ["kernel", "elements", "ms", "GB/s", "slower than read"];
+    let line = |own: &Baseline| {
+        vec![
+            own.name.clone(),
+            own.elements.to_string(),
+            spread(&own.times.best()),
+            rate(own.times.gb_per_s),
+            format!("{} times", spread(&own.slower)),
+        ]
+    };
+    print::table(&header, &record.baselines.iter().map(line).collect::<Vec<_>>(), 1)
+}
+
+fn fixed(list: &[Fixed]) -> String {
+    let line = |own: &Fixed| {
+        let unit = if own.unit == "us" { "µs" } else { "per second" };
+        let digits = |x: f64| {
+            if x >= 100.0 {
+                format!("{x:.0}")
+            } else {
+                format!("{x:.1}")
+            }
+        };
+        let Spread { median, min, max } = own.spread;
+        vec![
+            own.name.clone(),
+            format!("{} ({}–{}) {unit}", digits(median), digits(min), digits(max)),
+            own.what.clone(),
+        ]
+    };
+    print::table(&["fixed cost", "", "of"], &list.iter().map(line).collect::<Vec<_>>(), 3)
+}
+
+fn changes(comparison: &Comparison) -> String {
+    let ratio = |own: &Ratio| format!("{:.2}{}", own.ratio, if own.marked { " *" } else { "  " });
+    let lines = comparison.rows.iter().map(|own| {
+        vec![
+            own.row.clone(),
+            ms(own.time.old),
+            ms(own.time.new),
+            ratio(&own.time),
+            ratio(&own.share),
+            own.verdict().into(),
+        ]
+    });
+    let header = ["row", "old ms", "new ms", "time", "share", ""];
+    let mut text = format!(
+        "beside {} of {} ({}, {} runs); new over old, * outside of both spreads\n\n{}",
+        comparison.with,
+        comparison.date,
+        comparison.commit,
+        comparison.runs,
+        print::table(&header, &lines.collect::<Vec<_>>(), 1)
+    );
+    if !comparison.same_adapter {
+        text += &format!(
+            "\n\nit was another adapter or driver: {}, {}",
+            comparison.adapter, comparison.driver
+        );
+    }
+    for (whose, names) in [("old", &comparison.only_old), ("new", &comparison.only_new)] {
+        if !names.is_empty() {
+            text += &format!("\n\nonly in the {whose} run: {}", names.join("; "));
+        }
+    }
+    text
+}

@@ -1,0 +1,118 @@
+//! What the results of a row have to be: the f64 reference of its block, repeated as its operands are.
+
+use wgloss::{Array, Loss, Mode, Reduction, Result, Role, Values, reference};
+
+use super::inputs::{self, Inputs};
+use crate::check::errors::{Miss, Worst, compare};
+
+pub struct Truth {
+    /// Of each term of the block, or the sum or mean of all terms.
+    losses: Vec<f64>,
+    /// Of the block.
+    grad: Vec<f64>,
+}
+
+impl Truth {
+    /// The reference of a loss, once for all modes.
+    ///
+    /// # Errors
+    /// Those of the loss.
+    pub fn new(mut loss: Box<dyn Loss>, inputs: &Inputs, modes: &[Mode]) -> Result<Self> {
+        let reduction = loss.reduction();
+        loss.set_reduction(Reduction::None);
+        let mode = match modes.iter().any(|mode| mode.wants_grad()) {
+            true => Mode::Fused,
+            false => Mode::Forward,
+        };
+        let mut own = reference::run(loss.as_ref(), &inputs::call(&inputs.block, mode))?;
+        let grads = own.grads.iter_mut().find(|(role, _)| *role == Role::Grad(0));
+        let mut truth = Self {
+            grad: grads.map(|(_, grad)| std::mem::take(grad)).unwrap_or_default(),
+            losses: own.loss,
+        };
+        if reduction != Reduction::None {
+            truth.reduce(reduction, inputs);
+        }
+        Ok(truth)
+    }
+
+    /// The sum or mean of the blocks, of which the last may be cut. No row of a bench is ignored or weighs more than others,
+    /// so every loss has the same mean.
+    fn reduce(&mut self, reduction: Reduction, inputs: &Inputs) {
+        let cut = self.losses.len() * (inputs.items % inputs.block_items) / inputs.block_items;
+        let blocks = inputs.items / inputs.block_items;
+        let sum: f64 = blocks as f64 * self.losses.iter().sum::<f64>() + self.losses[..cut].iter().sum::<f64>();
+        let scale = match reduction {
+            Reduction::Mean => 1.0 / (blocks * self.losses.len() + cut) as f64,
+            _ => 1.0,
+        };
+        self.losses = vec![sum * scale];
+        self.grad.iter_mut().for_each(|g| *g *= scale);
+    }
+
+    /// Compares all there is of the results.
+    ///
+    /// # Errors
+    /// What is wrong first, in words.
+    pub fn check(&self, got: Values) -> std::result::Result<(), String> {
+        for (what, got, want) in [
+            ("loss", got.loss, &self.losses),
+            ("gradient", got.grad_input, &self.grad),
+        ] {
+            if let Some(got) = got {
+                repeats(&got, want).map_err(|why| format!("wrong {what}, not timed: {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares an array with what it has to repeat.
+fn repeats(got: &Array, want: &[f64]) -> std::result::Result<(), String> {
+    let step = want.len().max(1);
+    for (nth, chunk) in got.data.chunks(step).enumerate() {
+        let want = want.get(..chunk.len()).unwrap_or_default();
+        match compare(chunk, got.dtype, want, None, &mut Worst::default()) {
+            None => {}
+            Some(Miss::Length { got, want }) => return Err(format!("{got} elements, expected {want}")),
+            Some(Miss::Values { index, got, want, .. }) => {
+                return Err(format!("element {} is {got:e}, expected {want:e}", nth * step + index));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::rows;
+    use wgloss::Dtype;
+
+    /// One wrong number anywhere is found, also behind the first block and in the last, which is cut.
+    #[test]
+    fn a_wrong_number_is_found_wherever_it_is() {
+        let shape = [1_500_000, 2];
+        for name in ["cross_entropy", "mse"] {
+            let info = wgloss::find(name).unwrap();
+            let loss = || inputs::make(info, rows::forms(info)[0], Dtype::F32).unwrap();
+            let inputs = Inputs::new(loss().as_ref(), &shape, Dtype::F32).unwrap();
+            assert!(inputs.block_items < inputs.items && !inputs.items.is_multiple_of(inputs.block_items));
+            let truth = Truth::new(loss(), &inputs, &Mode::ALL).unwrap();
+            let engine = wgloss::Engine::cpu();
+            let call = inputs::call(&inputs.whole, Mode::Fused);
+            let right = loss().run(&engine, &call).unwrap().read(&engine).unwrap();
+            assert_eq!(truth.check(right.clone()), Ok(()));
+            for place in [0, 1, 1_499_999, 2_999_999] {
+                let mut wrong = right.clone();
+                wrong.grad_input.as_mut().unwrap().data[place] *= 1.01;
+                let why = truth.check(wrong).unwrap_err();
+                assert!(why.starts_with("wrong gradient, not timed: element "), "{why}");
+                assert!(why.contains(&format!("element {place} ")), "{why}");
+            }
+            let mut wrong = right;
+            wrong.loss.as_mut().unwrap().data[0] *= 1.001;
+            assert!(truth.check(wrong).unwrap_err().starts_with("wrong loss"), "{name}");
+        }
+    }
+}
