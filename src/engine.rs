@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
+use crate::gpu::{Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
 use crate::layout::{Control, Fault};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
@@ -145,7 +145,9 @@ impl Engine {
                 limits,
                 tuning,
                 info,
-                pipelines: Mutex::default(),
+                pipelines: Pipelines::default(),
+                disk: None,
+                counters: Counters::default(),
                 troubles,
             })),
         }
@@ -156,9 +158,10 @@ impl Engine {
         Self { backend: Backend::Cpu }
     }
 
-    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::time`].
+    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::time`], and a cache
+    /// of pipelines, for [`Engine::keep_pipelines`].
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features() & wgpu::Features::TIMESTAMP_QUERY
+        adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE)
     }
 
     /// The limits worth requesting: all that the adapter has.
@@ -233,6 +236,13 @@ impl Engine {
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
         match &self.backend {
+            Backend::Gpu(gpu) => Some(gpu),
+            Backend::Cpu => None,
+        }
+    }
+
+    pub(crate) fn gpu_mut(&mut self) -> Option<&mut Gpu> {
+        match &mut self.backend {
             Backend::Gpu(gpu) => Some(gpu),
             Backend::Cpu => None,
         }

@@ -321,10 +321,13 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
     let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end().max(tensor.view.offset);
     if tensors.iter().all(|tensor| tensor.memory().is_none()) {
         let host = |tensor: &&Tensor| {
-            let bytes = tensor.host_bytes().unwrap_or_default();
-            bytes[window(tensor).start as usize..window(tensor).end as usize].to_vec()
+            let window = window(tensor).start as usize..window(tensor).end as usize;
+            let bytes = tensor.host_bytes();
+            bytes
+                .map(|bytes| bytes[window].to_vec())
+                .ok_or_else(|| Error::operand("tensor", format!("is {}, not in memory", tensor.whereabouts())))
         };
-        return Ok(tensors.iter().map(host).collect());
+        return tensors.iter().map(host).collect();
     }
     let gpu = engine.device()?;
     let mut encoder = gpu.device.create_command_encoder(&Default::default());
@@ -354,7 +357,7 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
         }
         staged.push(parts);
     }
-    let submission = gpu.guarded("readback", 0, || gpu.queue.submit([encoder.finish()]))?;
+    let submission = gpu.hand_in("readback", encoder)?;
     let map = |part: &Staged| {
         let (sender, receiver) = oneshot_channel();
         part.staging

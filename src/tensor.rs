@@ -155,6 +155,8 @@ pub(crate) enum Storage {
     Device(Memory),
     /// Read window by window, by a stream.
     Pages(Arc<dyn Pages>),
+    /// Nowhere: only its layout is known.
+    Absent,
 }
 
 /// A window of host or device memory. Cloning shares the memory.
@@ -306,6 +308,29 @@ impl Tensor {
         })
     }
 
+    /// A shape and a dtype without any elements, for what looks at no more: [`Engine::warm_up`](crate::Engine::warm_up)
+    /// and [`Loss::problem`](crate::Loss::problem).
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a shape that is too large to address.
+    pub fn placeholder(dtype: Dtype, shape: &[usize]) -> Result<Self> {
+        checked_len(shape)?;
+        Ok(Self {
+            storage: Storage::Absent,
+            view: View::contiguous(dtype, shape),
+        })
+    }
+
+    /// Where it lies, in words for messages.
+    pub(crate) fn whereabouts(&self) -> &'static str {
+        match self.storage {
+            Storage::Host(_) => "on the host",
+            Storage::Device(_) => "on a device",
+            Storage::Pages(_) => "in pages elsewhere",
+            Storage::Absent => "a placeholder, which has no elements",
+        }
+    }
+
     pub fn view(&self) -> &View {
         &self.view
     }
@@ -334,14 +359,14 @@ impl Tensor {
     pub(crate) fn memory(&self) -> Option<&Memory> {
         match &self.storage {
             Storage::Device(memory) => Some(memory),
-            Storage::Host(_) | Storage::Pages(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn pages(&self) -> Option<&dyn Pages> {
         match &self.storage {
             Storage::Pages(pages) => Some(pages.as_ref()),
-            Storage::Host(_) | Storage::Device(_) => None,
+            _ => None,
         }
     }
 
@@ -363,7 +388,7 @@ impl Tensor {
     pub(crate) fn host_bytes(&self) -> Option<&[u8]> {
         match &self.storage {
             Storage::Host(words) => Some(&bytemuck::cast_slice(words)[..self.view.end() as usize]),
-            Storage::Device(_) | Storage::Pages(_) => None,
+            _ => None,
         }
     }
 }

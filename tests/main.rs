@@ -22,4 +22,5 @@ mod shaders;
 mod streams;
 mod sums;
 mod threads;
+mod warm;
 mod wide;

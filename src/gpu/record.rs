@@ -1,5 +1,6 @@
 //! Plans recorded into an encoder.
 
+use super::activity::count;
 use super::{Gpu, Memory, expect_usage, memory_of, tensor_usage};
 use crate::error::Result;
 use crate::layout::Slot;
@@ -55,6 +56,8 @@ impl Gpu {
     ) -> Result<()> {
         // Whatever can fail comes first: the encoder may be the caller's.
         let ready = self.guarded("recording", 0, || self.ready(steps, tensors, scratch))??;
+        let dispatches = ready.iter().filter(|step| step.dispatch.is_some()).count();
+        count(&self.counters.dispatches, dispatches as u64);
         encode(encoder, ready, timer);
         self.check()
     }
@@ -189,6 +192,7 @@ impl Gpu {
         for (binding, (buffer, offset)) in dispatch.bindings.iter().zip(bound) {
             entries.push(entry(binding.slot, buffer, *offset, binding.size));
         }
+        count(&self.counters.bind_groups, 1);
         self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&dispatch.variant.label),
             layout: &pipeline.get_bind_group_layout(0),

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::activity::count;
 use super::{Gpu, lock};
 use crate::error::Result;
 use crate::limits::Limits;
@@ -57,6 +58,12 @@ impl Gpu {
         }
     }
 
+    /// Submits what was recorded.
+    pub fn hand_in(&self, what: &str, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
+        count(&self.counters.submissions, 1);
+        self.guarded(what, 0, || self.queue.submit([encoder.finish()]))
+    }
+
     /// Submits a plan. A small one goes in one submission, and nothing waits. One that touches more than the pace allows
     /// goes in parts, of which two are under way at a time, and each is timed.
     pub fn submit(&self, plan: &Plan, tensors: &[(Role, Tensor)]) -> Result<()> {
@@ -69,7 +76,7 @@ impl Gpu {
         for (steps, bytes) in parts {
             let mut encoder = self.device.create_command_encoder(&Default::default());
             self.record_steps(&mut encoder, steps, tensors, &scratch, None)?;
-            let submission = self.guarded("submission", 0, || self.queue.submit([encoder.finish()]))?;
+            let submission = self.hand_in("submission", encoder)?;
             if !timed {
                 break;
             }
