@@ -68,6 +68,16 @@ impl Engine {
         disk.map_or(Ok(()), |disk| disk.save())
     }
 
+    /// Lets go of all memory on the device that is kept for calls like those before: bind groups, params, scratch and the
+    /// places of small results. It comes back as it is needed. Waits for what is under way. Where the device's memory is
+    /// short, a call does this by itself.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device).
+    pub fn release(&self) -> Result<()> {
+        self.gpu().map_or(Ok(()), |gpu| gpu.release())
+    }
+
     /// What the engine has made and submitted on its device so far, of an engine that has one.
     pub fn activity(&self) -> Option<Activity> {
         self.gpu().map(|gpu| gpu.counters.read())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::Memory;
+use crate::gpu::{Loan, Memory};
 use crate::pages::Pages;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ macro_rules! element {
 element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16, u8 => U8, i32 => I32, u32 => U32, i64 => I64);
 
 /// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -351,9 +351,28 @@ impl Tensor {
         }
     }
 
-    /// The buffers of a device tensor: more than one where it is larger than a buffer may be.
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay the tensor's: the
+    /// memory of a small result, else used again by a call like its own once the last handle is dropped, is not where its
+    /// buffer was asked for.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
+        if let Some(memory) = self.memory() {
+            memory.expose();
+        }
+        self.parts()
+    }
+
+    /// The same, for us who use them and let them go.
+    pub(crate) fn parts(&self) -> &[wgpu::Buffer] {
         self.memory().map_or(&[], Memory::parts)
+    }
+
+    /// The same, held by a loan.
+    pub(crate) fn lent(&self, loan: &Arc<Loan>) -> Self {
+        let mut lent = self.clone();
+        if let Storage::Device(memory) = &mut lent.storage {
+            *memory = memory.lent(loan);
+        }
+        lent
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory> {
@@ -371,7 +390,7 @@ impl Tensor {
     }
 
     pub(crate) fn shares_buffer(&self, other: &Self) -> bool {
-        self.buffers().iter().any(|buffer| other.buffers().contains(buffer))
+        self.parts().iter().any(|buffer| other.parts().contains(buffer))
     }
 
     /// The elements of a host tensor of type T.

@@ -1,12 +1,16 @@
 //! A device: its memory, its pipelines, and plans recorded into encoders or submitted.
 
 mod activity;
+mod call;
+mod calls;
 mod disk;
 mod guard;
+mod loan;
 mod memory;
 mod outputs;
 mod pipelines;
 mod record;
+mod scratch;
 mod submit;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +24,14 @@ use crate::tensor::{Dtype, Storage, Tensor, View};
 
 pub use activity::Activity;
 pub(crate) use activity::{Counters, count};
+pub(crate) use call::Asked;
+pub(crate) use calls::Calls;
 pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
+pub(crate) use loan::{Loan, Reading};
 pub(crate) use memory::Memory;
 pub(crate) use pipelines::Pipelines;
+pub(crate) use scratch::Pool;
 pub(crate) use submit::Pace;
 
 /// A device with what the engine knows of it.
@@ -38,6 +46,8 @@ pub(crate) struct Gpu {
     /// Where compiled pipelines are kept for the next process.
     pub disk: Option<Disk>,
     pub counters: Counters,
+    pub calls: Arc<Calls>,
+    pub pool: Arc<Pool>,
     pub troubles: Arc<Troubles>,
     pub pace: Mutex<Pace>,
 }
@@ -125,17 +135,35 @@ impl Gpu {
                 self.limits.max_buffer_bytes
             )));
         }
-        let made = self.guarded(label, size, || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: mapped,
+        let make = || {
+            self.guarded(label, size, || {
+                self.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size,
+                    usage,
+                    mapped_at_creation: mapped,
+                })
             })
-        })?;
+        };
+        let made = match make() {
+            // What is kept for calls to come may be what is missing.
+            Err(Error::OutOfMemory { .. }) => {
+                self.release()?;
+                make()?
+            }
+            made => made?,
+        };
         count(&self.counters.buffers, 1);
         count(&self.counters.bytes, size);
         Ok(made)
+    }
+
+    /// Lets go of all that is kept for calls to come, but for pipelines.
+    pub fn release(&self) -> Result<()> {
+        self.calls.clear();
+        self.pool.clear();
+        // wgpu frees what no submission uses any more.
+        self.wait(None)
     }
 
     /// The operands on the device: host tensors are uploaded.
@@ -156,7 +184,7 @@ impl Gpu {
                         return Err(Error::operand(role.name(), format!("is {}", tensor.whereabouts())));
                     }
                 };
-                for buffer in placed.buffers() {
+                for buffer in placed.parts() {
                     expect_usage(role.name(), buffer, wgpu::BufferUsages::STORAGE)?;
                 }
                 Ok((role, placed))
