@@ -4,10 +4,11 @@
 //! given. So the same totals serve a loop over micro-batches and processes that each hold a part of the data.
 
 use std::collections::VecDeque;
+use std::hash::Hash;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::operands;
+use crate::gpu::{Asked, operands};
 use crate::layout::Slot;
 use crate::loss::{Call, Loss};
 use crate::problem::{Divisor, Mode, Problem, Reduction, Role};
@@ -130,7 +131,16 @@ impl<'a> Batches<'a> {
         let divisor = problem.divisor;
         let divided_by = self.divided_by(&problem)?;
         problem.divisor = Divisor::Known(divided_by);
-        let output = self.engine.run(&problem, call, &self.loss.tensors())?;
+        let output = self.engine.run(&Asked {
+            call,
+            given: &self.loss.tensors(),
+            // The same call by itself has another divisor.
+            identify: &|mut state| {
+                ("batches", divided_by.to_bits()).hash(&mut state);
+                self.loss.identify(state)
+            },
+            problem: &|| Ok(problem.clone()),
+        })?;
         let kept = Output {
             grad_input: None,
             grads: Vec::new(),

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Pace, Troubles, lock, operands};
+use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
 use crate::layout::{Control, Fault};
 use crate::limits::{Limits, Tuning};
 use crate::loss::{Call, GradTo};
-use crate::plan::{CONTROL_WORDS, plan, plan_count};
+use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
@@ -145,7 +145,11 @@ impl Engine {
                 limits,
                 tuning,
                 info,
-                pipelines: Mutex::default(),
+                pipelines: Pipelines::default(),
+                disk: None,
+                counters: Counters::default(),
+                calls: Arc::default(),
+                pool: Arc::default(),
                 troubles,
             })),
         }
@@ -156,9 +160,10 @@ impl Engine {
         Self { backend: Backend::Cpu }
     }
 
-    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`].
+    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], and a cache
+    /// of pipelines, for [`Engine::keep_pipelines`].
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features() & wgpu::Features::TIMESTAMP_QUERY
+        adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE)
     }
 
     /// The limits worth requesting: all that the adapter has.
@@ -218,6 +223,9 @@ impl Engine {
         if !within {
             return Err(Error::Limit(format!("{limits:?} asked for, the device has {has:?}")));
         }
+        // What is kept was made under other limits.
+        gpu.calls.clear();
+        gpu.pool.clear();
         gpu.limits = limits;
         gpu.pace = Mutex::new(Pace::new(&limits));
         Ok(())
@@ -227,12 +235,20 @@ impl Engine {
     #[doc(hidden)]
     pub fn set_tuning(&mut self, tuning: Tuning) {
         if let Backend::Gpu(gpu) = &mut self.backend {
+            gpu.calls.clear();
             gpu.tuning = tuning.within(&gpu.limits);
         }
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
         match &self.backend {
+            Backend::Gpu(gpu) => Some(gpu),
+            Backend::Cpu => None,
+        }
+    }
+
+    pub(crate) fn gpu_mut(&mut self) -> Option<&mut Gpu> {
+        match &mut self.backend {
             Backend::Gpu(gpu) => Some(gpu),
             Backend::Cpu => None,
         }
@@ -249,14 +265,11 @@ impl Engine {
         }
     }
 
-    pub(crate) fn run(&self, problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
-        let Some(gpu) = self.gpu() else {
-            return run_on_cpu(problem, call, given);
-        };
-        let plan = plan(problem, &gpu.paced_limits(), &gpu.tuning)?;
-        let (tensors, output) = gpu.prepare(problem, call, given)?;
-        gpu.submit(&plan, &tensors)?;
-        Ok(output)
+    pub(crate) fn run(&self, asked: &Asked<'_>) -> Result<Output> {
+        match self.gpu() {
+            Some(gpu) => gpu.run(asked),
+            None => run_on_cpu(&(asked.problem)()?, asked.call, asked.given),
+        }
     }
 
     /// What class targets and the weights of rows add up to, by themselves.
@@ -276,18 +289,8 @@ impl Engine {
         Ok(output)
     }
 
-    pub(crate) fn encode(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        problem: &Problem,
-        call: &Call<'_>,
-        given: &[(Role, &Tensor)],
-    ) -> Result<Output> {
-        let gpu = self.device()?;
-        let plan = plan(problem, &gpu.limits, &gpu.tuning)?;
-        let (tensors, output) = gpu.prepare(problem, call, given)?;
-        gpu.record(encoder, &plan, &tensors, None)?;
-        Ok(output)
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>) -> Result<Output> {
+        self.device()?.encode(encoder, asked)
     }
 
     pub(crate) fn device(&self) -> Result<&Gpu> {

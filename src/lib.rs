@@ -37,6 +37,7 @@ pub mod precision;
 pub mod problem;
 mod readback;
 pub mod reference;
+mod reuse;
 pub mod shader;
 mod stream;
 mod tensor;
@@ -45,6 +46,7 @@ mod timing;
 pub use batches::{Batches, Totals, denominator};
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use gpu::Activity;
 pub use inspect::{Checks, OnNan};
 pub use limits::{Limits, Tuning};
 pub use loss::{

@@ -1,13 +1,14 @@
 //! Results: tensors that belong to the returned handle, and their way back to the host.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::task::Poll;
 
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Memory, Reading};
 use crate::inspect::Check;
 use crate::layout::{Control, from_words};
 use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
@@ -149,6 +150,38 @@ impl Output {
     /// The gradient of a tensor of the signature other than the first.
     pub fn grad(&self, role: Role) -> Option<&Tensor> {
         self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
+    }
+
+    /// Puts a result of the problem in its place.
+    pub(crate) fn put(&mut self, problem: &Problem, role: Role, tensor: Tensor) {
+        let place = match role {
+            // The index of an arg-max is no loss.
+            Role::Loss if tensor.dtype() == Dtype::I64 => &mut self.argmax,
+            Role::Loss => &mut self.loss,
+            Role::ZLoss => &mut self.z_loss,
+            Role::Lse => &mut self.lse,
+            Role::Entropy => &mut self.entropy,
+            Role::Argmax => &mut self.argmax,
+            Role::Correct => &mut self.correct,
+            Role::Control => &mut self.control,
+            Role::Grad(0) => &mut self.grad_input,
+            Role::Grad(nth) => {
+                let of = |role| problem.operands.iter().position(|own| own.role == role);
+                let place = |own: &(Role, Tensor)| of(own.0) < Some(usize::from(nth));
+                let at = self.grads.partition_point(place);
+                let operand = problem.operands.get(usize::from(nth));
+                return self
+                    .grads
+                    .splice(at..at, operand.map(|own| (own.role, tensor)))
+                    .for_each(drop);
+            }
+            Role::Fault(nth) => {
+                let check = problem.checks.get(usize::from(nth)).cloned();
+                return self.faults.extend(check.map(|check| (check, tensor)));
+            }
+            _ => return, // an operand
+        };
+        *place = Some(tensor);
     }
 
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
@@ -308,6 +341,14 @@ enum Waiting {
     Polls,
 }
 
+/// Where the bytes of a tensor come to the host.
+enum Way {
+    /// In copies that its call made: where they begin.
+    Copied(u64),
+    /// In buffers of their own, one for each run.
+    Staged(Vec<Staged>),
+}
+
 /// A run of bytes on its way to the host.
 struct Staged {
     staging: wgpu::Buffer,
@@ -316,72 +357,124 @@ struct Staged {
     own: std::ops::Range<usize>,
 }
 
-/// The bytes of each tensor's window, by one submission that follows all earlier ones.
+impl Tensor {
+    /// The bytes from its first element to its last, in its memory.
+    fn window(&self) -> std::ops::Range<u64> {
+        self.view.offset..self.view.end().max(self.view.offset)
+    }
+}
+
+/// The bytes of each tensor's window, after all that was submitted earlier: from the copies that their call made of them,
+/// else by a submission that makes some.
 async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<Vec<Vec<u8>>> {
-    let window = |tensor: &Tensor| tensor.view.offset..tensor.view.end().max(tensor.view.offset);
     if tensors.iter().all(|tensor| tensor.memory().is_none()) {
         let host = |tensor: &&Tensor| {
-            let bytes = tensor.host_bytes().unwrap_or_default();
-            bytes[window(tensor).start as usize..window(tensor).end as usize].to_vec()
+            let window = tensor.window().start as usize..tensor.window().end as usize;
+            let bytes = tensor.host_bytes();
+            bytes
+                .map(|bytes| bytes[window].to_vec())
+                .ok_or_else(|| Error::operand("tensor", format!("is {}, not in memory", tensor.whereabouts())))
         };
-        return Ok(tensors.iter().map(host).collect());
+        return tensors.iter().map(host).collect();
     }
     let gpu = engine.device()?;
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    let mut staged: Vec<Vec<Staged>> = Vec::new();
+    let mut copied: Option<Reading> = None;
+    let mut encoder = None;
+    let mut ways = Vec::with_capacity(tensors.len());
     for tensor in tensors {
-        let (Some(memory), range) = (tensor.memory(), window(tensor)) else {
+        let Some(memory) = tensor.memory() else {
             return Err(Error::operand("tensor", "some results are on the device, some are not"));
         };
-        let mut parts = Vec::new();
-        for run in memory.runs(range.start, range.end - range.start) {
-            if !run.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
-                return Err(Error::operand(
-                    "tensor",
-                    "its buffer cannot be read back: it lacks COPY_SRC usage",
-                ));
+        if let Some((loan, at)) = memory.staged_copy() {
+            // One call's results have one loan. Where they come from several, the others go the long way.
+            copied = copied.or_else(|| loan.read(&gpu.device));
+            if copied.as_ref().is_some_and(|own| Arc::ptr_eq(&own.loan, loan)) {
+                ways.push(Way::Copied(at + tensor.window().start));
+                continue;
             }
-            let ahead = run.offset % 4;
-            let bytes = (ahead + run.size).next_multiple_of(4);
-            let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-            let staging = gpu.buffer("wgloss readback", bytes, usage)?;
-            encoder.copy_buffer_to_buffer(run.buffer, run.offset - ahead, &staging, 0, bytes);
-            parts.push(Staged {
-                staging,
-                bytes,
-                own: ahead as usize..(ahead + run.size) as usize,
-            });
         }
-        staged.push(parts);
+        let encoder = encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&Default::default()));
+        ways.push(Way::Staged(stage(gpu, encoder, memory, tensor.window())?));
     }
-    let submission = gpu.guarded("readback", 0, || gpu.queue.submit([encoder.finish()]))?;
-    let map = |part: &Staged| {
+    // What submission to wait for: that of the copies made now is the later one.
+    let submission = match (encoder, &copied) {
+        (Some(encoder), _) => Some(gpu.hand_in("readback", encoder)?),
+        (None, Some(copied)) => Some(copied.submission.clone()),
+        (None, None) => None,
+    };
+    let own = copied.as_ref().map(|copied| (&copied.staging, copied.staging.size()));
+    let staged = ways.iter().filter_map(|way| match way {
+        Way::Copied(_) => None,
+        Way::Staged(parts) => Some(parts),
+    });
+    let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
+    let map = |(staging, bytes): (&wgpu::Buffer, u64)| {
         let (sender, receiver) = oneshot_channel();
-        part.staging
-            .map_async(wgpu::MapMode::Read, ..part.bytes, move |result| {
-                // The receiver is gone only where the caller dropped the future.
-                let _ = sender.send(result);
-            });
+        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+            // The receiver is gone only where the caller dropped the future.
+            let _ = sender.send(result);
+        });
         receiver
     };
-    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || staged.iter().flatten().map(map).collect())?;
+    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
     if how == Waiting::Blocks {
-        gpu.wait(Some(submission))?;
+        gpu.wait(submission)?;
     }
-    let mut waiting = waiting.into_iter();
-    let mut results = Vec::new();
-    for parts in &staged {
+    for receiver in waiting {
+        arrived(gpu, receiver).await?;
+    }
+    let mut results = Vec::with_capacity(tensors.len());
+    for (way, tensor) in ways.iter().zip(tensors) {
         let mut bytes = Vec::new();
-        for (part, receiver) in parts.iter().zip(waiting.by_ref()) {
-            arrived(gpu, receiver).await?;
-            let mapped = part.staging.slice(..part.bytes).get_mapped_range();
-            let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
-            bytes.extend_from_slice(&mapped[part.own.clone()]);
+        match (way, &copied) {
+            (Way::Staged(parts), _) => {
+                for part in parts {
+                    let mapped = part.staging.slice(..part.bytes).get_mapped_range();
+                    let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+                    bytes.extend_from_slice(&mapped[part.own.clone()]);
+                }
+            }
+            (Way::Copied(at), Some(copied)) => {
+                let mapped = copied.staging.slice(..).get_mapped_range();
+                let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+                let len = tensor.window().end - tensor.window().start;
+                bytes.extend_from_slice(&mapped[*at as usize..(at + len) as usize]);
+            }
+            (Way::Copied(_), None) => {} // there is a reading where there are copies
         }
         results.push(bytes);
     }
     gpu.check()?;
     Ok(results)
+}
+
+/// Records copies of a window into buffers that the host can map.
+fn stage(
+    gpu: &Gpu,
+    encoder: &mut wgpu::CommandEncoder,
+    memory: &Memory,
+    window: std::ops::Range<u64>,
+) -> Result<Vec<Staged>> {
+    let mut parts = Vec::new();
+    for run in memory.runs(window.start, window.end - window.start) {
+        if !run.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
+            return Err(Error::operand(
+                "tensor",
+                "its buffer cannot be read back: it lacks COPY_SRC usage",
+            ));
+        }
+        let ahead = run.offset % 4;
+        let bytes = (ahead + run.size).next_multiple_of(4);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = gpu.buffer("wgloss readback", bytes, usage)?;
+        encoder.copy_buffer_to_buffer(run.buffer, run.offset - ahead, &staging, 0, bytes);
+        parts.push(Staged {
+            staging,
+            bytes,
+            own: ahead as usize..(ahead + run.size) as usize,
+        });
+    }
+    Ok(parts)
 }
 
 /// Waits for a mapping, and polls the device meanwhile.

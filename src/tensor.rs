@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::gpu::Memory;
+use crate::gpu::{Loan, Memory};
 use crate::pages::Pages;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,7 +74,7 @@ macro_rules! element {
 element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16, u8 => U8, i32 => I32, u32 => U32, i64 => I64);
 
 /// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
@@ -155,6 +155,8 @@ pub(crate) enum Storage {
     Device(Memory),
     /// Read window by window, by a stream.
     Pages(Arc<dyn Pages>),
+    /// Nowhere: only its layout is known.
+    Absent,
 }
 
 /// A window of host or device memory. Cloning shares the memory.
@@ -306,6 +308,29 @@ impl Tensor {
         })
     }
 
+    /// A shape and a dtype without any elements, for what looks at no more: [`Engine::warm_up`](crate::Engine::warm_up)
+    /// and [`Loss::problem`](crate::Loss::problem).
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for a shape that is too large to address.
+    pub fn placeholder(dtype: Dtype, shape: &[usize]) -> Result<Self> {
+        checked_len(shape)?;
+        Ok(Self {
+            storage: Storage::Absent,
+            view: View::contiguous(dtype, shape),
+        })
+    }
+
+    /// Where it lies, in words for messages.
+    pub(crate) fn whereabouts(&self) -> &'static str {
+        match self.storage {
+            Storage::Host(_) => "on the host",
+            Storage::Device(_) => "on a device",
+            Storage::Pages(_) => "in pages elsewhere",
+            Storage::Absent => "a placeholder, which has no elements",
+        }
+    }
+
     pub fn view(&self) -> &View {
         &self.view
     }
@@ -326,27 +351,46 @@ impl Tensor {
         }
     }
 
-    /// The buffers of a device tensor: more than one where it is larger than a buffer may be.
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay the tensor's: the
+    /// memory of a small result, else used again by a call like its own once the last handle is dropped, is not where its
+    /// buffer was asked for.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
+        if let Some(memory) = self.memory() {
+            memory.expose();
+        }
+        self.parts()
+    }
+
+    /// The same, for us who use them and let them go.
+    pub(crate) fn parts(&self) -> &[wgpu::Buffer] {
         self.memory().map_or(&[], Memory::parts)
+    }
+
+    /// The same, held by a loan.
+    pub(crate) fn lent(&self, loan: &Arc<Loan>) -> Self {
+        let mut lent = self.clone();
+        if let Storage::Device(memory) = &mut lent.storage {
+            *memory = memory.lent(loan);
+        }
+        lent
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory> {
         match &self.storage {
             Storage::Device(memory) => Some(memory),
-            Storage::Host(_) | Storage::Pages(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn pages(&self) -> Option<&dyn Pages> {
         match &self.storage {
             Storage::Pages(pages) => Some(pages.as_ref()),
-            Storage::Host(_) | Storage::Device(_) => None,
+            _ => None,
         }
     }
 
     pub(crate) fn shares_buffer(&self, other: &Self) -> bool {
-        self.buffers().iter().any(|buffer| other.buffers().contains(buffer))
+        self.parts().iter().any(|buffer| other.parts().contains(buffer))
     }
 
     /// The elements of a host tensor of type T.
@@ -363,7 +407,7 @@ impl Tensor {
     pub(crate) fn host_bytes(&self) -> Option<&[u8]> {
         match &self.storage {
             Storage::Host(words) => Some(&bytemuck::cast_slice(words)[..self.view.end() as usize]),
-            Storage::Device(_) | Storage::Pages(_) => None,
+            _ => None,
         }
     }
 }

@@ -110,7 +110,7 @@ pub struct Stopwatch<'a> {
 impl<'a> Stopwatch<'a> {
     fn new(gpu: &'a Gpu, plan: Plan, tensors: Vec<(Role, Tensor)>, output: Option<Output>) -> Result<Self> {
         Ok(Self {
-            scratch: gpu.scratch(&plan)?,
+            scratch: gpu.exact_scratch(&plan)?,
             // Without a step no timestamp is written.
             timer: if plan.steps.is_empty() { None } else { Timer::new(gpu)? },
             gpu,

@@ -13,6 +13,7 @@ use wgloss::{
 
 use crate::common::cases::{Case, DTYPES, Setup, by_rows, make};
 use crate::common::data::{Data, row_shape};
+use crate::common::own::bytes_of;
 use crate::common::{bits, gpu};
 
 /// The bytes of a tensor, somewhere else.
@@ -28,20 +29,6 @@ impl Pages for Elsewhere {
         out.copy_from_slice(&self.bytes[offset as usize..][..out.len()]);
         Ok(())
     }
-}
-
-fn bytes_of(tensor: &Tensor) -> Vec<u8> {
-    fn all<T: wgloss::Element>(tensor: &Tensor) -> Option<Vec<u8>> {
-        tensor.as_slice::<T>().map(|own| bytemuck::cast_slice(own).to_vec())
-    }
-    all::<f32>(tensor)
-        .or_else(|| all::<half::f16>(tensor))
-        .or_else(|| all::<half::bf16>(tensor))
-        .or_else(|| all::<u8>(tensor))
-        .or_else(|| all::<i32>(tensor))
-        .or_else(|| all::<u32>(tensor))
-        .or_else(|| all::<i64>(tensor))
-        .unwrap()
 }
 
 fn elsewhere(tensor: &Tensor) -> Tensor {

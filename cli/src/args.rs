@@ -1,6 +1,7 @@
 //! The commands and their options. What concerns a loss is read from the registry.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -182,7 +183,7 @@ fn compute_loss(info: &'static Info) -> Command {
                 ),
         )
         .args(checks())
-        .args([backend(), adapter(), json()])
+        .args([backend(), adapter(), pipeline_cache(), json()])
 }
 
 /// A number of bytes, with a unit or without.
@@ -288,6 +289,14 @@ pub fn adapter() -> Arg {
         .long("adapter")
         .value_name("TEXT")
         .help("the best adapter whose name, backend or kind contains TEXT (see `wgloss adapters`)")
+}
+
+pub fn pipeline_cache() -> Arg {
+    Arg::new("pipeline-cache")
+        .long("pipeline-cache")
+        .value_name("DIR")
+        .value_parser(value_parser!(PathBuf))
+        .help("keep compiled pipelines in this folder, which only you can write to, for the next run (Vulkan)")
 }
 
 pub fn json() -> Arg {

@@ -1,6 +1,7 @@
 //! `wgloss compute`: files in, a loss and files out.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::ArgMatches;
@@ -25,7 +26,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     // What the command line alone can have wrong.
     let mut loss = (info.new)();
     set_options(loss.as_mut(), matches)?;
-    let backend = backend(matches)?;
+    let backend = Backend::named(matches)?;
     let mut outputs = Outputs::default();
     for product in parts::products(info) {
         if let Some(file) = matches.get_one::<OsString>(&product.option) {
@@ -64,7 +65,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .attach(loss.as_mut())
         .map_err(|error| described(&operands, error))?;
 
-    let engine = open(backend)?;
+    let engine = backend.open()?;
     // Files that there is no room for show before anything is computed.
     let mut drafts = outputs.drafts(|part| {
         let view = problem.result(part.role())?;
@@ -228,28 +229,49 @@ fn broadcasts(info: &Info, operands: &Operands, problem: &Problem) -> Option<Str
     }
 }
 
-/// The backend and the adapter that the command line names.
-pub fn backend(matches: &ArgMatches) -> Result<(&str, Option<&str>), Failure> {
-    let text = |id: &str| matches.get_one::<String>(id).map(String::as_str);
-    match (text("backend").unwrap_or("auto"), text("adapter")) {
-        ("cpu", Some(_)) => Err(Failure::Usage(
-            "--adapter names a GPU, --backend cpu asks for none".into(),
-        )),
-        named => Ok(named),
-    }
+/// What the command line says of where to compute.
+pub struct Backend<'a> {
+    kind: &'a str,
+    adapter: Option<&'a str>,
+    pipelines: Option<&'a Path>,
 }
 
-/// The GPU asked for, or the processor.
-pub fn open((backend, adapter): (&str, Option<&str>)) -> Result<Engine, Failure> {
-    if backend == "cpu" {
-        return Ok(Engine::cpu());
-    }
-    match Engine::open(adapter.unwrap_or_default()) {
-        // An adapter asked for by name is not replaced by something else.
-        Err(Error::NoAdapter(_)) if backend == "auto" && adapter.is_none() => {
-            print::note("note: no GPU adapter found, computing on the processor with the f64 reference");
-            Ok(Engine::cpu())
+impl<'a> Backend<'a> {
+    pub fn named(matches: &'a ArgMatches) -> Result<Self, Failure> {
+        let text = |id: &str| matches.get_one::<String>(id).map(String::as_str);
+        let (kind, adapter) = (text("backend").unwrap_or("auto"), text("adapter"));
+        if kind == "cpu" && adapter.is_some() {
+            return Err(Failure::Usage(
+                "--adapter names a GPU, --backend cpu asks for none".into(),
+            ));
         }
-        opened => Ok(opened?),
+        Ok(Self {
+            kind,
+            adapter,
+            pipelines: matches.get_one::<PathBuf>("pipeline-cache").map(PathBuf::as_path),
+        })
+    }
+
+    /// The GPU asked for, or the processor.
+    pub fn open(&self) -> Result<Engine, Failure> {
+        if self.kind == "cpu" {
+            return Ok(Engine::cpu());
+        }
+        match Engine::open(self.adapter.unwrap_or_default()) {
+            // An adapter asked for by name is not replaced by something else.
+            Err(Error::NoAdapter(_)) if self.kind == "auto" && self.adapter.is_none() => {
+                print::note("note: no GPU adapter found, computing on the processor with the f64 reference");
+                Ok(Engine::cpu())
+            }
+            opened => {
+                let mut engine = opened?;
+                if let Some(folder) = self.pipelines
+                    && !engine.keep_pipelines(folder)?
+                {
+                    print::note("note: this adapter has no cache of pipelines, --pipeline-cache does nothing");
+                }
+                Ok(engine)
+            }
+        }
     }
 }

@@ -11,9 +11,10 @@ use wgloss::optim::{self, Info, OPTIMIZERS, OptionInfo, Setting, State};
 use wgloss::{Engine, Error, Optimizer, Role, Sink, Tensor};
 
 use crate::args::{self, dashed, tensor};
+use crate::compute::Backend;
 use crate::draft::{self, Draft};
 use crate::parts::Stored;
-use crate::{Failure, compute, files, keyed, npy, output, print};
+use crate::{Failure, files, keyed, npy, output, print};
 
 /// The key of the step count in a state file.
 const STEP: &str = "step";
@@ -70,7 +71,12 @@ fn command_of(info: &'static Info) -> Command {
         ))
         .args(tensors)
         .args(info.options.iter().map(option))
-        .args([args::backend(), args::adapter(), args::json()])
+        .args([
+            args::backend(),
+            args::adapter(),
+            args::pipeline_cache(),
+            args::json(),
+        ])
 }
 
 fn option(option: &OptionInfo) -> Arg {
@@ -102,7 +108,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     // What the command line alone can have wrong.
     let mut optimizer = (info.new)();
     set_options(optimizer.as_mut(), matches)?;
-    let backend = compute::backend(matches)?;
+    let backend = Backend::named(matches)?;
     let files = Files::new(matches)?;
 
     // What the files have wrong, before a device is asked.
@@ -127,7 +133,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         ));
     }
 
-    let engine = compute::open(backend)?;
+    let engine = backend.open()?;
     let start = Instant::now();
     let stepped = optimizer
         .step(&engine, &param, &grad, &mut state)

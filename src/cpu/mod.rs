@@ -114,9 +114,12 @@ fn place(view: &View, shape: &[usize], element: usize) -> usize {
 }
 
 fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
-    tensor
-        .host_bytes()
-        .ok_or_else(|| Error::operand(role.name(), "is on a device, the engine computes on the host"))
+    tensor.host_bytes().ok_or_else(|| {
+        Error::operand(
+            role.name(),
+            format!("is {}, the engine computes on the host", tensor.whereabouts()),
+        )
+    })
 }
 
 /// Runs a problem on host tensors; with the factors of a whole that it is a part of, where those were counted.

@@ -1,7 +1,9 @@
 //! What goes wrong on a device becomes an error of the call that met it. wgpu's own handler for errors that nobody
 //! catches panics, and that of an adopted device is its owner's: so whatever may fail runs in error scopes.
 
+use std::pin::pin;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Gpu, lock};
@@ -16,6 +18,15 @@ pub(crate) struct Troubles {
     pub lost: Mutex<Option<String>>,
 }
 
+/// What a future comes to. On native backends an error is there when the call returns, and nothing waits.
+fn resolved<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => pollster::block_on(future),
+    }
+}
+
 impl Gpu {
     /// Runs what creates or records something, and turns what wgpu reports meanwhile into an error. `wanted`: the bytes
     /// that it asks for.
@@ -28,10 +39,10 @@ impl Gpu {
         ];
         let scopes = filters.map(|filter| self.device.push_error_scope(filter));
         let made = run();
-        // The last pushed goes first. On native backends an error is there when the call returns.
+        // The last pushed goes first.
         let mut found = None;
         for scope in scopes.into_iter().rev() {
-            found = found.or(pollster::block_on(scope.pop()));
+            found = found.or(resolved(scope.pop()));
         }
         match found {
             None => self.check().map(|()| made),

@@ -1,12 +1,38 @@
 //! The memory of a tensor on a device: one buffer, or several where one may not be so large.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
-/// Bytes in a row of buffers, all but the last of which are `span` bytes long.
-#[derive(Clone, Debug, PartialEq)]
+use super::calls::Calls;
+use super::loan::Loan;
+use super::lock;
+
+/// Bytes in a row of buffers, all but the last of which are `span` bytes long. Clones share them.
+#[derive(Clone, Debug)]
 pub(crate) struct Memory {
-    parts: Arc<[wgpu::Buffer]>,
+    shared: Arc<Shared>,
+    /// Of a result in memory that is used again: by whom it is lent.
+    loan: Option<Arc<Loan>>,
+    /// Where its copy begins in what the loan brings to the host.
+    staged_at: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    parts: Box<[wgpu::Buffer]>,
     span: u64,
+    /// No other memory of the process has, or had, this number.
+    id: u64,
+    /// Those who hold bind groups of it, and let them go with it.
+    watchers: Mutex<Vec<Weak<Calls>>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        for calls in lock(&self.watchers).drain(..).filter_map(|calls| calls.upgrade()) {
+            calls.forget(self.id);
+        }
+    }
 }
 
 /// A run of bytes within one buffer.
@@ -19,33 +45,88 @@ pub(crate) struct Run<'a> {
 
 impl From<wgpu::Buffer> for Memory {
     fn from(buffer: wgpu::Buffer) -> Self {
-        Self {
-            parts: Arc::new([buffer]),
-            span: u64::MAX,
-        }
+        Self::of(vec![buffer], u64::MAX)
     }
 }
 
 impl Memory {
     /// Buffers of `span` bytes each, but for the last.
     pub fn of(parts: Vec<wgpu::Buffer>, span: u64) -> Self {
-        Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let shared = Shared {
             parts: parts.into(),
             span,
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            watchers: Mutex::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+            loan: None,
+            staged_at: 0,
         }
     }
 
     pub fn parts(&self) -> &[wgpu::Buffer] {
-        &self.parts
+        &self.shared.parts
+    }
+
+    pub fn id(&self) -> u64 {
+        self.shared.id
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.parts().iter().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Has the bind groups of it let go when its last handle is dropped.
+    pub fn watch(&self, calls: &Arc<Calls>) {
+        let mut watchers = lock(&self.shared.watchers);
+        if !watchers.iter().any(|own| own.as_ptr() == Arc::as_ptr(calls)) {
+            watchers.push(Arc::downgrade(calls));
+        }
+    }
+
+    /// The same, its copy for the host at a place of the loan's.
+    pub fn staged(mut self, at: u64) -> Self {
+        self.staged_at = at;
+        self
+    }
+
+    /// The same, lent.
+    pub fn lent(&self, loan: &Arc<Loan>) -> Self {
+        Self {
+            loan: Some(Arc::clone(loan)),
+            ..self.clone()
+        }
+    }
+
+    /// Somebody holds its buffers from now on who may use them at any time: it is not used again.
+    pub fn expose(&self) {
+        if let Some(loan) = &self.loan {
+            loan.expose();
+        }
+    }
+
+    /// It is written after the call whose result it is.
+    pub fn touch(&self) {
+        if let Some(loan) = &self.loan {
+            loan.touch();
+        }
+    }
+
+    /// The copy for the host that its call made, as far as that is still what it holds: by whom, and where.
+    pub fn staged_copy(&self) -> Option<(&Arc<Loan>, u64)> {
+        let loan = self.loan.as_ref().filter(|loan| loan.is_fresh());
+        loan.map(|loan| (loan, self.staged_at))
     }
 
     /// The runs that a range of bytes consists of.
     pub fn runs(&self, offset: u64, size: u64) -> impl Iterator<Item = Run<'_>> {
-        let mut at = offset;
+        let (span, mut at) = (self.shared.span, offset);
         std::iter::from_fn(move || {
-            let (nth, within) = (at / self.span, at % self.span);
-            let size = (offset + size - at).min(self.span - within);
-            let buffer = self.parts.get(nth as usize).filter(|_| size > 0)?;
+            let (nth, within) = (at / span, at % span);
+            let size = (offset + size - at).min(span - within);
+            let buffer = self.parts().get(nth as usize).filter(|_| size > 0)?;
             at += size;
             Some(Run {
                 buffer,

@@ -1,12 +1,18 @@
 //! A device: its memory, its pipelines, and plans recorded into encoders or submitted.
 
+mod activity;
+mod call;
+mod calls;
+mod disk;
 mod guard;
+mod loan;
 mod memory;
 mod outputs;
+mod pipelines;
 mod record;
+mod scratch;
 mod submit;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
@@ -14,11 +20,18 @@ use crate::limits::{Limits, Tuning};
 use crate::loss::Call;
 use crate::plan::Source;
 use crate::problem::{Problem, Role};
-use crate::shader::Variant;
 use crate::tensor::{Dtype, Storage, Tensor, View};
 
+pub use activity::Activity;
+pub(crate) use activity::{Counters, count};
+pub(crate) use call::Asked;
+pub(crate) use calls::Calls;
+pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
+pub(crate) use loan::{Loan, Reading};
 pub(crate) use memory::Memory;
+pub(crate) use pipelines::Pipelines;
+pub(crate) use scratch::Pool;
 pub(crate) use submit::Pace;
 
 /// A device with what the engine knows of it.
@@ -29,7 +42,12 @@ pub(crate) struct Gpu {
     pub limits: Limits,
     pub tuning: Tuning,
     pub info: wgpu::AdapterInfo,
-    pub pipelines: Mutex<HashMap<Variant, wgpu::ComputePipeline>>,
+    pub pipelines: Pipelines,
+    /// Where compiled pipelines are kept for the next process.
+    pub disk: Option<Disk>,
+    pub counters: Counters,
+    pub calls: Arc<Calls>,
+    pub pool: Arc<Pool>,
     pub troubles: Arc<Troubles>,
     pub pace: Mutex<Pace>,
 }
@@ -117,14 +135,35 @@ impl Gpu {
                 self.limits.max_buffer_bytes
             )));
         }
-        self.guarded(label, size, || {
-            self.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(label),
-                size,
-                usage,
-                mapped_at_creation: mapped,
+        let make = || {
+            self.guarded(label, size, || {
+                self.device.create_buffer(&wgpu::BufferDescriptor {
+                    label: Some(label),
+                    size,
+                    usage,
+                    mapped_at_creation: mapped,
+                })
             })
-        })
+        };
+        let made = match make() {
+            // What is kept for calls to come may be what is missing.
+            Err(Error::OutOfMemory { .. }) => {
+                self.release()?;
+                make()?
+            }
+            made => made?,
+        };
+        count(&self.counters.buffers, 1);
+        count(&self.counters.bytes, size);
+        Ok(made)
+    }
+
+    /// Lets go of all that is kept for calls to come, but for pipelines.
+    pub fn release(&self) -> Result<()> {
+        self.calls.clear();
+        self.pool.clear();
+        // wgpu frees what no submission uses any more.
+        self.wait(None)
     }
 
     /// The operands on the device: host tensors are uploaded.
@@ -132,46 +171,25 @@ impl Gpu {
         operands
             .iter()
             .map(|&(role, tensor)| {
-                if tensor.pages().is_some() {
-                    return Err(Error::operand(
-                        role.name(),
-                        "lies in pages elsewhere: only a stream reads it",
-                    ));
-                }
-                let placed = match tensor.host_bytes() {
-                    Some(bytes) => self.upload(bytes, &tensor.view)?,
-                    None => tensor.clone(),
+                let placed = match &tensor.storage {
+                    Storage::Host(_) => self.upload(tensor.host_bytes().unwrap_or_default(), &tensor.view)?,
+                    Storage::Device(_) => tensor.clone(),
+                    Storage::Pages(_) => {
+                        return Err(Error::operand(
+                            role.name(),
+                            "lies in pages elsewhere: only a stream reads it",
+                        ));
+                    }
+                    Storage::Absent => {
+                        return Err(Error::operand(role.name(), format!("is {}", tensor.whereabouts())));
+                    }
                 };
-                for buffer in placed.buffers() {
+                for buffer in placed.parts() {
                     expect_usage(role.name(), buffer, wgpu::BufferUsages::STORAGE)?;
                 }
                 Ok((role, placed))
             })
             .collect()
-    }
-
-    /// The pipeline of a variant, compiled once.
-    fn pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
-        if let Some(pipeline) = lock(&self.pipelines).get(variant) {
-            return Ok(pipeline.clone());
-        }
-        let source = variant.compose();
-        let pipeline = self.guarded(&variant.label, 0, || {
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(&variant.label),
-                source: wgpu::ShaderSource::Wgsl(source.text.into()),
-            });
-            self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(&variant.label),
-                layout: None,
-                module: &module,
-                entry_point: Some("main"),
-                compilation_options: Default::default(),
-                cache: None,
-            })
-        })?;
-        lock(&self.pipelines).insert(variant.clone(), pipeline.clone());
-        Ok(pipeline)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::loss::{Call, GradTo};
 use crate::plan::CONTROL_WORDS;
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::{Dtype, Tensor, View};
 
 impl Gpu {
     /// All tensors that the plan of a call names: operands brought to the device, and outputs made for it.
@@ -31,101 +31,84 @@ impl Gpu {
         elsewhere: &[Role],
     ) -> Result<Output> {
         let mut output = Output::empty(problem);
-        let mut make = |role, dtype, shape: &[usize]| -> Result<Option<Tensor>> {
+        for (role, view) in results(problem, call) {
             if elsewhere.contains(&role) {
-                return Ok(None);
-            }
-            let tensor = self.allocate(dtype, shape)?;
-            tensors.push((role, tensor.clone()));
-            Ok(Some(tensor))
-        };
-        let (stats, mode) = (problem.stats, problem.mode);
-        if mode.wants_loss() {
-            let made = make(Role::Loss, problem.loss_dtype(), problem.loss_shape())?;
-            // The index of an arg-max is no loss.
-            if problem.loss_dtype() == Dtype::I64 {
-                output.argmax = made;
-            } else {
-                output.loss = made;
-            }
-        }
-        if stats.z_loss {
-            output.z_loss = make(Role::ZLoss, Dtype::F32, problem.loss_shape())?;
-        }
-        if stats.lse {
-            output.lse = make(Role::Lse, Dtype::F32, &problem.terms)?;
-        }
-        if stats.entropy {
-            output.entropy = make(Role::Entropy, Dtype::F32, &problem.terms)?;
-        }
-        if stats.argmax {
-            output.argmax = make(Role::Argmax, Dtype::U32, &problem.terms)?;
-        }
-        if stats.accuracy {
-            output.correct = make(Role::Correct, Dtype::U32, &[])?;
-        }
-        if problem.has_control() {
-            output.control = make(Role::Control, Dtype::U32, &[CONTROL_WORDS as usize])?;
-        }
-        for (nth, check) in problem.checks.iter().enumerate() {
-            let made = make(Role::Fault(nth as u8), Dtype::U32, &[FAULT_WORDS])?;
-            output.faults.extend(made.map(|tensor| (check.clone(), tensor)));
-        }
-        for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
-            if operand.grad.is_none() || elsewhere.contains(&Role::Grad(place as u8)) {
                 continue;
             }
-            let fresh = || self.allocate(operand.view.dtype, tensor.shape());
-            if place > 0 {
-                output.grads.push((operand.role, fresh()?));
-                continue;
-            }
-            output.grad_input = Some(match call.grad_input {
-                GradTo::New => fresh()?,
-                GradTo::Into(own) | GradTo::AddTo(own) if own.memory().is_none() => {
-                    return Err(Error::operand(
-                        "grad_input",
-                        "lies on the host, the engine writes on its device",
-                    ));
-                }
-                GradTo::Into(own) | GradTo::AddTo(own) => {
-                    Self::expect_alone(own, tensors)?;
-                    own.clone()
-                }
-                GradTo::InPlace if problem.in_place => {
-                    expect_alone_in_place(tensor, tensors)?;
-                    (*tensor).clone()
-                }
-                // The input was uploaded for this call: its copy is ours to write.
-                GradTo::InPlace => fresh()?,
-            });
-        }
-        for (operand, role, _) in problem.grads() {
-            let own = match role {
-                Role::Grad(0) => output.grad_input.as_ref(),
-                _ => output.grad(operand.role),
+            let given = match role {
+                Role::Grad(0) => grad_input(problem, call, tensors)?.cloned(),
+                _ => None,
             };
-            tensors.extend(own.map(|tensor| (role, tensor.clone())));
+            let tensor = match given {
+                Some(given) => given,
+                None => self.allocate(view.dtype, &view.shape)?,
+            };
+            output.put(problem, role, tensor.clone());
+            tensors.push((role, tensor));
         }
         Ok(output)
     }
+}
 
-    /// Refuses a place for the gradient that another tensor of the call shares.
-    fn expect_alone(grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
-        for buffer in grad.buffers() {
-            expect_usage("grad_input", buffer, wgpu::BufferUsages::STORAGE)?;
+/// All results of a call, with what only reports are made of. A gradient has the shape of its tensor, to which the problem may
+/// have added dimensions of size 1.
+pub(crate) fn results(problem: &Problem, call: &Call<'_>) -> impl Iterator<Item = (Role, View)> {
+    let own = problem.results().map(|(role, view)| match role {
+        Role::Grad(nth) => {
+            let tensor = call.tensors.get(usize::from(nth));
+            let shape = tensor.map_or(view.shape.as_slice(), |tensor| tensor.shape());
+            (role, View::contiguous(view.dtype, shape))
         }
-        match tensors.iter().find(|(_, tensor)| tensor.shares_buffer(grad)) {
-            Some((role, _)) => Err(Error::operand(
-                "grad_input",
-                format!(
-                    "lies in the same buffer as {}; wgpu forbids a dispatch to read and write one buffer \
+        _ => (role, view),
+    });
+    let words = |role, words: &[usize]| (role, View::contiguous(Dtype::U32, words));
+    let correct = problem.stats.accuracy.then(|| words(Role::Correct, &[]));
+    let control = problem
+        .has_control()
+        .then(|| words(Role::Control, &[CONTROL_WORDS as usize]));
+    let faults = (0..problem.checks.len()).map(move |nth| words(Role::Fault(nth as u8), &[FAULT_WORDS]));
+    own.chain(correct).chain(control).chain(faults)
+}
+
+/// The caller's tensor that the gradient of the first goes into, or over; refused where another tensor of the call shares
+/// its buffer.
+pub(crate) fn grad_input<'a>(
+    problem: &Problem,
+    call: &Call<'a>,
+    tensors: &[(Role, Tensor)],
+) -> Result<Option<&'a Tensor>> {
+    match call.grad_input {
+        _ if !problem.mode.wants_grad() => Ok(None),
+        GradTo::New => Ok(None),
+        GradTo::Into(own) | GradTo::AddTo(own) if own.memory().is_none() => Err(Error::operand(
+            "grad_input",
+            format!("is {}, the engine writes on its device", own.whereabouts()),
+        )),
+        GradTo::Into(own) | GradTo::AddTo(own) => expect_alone(own, tensors).map(|()| Some(own)),
+        GradTo::InPlace => {
+            let own = call.tensors.first().copied().filter(|_| problem.in_place);
+            // Else the input was uploaded for this call: its copy is ours to write.
+            own.map_or(Ok(()), |own| expect_alone_in_place(own, tensors))
+                .map(|()| own)
+        }
+    }
+}
+
+/// Refuses a place for the gradient that another tensor of the call shares.
+fn expect_alone(grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
+    for buffer in grad.parts() {
+        expect_usage("grad_input", buffer, wgpu::BufferUsages::STORAGE)?;
+    }
+    match tensors.iter().find(|(_, tensor)| tensor.shares_buffer(grad)) {
+        Some((role, _)) => Err(Error::operand(
+            "grad_input",
+            format!(
+                "lies in the same buffer as {}; wgpu forbids a dispatch to read and write one buffer \
                      (give it a buffer of its own, or write over the input in place)",
-                    role.name()
-                ),
-            )),
-            None => Ok(()),
-        }
+                role.name()
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plans recorded into an encoder.
 
+use super::activity::count;
 use super::{Gpu, Memory, expect_usage, memory_of, tensor_usage};
 use crate::error::Result;
 use crate::layout::Slot;
@@ -9,30 +10,37 @@ use crate::tensor::Tensor;
 use crate::timing::Timer;
 
 /// A copy between two buffers.
+#[derive(Debug)]
 pub(crate) struct Move {
-    pub from: wgpu::Buffer,
-    pub from_offset: u64,
-    pub to: wgpu::Buffer,
-    pub to_offset: u64,
-    pub size: u64,
+    from: wgpu::Buffer,
+    from_offset: u64,
+    to: wgpu::Buffer,
+    to_offset: u64,
+    size: u64,
 }
 
-/// A dispatch with all that recording it needs. What it touches in two buffers at once is brought together before, and
+/// A step with all that recording it needs. What a dispatch touches in two buffers at once is brought together before, and
 /// taken back after it.
+#[derive(Debug, Default)]
 pub(crate) struct Ready {
     before: Vec<Move>,
     dispatch: Option<(wgpu::ComputePipeline, wgpu::BindGroup, [u32; 2])>,
     after: Vec<Move>,
+    /// Bytes of the buffers that are its own.
+    pub bridges: u64,
+}
+
+impl Ready {
+    pub fn copies(before: Vec<Move>) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
 }
 
 impl Gpu {
-    /// The scratch buffers of a plan.
-    pub fn scratch(&self, plan: &Plan) -> Result<Vec<Memory>> {
-        let memory = |&bytes| self.memory("wgloss scratch", bytes, None);
-        plan.scratch.iter().map(memory).collect()
-    }
-
-    /// Records a plan.
+    /// Records a plan into an encoder that may be the caller's.
     pub fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -40,8 +48,9 @@ impl Gpu {
         tensors: &[(Role, Tensor)],
         timer: Option<&Timer>,
     ) -> Result<()> {
-        let scratch = self.scratch(plan)?;
-        self.record_steps(encoder, &plan.steps, tensors, &scratch, timer)
+        expose(tensors);
+        let scratch = self.shared_scratch(plan)?;
+        self.record_steps(encoder, &plan.steps, tensors, scratch.memory(), timer)
     }
 
     /// Records steps of a plan.
@@ -55,47 +64,46 @@ impl Gpu {
     ) -> Result<()> {
         // Whatever can fail comes first: the encoder may be the caller's.
         let ready = self.guarded("recording", 0, || self.ready(steps, tensors, scratch))??;
-        encode(encoder, ready, timer);
+        self.encode_steps(encoder, ready.iter(), timer);
         self.check()
     }
 
     fn ready(&self, steps: &[Step], tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Vec<Ready>> {
         let (params, offsets) = self.params(steps)?;
         let mut offsets = offsets.into_iter();
-        let mut list = Vec::new();
-        for step in steps {
-            list.push(match step {
-                Step::Copy(copy) => Ready {
-                    before: self.copies(copy, tensors, scratch)?,
-                    dispatch: None,
-                    after: Vec::new(),
-                },
-                Step::Dispatch(dispatch) => {
-                    let offset = offsets.next().unwrap_or_default();
-                    self.gathered(dispatch, (&params, offset), tensors, scratch)?
-                }
-            });
-        }
-        Ok(list)
+        let ready = steps.iter().map(|step| match step {
+            Step::Copy(copy) => self.ready_copy(copy, tensors, scratch),
+            Step::Dispatch(dispatch) => {
+                let params = (&params, offsets.next().unwrap_or_default());
+                let pipeline = self.pipeline(&dispatch.variant)?;
+                self.ready_dispatch(dispatch, &pipeline, params, tensors, scratch)
+            }
+        });
+        ready.collect()
     }
 
     /// A dispatch whose bindings lie where its tensors do, or, where a window reaches from one buffer of a tensor into the
     /// next, in a buffer of its own.
-    fn gathered(
+    pub fn ready_dispatch(
         &self,
         dispatch: &Dispatch,
+        pipeline: &wgpu::ComputePipeline,
         params: (&wgpu::Buffer, u64),
         tensors: &[(Role, Tensor)],
         scratch: &[Memory],
     ) -> Result<Ready> {
-        let (mut before, mut after, mut bound) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut before, mut after, mut bound, mut bridges) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for binding in &dispatch.bindings {
             let memory = memory_of(binding.source, tensors, scratch)?;
+            if binding.written {
+                memory.touch();
+            }
             if let Some(run) = memory.run(binding.offset, binding.size) {
                 bound.push((run.buffer.clone(), run.offset));
                 continue;
             }
             let bridge = self.buffer("wgloss bridge", binding.size, tensor_usage())?;
+            bridges += bridge.size();
             let mut at = 0;
             for run in memory.runs(binding.offset, binding.size) {
                 let there = (bridge.clone(), at);
@@ -108,17 +116,17 @@ impl Gpu {
             }
             bound.push((bridge, 0));
         }
-        let pipeline = self.pipeline(&dispatch.variant)?;
-        let group = self.bind_group(dispatch, &pipeline, params, &bound);
+        let group = self.bind_group(dispatch, pipeline, params, &bound);
         Ok(Ready {
             before,
-            dispatch: Some((pipeline, group, dispatch.groups)),
+            dispatch: Some((pipeline.clone(), group, dispatch.groups)),
             after,
+            bridges,
         })
     }
 
     /// A copy of a plan, cut where either side goes over into another buffer.
-    fn copies(&self, copy: &Copy, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Vec<Move>> {
+    pub fn ready_copy(&self, copy: &Copy, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Ready> {
         let (from, to) = (
             memory_of(copy.from, tensors, scratch)?,
             memory_of(copy.to, tensors, scratch)?,
@@ -133,6 +141,7 @@ impl Gpu {
                 }
             }
         }
+        to.touch();
         let mut list = Vec::new();
         let mut done = 0;
         for own in from.runs(copy.from_offset, copy.size) {
@@ -147,7 +156,7 @@ impl Gpu {
             }
             done += own.size;
         }
-        Ok(list)
+        Ok(Ready::copies(list))
     }
 
     /// One uniform buffer with the params of all dispatches, and where each begins. It is filled before anything is
@@ -189,49 +198,66 @@ impl Gpu {
         for (binding, (buffer, offset)) in dispatch.bindings.iter().zip(bound) {
             entries.push(entry(binding.slot, buffer, *offset, binding.size));
         }
+        count(&self.counters.bind_groups, 1);
         self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(&dispatch.variant.label),
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         })
     }
+
+    /// Records what is ready. Copies stand outside of passes.
+    pub fn encode_steps<'a>(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        steps: impl Iterator<Item = &'a Ready>,
+        timer: Option<&Timer>,
+    ) {
+        let mut pass: Option<wgpu::ComputePass<'_>> = None;
+        let mut dispatches = 0;
+        for step in steps {
+            if !step.before.is_empty() {
+                pass = None;
+            }
+            copy(encoder, &step.before);
+            if let Some((pipeline, group, groups)) = &step.dispatch {
+                let pass = pass.get_or_insert_with(|| {
+                    let descriptor = wgpu::ComputePassDescriptor {
+                        label: Some("wgloss"),
+                        timestamp_writes: timer.map(|timer| timer.writes(dispatches == 0)),
+                    };
+                    encoder.begin_compute_pass(&descriptor).forget_lifetime()
+                });
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(groups[0], groups[1], 1);
+                dispatches += 1;
+            }
+            if !step.after.is_empty() {
+                pass = None;
+            }
+            copy(encoder, &step.after);
+        }
+        drop(pass);
+        count(&self.counters.dispatches, dispatches);
+    }
 }
 
-fn moved(from: (wgpu::Buffer, u64), to: (wgpu::Buffer, u64), size: u64) -> Move {
+/// Whoever has the encoder submits it whenever they like: what it uses is not lent to another call until then, and nobody
+/// hears of then.
+pub(crate) fn expose(tensors: &[(Role, Tensor)]) {
+    for memory in tensors.iter().filter_map(|(_, tensor)| tensor.memory()) {
+        memory.expose();
+    }
+}
+
+pub(crate) fn moved(from: (wgpu::Buffer, u64), to: (wgpu::Buffer, u64), size: u64) -> Move {
     Move {
         from: from.0,
         from_offset: from.1,
         to: to.0,
         to_offset: to.1,
         size,
-    }
-}
-
-/// Records what is ready. Copies stand outside of passes.
-fn encode(encoder: &mut wgpu::CommandEncoder, ready: Vec<Ready>, timer: Option<&Timer>) {
-    let mut pass: Option<wgpu::ComputePass<'_>> = None;
-    let mut first = true;
-    for step in ready {
-        if !step.before.is_empty() {
-            pass = None;
-        }
-        copy(encoder, &step.before);
-        if let Some((pipeline, group, groups)) = step.dispatch {
-            let pass = pass.get_or_insert_with(|| {
-                let descriptor = wgpu::ComputePassDescriptor {
-                    label: Some("wgloss"),
-                    timestamp_writes: timer.map(|timer| timer.writes(std::mem::take(&mut first))),
-                };
-                encoder.begin_compute_pass(&descriptor).forget_lifetime()
-            });
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            pass.dispatch_workgroups(groups[0], groups[1], 1);
-        }
-        if !step.after.is_empty() {
-            pass = None;
-        }
-        copy(encoder, &step.after);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Plans submitted by the engine itself, in parts that no watchdog minds.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::activity::count;
 use super::{Gpu, lock};
 use crate::error::Result;
 use crate::limits::Limits;
@@ -44,7 +46,11 @@ impl Pace {
         } else {
             self.bytes // too little ran to tell
         };
-        self.bytes = wanted.clamp(LEAST.min(self.most), self.most);
+        // In steps of two, since for each a call is planned anew.
+        self.bytes = match wanted < self.most {
+            true => (1 << wanted.max(1).ilog2()).clamp(LEAST.min(self.most), self.most),
+            false => self.most,
+        };
     }
 }
 
@@ -57,40 +63,66 @@ impl Gpu {
         }
     }
 
-    /// Submits a plan. A small one goes in one submission, and nothing waits. One that touches more than the pace allows
-    /// goes in parts, of which two are under way at a time, and each is timed.
+    /// Submits what was recorded.
+    pub fn hand_in(&self, what: &str, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex> {
+        count(&self.counters.submissions, 1);
+        self.guarded(what, 0, || self.queue.submit([encoder.finish()]))
+    }
+
+    /// Submits a plan.
     pub fn submit(&self, plan: &Plan, tensors: &[(Role, Tensor)]) -> Result<()> {
-        let scratch = self.scratch(plan)?;
-        let budget = lock(&self.pace).bytes();
-        let parts = parts(plan, budget);
-        let timed = parts.len() > 1;
-        let mut under_way = std::collections::VecDeque::new();
+        let parts = parts(plan, lock(&self.pace).bytes());
+        let scratch = match parts.len() {
+            1 => self.shared_scratch(plan)?,
+            _ => self.own_scratch(plan)?,
+        };
+        self.in_parts(&parts, |encoder, part| {
+            self.record_steps(encoder, &plan.steps[part], tensors, scratch.memory(), None)
+        })
+        .map(|_| ())
+    }
+
+    /// Records and submits the parts of a plan. One part goes in one submission, and nothing waits. Of several, two are under
+    /// way at a time, and each is timed. Returns the last submission.
+    pub fn in_parts(
+        &self,
+        parts: &[(Range<usize>, u64)],
+        mut record: impl FnMut(&mut wgpu::CommandEncoder, Range<usize>) -> Result<()>,
+    ) -> Result<wgpu::SubmissionIndex> {
+        let mut send = |part: &Range<usize>| {
+            self.guarded("submission", 0, || {
+                let mut encoder = self.device.create_command_encoder(&Default::default());
+                record(&mut encoder, part.clone())?;
+                count(&self.counters.submissions, 1);
+                Ok(self.queue.submit([encoder.finish()]))
+            })?
+        };
+        let [before @ .., (part, _)] = parts else {
+            return send(&(0..0)); // a plan has a part, if an empty one
+        };
+        let mut under_way: Option<(wgpu::SubmissionIndex, u64)> = None;
         let mut since = Instant::now();
-        for (steps, bytes) in parts {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            self.record_steps(&mut encoder, steps, tensors, &scratch, None)?;
-            let submission = self.guarded("submission", 0, || self.queue.submit([encoder.finish()]))?;
-            if !timed {
-                break;
-            }
-            if under_way.is_empty() {
-                since = Instant::now(); // pipelines were compiled before
-            }
-            under_way.push_back((submission, bytes));
-            if under_way.len() == 2
-                && let Some((submission, bytes)) = under_way.pop_front()
-            {
-                self.wait(Some(submission))?;
-                lock(&self.pace).observe(bytes, since.elapsed());
-                since = Instant::now();
-            }
+        for (part, bytes) in before {
+            let submission = send(part)?;
+            let Some((submission, bytes)) = under_way.replace((submission, *bytes)) else {
+                since = Instant::now(); // whatever was compiled was before
+                continue;
+            };
+            self.wait(Some(submission))?;
+            lock(&self.pace).observe(bytes, since.elapsed());
+            since = Instant::now();
         }
-        Ok(())
+        let last = send(part)?;
+        if let Some((submission, bytes)) = under_way {
+            self.wait(Some(submission))?;
+            lock(&self.pace).observe(bytes, since.elapsed());
+        }
+        Ok(last)
     }
 }
 
 /// Runs of steps that touch no more than so many bytes each, or a single dispatch that touches more.
-fn parts(plan: &Plan, budget: u64) -> Vec<(&[Step], u64)> {
+pub(crate) fn parts(plan: &Plan, budget: u64) -> Vec<(Range<usize>, u64)> {
     let mut list = Vec::new();
     let (mut first, mut bytes) = (0, 0u64);
     for (nth, step) in plan.steps.iter().enumerate() {
@@ -99,12 +131,12 @@ fn parts(plan: &Plan, budget: u64) -> Vec<(&[Step], u64)> {
             Step::Copy(copy) => 2 * copy.size,
         };
         if nth > first && bytes.saturating_add(own) > budget {
-            list.push((&plan.steps[first..nth], bytes));
+            list.push((first..nth, bytes));
             (first, bytes) = (nth, 0);
         }
         bytes += own;
     }
-    list.push((&plan.steps[first..], bytes));
+    list.push((first..plan.steps.len(), bytes));
     list
 }
 

@@ -1,5 +1,7 @@
 //! What every loss declares in the same words: its struct, its catalogue entry and the mechanical part of [`super::Loss`].
 
+use std::hash::{Hash, Hasher};
+
 use super::Scalar;
 
 /// The types that a scalar option can have.
@@ -9,10 +11,13 @@ pub(crate) trait OptionValue: Sized {
     fn to_scalar(&self) -> Option<Scalar>;
 
     fn from_scalar(value: &Scalar) -> Option<Self>;
+
+    /// Writes the value, for [`super::Loss::identify`].
+    fn identify(&self, state: &mut dyn Hasher);
 }
 
 macro_rules! option_value {
-    ($($type:ty => $kind:ident),*) => {
+    ($($type:ty => $kind:ident, $bits:expr);*) => {
         $(impl OptionValue for $type {
             const KIND: super::ScalarKind = super::ScalarKind::$kind;
 
@@ -26,10 +31,15 @@ macro_rules! option_value {
                     _ => None,
                 }
             }
+
+            fn identify(&self, mut state: &mut dyn Hasher) {
+                let bits: fn($type) -> _ = $bits;
+                bits(*self).hash(&mut state);
+            }
         })*
     };
 }
-option_value!(f64 => Float, i64 => Int, bool => Bool);
+option_value!(f64 => Float, f64::to_bits; i64 => Int, |x| x; bool => Bool, |x| x);
 
 /// An option that may be left open.
 impl<T: OptionValue> OptionValue for Option<T> {
@@ -41,6 +51,13 @@ impl<T: OptionValue> OptionValue for Option<T> {
 
     fn from_scalar(value: &Scalar) -> Option<Self> {
         T::from_scalar(value).map(Some)
+    }
+
+    fn identify(&self, mut state: &mut dyn Hasher) {
+        self.is_some().hash(&mut state);
+        if let Some(value) = self {
+            value.identify(state);
+        }
     }
 }
 
@@ -61,6 +78,12 @@ macro_rules! choice {
                     $($word => Some($value),)*
                     _ => None,
                 }
+            }
+
+            fn identify(&self, mut state: &mut dyn std::hash::Hasher) {
+                let words: &[(&str, Self)] = &[$(($word, $value)),*];
+                let nth = words.iter().position(|(_, value)| value == self);
+                std::hash::Hash::hash(&nth, &mut state);
             }
         }
     };
@@ -191,6 +214,13 @@ macro_rules! define {
                     _ => drop(tensor),
                 }
                 Err($crate::loss::no_option(&INFO, role.name()))
+            }
+
+            fn identify(&self, mut state: &mut dyn std::hash::Hasher) -> bool {
+                std::hash::Hash::hash(INFO.name, &mut state);
+                $($crate::loss::define::OptionValue::identify(&self.$option, state);)*
+                std::hash::Hash::hash(&self.reduction, &mut state);
+                true
             }
 
             fn problem(&self, call: &$crate::loss::Call<'_>) -> $crate::error::Result<$crate::problem::Problem> {

@@ -32,9 +32,11 @@ mod softmax_focal;
 mod triplet_margin;
 
 use std::fmt::Debug;
+use std::hash::Hasher;
 
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::gpu::Asked;
 use crate::inspect::Checks;
 use crate::problem::{Mode, Problem, Reduction, Role, Stats};
 use crate::readback::Output;
@@ -261,6 +263,16 @@ pub enum GradTo<'a> {
     AddTo(&'a Tensor),
 }
 
+impl<'a> GradTo<'a> {
+    /// The tensor of the caller's, beside those that are read.
+    pub(crate) fn tensor(self) -> Option<&'a Tensor> {
+        match self {
+            Self::Into(own) | Self::AddTo(own) => Some(own),
+            Self::New | Self::InPlace => None,
+        }
+    }
+}
+
 /// The tensors of a call, and what is wanted.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
@@ -330,6 +342,14 @@ pub trait Loss: Debug + Send + Sync {
     /// [`Error::Option`] for one that the loss does not have.
     fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()>;
 
+    /// Writes the loss and all options that [`Loss::problem`] looks at, but for the tensors, as [`Hash`](std::hash::Hash) does: what
+    /// it writes is compared in full, and a call that is like an earlier one in that and in its tensors is not planned again.
+    /// Returns whether it has; a loss that returns false is planned at every call.
+    fn identify(&self, state: &mut dyn Hasher) -> bool {
+        let _ = state;
+        false
+    }
+
     /// Validates a call: finds every error of shape, dtype and option.
     ///
     /// # Errors
@@ -341,7 +361,12 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].
     fn run(&self, engine: &Engine, call: &Call<'_>) -> Result<Output> {
-        engine.run(&self.problem(call)?, call, &self.tensors())
+        engine.run(&Asked {
+            call,
+            given: &self.tensors(),
+            identify: &|state| self.identify(state),
+            problem: &|| self.problem(call),
+        })
     }
 
     /// Records a call into the caller's encoder; neither submits nor waits. Read the output after submitting.
@@ -349,7 +374,13 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
     fn encode(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder, call: &Call<'_>) -> Result<Output> {
-        engine.encode(encoder, &self.problem(call)?, call, &self.tensors())
+        let asked = Asked {
+            call,
+            given: &self.tensors(),
+            identify: &|state| self.identify(state),
+            problem: &|| self.problem(call),
+        };
+        engine.encode(encoder, &asked)
     }
 
     /// The loss.

@@ -381,6 +381,12 @@ fn step_on_cpu(
 
 fn host(name: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {
     let bytes = tensor.host_bytes();
-    let bytes = bytes.ok_or_else(|| Error::operand(name, "is on a device, the engine computes on the host"))?;
+    let elsewhere = || {
+        Error::operand(
+            name,
+            format!("is {}, the engine computes on the host", tensor.whereabouts()),
+        )
+    };
+    let bytes = bytes.ok_or_else(elsewhere)?;
     Ok(floats(tensor.dtype(), bytes))
 }

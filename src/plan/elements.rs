@@ -119,6 +119,9 @@ fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Spread>) {
     (list, spreads)
 }
 
+/// Elements that are worth longer code.
+const MANY: u64 = 1 << 16;
+
 impl Planner<'_> {
     fn add_chunks(&self, plan: &mut Plan) -> Result<()> {
         let mut first = 0;
@@ -301,11 +304,13 @@ impl Planner<'_> {
         list
     }
 
-    /// Four quads are read before the first is written. Their code then stands there four times, which SwiftShader's
-    /// compiler takes minutes for where it is long or branches.
+    /// Four quads are read before the first is written. Their code then stands there four times: compiling it takes twice
+    /// as long, which few elements do not make up for, and SwiftShader's compiler takes minutes where it is long or
+    /// branches.
     fn reads_ahead(&self) -> bool {
         let whole = |o: &Operand| o.quads(&self.grid) || o.addressing == Addressing::Single;
-        !self.elements.branches && self.operands.iter().all(whole)
+        let many = self.problem.term_count() >= MANY;
+        many && !self.elements.branches && self.operands.iter().all(whole)
     }
 
     fn variant(&self) -> Variant {

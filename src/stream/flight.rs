@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::units::{Transfer, Unit};
 use super::{Stream, Streamed, paged};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory};
+use crate::gpu::{Gpu, Memory, count};
 use crate::plan::Source;
 use crate::problem::Role;
 use crate::tensor::Tensor;
@@ -145,6 +145,7 @@ impl<'a> Flights<'a> {
         }
         slot.staging.unmap();
         let submission = gpu.guarded("submission", 0, || {
+            count(&gpu.counters.submissions, 1);
             let submission = gpu.queue.submit([encoder.finish()]);
             // What mapping comes to shows when the range is asked for.
             slot.staging.map_async(wgpu::MapMode::Write, .., |_| {});

@@ -229,7 +229,7 @@ impl Host<'_> {
                 _ => {
                     return Err(Error::operand(
                         role.name(),
-                        "is on a device, the engine computes on the host",
+                        format!("is {}, the engine computes on the host", tensor.whereabouts()),
                     ));
                 }
             }

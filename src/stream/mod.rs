@@ -156,7 +156,7 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
 
     let mut tensors = gpu.place(&resident)?;
     let output = gpu.outputs(&problem, call, &mut tensors, &elsewhere)?;
-    let mut scratch = gpu.scratch(&cut.plan)?;
+    let mut scratch = gpu.exact_scratch(&cut.plan)?;
     let mut flights = Flights::new(gpu, &cut.units)?;
     scratch.extend(flights.arenas());
     let total = cut.units.iter().map(Unit::moved).sum();

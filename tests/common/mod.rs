@@ -3,6 +3,7 @@
 pub mod cases;
 pub mod data;
 pub mod engine;
+pub mod own;
 
 use wgloss::{Array, Dtype, Values};
 

@@ -98,7 +98,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
     }
     let mut operands = parts.operands;
     let grad = call.mode.wants_grad();
-    let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].buffer().is_some();
+    let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].parts().len() == 1;
     let first = operands[0].view.clone();
     let fresh = |view: &View| View::contiguous(view.dtype, &view.shape);
     if grad {

@@ -1,0 +1,52 @@
+//! What an engine has made and submitted on its device, counted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What an engine has made and submitted on its device since it was opened: what two of these differ by shows whether
+/// calls settle down to reuse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Calls planned. One like an earlier one is not planned again.
+    pub plans: u64,
+    /// Buffers made.
+    pub buffers: u64,
+    /// Bytes of those buffers.
+    pub bytes: u64,
+    pub bind_groups: u64,
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Submissions, those of reading results back among them.
+    pub submissions: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub pipelines: AtomicU64,
+    pub plans: AtomicU64,
+    pub buffers: AtomicU64,
+    pub bytes: AtomicU64,
+    pub bind_groups: AtomicU64,
+    pub dispatches: AtomicU64,
+    pub submissions: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub fn read(&self) -> Activity {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Activity {
+            pipelines: of(&self.pipelines),
+            plans: of(&self.plans),
+            buffers: of(&self.buffers),
+            bytes: of(&self.bytes),
+            bind_groups: of(&self.bind_groups),
+            dispatches: of(&self.dispatches),
+            submissions: of(&self.submissions),
+        }
+    }
+}

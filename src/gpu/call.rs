@@ -1,0 +1,403 @@
+//! Calls of losses on a device. What of a call can be used again is kept beside it: its plan, pipelines and params, and, for
+//! the same tensors, its bind groups with small results and scratch.
+
+use std::hash::Hash;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::activity::count;
+use super::calls::Key;
+use super::loan::Loan;
+use super::record::{self, Ready};
+use super::scratch::Scratch;
+use super::submit::parts;
+use super::{Gpu, Memory, operands, outputs};
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::loss::{Call, GradTo};
+use crate::plan::{Plan, Source, Step, plan};
+use crate::problem::{Problem, Role};
+use crate::readback::Output;
+use crate::tensor::{Storage, Tensor};
+
+/// What is asked of an engine: a loss by what it can do, and a call of it.
+pub(crate) struct Asked<'a> {
+    pub call: &'a Call<'a>,
+    /// The loss's own tensors.
+    pub given: &'a [(Role, &'a Tensor)],
+    /// Writes all options of the loss; false where it cannot.
+    pub identify: &'a dyn Fn(&mut Key) -> bool,
+    pub problem: &'a dyn Fn() -> Result<Problem>,
+}
+
+impl<'a> Asked<'a> {
+    /// All that the call's plan follows from, where the loss can tell.
+    fn key(&self) -> Option<Key> {
+        let (call, mut key) = (self.call, Key::new());
+        let identified = (self.identify)(&mut key);
+        (call.mode, call.stats, call.checks).hash(&mut key);
+        call.grads.hash(&mut key);
+        std::mem::discriminant(&call.grad_input).hash(&mut key);
+        call.tensors.len().hash(&mut key);
+        self.given.len().hash(&mut key);
+        for (role, _) in self.given {
+            role.hash(&mut key);
+        }
+        call.grad_output.is_some().hash(&mut key);
+        for tensor in self.tensors() {
+            tensor.view.hash(&mut key);
+            // A gradient goes over what lies in one buffer of the device.
+            std::mem::discriminant(&tensor.storage).hash(&mut key);
+            tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
+        }
+        identified.then_some(key)
+    }
+
+    /// All tensors that the caller gave.
+    fn tensors(&self) -> impl Iterator<Item = &'a Tensor> + Clone {
+        let given = self.given.iter().map(|(_, tensor)| *tensor);
+        let operands = self
+            .call
+            .tensors
+            .iter()
+            .copied()
+            .chain(given)
+            .chain(self.call.grad_output);
+        operands.chain(self.call.grad_input.tensor())
+    }
+
+    /// The memory of each, of those that are on a device.
+    fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
+        self.tensors().map(|tensor| tensor.memory().map(Memory::id))
+    }
+
+    /// The caller's tensor that the gradient of the first goes into, or over.
+    fn grad_input(&self, problem: &Problem) -> Option<&'a Tensor> {
+        match self.call.grad_input {
+            _ if !problem.mode.wants_grad() => None,
+            GradTo::New => None,
+            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
+            GradTo::InPlace => self.call.tensors.first().copied().filter(|_| problem.in_place),
+        }
+    }
+}
+
+/// A call on tensors of these layouts, planned.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    problem: Problem,
+    plan: Plan,
+    /// Steps that are submitted together, and the bytes that they touch.
+    parts: Vec<(Range<usize>, u64)>,
+    /// The limit of bytes that this was made for.
+    limit: u64,
+    pipelines: Vec<wgpu::ComputePipeline>,
+    params: (wgpu::Buffer, Vec<u64>),
+}
+
+/// Longer plans are not worth the host's memory.
+const MOST_STEPS: usize = 256;
+/// Results of up to so many bytes lie in memory that is used again.
+const SMALL: u64 = 64 << 10;
+
+impl Prepared {
+    /// It would be the same under this limit, which one that touches less does not come to.
+    pub fn holds(&self, limit: u64) -> bool {
+        let all: u64 = self.parts.iter().map(|(_, bytes)| bytes).sum();
+        limit == self.limit || all <= limit.min(self.limit)
+    }
+
+    /// The steps that are wanted, with all that recording them needs.
+    fn ready(
+        &self,
+        gpu: &Gpu,
+        wanted: impl Fn(usize, &Step) -> bool,
+        tensors: &[(Role, Tensor)],
+        scratch: &[Memory],
+    ) -> Result<Vec<Option<Ready>>> {
+        let mut dispatches = self.pipelines.iter().zip(&self.params.1);
+        let steps = self.plan.steps.iter().enumerate();
+        let ready = steps.map(|(nth, step)| {
+            let of = dispatches.by_ref();
+            let own = match step {
+                Step::Dispatch(dispatch) => of.next().map(|of| (dispatch, of)),
+                Step::Copy(_) => None,
+            };
+            if !wanted(nth, step) {
+                return Ok(None);
+            }
+            match (step, own) {
+                (Step::Copy(copy), _) => gpu.ready_copy(copy, tensors, scratch).map(Some),
+                (_, Some((dispatch, (pipeline, offset)))) => {
+                    let params = (&self.params.0, *offset);
+                    gpu.ready_dispatch(dispatch, pipeline, params, tensors, scratch)
+                        .map(Some)
+                }
+                _ => Ok(None), // every dispatch has a pipeline
+            }
+        });
+        gpu.guarded("recording", 0, || ready.collect())?
+    }
+}
+
+/// A planned call with the memory that it computes on. Those of the caller's tensors it holds by their buffers alone, and is
+/// let go of when the last tensor is.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// The memory of the caller's tensors, in their order.
+    pub ids: Vec<u64>,
+    /// Bytes of memory that it keeps from others.
+    pub bytes: u64,
+    /// Somebody has it: an output lives.
+    taken: Arc<AtomicBool>,
+    /// The small results.
+    results: Vec<(Role, Tensor)>,
+    /// The way of those to the host.
+    staging: Option<wgpu::Buffer>,
+    copies: Ready,
+    scratch: Scratch,
+    /// Some results are large, and new each time.
+    has_large: bool,
+    /// But for those that touch a large result.
+    steps: Vec<Option<Ready>>,
+}
+
+impl Bound {
+    /// The memory of its own that callers see.
+    pub fn result_ids(&self) -> impl Iterator<Item = u64> {
+        self.results
+            .iter()
+            .filter_map(|(_, tensor)| tensor.memory().map(Memory::id))
+    }
+
+    pub fn fits(&self, mut ids: impl Iterator<Item = Option<u64>>) -> bool {
+        self.ids.iter().all(|own| ids.next() == Some(Some(*own))) && ids.next().is_none()
+    }
+
+    /// Takes it, where nobody has it.
+    pub fn take(&self) -> bool {
+        !self.taken.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl Gpu {
+    /// Computes a call: submits it, and returns.
+    pub fn run(&self, asked: &Asked<'_>) -> Result<Output> {
+        let limits = self.paced_limits();
+        let key = asked.key();
+        let (prepared, bound) = match &key {
+            Some(key) => self.calls.find(key, limits.max_dispatch_bytes, asked.ids()),
+            None => (None, None),
+        };
+        if let (Some(prepared), Some(bound)) = (&prepared, bound) {
+            return self.carry_out(prepared, &bound, asked, None);
+        }
+        let prepared = self.prepared(prepared, key.as_ref(), &limits, asked)?;
+        let tensors = self.place(&operands(&prepared.problem, asked.call, asked.given))?;
+        let bound = Arc::new(self.bind(&prepared, asked, &tensors)?);
+        // What was uploaded for this call does not come again.
+        if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
+            self.calls.keep_bound(&key, &prepared, &bound);
+            for memory in asked.tensors().filter_map(Tensor::memory) {
+                memory.watch(&self.calls);
+            }
+        }
+        self.carry_out(&prepared, &bound, asked, Some(tensors))
+    }
+
+    /// Records a call into the caller's encoder. All results are new: nobody knows when that is submitted.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>) -> Result<Output> {
+        let key = asked.key();
+        let found = key.as_ref().and_then(|key| {
+            let nobody = std::iter::once(None);
+            self.calls.find(key, self.limits.max_dispatch_bytes, nobody).0
+        });
+        let prepared = self.prepared(found, key.as_ref(), &self.limits, asked)?;
+        let (tensors, output) = self.prepare(&prepared.problem, asked.call, asked.given)?;
+        record::expose(&tensors);
+        let scratch = self.shared_scratch(&prepared.plan)?;
+        // Whatever can fail comes first: the encoder is the caller's.
+        let steps = prepared.ready(self, |_, _| true, &tensors, scratch.memory())?;
+        self.encode_steps(encoder, steps.iter().flatten(), None);
+        self.check()?;
+        Ok(output)
+    }
+
+    /// The call as found, or planned and remembered.
+    fn prepared(
+        &self,
+        found: Option<Arc<Prepared>>,
+        key: Option<&Key>,
+        limits: &Limits,
+        asked: &Asked<'_>,
+    ) -> Result<Arc<Prepared>> {
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let problem = (asked.problem)()?;
+        let plan = plan(&problem, limits, &self.tuning)?;
+        count(&self.counters.plans, 1);
+        let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
+        let prepared = Arc::new(Prepared {
+            pipelines: pipelines.collect::<Result<_>>()?,
+            params: self.params(&plan.steps)?,
+            parts: parts(&plan, limits.max_dispatch_bytes),
+            limit: limits.max_dispatch_bytes,
+            problem,
+            plan,
+        });
+        if let Some(key) = key.filter(|_| prepared.plan.steps.len() <= MOST_STEPS) {
+            self.calls.keep(key, &prepared);
+        }
+        Ok(prepared)
+    }
+
+    /// Binds a call to its tensors, which are placed, and makes what is its own.
+    fn bind(&self, prepared: &Prepared, asked: &Asked<'_>, tensors: &[(Role, Tensor)]) -> Result<Bound> {
+        let (problem, plan) = (&prepared.problem, &prepared.plan);
+        let mut all = tensors.to_vec();
+        let grad = outputs::grad_input(problem, asked.call, tensors)?.cloned();
+        let has_grad = grad.is_some();
+        all.extend(grad.map(|own| (Role::Grad(0), own)));
+        let (mut results, mut staged, mut has_large) = (Vec::new(), 0, false);
+        for (role, view) in outputs::results(problem, asked.call) {
+            if role == Role::Grad(0) && has_grad {
+                continue;
+            }
+            if view.end() > SMALL {
+                has_large = true;
+                continue;
+            }
+            let memory = self.memory("wgloss result", view.end(), None)?.staged(staged);
+            staged += view.end().next_multiple_of(4);
+            let storage = Storage::Device(memory);
+            results.push((role, Tensor { storage, view }));
+        }
+        all.extend(results.iter().cloned());
+        let (staging, copies) = self.way_back(&results, staged)?;
+        // Between two submissions of one call others may come.
+        let scratch = match prepared.parts.len() {
+            1 => self.shared_scratch(plan)?,
+            _ => self.own_scratch(plan)?,
+        };
+        let is_there = |source: Source| match source {
+            Source::Scratch(_) => true,
+            Source::Tensor(role) => all.iter().any(|(own, _)| *own == role),
+        };
+        let whole = |_, step: &Step| match step {
+            Step::Copy(copy) => is_there(copy.from) && is_there(copy.to),
+            Step::Dispatch(dispatch) => dispatch.bindings.iter().all(|own| is_there(own.source)),
+        };
+        let steps = prepared.ready(self, whole, &all, scratch.memory())?;
+        let bridges: u64 = steps.iter().flatten().map(|step| step.bridges).sum();
+        Ok(Bound {
+            ids: asked.ids().flatten().collect(),
+            bytes: 2 * staged + scratch.own_bytes() + bridges,
+            taken: Arc::new(AtomicBool::new(true)),
+            results,
+            staging,
+            copies,
+            scratch,
+            has_large,
+            steps,
+        })
+    }
+
+    /// A buffer that brings small results to the host, and the copies into it.
+    fn way_back(&self, results: &[(Role, Tensor)], bytes: u64) -> Result<(Option<wgpu::Buffer>, Ready)> {
+        if bytes == 0 {
+            return Ok((None, Ready::default()));
+        }
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = self.buffer("wgloss readback", bytes, usage)?;
+        let mut copies = Vec::new();
+        let mut at = 0;
+        for (tensor, memory) in results
+            .iter()
+            .filter_map(|(_, tensor)| Some((tensor, tensor.memory()?)))
+        {
+            let bytes = tensor.view.end().next_multiple_of(4);
+            for run in memory.runs(0, bytes) {
+                let (from, to) = ((run.buffer.clone(), run.offset), (staging.clone(), at));
+                copies.push(record::moved(from, to, run.size));
+                at += run.size;
+            }
+        }
+        Ok((Some(staging), Ready::copies(copies)))
+    }
+
+    /// Submits a call that is bound, and taken. `tensors`: those placed for it, where there are others than the caller's.
+    fn carry_out(
+        &self,
+        prepared: &Prepared,
+        bound: &Bound,
+        asked: &Asked<'_>,
+        tensors: Option<Vec<(Role, Tensor)>>,
+    ) -> Result<Output> {
+        let problem = &prepared.problem;
+        let loan = Loan::new(Arc::clone(&bound.taken), bound.staging.clone(), self.device.clone());
+        let loan = Arc::new(loan);
+        let mut output = Output::empty(problem);
+        let grad = asked.grad_input(problem);
+        if let Some(grad) = grad {
+            if let Some(memory) = grad.memory() {
+                memory.touch();
+            }
+            output.put(problem, Role::Grad(0), grad.clone());
+        }
+        for (role, tensor) in &bound.results {
+            output.put(problem, *role, tensor.lent(&loan));
+        }
+        let large = match bound.has_large {
+            true => self.with_large(prepared, bound, asked, tensors, &mut output)?,
+            false => Vec::new(),
+        };
+        let last = prepared.plan.steps.len();
+        let submitted = self.in_parts(&prepared.parts, |encoder, part| {
+            let steps = part
+                .clone()
+                .filter_map(|nth| bound.steps[nth].as_ref().or_else(|| large.get(nth)?.as_ref()));
+            let copies = (part.end == last).then_some(&bound.copies);
+            self.encode_steps(encoder, steps.chain(copies), None);
+            Ok(())
+        });
+        match submitted {
+            Ok(submission) => {
+                loan.submitted(submission);
+                Ok(output)
+            }
+            Err(error) => {
+                loan.expose(); // what is bound may be what failed: the next call binds anew
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the large results of a call, and the steps that touch them.
+    fn with_large(
+        &self,
+        prepared: &Prepared,
+        bound: &Bound,
+        asked: &Asked<'_>,
+        tensors: Option<Vec<(Role, Tensor)>>,
+        output: &mut Output,
+    ) -> Result<Vec<Option<Ready>>> {
+        let problem = &prepared.problem;
+        let mut all = match tensors {
+            Some(tensors) => tensors,
+            None => self.place(&operands(problem, asked.call, asked.given))?,
+        };
+        let grad = asked.grad_input(problem);
+        all.extend(grad.map(|grad| (Role::Grad(0), grad.clone())));
+        all.extend(bound.results.iter().cloned());
+        for (role, view) in outputs::results(problem, asked.call) {
+            if all.iter().all(|(own, _)| *own != role) {
+                let tensor = self.allocate(view.dtype, &view.shape)?;
+                output.put(problem, role, tensor.clone());
+                all.push((role, tensor));
+            }
+        }
+        prepared.ready(self, |nth, _| bound.steps[nth].is_none(), &all, bound.scratch.memory())
+    }
+}

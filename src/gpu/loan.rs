@@ -1,0 +1,98 @@
+//! Small results lie in memory that is used again: lent to one output at a time, and free when its last tensor is dropped.
+//! Their copies for the host are made by the submission that computes them, so that reading takes no other.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// One output's hold on memory that is used again.
+#[derive(Debug)]
+pub(crate) struct Loan {
+    /// Of the memory: somebody has it.
+    taken: Arc<AtomicBool>,
+    /// Where the copies for the host are.
+    staging: Option<wgpu::Buffer>,
+    /// Whose submission makes them.
+    device: wgpu::Device,
+    submission: OnceLock<wgpu::SubmissionIndex>,
+    /// The caller holds a buffer, or recorded a use of one that is yet to be submitted: the memory is never free again.
+    exposed: AtomicBool,
+    /// The results may no longer be what was copied.
+    touched: AtomicBool,
+    /// Somebody reads the copies.
+    reading: AtomicBool,
+}
+
+impl Loan {
+    pub fn new(taken: Arc<AtomicBool>, staging: Option<wgpu::Buffer>, device: wgpu::Device) -> Self {
+        Self {
+            taken,
+            staging,
+            device,
+            submission: OnceLock::new(),
+            exposed: AtomicBool::new(false),
+            touched: AtomicBool::new(false),
+            reading: AtomicBool::new(false),
+        }
+    }
+
+    pub fn expose(&self) {
+        self.exposed.store(true, Ordering::Release);
+    }
+
+    pub fn touch(&self) {
+        self.touched.store(true, Ordering::Release);
+    }
+
+    /// The copies were submitted.
+    pub fn submitted(&self, submission: wgpu::SubmissionIndex) {
+        let _ = self.submission.set(submission); // nobody else sets it
+    }
+
+    /// There are copies, of what the results hold.
+    pub fn is_fresh(&self) -> bool {
+        self.staging.is_some()
+            && self.submission.get().is_some()
+            && !self.exposed.load(Ordering::Acquire)
+            && !self.touched.load(Ordering::Acquire)
+    }
+
+    /// The right to read the copies, where nobody has it, on their device.
+    pub fn read(self: &Arc<Self>, device: &wgpu::Device) -> Option<Reading> {
+        let submission = self.submission.get()?.clone();
+        let staging = self.staging.clone()?;
+        let free = *device == self.device && !self.reading.swap(true, Ordering::AcqRel);
+        free.then(|| Reading {
+            staging,
+            submission,
+            loan: Arc::clone(self),
+        })
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // What reads or writes the memory was submitted, and whatever comes is submitted later. Not so where it is exposed.
+        if !self.exposed.load(Ordering::Acquire) {
+            self.taken.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Somebody's right to map the copies.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub staging: wgpu::Buffer,
+    pub submission: wgpu::SubmissionIndex,
+    pub loan: Arc<Loan>,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // Also where the reader gave up before the mapping came about. Of a device that is gone the buffer may be, too, which
+        // is nobody's error.
+        let scope = self.loan.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        self.staging.unmap();
+        drop(scope);
+        self.loan.reading.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,85 @@
+//! What an engine keeps to be fast: pipelines compiled ahead, and in a file for the next process.
+
+use std::path::Path;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::gpu::Activity;
+use crate::loss::{Call, Loss};
+use crate::plan::plan;
+
+impl Engine {
+    /// Compiles the pipelines of calls ahead of need, side by side on the processor's cores. Nothing is computed, and only the
+    /// tensors' shapes and dtypes are looked at: [`Tensor::placeholder`](crate::Tensor::placeholder) will do. On the
+    /// processor the calls are validated, and that is all.
+    ///
+    /// ```
+    /// use wgloss::{Call, CrossEntropy, Dtype, Engine, Mode, Tensor};
+    ///
+    /// # fn main() -> wgloss::Result<()> {
+    /// let engine = Engine::new().unwrap_or_else(|_| Engine::cpu());
+    /// let logits = Tensor::placeholder(Dtype::Bf16, &[1024, 32000])?;
+    /// let labels = Tensor::placeholder(Dtype::I64, &[1024])?;
+    /// let (train, test) = (CrossEntropy { label_smoothing: 0.1, ..Default::default() }, CrossEntropy::default());
+    /// engine.warm_up(&[
+    ///     (&train, &Call::new(Mode::Fused, &[&logits, &labels])),
+    ///     (&test, &Call::new(Mode::Forward, &[&logits, &labels])),
+    /// ])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Loss::problem`]; [`Error::Limit`](crate::Error::Limit) and [`Error::Device`](crate::Error::Device).
+    pub fn warm_up(&self, calls: &[(&dyn Loss, &Call<'_>)]) -> Result<()> {
+        let mut plans = Vec::new();
+        for (loss, call) in calls {
+            let problem = loss.problem(call)?;
+            if let Some(gpu) = self.gpu() {
+                plans.push(plan(&problem, &gpu.paced_limits(), &gpu.tuning)?);
+            }
+        }
+        let variants = plans.iter().flat_map(|plan| plan.dispatches()).map(|own| &own.variant);
+        self.gpu().map_or(Ok(()), |gpu| gpu.compile_all(variants))
+    }
+
+    /// Keeps what is compiled from now on in a file of this folder, one for each adapter, and takes from there what an
+    /// earlier process compiled. Written when the engine is dropped, or by [`Engine::save_pipelines`]. A file that is damaged,
+    /// or of another adapter or driver, is as none. Only programs of the user's should be able to write there: what the
+    /// file holds is run.
+    ///
+    /// Returns whether the device has such a cache: on Vulkan, where [`Engine::features`] were requested. Drivers of
+    /// desktops mostly keep one of their own, too.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device).
+    pub fn keep_pipelines(&mut self, folder: &Path) -> Result<bool> {
+        let Some(gpu) = self.gpu_mut() else { return Ok(false) };
+        gpu.disk = gpu.open_disk(folder)?;
+        Ok(gpu.disk.is_some())
+    }
+
+    /// Writes the file of [`Engine::keep_pipelines`], where something was compiled since.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn save_pipelines(&self) -> Result<()> {
+        let disk = self.gpu().and_then(|gpu| gpu.disk.as_ref());
+        disk.map_or(Ok(()), |disk| disk.save())
+    }
+
+    /// Lets go of all memory on the device that is kept for calls like those before: bind groups, params, scratch and the
+    /// places of small results. It comes back as it is needed. Waits for what is under way. Where the device's memory is
+    /// short, a call does this by itself.
+    ///
+    /// # Errors
+    /// [`Error::Device`](crate::Error::Device).
+    pub fn release(&self) -> Result<()> {
+        self.gpu().map_or(Ok(()), |gpu| gpu.release())
+    }
+
+    /// What the engine has made and submitted on its device so far, of an engine that has one.
+    pub fn activity(&self) -> Option<Activity> {
+        self.gpu().map(|gpu| gpu.counters.read())
+    }
+}

@@ -1,0 +1,187 @@
+//! What a steady call takes from the host's allocator. In a binary of its own, since all of one have the same allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use wgloss::{BceWithLogits, Call, CrossEntropy, Engine, GradTo, Loss, Mode, Mse, Output, Tensor};
+
+/// The system's, counted by thread.
+struct Counting;
+
+thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
+
+fn one_more() {
+    // Not where the thread is ending.
+    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+}
+
+// SAFETY: every method is the system allocator's own; counting neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        one_more();
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        one_more();
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
+    let before = COUNT.get();
+    let made = work();
+    (COUNT.get() - before, made)
+}
+
+fn engine() -> Engine {
+    let name = std::env::var("WGLOSS_TEST_ADAPTER").unwrap_or_default();
+    Engine::open(&name).unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}"))
+}
+
+/// What wgpu itself takes to record and submit so many dispatches, and copies behind them, in the way of a call: none is an
+/// empty pass.
+struct Bare {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    buffers: [wgpu::Buffer; 2],
+}
+
+impl Bare {
+    fn new(device: &wgpu::Device) -> Self {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: None,
+            source: wgpu::ShaderSource::Wgsl(
+                "@group(0) @binding(0) var<storage, read_write> x: array<u32>; \
+                 @compute @workgroup_size(1) fn main() { x[0] += 1u; }"
+                    .into(),
+            ),
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: None,
+            layout: None,
+            module: &module,
+            entry_point: None,
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let usage = [
+            wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+            wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        ];
+        let buffers = usage.map(|usage| {
+            device.create_buffer(&wgpu::BufferDescriptor {
+                label: None,
+                size: 64,
+                usage,
+                mapped_at_creation: false,
+            })
+        });
+        let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: None,
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &[wgpu::BindGroupEntry {
+                binding: 0,
+                resource: buffers[0].as_entire_binding(),
+            }],
+        });
+        Self {
+            pipeline,
+            group,
+            buffers,
+        }
+    }
+
+    fn submit(&self, device: &wgpu::Device, queue: &wgpu::Queue, dispatches: u64, copies: u64) {
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..dispatches {
+            pass.set_pipeline(&self.pipeline);
+            pass.set_bind_group(0, &self.group, &[]);
+            pass.dispatch_workgroups(1, 1, 1);
+        }
+        drop(pass);
+        for nth in 0..copies {
+            encoder.copy_buffer_to_buffer(&self.buffers[0], 0, &self.buffers[1], 16 * nth, 16);
+        }
+        queue.submit([encoder.finish()]);
+    }
+}
+
+fn wait(device: &wgpu::Device) {
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+}
+
+/// The most that a call takes once it has been made a few times, beyond wgpu's own for as many dispatches and copies, and
+/// beyond an empty pass and its submission.
+fn steady(engine: &Engine, bare: &Bare, copies: u64, call: impl Fn() -> Output) -> (u64, u64) {
+    let (device, queue) = engine.wgpu().unwrap();
+    let dispatched = || engine.activity().unwrap().dispatches;
+    let mut most = (0, 0);
+    for turn in 0..20 {
+        let before = dispatched();
+        let (own, output) = counted(&call);
+        let dispatches = dispatched() - before;
+        wait(device);
+        drop(output);
+        let (same, ()) = counted(|| bare.submit(device, queue, dispatches, copies));
+        wait(device);
+        let (empty, ()) = counted(|| bare.submit(device, queue, 0, 0));
+        wait(device);
+        if turn >= 4 {
+            most = (
+                most.0.max(own.saturating_sub(same)),
+                most.1.max(own.saturating_sub(empty)),
+            );
+        }
+    }
+    most
+}
+
+/// Fewer than 20 that are not wgpu's, which for a pass of three dispatches itself takes about 17 more than for an empty one.
+/// Where results lie in memory of the caller's, or are small: a large new one is a new buffer, in new bind groups.
+#[test]
+fn a_steady_call_takes_few_allocations() {
+    let engine = engine();
+    let bare = Bare::new(engine.wgpu().unwrap().0);
+    let up = |tensor: Tensor| engine.upload(&tensor).unwrap();
+    let numbers = |n: usize| (0..n).map(|i| (i % 17) as f32 / 17.0).collect::<Vec<_>>();
+    let (ce, bce, mse) = (CrossEntropy::default(), BceWithLogits::default(), Mse::default());
+    for (rows, new) in [(64, false), (64, true), (640, false)] {
+        let shape = [rows, 100];
+        let [x, t, grad] = [(); 3].map(|()| up(Tensor::new(&numbers(rows * 100), &shape).unwrap()));
+        let labels = up(Tensor::new(&vec![3i64; rows], &[rows]).unwrap());
+        let list: [(&dyn Loss, [&Tensor; 2]); 3] = [(&ce, [&x, &labels]), (&bce, [&x, &t]), (&mse, [&x, &t])];
+        for (loss, tensors) in list {
+            for mode in Mode::ALL {
+                let call = Call {
+                    grad_input: if new { GradTo::New } else { GradTo::Into(&grad) },
+                    ..Call::new(mode, &tensors)
+                };
+                // The small results, the counts of class targets among them.
+                let copies = [
+                    mode.wants_loss(),
+                    mode.wants_grad() && new,
+                    loss.info().name == "cross_entropy",
+                ];
+                let copies = copies.into_iter().map(u64::from).sum();
+                let (ours, all) = steady(&engine, &bare, copies, || loss.run(&engine, &call).unwrap());
+                let place = if new { "a new gradient" } else { "the caller's gradient" };
+                let what = format!(
+                    "{} {} of {rows} rows, {place}: {ours} allocations of ours, {all} beyond an empty pass",
+                    loss.info().name,
+                    mode.name()
+                );
+                println!("{what}");
+                assert!(ours < 20 && all < 40, "{what}");
+            }
+        }
+    }
+}
