@@ -13,7 +13,7 @@
 //! | lanes of a workgroup | halves, through workgroup memory | 3 / 8 |
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
-//! | rows of a tile | halves | 3 / 6 |
+//! | rows of a tile | [`rows_depth`]: those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |
 //! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 61 / 39 |
 //! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, the runs, the lanes | 32,000 columns: 39 / 24 |
 //!
@@ -57,7 +57,7 @@
 
 use crate::error::Result;
 use crate::limits::{Limits, Tuning};
-use crate::plan::{Spread, is_wide, leaf_tile};
+use crate::plan::{SHORT_COLS, Spread, is_wide, leaf_tile};
 use crate::problem::{Family, Problem};
 use crate::tensor::Dtype;
 
@@ -126,12 +126,23 @@ pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
 }
 
 /// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add up
-/// in pairs, 16 blocks in a row, the runs of 16, up to five quads behind them, the lanes.
+/// in pairs, 16 blocks in a row, the runs of 16, up to five quads behind them, the lanes. A short row of one lane has quads
+/// alone.
 pub fn row_depth(cols: u64, lanes: u32) -> u32 {
+    let is_short = lanes == 1 && cols <= SHORT_COLS as u64;
     let lanes = u64::from(lanes);
-    let blocks = cols / (16 * lanes);
+    let blocks = if is_short { 0 } else { cols / (16 * lanes) };
     let behind = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
     (4 + blocks.min(16) + blocks.div_ceil(16) + behind + u64::from(halves(lanes))) as u32
+}
+
+/// Of the losses of a tile's rows: those of a lane in fours, the fours in a row, the lanes.
+fn rows_depth(spread: Spread) -> u32 {
+    let of_lane = match spread.turns {
+        1 => 0,
+        turns => turns.min(4) + turns.div_ceil(4),
+    };
+    of_lane + halves(u64::from(spread.width / spread.lanes))
 }
 
 /// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them, 16
@@ -148,27 +159,21 @@ pub fn wide_depth(cols: u64, tuning: &Tuning) -> u32 {
 /// [`Error::Limit`](crate::Error::Limit) for rows that no workgroup takes.
 pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<u32> {
     let terms = problem.term_count();
-    let (row, tile) = match &problem.family {
+    let of_rows = |cols: usize, spread: Spread| {
+        let row = row_depth(cols as u64, spread.lanes);
+        (row, spread.rows_per_tile(), rows_depth(spread))
+    };
+    let (row, tile, within) = match &problem.family {
         // One row of everything goes through tiles; its gradient has no sum.
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
-        Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1),
-        Family::Rows(rows) => {
-            let spread = Spread::choose(rows, limits, tuning)?;
-            (row_depth(rows.cols as u64, spread.lanes), spread.rows_per_tile())
-        }
-        Family::Pairs(pairs) => {
-            let spread = Spread::of_rows(pairs.cols, limits, tuning)?;
-            (row_depth(pairs.cols as u64, spread.lanes), spread.rows_per_tile())
-        }
-        Family::Elements(_) => (0, leaf_tile(tuning)),
+        Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
+        Family::Rows(rows) => of_rows(rows.cols, Spread::choose(rows, limits, tuning)?),
+        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_rows(pairs.cols, limits, tuning)?),
+        Family::Elements(_) => (0, leaf_tile(tuning), tile_depth(u64::from(tuning.tile), tuning.width)),
     };
     if !problem.is_reduced() {
         return Ok(row);
     }
-    let within = match &problem.family {
-        Family::Elements(_) => tile_depth(u64::from(tuning.tile), tuning.width),
-        Family::Rows(_) | Family::Pairs(_) => halves(tile),
-    };
     Ok(row + within + sum_depth(terms.div_ceil(tile), tuning))
 }
 

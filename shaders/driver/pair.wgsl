@@ -146,6 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         row.t = targets1(params.targets_base + nth * params.targets_step);
     }
     put_row(tile, lane, index, live, part == 0u, row, state);
+    put_tile(tile, lane);
 
     if (WANTS_GRAD_A || WANTS_GRAD_B || WANTS_GRAD_C) {
         var scale = 0.0;

@@ -5,13 +5,8 @@
 // A loss supplies: `Row`, row_open, row_reads, row_push4 and row_push16 (with a monoid), row_loss, `Slope`, row_slope,
 // row_grad4; a map row_value4 instead of row_loss.
 
-@compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = params.first_tile + group.y * params.groups_x + group.x;
-    if (tile >= params.end_tile) {
-        return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
-    }
-    let within = (tile % params.block_tiles) * ROWS + lane / LANES;
+// Row `within` of a tile's block. Every lane of the workgroup comes here.
+fn take_row(tile: u32, lane: u32, within: u32) {
     let index = (tile / params.block_tiles) * params.block_rows + within;
     let live = within < params.block_rows && index < params.rows;
     let part = lane % LANES;
@@ -29,7 +24,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 
     var state = identity();
     if (reads) {
-        state = fold_columns(row, input_at, part, 0u, params.cols);
+        state = fold_columns(row, input_at, part, 0u, cols());
     }
     state = tree(lane, state);
 
@@ -38,6 +33,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (live && WRITES_ROWS) {
         let slope = row_slope(row, state);
         put_columns(
-            row, state, slope, row_scale(index), places_of(slab, inner), writes, input_at, part, 0u, params.cols);
+            row, state, slope, row_scale(index), places_of(slab, inner), writes, input_at, part, 0u, cols());
     }
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = params.first_tile + group.y * params.groups_x + group.x;
+    if (tile >= params.end_tile) {
+        return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
+    }
+    // A workgroup of one lane for each row takes TURNS of them, one after the other: few rows would not be worth starting
+    // one on a software adapter.
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let within = (tile % params.block_tiles) * ROWS + turn * (WIDTH / LANES) + lane / LANES;
+        take_row(tile, lane, within);
+    }
+    put_tile(tile, lane);
 }

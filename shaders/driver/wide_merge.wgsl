@@ -23,6 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let all = tree(lane, state);
     let row = row_of(index, nth, 0u);
     put_row(index, lane, index, true, lane == 0u, row, all);
+    put_tile(index, lane);
     if (lane == 0u) {
         keep(index, row, all);
     }

@@ -16,6 +16,23 @@ struct Columns {
     x: vec4<f32>,
 }
 
+// Elements of a row. Where rows are short and many they are a constant, so that compilers unroll the loops over them.
+fn cols() -> u32 {
+    if (COLS != 0u) {
+        return COLS;
+    }
+    return params.cols;
+}
+
+// Blocks of four quads for each lane. Shorter rows have none, and no code for them: software adapters run a loop of no
+// turns once, with lanes masked.
+fn blocks_of(first: u32, end: u32) -> u32 {
+    if (BLOCKS) {
+        return ((end - first) / 4u) / (4u * LANES);
+    }
+    return 0u;
+}
+
 fn targets_at(slab: u32, inner: u32) -> u32 {
     return params.targets_base + slab * params.targets_stride + inner;
 }
@@ -45,7 +62,7 @@ fn whole_quad(input_at: u32, column: u32) -> Columns {
 }
 
 fn any_quad(input_at: u32, column: u32) -> Columns {
-    let count = min(params.cols - column, 4u);
+    let count = min(cols() - column, 4u);
     if (QUADS || count == 4u) {
         return whole_quad(input_at, column);
     }
@@ -53,28 +70,46 @@ fn any_quad(input_at: u32, column: u32) -> Columns {
     return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
+// The quads of a row whose length is a constant, kept from its fold for what is written of it: it is read once.
+const STORED: u32 = max((COLS + 3u) / 4u, 1u);
+var<private> stored: array<vec4<f32>, STORED>;
+
+fn again(input_at: u32, column: u32) -> Columns {
+    if (COLS == 0u) {
+        return any_quad(input_at, column);
+    }
+    let count = min(cols() - column, 4u);
+    let raw = stored[column / 4u];
+    return Columns(column, count, raw, mapped_tail(raw, count));
+}
+
 fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> State {
     let step = params.col_stride;
     let quads = (end - first + 3u) / 4u;
-    let blocks = ((end - first) / 4u) / (4u * LANES);
+    let blocks = blocks_of(first, end);
     var state = identity();
-    for (var outer = 0u; outer < blocks; outer += RUN) {
-        var run = identity();
-        for (var b = outer; b < min(outer + RUN, blocks); b++) {
-            let c0 = first + 4u * (b * 4u * LANES + part);
-            let c1 = c0 + 4u * LANES;
-            let c2 = c1 + 4u * LANES;
-            let c3 = c2 + 4u * LANES;
-            run = row_push16(
-                row, run, c0, c1, c2, c3,
-                mapped4(input4(input_at + c0 * step, step)), mapped4(input4(input_at + c1 * step, step)),
-                mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
-            );
+    if (BLOCKS) {
+        for (var outer = 0u; outer < blocks; outer += RUN) {
+            var run = identity();
+            for (var b = outer; b < min(outer + RUN, blocks); b++) {
+                let c0 = first + 4u * (b * 4u * LANES + part);
+                let c1 = c0 + 4u * LANES;
+                let c2 = c1 + 4u * LANES;
+                let c3 = c2 + 4u * LANES;
+                run = row_push16(
+                    row, run, c0, c1, c2, c3,
+                    mapped4(input4(input_at + c0 * step, step)), mapped4(input4(input_at + c1 * step, step)),
+                    mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
+                );
+            }
+            state = merge(state, run);
         }
-        state = merge(state, run);
     }
     for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
         let q = any_quad(input_at, first + 4u * quad);
+        if (COLS != 0u) {
+            stored[quad] = q.raw;
+        }
         state = row_push4(row, state, q.column, q.x, q.count);
     }
     return state;

@@ -4,3 +4,5 @@ fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, 
         put_loss_out1(params.loss_base + (index - params.first_row), weighted_loss(index, row, s));
     }
 }
+
+fn put_tile(tile: u32, lane: u32) {}

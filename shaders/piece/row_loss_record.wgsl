@@ -8,3 +8,5 @@ fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, 
             row_record(row, s, weighted_loss(index, row, s), weight);
     }
 }
+
+fn put_tile(tile: u32, lane: u32) {}

@@ -1,25 +1,36 @@
-// Reduction mean or sum: one partial sum per tile, added by a fixed tree over the tile's rows.
+// Reduction mean or sum: one partial sum per tile. A lane adds its rows' losses up in runs of four, and a fixed tree over
+// the lanes that lead adds those.
 @group(0) @binding(6) var<storage, read_write> states_out: array<f32>; // (tiles) f32: `State` of monoid/sum.wgsl
 
-var<workgroup> row_losses: array<f32, ROWS>;
+var<workgroup> lane_losses: array<f32, WIDTH / LANES>;
+var<private> rows_taken: u32;
+var<private> of_4: f32;
+var<private> of_runs: f32;
 
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
-    if (leads) {
-        var loss = 0.0;
-        if (live) {
-            loss = weighted_loss(index, row, s);
-        }
-        row_losses[lane / LANES] = loss;
+    if (live && leads) {
+        of_4 += weighted_loss(index, row, s);
     }
-    // Every lane comes here. The barrier makes the rows' losses visible to the tree.
+    rows_taken++;
+    if (rows_taken % 4u == 0u) {
+        of_runs += of_4;
+        of_4 = 0.0;
+    }
+}
+
+fn put_tile(tile: u32, lane: u32) {
+    if (lane % LANES == 0u) {
+        lane_losses[lane / LANES] = of_runs + of_4;
+    }
+    // Every lane comes here. The barrier makes the lanes' sums visible to the tree.
     workgroupBarrier();
-    for (var half = ROWS / 2u; half > 0u; half = half / 2u) {
+    for (var half = WIDTH / LANES / 2u; half > 0u; half = half / 2u) {
         if (lane < half) {
-            row_losses[lane] = row_losses[lane] + row_losses[lane + half];
+            lane_losses[lane] = lane_losses[lane] + lane_losses[lane + half];
         }
         workgroupBarrier(); // this level's sums before the next level reads them
     }
     if (lane == 0u) {
-        states_out[params.states_base + (tile - params.first_tile)] = row_losses[0];
+        states_out[params.states_base + (tile - params.first_tile)] = lane_losses[0];
     }
 }

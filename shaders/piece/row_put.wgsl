@@ -28,18 +28,22 @@ fn places_of(slab: u32, inner: u32) -> Places {
     );
 }
 
-fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Columns) {
+fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Columns, writes: bool) {
     if (WANTS_GRAD) {
         let g = scale * row_grad4(row, slope, q.column, q.x, q.count) * map_slope4(q.raw);
-        put_grad_quad(places.grad + q.column * params.col_stride, q.count, g);
-        put_target_grad(row, s, scale, places.target_grad, q);
+        put_grad_quad(places.grad + q.column * params.col_stride, q.count, select(vec4<f32>(0.0), g, writes));
     }
-    put_value(row, slope, places.value, q);
+    if (writes) {
+        if (WANTS_GRAD) {
+            put_target_grad(row, s, scale, places.target_grad, q);
+        }
+        put_value(row, slope, places.value, q);
+    }
 }
 
 // A row that is not read has no gradient.
 fn put_zeros(at: u32, column: u32) {
-    put_grad_quad(at + column * params.col_stride, min(params.cols - column, 4u), vec4<f32>(0.0));
+    put_grad_quad(at + column * params.col_stride, min(cols() - column, 4u), vec4<f32>(0.0));
 }
 
 fn put_columns(
@@ -47,7 +51,13 @@ fn put_columns(
     input_at: u32, part: u32, first: u32, end: u32,
 ) {
     let quads = (end - first + 3u) / 4u;
-    let blocks = ((end - first) / 4u) / (4u * LANES);
+    if (!BLOCKS) {
+        for (var quad = part; quad < quads; quad += LANES) {
+            put_quad(row, state, slope, scale, places, again(input_at, first + 4u * quad), writes);
+        }
+        return;
+    }
+    let blocks = blocks_of(first, end);
     // Loops of no turns, not branches around them: software adapters run both sides of a branch.
     let none = vec2<u32>(0u, 0u);
     let put = select(none, vec2<u32>(blocks, quads), writes);
@@ -61,13 +71,13 @@ fn put_columns(
         let q1 = whole_quad(input_at, c0 + 4u * LANES);
         let q2 = whole_quad(input_at, c0 + 8u * LANES);
         let q3 = whole_quad(input_at, c0 + 12u * LANES);
-        put_quad(row, state, slope, scale, places, q0);
-        put_quad(row, state, slope, scale, places, q1);
-        put_quad(row, state, slope, scale, places, q2);
-        put_quad(row, state, slope, scale, places, q3);
+        put_quad(row, state, slope, scale, places, q0, true);
+        put_quad(row, state, slope, scale, places, q1, true);
+        put_quad(row, state, slope, scale, places, q2, true);
+        put_quad(row, state, slope, scale, places, q3, true);
     }
     for (var quad = behind; quad < put.y; quad += LANES) {
-        put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad));
+        put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad), true);
     }
     for (var b = 0u; b < zeroed.x; b++) {
         let c0 = first + 4u * (b * 4u * LANES + part);

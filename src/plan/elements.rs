@@ -364,12 +364,13 @@ impl Planner<'_> {
         consts.extend(&self.elements.consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{}{}/strided{strided}/single{single}/group{}/tile{}",
+                "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/group{}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.elements.kind),
                 self.operands.iter().map(|o| self.told(o)).collect::<Vec<_>>().join("-"),
                 if self.states.is_some() { "/tile" } else { "" },
+                if self.reads_ahead() { "/ahead" } else { "" },
                 if self.elements.nan_grads { "" } else { "/nan_passes" },
                 if problem.in_place {
                     "/in_place"

@@ -31,7 +31,7 @@ pub use monoid::ReduceOp;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;
 pub(crate) use rows::is_wide;
-pub(crate) use spread::Spread;
+pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.

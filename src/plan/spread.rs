@@ -13,6 +13,12 @@ const MAX_STRIDED_LANE_COLS: usize = 4096;
 /// tile that stays idle is small.
 const MIN_BLOCK_ROWS: usize = 1024;
 
+/// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
+pub const SHORT_COLS: usize = 32;
+
+/// Lanes take several rows where that leaves so many workgroups.
+const MIN_TILES: u64 = 8;
+
 /// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
 const MAX_WIDTH: u32 = 256;
 
@@ -21,11 +27,21 @@ const MAX_WIDTH: u32 = 256;
 pub struct Spread {
     pub width: u32,
     pub lanes: u32,
+    /// Rows that a lane takes one after the other.
+    pub turns: u32,
 }
 
 impl Spread {
     pub fn rows_per_tile(self) -> u64 {
-        u64::from(self.width / self.lanes)
+        u64::from(self.width / self.lanes * self.turns)
+    }
+
+    /// Rows of up to so many columns are folded quad by quad.
+    pub fn short_cols(self) -> usize {
+        match self.lanes {
+            1 => SHORT_COLS,
+            lanes => 16 * lanes as usize - 1,
+        }
     }
 
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
@@ -33,7 +49,7 @@ impl Spread {
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         let blocks = cols as u64 / (16 * u64::from(self.lanes)) + 5;
         // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
-        2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16
+        u64::from(self.turns) * (2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16)
     }
 
     pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
@@ -42,7 +58,15 @@ impl Spread {
         } else {
             MAX_STRIDED_LANE_COLS
         };
-        Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)
+        let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
+        if spread.lanes == 1 {
+            let one = spread.iterations(rows.cols, rows.inner_loops);
+            let turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
+            if turns > 1 && rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns) {
+                spread.turns = turns;
+            }
+        }
+        Ok(spread)
     }
 
     /// For contiguous rows.
@@ -55,13 +79,18 @@ impl Spread {
         let lane = Self {
             width: tuning.width.min(64),
             lanes: 1,
+            turns: 1,
         };
         if cols <= lane_cols && fits(lane) {
             return Ok(lane);
         }
         let mut width = tuning.row_width;
         loop {
-            let spread = Self { width, lanes: width };
+            let spread = Self {
+                width,
+                lanes: width,
+                turns: 1,
+            };
             if fits(spread) {
                 return Ok(spread);
             }

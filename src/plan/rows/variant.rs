@@ -20,6 +20,17 @@ impl Planner<'_> {
             })
     }
 
+    /// Rows are folded in blocks of four quads.
+    fn has_blocks(&self) -> bool {
+        self.rows.cols > self.spread.short_cols()
+    }
+
+    /// The columns of short rows, where they are many: a pipeline of their own is worth it.
+    fn unrolled_cols(&self) -> Option<u32> {
+        let many = self.spread.turns > 1 && !self.has_blocks();
+        many.then_some(self.rows.cols as u32)
+    }
+
     /// The piece that reads an operand, 1 where there is none.
     pub(super) fn read(&self, slot: Slot, full: &[Full], quads: bool) -> Piece {
         match full.iter().find(|full| full.slot == slot) {
@@ -135,6 +146,9 @@ impl Planner<'_> {
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
+            Const::U32("TURNS", self.spread.turns),
+            Const::U32("COLS", self.unrolled_cols().unwrap_or(0)),
+            Const::Bool("BLOCKS", self.has_blocks()),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
             Const::Bool("QUADS", quads),
             Const::Bool("WANTS_GRAD", grad),
@@ -208,7 +222,15 @@ impl Planner<'_> {
         let (losses, losses_name) = self.losses();
         list.extend(losses);
         let kind = if self.spread.lanes == 1 { "lane" } else { "group" };
-        let way = format!("{kind}{}", self.spread.width);
+        let mut way = format!("{kind}{}", self.spread.width);
+        if self.spread.turns > 1 {
+            way += &format!("x{}", self.spread.turns);
+        }
+        if let Some(cols) = self.unrolled_cols() {
+            way += &format!("/cols{cols}");
+        } else if !self.has_blocks() {
+            way += "/short";
+        }
         let mut marks = vec![losses_name.as_str(), self.scale_mark()];
         marks.extend(self.read_marks(quads));
         marks.extend(self.write_marks(&full));

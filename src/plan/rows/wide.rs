@@ -89,6 +89,7 @@ impl Wide {
         Spread {
             width: tuning.row_width,
             lanes: tuning.row_width,
+            turns: 1,
         }
     }
 
