@@ -125,7 +125,7 @@ impl<'a> Batches<'a> {
     ///
     /// # Errors
     /// As [`Loss::run`] and, of the batch that is waited for, [`Output::read`]; [`Error::Option`] for the gradient of a mean
-    /// whose denominator is not known. Labels out of range are reported by [`Batches::finish`].
+    /// whose denominator is not known, or for a loss that has its own. Labels out of range are reported by [`Batches::finish`].
     pub fn push(&mut self, call: &Call<'_>) -> Result<Output> {
         let mut problem = self.loss.problem(call)?;
         let divisor = problem.divisor;
@@ -180,6 +180,15 @@ impl<'a> Batches<'a> {
     }
 
     fn divided_by(&self, problem: &Problem) -> Result<f64> {
+        if let Divisor::Given(denominator) = problem.divisor {
+            return Err(Error::option(
+                "denominator",
+                format!(
+                    "{denominator} given for each call of the loss; batches add up what they divide by, or take the number for \
+                     all of them from Batches::with_denominator"
+                ),
+            ));
+        }
         match problem.reduction {
             Reduction::None => Err(Error::option(
                 "reduction",
@@ -239,7 +248,7 @@ impl<'a> Batches<'a> {
 
 fn total(divisor: Divisor, values: &Values) -> f64 {
     match divisor {
-        Divisor::Known(divisor) => divisor,
+        Divisor::Known(divisor) | Divisor::Given(divisor) => divisor,
         Divisor::Counted => values.weight.unwrap_or_default(),
     }
 }
@@ -254,7 +263,7 @@ pub fn denominator(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<
     (call.mode, call.grad_output) = (Mode::Forward, None);
     let problem = loss.problem(&call)?;
     match problem.divisor {
-        Divisor::Known(divisor) => Ok(divisor),
+        Divisor::Known(divisor) | Divisor::Given(divisor) => Ok(divisor),
         Divisor::Counted => {
             let given = loss.tensors();
             let all = operands(&problem, &call, &given);

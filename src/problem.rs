@@ -184,6 +184,8 @@ impl Stats {
 pub enum Divisor {
     /// A number known before the run; 1 for none and sum.
     Known(f64),
+    /// The caller's own number, an option of the loss.
+    Given(f64),
     /// What the class targets and the weights of the rows add up to, counted on the device.
     Counted,
 }
@@ -425,7 +427,7 @@ impl Problem {
     pub fn static_scale(&self) -> f64 {
         match self.divisor {
             Divisor::Known(0.0) if self.zero_on_empty => 0.0,
-            Divisor::Known(divisor) => 1.0 / divisor,
+            Divisor::Known(divisor) | Divisor::Given(divisor) => 1.0 / divisor,
             Divisor::Counted => 1.0,
         }
     }

@@ -287,10 +287,12 @@ fn rows_reach_no_further_than_their_windows() {
         let problem = class_problem(shape, Reduction::None, Mode::Fused, true);
         for dispatch in plan(&problem, &TINY, &SMALL).unwrap().dispatches() {
             let params: RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
-            let per_tile = match dispatch.variant.consts[2] {
-                wgloss::shader::Const::U32("ROWS", rows) => u64::from(rows),
-                other => panic!("{other:?}"),
-            };
+            let consts = &dispatch.variant.consts;
+            let rows = consts.iter().find_map(|own| match own {
+                wgloss::shader::Const::U32("ROWS", rows) => Some(u64::from(*rows)),
+                _ => None,
+            });
+            let per_tile = rows.expect("rows of a tile");
             let room = |slot| {
                 dispatch
                     .bindings

@@ -369,6 +369,13 @@ fn batches_add_up_to_the_whole() {
                     .to_string()
                     .starts_with("denominator: the gradient of a mean")
             );
+            let own = CrossEntropy {
+                denominator: Some(3.0),
+                ..loss.clone()
+            };
+            let refused = Batches::new(engine, &own).push(&calls(Mode::Forward).next().unwrap());
+            let why = refused.unwrap_err().to_string();
+            assert!(why.starts_with("denominator: 3 given for each call"), "{why}");
             let sum: f64 = calls(Mode::Forward)
                 .map(|call| denominator(engine, &loss, &call).unwrap())
                 .sum();

@@ -195,7 +195,7 @@ impl CrossEntropy {
         problem.stats = stats;
         problem.zero_on_empty = self.on_empty == OnEmpty::Zero;
         if let Some(denominator) = self.denominator {
-            problem.divisor = Divisor::Known(denominator);
+            problem.divisor = Divisor::Given(denominator);
         }
         Ok(problem)
     }

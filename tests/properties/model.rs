@@ -209,7 +209,7 @@ pub fn judge(draw: &Draw, case: &Case, mode: Mode, engine: &Engine, tuning: &Tun
         });
     };
     let scale = match problem.divisor {
-        Divisor::Known(_) => problem.static_scale(),
+        Divisor::Known(_) | Divisor::Given(_) => problem.static_scale(),
         Divisor::Counted if want.control.weight == 0.0 => 0.0,
         Divisor::Counted => 1.0 / f64::from(want.control.weight),
     };
