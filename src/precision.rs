@@ -13,7 +13,7 @@
 //! | lanes of a workgroup | halves, through workgroup memory | 3 / 8 |
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
-//! | rows of a tile | [`rows_depth`]: those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |
+//! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |
 //! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 61 / 39 |
 //! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, the runs, the lanes | 32,000 columns: 39 / 24 |
 //!
