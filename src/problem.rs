@@ -432,6 +432,14 @@ impl Problem {
         }
     }
 
+    /// Elements of some tensor do not follow each other.
+    pub fn has_gaps(&self) -> bool {
+        let operands = self.operands.iter().map(|own| &own.view);
+        let grads = self.grads().map(|(_, _, view)| view);
+        let mut views = operands.chain(grads).chain(&self.grad_output);
+        views.any(|view| !view.is_contiguous())
+    }
+
     pub fn is_counted(&self) -> bool {
         self.divisor == Divisor::Counted
     }

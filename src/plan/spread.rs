@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
-use crate::problem::Rows;
+use crate::problem::{Problem, Rows};
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
@@ -52,14 +52,15 @@ impl Spread {
         u64::from(self.turns) * (2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16)
     }
 
-    pub fn choose(rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+    pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let lane_cols = if rows.inner == 1 {
             tuning.lane_cols as usize
         } else {
             MAX_STRIDED_LANE_COLS
         };
         let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
-        if spread.lanes == 1 {
+        // A tile of rows far apart might not fit into a binding.
+        if spread.lanes == 1 && !problem.has_gaps() {
             let one = spread.iterations(rows.cols, rows.inner_loops);
             let turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
             if turns > 1 && rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns) {

@@ -99,7 +99,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if count > 0 {
         let spread = match wide {
             Some(_) => Wide::spread(tuning),
-            None => Spread::choose(rows, limits, tuning)?,
+            None => Spread::choose(problem, rows, limits, tuning)?,
         };
         let tiles = Tiles::new(rows, spread);
         if tiles.count >= 1 << 32 {
