@@ -432,12 +432,12 @@ impl Problem {
         }
     }
 
-    /// Elements of some tensor do not follow each other.
-    pub fn has_gaps(&self) -> bool {
+    /// Elements between one row and the next, of the tensor where these are the most.
+    pub fn widest_gap(&self) -> usize {
         let operands = self.operands.iter().map(|own| &own.view);
         let grads = self.grads().map(|(_, _, view)| view);
-        let mut views = operands.chain(grads).chain(&self.grad_output);
-        views.any(|view| !view.is_contiguous())
+        let views = operands.chain(grads).chain(&self.grad_output);
+        views.map(View::gap).max().unwrap_or(0)
     }
 
     pub fn is_counted(&self) -> bool {

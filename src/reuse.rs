@@ -10,8 +10,9 @@ use crate::plan::plan;
 
 impl Engine {
     /// Compiles the pipelines of calls ahead of need, side by side on the processor's cores. Nothing is computed, and only the
-    /// tensors' shapes and dtypes are looked at: [`Tensor::placeholder`](crate::Tensor::placeholder) will do. On the
-    /// processor the calls are validated, and that is all.
+    /// tensors' layouts are looked at: [`Tensor::placeholder`](crate::Tensor::placeholder) will do for tensors without gaps.
+    /// Windows of buffers, and inputs that a gradient goes over in place, have pipelines of their own: give the tensors
+    /// themselves. On the processor the calls are validated, and that is all.
     ///
     /// ```
     /// use wgloss::{Call, CrossEntropy, Dtype, Engine, Mode, Tensor};
@@ -55,6 +56,8 @@ impl Engine {
     /// [`Error::Device`](crate::Error::Device).
     pub fn keep_pipelines(&mut self, folder: &Path) -> Result<bool> {
         let Some(gpu) = self.gpu_mut() else { return Ok(false) };
+        // An earlier one is written first: it may be the same file.
+        drop(gpu.disk.take());
         gpu.disk = gpu.open_disk(folder)?;
         Ok(gpu.disk.is_some())
     }

@@ -109,7 +109,15 @@ impl View {
     }
 
     pub fn is_contiguous(&self) -> bool {
-        self.row_stride == self.slab() || self.shape.first().is_none_or(|&n| n <= 1)
+        self.gap() == 0
+    }
+
+    /// Elements between one row, an index of the first dimension, and the next.
+    pub fn gap(&self) -> usize {
+        match self.shape.first() {
+            Some(&n) if n > 1 => self.row_stride - self.slab(),
+            _ => 0,
+        }
     }
 
     /// Elements from the first to the last, both counted.

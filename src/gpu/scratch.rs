@@ -22,6 +22,8 @@ pub(crate) struct Pool {
 /// Bytes that wait for the next call in several submissions, at most.
 const MOST_FREE_BYTES: u64 = 256 << 20;
 const MOST_FREE: usize = 16;
+/// Larger scratch is made for its call alone. That of tiles is far smaller; that of gradients to be added up may not be.
+const MOST_SHARED_BYTES: u64 = 64 << 20;
 
 impl Pool {
     /// Lets go of all.
@@ -107,6 +109,10 @@ impl Gpu {
     pub fn shared_scratch(&self, plan: &Plan) -> Result<Scratch> {
         let mut list = Vec::with_capacity(plan.scratch.len());
         for (nth, &bytes) in plan.scratch.iter().enumerate() {
+            if bytes > MOST_SHARED_BYTES {
+                list.push(self.memory("wgloss scratch", bytes, None)?);
+                continue;
+            }
             let held = lock(&self.pool.shared).get(nth).cloned();
             if let Some(held) = held.filter(|held| held.bytes() >= bytes) {
                 list.push(held);

@@ -1,5 +1,5 @@
 //! How rows are spread over lanes and tiles: a matter of shape and tuning, never of limits (but for the width of a
-//! workgroup, which longer rows need).
+//! workgroup, which longer rows need), nor of how tensors lie (but for rows with more than [`NEAR`] elements between them).
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
@@ -15,6 +15,9 @@ const MIN_BLOCK_ROWS: usize = 1024;
 
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
 pub const SHORT_COLS: usize = 32;
+
+/// Elements between one row and the next, at most, where lanes take several.
+const NEAR: usize = 16_384;
 
 /// Lanes take several rows where that leaves so many workgroups.
 const MIN_TILES: u64 = 8;
@@ -59,8 +62,9 @@ impl Spread {
             MAX_STRIDED_LANE_COLS
         };
         let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
-        // A tile of rows far apart might not fit into a binding.
-        if spread.lanes == 1 && !problem.has_gaps() {
+        // A tile stays within a slab, and rows far apart stay in small tiles: those of a workgroup have to fit into a binding.
+        let is_near = rows.inner == 1 && problem.widest_gap() <= NEAR || rows.inner >= MIN_BLOCK_ROWS;
+        if spread.lanes == 1 && is_near {
             let one = spread.iterations(rows.cols, rows.inner_loops);
             let turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
             if turns > 1 && rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns) {

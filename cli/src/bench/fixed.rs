@@ -109,7 +109,7 @@ pub fn measure(engine: &Engine, adapter: &str, runs: usize) -> Result<Vec<Fixed>
     })?;
     add(
         "encode",
-        format!("plan {of}, and record it into an encoder"),
+        format!("record {of}, planned before, into an encoder"),
         "us",
         encoded,
     );
