@@ -49,7 +49,7 @@ impl Gpu {
         }))
     }
 
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "wgpu has no other way to begin with earlier data")]
     fn cache(&self, data: Option<&[u8]>) -> Result<wgpu::PipelineCache> {
         self.guarded("pipeline cache", 0, || {
             let descriptor = wgpu::PipelineCacheDescriptor {
