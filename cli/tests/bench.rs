@@ -217,6 +217,10 @@ fn a_record_is_found_again_and_compared_with() {
     let last = &record["ceilings"][0]["last"];
     assert_eq!((&last["date"], &last["commit"]), (&old["date"], &old["commit"]));
     assert!(number(&last["gb_per_s"]) > 0.0);
+    // Its line of the CSV says when it was measured, not when this run was.
+    let sheet = bench(&["mse", "--shape", "4096", "--csv", "--records", &records]).stdout;
+    let line = sheet.lines().find(|line| line.contains("of the record of")).unwrap();
+    assert!(line.ends_with(old["date"].as_str().unwrap()), "{line}");
     let compare = &record["compare"];
     assert_eq!(compare["same_adapter"], false);
     assert_eq!(compare["rows"].as_array().unwrap().len(), 1);

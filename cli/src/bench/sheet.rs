@@ -90,6 +90,9 @@ pub fn csv(record: &Record) -> Result<String, Failure> {
                 ("name", format!("{kind} of the record of {}", last.date)),
                 ("bytes", own.bytes.to_string()),
                 ("gb_per_s", last.gb_per_s.to_string()),
+                ("driver", last.driver.clone()),
+                ("commit", last.commit.clone()),
+                ("date", last.date.clone()),
             ]));
         }
     }

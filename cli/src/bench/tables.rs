@@ -1,5 +1,7 @@
 //! A record as tables for a terminal.
 
+use std::collections::BTreeSet;
+
 use super::compare::{Comparison, Ratio};
 use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread, is_close};
 use super::rows::shape_text;
@@ -124,10 +126,15 @@ fn ceilings(record: &Record) -> String {
 fn last_line(record: &Record) -> String {
     let head = "GB/s, bytes read and written counted. buffer copy: copy_buffer_to_buffer, as the device makes it. memcpy: in the \
                 host's\nmemory, by the clock on the wall. ";
-    match record.ceilings.iter().find_map(|own| own.last.as_ref()) {
-        Some(last) => format!("{head}last record: of {}, {}, {}.", last.date, last.driver, last.commit),
-        None => format!("{head}last record: none of this adapter has these ceilings."),
+    // The newest that has a ceiling, so there may be several.
+    let all = record.ceilings.iter().filter_map(|own| own.last.as_ref());
+    let all: BTreeSet<_> = all
+        .map(|last| format!("of {}, {}, {}", last.date, last.driver, last.commit))
+        .collect();
+    if all.is_empty() {
+        return format!("{head}last record: none of this adapter has these ceilings.");
     }
+    format!("{head}last record: {}.", Vec::from_iter(all).join("; "))
 }
 
 fn baselines(record: &Record) -> String {
