@@ -67,6 +67,8 @@ pub struct Tuning {
     pub row_width: u32,
     /// Contiguous rows of up to this many classes get one lane each.
     pub lane_cols: u64,
+    /// The same where there are so many rows that they fill the adapter.
+    pub many_lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are many.
     pub lane_rows: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
@@ -84,6 +86,7 @@ impl Tuning {
     pub const SOFTWARE: Self = Self {
         row_width: 8,
         lane_cols: 64,
+        many_lane_cols: 2048,
         lane_rows: 16,
         width: 8,
         tile: 8192,
@@ -93,6 +96,7 @@ impl Tuning {
     pub const HARDWARE: Self = Self {
         row_width: 256,
         lane_cols: 32,
+        many_lane_cols: 32,
         lane_rows: 1,
         width: 256,
         tile: 16_384,

@@ -31,7 +31,7 @@ fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String
 }
 
 /// The same on this adapter's own tuning alone.
-fn on_gpu(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
+pub fn on_gpu(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
     match reference::run(loss, call) {
         Ok(want) => on_engine(what, gpu(), loss, call, &want),
         Err(error) => vec![format!("{what}: {error}")],

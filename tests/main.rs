@@ -16,6 +16,7 @@ mod gpu;
 mod gradients;
 mod large;
 mod optimizers;
+mod packs;
 mod plans;
 mod properties;
 mod reuse;

@@ -33,6 +33,7 @@ pub const TINY: Limits = Limits {
 /// Tiles that fit into the bindings of [`TINY`].
 pub const SMALL: Tuning = Tuning {
     tile: 512,
+    many_lane_cols: 64,
     ..Tuning::SOFTWARE
 };
 /// Rows of a few tiles, the last of them short.
@@ -393,7 +394,7 @@ fn limits_do_not_move_tiles() {
     assert_eq!(states(&TINY), states(&DEFAULT_LIMITS));
 }
 
-/// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl`: for
+/// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl` (and `pack.wgsl`): for
 /// the statistics and again for the gradient, the blocks of 16 columns and the quads behind them, and for each quad what the
 /// loss loops itself; the runs of 16 blocks of the statistics; then the tree. Zero for other drivers.
 fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
@@ -410,6 +411,11 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     let params: wgloss::layout::RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
     let runs = |steps: u64| steps + steps.div_ceil(16);
     let driver = dispatch.variant.pieces[0].path;
+    if let (Some(pack), Some(cols)) = (constant("PACK"), constant("COLS")) {
+        // Read and written element by element; of each row, the search for its label and three passes over its quads.
+        let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);
+        return constant("TURNS").unwrap() * (1 + pack * of_row);
+    }
     if driver == "driver/wide_open.wgsl" {
         return 0;
     }

@@ -235,6 +235,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let tuning = Tuning {
         row_width: 8,
         lane_cols: 16,
+        many_lane_cols: 40,
         lane_rows: 4,
         width: 8,
         tile: 512,

@@ -1,6 +1,7 @@
 // Rows of a (slab, column, inner) array, one row to LANES lanes of a workgroup: forward, backward or both,
 // as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted,
-// once more for that; nothing of the input's size lies in between. Rows of very many columns are folded by driver/wide_fold.wgsl instead.
+// once more for that; nothing of the input's size lies in between. Rows of very many columns are folded by
+// driver/wide_fold.wgsl instead, many short ones by driver/pack.wgsl.
 //
 // A loss supplies: `Row`, row_open, row_reads, row_push4 and row_push16 (with a monoid), row_loss, `Slope`, row_slope,
 // row_grad4; a map row_value4 instead of row_loss.
@@ -24,7 +25,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
 
     var state = identity();
     if (reads) {
-        state = fold_columns(row, input_at, part, 0u, cols());
+        state = fold_columns(row, input_at, part, 0u, params.cols);
     }
     state = tree(lane, state);
 
@@ -33,7 +34,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
     if (live && WRITES_ROWS) {
         let slope = row_slope(row, state);
         put_columns(
-            row, state, slope, row_scale(index), places_of(slab, inner), writes, input_at, part, 0u, cols());
+            row, state, slope, row_scale(index), places_of(slab, inner), writes, input_at, part, 0u, params.cols);
     }
 }
 

@@ -66,8 +66,13 @@ fn split4(x: vec4<f32>, peak: f32) -> vec2<f32> {
         sum4(select(exp(x - peak), vec4<f32>(0.0), at)), sum4(select(vec4<f32>(0.0), vec4<f32>(1.0), at)));
 }
 
+// The terms of `pull`.
+fn pulls(x: vec4<f32>, q: vec4<f32>, peak: f32) -> vec4<f32> {
+    return select(q * (max(peak, LOWEST) - x), vec4<f32>(0.0), q == vec4<f32>(0.0));
+}
+
 fn pull4(x: vec4<f32>, q: vec4<f32>, peak: f32) -> f32 {
-    return sum4(select(q * (max(peak, LOWEST) - x), vec4<f32>(0.0), q == vec4<f32>(0.0)));
+    return sum4(pulls(x, q, peak));
 }
 
 fn top4(x: vec4<f32>) -> f32 {

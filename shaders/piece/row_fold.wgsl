@@ -2,26 +2,12 @@
 // a sum depends on the column alone. Sixteen blocks of four quads are folded on their own and then merged, so no sum runs
 // long.
 
-// The columns of a quad, to mask those beyond the last.
-const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
-
 // Blocks that are folded on their own.
 const RUN: u32 = 16u;
 
-// What a quad has in every output of the input's shape: its numbers, as they are stored and as the loss sees them.
-struct Columns {
-    column: u32,
-    count: u32,
-    raw: vec4<f32>,
-    x: vec4<f32>,
-}
-
-// Elements of a row. Where rows are short and many they are a constant, so that compilers unroll the loops over them.
-fn cols() -> u32 {
-    if (COLS != 0u) {
-        return COLS;
-    }
-    return params.cols;
+// The logit of one column of a row, as the loss sees it.
+fn column1(input_at: u32, column: u32) -> f32 {
+    return mapped1(input1(input_at + column * params.col_stride));
 }
 
 // Blocks of four quads for each lane. Shorter rows have none, and no code for them: software adapters run a loop of no
@@ -31,15 +17,6 @@ fn blocks_of(first: u32, end: u32) -> u32 {
         return ((end - first) / 4u) / (4u * LANES);
     }
     return 0u;
-}
-
-fn targets_at(slab: u32, inner: u32) -> u32 {
-    return params.targets_base + slab * params.targets_stride + inner;
-}
-
-// The upstream gradient of a map has a row for each row.
-fn grad_output_at(slab: u32, inner: u32) -> u32 {
-    return params.grad_output_base + slab * params.grad_output_step + inner;
 }
 
 // Where a quad's columns are missing (the last one of a row), -inf stands.
@@ -52,34 +29,17 @@ fn tail(i: u32, step: u32, count: u32) -> vec4<f32> {
     return x;
 }
 
-fn mapped_tail(raw: vec4<f32>, count: u32) -> vec4<f32> {
-    return select(vec4<f32>(params.neg_inf), mapped4(raw), QUAD < vec4<u32>(count));
-}
-
 fn whole_quad(input_at: u32, column: u32) -> Columns {
     let raw = input4(input_at + column * params.col_stride, params.col_stride);
     return Columns(column, 4u, raw, mapped4(raw));
 }
 
 fn any_quad(input_at: u32, column: u32) -> Columns {
-    let count = min(cols() - column, 4u);
+    let count = min(params.cols - column, 4u);
     if (QUADS || count == 4u) {
         return whole_quad(input_at, column);
     }
     let raw = tail(input_at + column * params.col_stride, params.col_stride, count);
-    return Columns(column, count, raw, mapped_tail(raw, count));
-}
-
-// The quads of a row whose length is a constant, kept from its fold for what is written of it: it is read once.
-const STORED: u32 = max((COLS + 3u) / 4u, 1u);
-var<private> stored: array<vec4<f32>, STORED>;
-
-fn again(input_at: u32, column: u32) -> Columns {
-    if (COLS == 0u) {
-        return any_quad(input_at, column);
-    }
-    let count = min(cols() - column, 4u);
-    let raw = stored[column / 4u];
     return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
@@ -107,9 +67,6 @@ fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> Sta
     }
     for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
         let q = any_quad(input_at, first + 4u * quad);
-        if (COLS != 0u) {
-            stored[quad] = q.raw;
-        }
         state = row_push4(row, state, q.column, q.x, q.count);
     }
     return state;

@@ -7,13 +7,12 @@ struct Row {
     x_label: f32,  // x_t
 }
 
+// A row that is not kept looks at class 0, for nothing: software adapters would run both sides of a branch.
 fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
     let words = label_words(params.targets_base + (index - params.first_row));
     let kind = classify(words, params.ignore, params.cols);
-    if (kind != KEPT) {
-        return Row(kind, 0u, 0.0, 0.0);
-    }
-    return Row(kind, words.x, class_weight(words.x), input1(input_at + words.x * params.col_stride));
+    let label = select(0u, words.x, kind == KEPT);
+    return Row(kind, label, select(0.0, class_weight(label), kind == KEPT), column1(input_at, label));
 }
 
 fn row_reads(row: Row) -> bool {

@@ -12,3 +12,47 @@ fn row_push16(
         coefs4(row, c0, 4u), coefs4(row, c1, 4u), coefs4(row, c2, 4u), coefs4(row, c3, 4u),
         vec4<u32>(c0, c1, c2, c3));
 }
+
+// A row whose columns are all at hand: its peak is known before the first exponential, and nothing is lifted.
+struct Fold {
+    s: State, // with the peak of the row
+    below: vec4<f32>, // exponentials of the columns below the peak
+    at: vec4<f32>, // columns at the peak
+    mass: vec4<f32>,
+    pull: vec4<f32>,
+}
+
+// Of the largest columns and the largest |x| as bits, each of every fourth.
+fn fold_of(tops: vec4<f32>, bits: vec4<u32>) -> Fold {
+    var s = identity();
+    s.peak = top4(tops);
+    s.bits = max(max(bits.x, bits.y), max(bits.z, bits.w));
+    let zero = vec4<f32>(0.0);
+    return Fold(s, zero, zero, zero, zero);
+}
+
+fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
+    let zero = vec4<f32>(0.0);
+    let peak = max(f.s.peak, LOWEST);
+    let at = x == vec4<f32>(peak);
+    let q = coefs4(row, column, count);
+    var r = f;
+    r.below += select(exp(x - peak), zero, at);
+    r.at += select(zero, vec4<f32>(1.0), at);
+    r.mass += q;
+    r.pull += pulls(x, q, peak);
+    if (WANTS_STATS) {
+        r.s.top = first4(r.s.top, x, peak, column);
+        r.s.heat += heat4(x, peak);
+    }
+    return r;
+}
+
+fn folded(f: Fold) -> State {
+    var s = f.s;
+    // One column at the peak stays out; of nothing but -inf there is none.
+    s.rest = sum4(f.below) + max(sum4(f.at) - 1.0, 0.0);
+    s.mass = sum4(f.mass);
+    s.pull = sum4(f.pull);
+    return s;
+}

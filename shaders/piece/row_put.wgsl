@@ -13,37 +13,18 @@ fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
     if (count > 2u) { put_grad_input1(at + 2u * step, g.z); }
 }
 
-// Where the rows of the outputs begin.
-struct Places {
-    grad: u32,
-    target_grad: u32,
-    value: u32,
-}
-
-fn places_of(slab: u32, inner: u32) -> Places {
-    return Places(
-        params.grad_input_base + slab * params.grad_input_stride + inner,
-        params.grad_targets_base + slab * params.grad_targets_stride + inner,
-        params.loss_base + slab * params.loss_stride + inner,
-    );
-}
-
 fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Columns, writes: bool) {
     if (WANTS_GRAD) {
-        let g = scale * row_grad4(row, slope, q.column, q.x, q.count) * map_slope4(q.raw);
-        put_grad_quad(places.grad + q.column * params.col_stride, q.count, select(vec4<f32>(0.0), g, writes));
+        put_grad_quad(places.grad + q.column * params.col_stride, q.count, grad_of(row, slope, scale, q, writes));
     }
     if (writes) {
-        if (WANTS_GRAD) {
-            put_target_grad(row, s, scale, places.target_grad, q);
-        }
-        put_value(row, slope, places.value, q);
+        put_others(row, s, slope, scale, places, q);
     }
 }
 
 // A row that is not read has no gradient.
 fn put_zeros(at: u32, column: u32) {
-    put_grad_quad(at + column * params.col_stride, min(cols() - column, 4u), vec4<f32>(0.0));
+    put_grad_quad(at + column * params.col_stride, min(params.cols - column, 4u), vec4<f32>(0.0));
 }
 
 fn put_columns(
@@ -53,7 +34,7 @@ fn put_columns(
     let quads = (end - first + 3u) / 4u;
     if (!BLOCKS) {
         for (var quad = part; quad < quads; quad += LANES) {
-            put_quad(row, state, slope, scale, places, again(input_at, first + 4u * quad), writes);
+            put_quad(row, state, slope, scale, places, any_quad(input_at, first + 4u * quad), writes);
         }
         return;
     }

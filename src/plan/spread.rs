@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
-use crate::problem::{Problem, Rows};
+use crate::problem::{Problem, Rows, Targets};
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
@@ -32,6 +32,8 @@ pub struct Spread {
     pub lanes: u32,
     /// Rows that a lane takes one after the other.
     pub turns: u32,
+    /// So many of them at once, in registers (`shaders/driver/pack.wgsl`).
+    pub pack: Option<u32>,
 }
 
 impl Spread {
@@ -48,30 +50,60 @@ impl Spread {
     }
 
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
-    /// quads behind each, what the loss loops itself for each quad, the tree.
+    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack: its elements read one by one, those
+    /// among which the label's is found, three passes over the quads, the elements written.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
+        if self.pack.is_some() {
+            return u64::from(self.turns) * (4 * cols as u64 + 16);
+        }
         let blocks = cols as u64 / (16 * u64::from(self.lanes)) + 5;
         // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
         u64::from(self.turns) * (2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16)
     }
 
     pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
-        let lane_cols = if rows.inner == 1 {
-            tuning.lane_cols as usize
-        } else {
-            MAX_STRIDED_LANE_COLS
+        // Rows far apart stay in small tiles: those of a workgroup have to fit into a binding.
+        let near = rows.inner == 1 && problem.widest_gap() <= NEAR;
+        let fills = rows.rows() >= MIN_TILES * u64::from(tuning.width);
+        let lane_cols = match rows.inner {
+            1 if near && fills => tuning.many_lane_cols.max(tuning.lane_cols) as usize,
+            1 => tuning.lane_cols as usize,
+            _ => MAX_STRIDED_LANE_COLS,
         };
         let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
-        // A tile stays within a slab, and rows far apart stay in small tiles: those of a workgroup have to fit into a binding.
-        let is_near = rows.inner == 1 && problem.widest_gap() <= NEAR || rows.inner >= MIN_BLOCK_ROWS;
-        if spread.lanes == 1 && is_near {
-            let one = spread.iterations(rows.cols, rows.inner_loops);
-            let turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
+        // A tile stays within a slab.
+        if spread.lanes == 1 && (near || rows.inner >= MIN_BLOCK_ROWS) {
+            let pack = Self::pack_of(rows);
+            let one = Self { pack, ..spread }.iterations(rows.cols, rows.inner_loops);
+            let mut turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
+            if near {
+                turns = turns.min(tuning.tile / (spread.width * rows.cols.max(1) as u32));
+            }
+            let pack = pack.filter(|pack| turns >= *pack);
+            turns -= turns % pack.unwrap_or(1);
             if turns > 1 && rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns) {
                 spread.turns = turns;
+                spread.pack = pack;
             }
         }
         Ok(spread)
+    }
+
+    /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are not
+    /// innermost, four beside each other. Beside other operands and outputs of the input's shape each is alone: compilers
+    /// take seconds for four rows of them.
+    fn pack_of(rows: &Rows) -> Option<u32> {
+        if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
+            return None;
+        }
+        if rows.is_map() || matches!(rows.targets, Targets::Full | Targets::ClassList) {
+            return Some(1);
+        }
+        Some(match (rows.inner, rows.cols % 4) {
+            (1, 0) => 1,
+            (1, 2) => 2,
+            _ => 4,
+        })
     }
 
     /// For contiguous rows.
@@ -85,6 +117,7 @@ impl Spread {
             width: tuning.width.min(64),
             lanes: 1,
             turns: 1,
+            pack: None,
         };
         if cols <= lane_cols && fits(lane) {
             return Ok(lane);
@@ -95,6 +128,7 @@ impl Spread {
                 width,
                 lanes: width,
                 turns: 1,
+                pack: None,
             };
             if fits(spread) {
                 return Ok(spread);

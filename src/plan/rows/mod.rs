@@ -178,10 +178,12 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
 
 impl Planner<'_> {
     fn add_chunks(&mut self, plan: &mut Plan) -> Result<()> {
+        let ragged = self.spread.pack.is_some_and(|pack| self.has_ragged_end(pack));
         let mut first = 0;
         while first < self.tiles.count {
+            let most = self.tiles.count - u64::from(ragged && first + 1 < self.tiles.count);
             let fits = |gathered: bool| {
-                furthest(first, self.tiles.count, |end| {
+                furthest(first, most, |end| {
                     self.fits(Chunk {
                         tiles: (first, end),
                         gathered,

@@ -25,10 +25,35 @@ impl Planner<'_> {
         self.rows.cols > self.spread.short_cols()
     }
 
-    /// The columns of short rows, where they are many: a pipeline of their own is worth it.
-    fn unrolled_cols(&self) -> Option<u32> {
-        let many = self.spread.turns > 1 && !self.has_blocks();
-        many.then_some(self.rows.cols as u32)
+    /// Whether the packs of a chunk are whole quads of memory.
+    fn flat(&self, chunk: Chunk) -> bool {
+        let Some(pack) = self.spread.pack.filter(|_| !chunk.gathered) else {
+            return false;
+        };
+        let inner = self.rows.inner;
+        let whole = match inner {
+            1 => {
+                let is_end = self.has_ragged_end(pack) && chunk.tiles.1 == self.tiles.count;
+                (pack as usize * self.rows.cols).is_multiple_of(4) && !is_end
+            }
+            _ => pack > 1 && inner.is_multiple_of(4),
+        };
+        let packed = |full: &Full| {
+            let stride = self.stride(&full.view);
+            let near = if inner == 1 {
+                stride == self.rows.cols
+            } else {
+                stride.is_multiple_of(4)
+            };
+            near && full.view.offset.is_multiple_of(4 * full.view.dtype.bytes())
+        };
+        let own = |full: &&Full| matches!(full.slot, Slot::Input | Slot::GradInput);
+        whole && self.full().iter().filter(own).all(packed)
+    }
+
+    /// The last rows, side by side, are not a whole pack: the tile that has them is a chunk of its own.
+    pub(super) fn has_ragged_end(&self, pack: u32) -> bool {
+        self.rows.inner == 1 && !self.rows.rows().is_multiple_of(u64::from(pack))
     }
 
     /// The piece that reads an operand, 1 where there is none.
@@ -42,13 +67,14 @@ impl Planner<'_> {
     }
 
     /// The pieces that write outputs of the input's shape.
-    pub(super) fn writes(&self, full: &[Full], quads: bool) -> Vec<Piece> {
+    /// `flat`: the gradient of the input goes four at a time.
+    pub(super) fn writes(&self, full: &[Full], quads: bool, flat: bool) -> Vec<Piece> {
         let find = |slot| full.iter().find(|full| full.slot == slot);
         let mut list = Vec::new();
         if !self.problem.in_place {
             let put = if self.problem.accumulates { Put::Add } else { Put::Write };
             list.push(match find(Slot::GradInput) {
-                Some(full) => pieces::write(full.slot, full.view.dtype, quads, put),
+                Some(full) => pieces::write(full.slot, full.view.dtype, flat, put),
                 None => pieces::skip(Slot::GradInput),
             });
         }
@@ -115,7 +141,11 @@ impl Planner<'_> {
         let problem = self.problem;
         let mut list = vec![
             piece!("piece/row_params.wgsl"),
-            piece!("piece/row_fold.wgsl"),
+            piece!("piece/row_columns.wgsl"),
+            match self.spread.pack {
+                Some(_) => piece!("piece/pack.wgsl"),
+                None => piece!("piece/row_fold.wgsl"),
+            },
             pieces::MATH,
             pieces::FAULT,
             piece!("piece/class_weight.wgsl"),
@@ -146,8 +176,7 @@ impl Planner<'_> {
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
-            Const::U32("TURNS", self.spread.turns),
-            Const::U32("COLS", self.unrolled_cols().unwrap_or(0)),
+            Const::U32("TURNS", self.spread.turns / self.spread.pack.unwrap_or(1)),
             Const::Bool("BLOCKS", self.has_blocks()),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
             Const::Bool("QUADS", quads),
@@ -159,6 +188,21 @@ impl Planner<'_> {
         ];
         consts.extend(&self.rows.consts);
         consts
+    }
+
+    /// What makes a pipeline for short rows of one length: compilers unroll the loops over their columns.
+    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 6] {
+        let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
+        let is_crosswise = pack > 1 && !is_innermost;
+        let quads = if is_crosswise { cols } else { (pack * cols).div_ceil(4) };
+        [
+            Const::U32("COLS", cols),
+            Const::U32("PACK", pack),
+            Const::U32("PACK_QUADS", quads),
+            Const::Bool("CROSSWISE", is_crosswise),
+            Const::Bool("INNERMOST", is_innermost),
+            Const::Bool("FLAT", flat),
+        ]
     }
 
     /// The label of a variant: what it is told, how it differs for other reasons than that, and its way of taking rows.
@@ -202,23 +246,32 @@ impl Planner<'_> {
 
     pub(super) fn variant(&self, chunk: Chunk) -> Variant {
         let quads = self.quads() && !chunk.gathered;
-        let full = self.full();
-        let mut list = vec![piece!("driver/row.wgsl")];
-        list.extend(self.shared_pieces(&full));
-        list.push(piece!("piece/row_put.wgsl"));
-        list.push(if self.spread.lanes == 1 {
-            pieces::TREE_LANE
+        let flat = if self.spread.pack.is_some() {
+            self.flat(chunk)
         } else {
-            pieces::TREE_WORKGROUP
-        });
+            quads
+        };
+        let full = self.full();
+        let mut list = if self.spread.pack.is_some() {
+            vec![piece!("driver/pack.wgsl")]
+        } else {
+            let tree = if self.spread.lanes == 1 {
+                pieces::TREE_LANE
+            } else {
+                pieces::TREE_WORKGROUP
+            };
+            vec![piece!("driver/row.wgsl"), piece!("piece/row_put.wgsl"), tree]
+        };
+        list.extend(self.shared_pieces(&full));
+        list.push(piece!("piece/row_outputs.wgsl"));
         list.extend(self.scales());
-        list.push(self.read(Slot::Input, &full, quads));
+        list.push(self.read(Slot::Input, &full, flat));
         match self.rows.targets {
             Targets::Index { .. } => list.extend(self.labels()),
             _ => list.push(self.read(Slot::Target, &full, quads)),
         }
         list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
-        list.extend(self.writes(&full, quads));
+        list.extend(self.writes(&full, quads, flat));
         let (losses, losses_name) = self.losses();
         list.extend(losses);
         let kind = if self.spread.lanes == 1 { "lane" } else { "group" };
@@ -226,8 +279,11 @@ impl Planner<'_> {
         if self.spread.turns > 1 {
             way += &format!("x{}", self.spread.turns);
         }
-        if let Some(cols) = self.unrolled_cols() {
-            way += &format!("/cols{cols}");
+        let mut consts = self.consts(quads);
+        if let Some(pack) = self.spread.pack {
+            let strided = mark(self.rows.inner > 1, "/strided");
+            way += &format!("/cols{}/pack{pack}{strided}{}", self.rows.cols, mark(flat, "/flat"));
+            consts.extend(self.pack_consts(pack, flat));
         } else if !self.has_blocks() {
             way += "/short";
         }
@@ -236,7 +292,7 @@ impl Planner<'_> {
         marks.extend(self.write_marks(&full));
         Variant {
             label: self.label(&marks, &way),
-            consts: self.consts(quads),
+            consts,
             pieces: list,
         }
     }

@@ -90,6 +90,7 @@ impl Wide {
             width: tuning.row_width,
             lanes: tuning.row_width,
             turns: 1,
+            pack: None,
         }
     }
 
@@ -329,8 +330,8 @@ impl Passes<'_> {
             }
             Pass::Put => {
                 list.push(pieces::SCALE_STATIC);
-                list.push(piece!("piece/row_put.wgsl"));
-                list.extend(own.writes(&full, quads));
+                list.extend([piece!("piece/row_outputs.wgsl"), piece!("piece/row_put.wgsl")]);
+                list.extend(own.writes(&full, quads, quads));
                 marks.extend(own.write_marks(&full));
             }
             Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),

@@ -1,0 +1,68 @@
+// Short rows of a (slab, column, inner) array where they are many: PACK of them at once to a lane, TURNS times, one after
+// the other. COLS is a constant, so that compilers unroll the loops over columns. A row is read once, whatever is written.
+//
+// A loss supplies what driver/row.wgsl says.
+
+// What is written of a row, its gradient in the place of its logits.
+fn write_row(r: u32, row: Row, state: State, index: u32, spot: vec2<u32>, writes: bool) {
+    let slope = row_slope(row, state);
+    let scale = row_scale(index);
+    let places = places_of(spot.x, spot.y);
+    for (var column = 0u; column < COLS; column += 4u) {
+        let q = pack_quad(r, column);
+        if (writes) {
+            put_others(row, state, slope, scale, places, q);
+        }
+        if (WANTS_GRAD) {
+            let g = grad_of(row, slope, scale, q, writes);
+            set_seat(r, column, g.x);
+            if (q.count > 1u) { set_seat(r, column + 1u, g.y); }
+            if (q.count > 2u) { set_seat(r, column + 2u, g.z); }
+            if (q.count > 3u) { set_seat(r, column + 3u, g.w); }
+        }
+    }
+}
+
+// Row r of a pack: its loss, and what is written of it.
+fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
+    let own = min(index, last);
+    let live = index <= last;
+    let spot = spot_of(own);
+    let row = row_open(own, spot.x, spot.y, r);
+    var state = identity();
+    if (READS_ROWS && live && row_reads(row)) {
+        state = fold_pack(row, r);
+    }
+    put_row(tile, lane, own, live, true, row, state);
+    if (WRITES_ROWS) {
+        write_row(r, row, state, own, spot, live && row_writes(row));
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = params.first_tile + group.y * params.groups_x + group.x;
+    if (tile >= params.end_tile) {
+        return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
+    }
+    let block = (tile / params.block_tiles) * params.block_rows;
+    let last = block + params.block_rows - 1u;
+    let first = block + (tile % params.block_tiles) * ROWS;
+    for (var turn = 0u; turn < TURNS; turn++) {
+        let index = first + (turn * WIDTH + lane) * PACK;
+        read_pack(index, last);
+        // No loop: its turns would index the pack by a variable, which software adapters do lane by lane.
+        take_row(tile, lane, index, last, 0u);
+        if (PACK > 1u) {
+            take_row(tile, lane, index + 1u, last, 1u);
+        }
+        if (PACK > 2u) {
+            take_row(tile, lane, index + 2u, last, 2u);
+            take_row(tile, lane, index + 3u, last, 3u);
+        }
+        if (WANTS_GRAD) {
+            put_pack(index, min(last + 1u - min(index, last + 1u), PACK));
+        }
+    }
+    put_tile(tile, lane);
+}

@@ -1,0 +1,26 @@
+// The columns of a row in quads, and where the rows of the operands of the input's shape begin.
+
+// The columns of a quad, to mask those beyond the last.
+const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
+
+// What a quad has in every output of the input's shape: its numbers, as they are stored and as the loss sees them.
+struct Columns {
+    column: u32,
+    count: u32,
+    raw: vec4<f32>,
+    x: vec4<f32>,
+}
+
+// The loss sees -inf past the last column.
+fn mapped_tail(raw: vec4<f32>, count: u32) -> vec4<f32> {
+    return select(vec4<f32>(params.neg_inf), mapped4(raw), QUAD < vec4<u32>(count));
+}
+
+fn targets_at(slab: u32, inner: u32) -> u32 {
+    return params.targets_base + slab * params.targets_stride + inner;
+}
+
+// The upstream gradient of a map has a row for each row.
+fn grad_output_at(slab: u32, inner: u32) -> u32 {
+    return params.grad_output_base + slab * params.grad_output_step + inner;
+}

@@ -1,0 +1,153 @@
+//! Short rows, many of them: several at once in the registers of a lane.
+
+use wgloss::plan::{Plan, plan};
+use wgloss::problem::{Family, Problem};
+use wgloss::shader::Const;
+use wgloss::{Call, Dtype, GradTo, Info, Mode, REGISTRY, Scalar, Tensor, Tuning};
+
+use crate::common::cases::{Case, Setting, Setup, make};
+use crate::common::own::bytes_of;
+use crate::common::{bits, gpu, report};
+
+/// Constants of the dispatches that take packs.
+fn packs(plan: &Plan, name: &str) -> Vec<Const> {
+    let own = plan
+        .dispatches()
+        .filter(|d| d.variant.pieces[0].path == "driver/pack.wgsl");
+    let is = |constant: &&Const| matches!(constant, Const::U32(own, _) | Const::Bool(own, _) if *own == name);
+    own.filter_map(|d| d.variant.consts.iter().find(is).copied()).collect()
+}
+
+fn planned(problem: &Problem) -> Plan {
+    plan(problem, &gpu().plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap()
+}
+
+/// The rows of dimension 1, where a loss has a choice.
+fn along_classes(info: &Info) -> Setting {
+    let dims = info.options.iter().filter(|option| option.name == "dim");
+    dims.map(|option| (option.name, Scalar::Int(1))).collect()
+}
+
+/// Rows whose columns do not meet each other.
+fn are_packed(problem: &Problem) -> bool {
+    matches!(&problem.family, Family::Rows(rows) if rows.inner_loops == 0 && rows.whole.is_none())
+}
+
+/// Every loss of rows: packs of one, two and four rows, the last of them whole or not, and columns of four rows; against the
+/// reference, with hard data and what else a loss may be given.
+#[test]
+fn packed_rows_are_as_the_reference_has_them() {
+    let shapes: [&[usize]; 8] = [
+        &[1027, 1],
+        &[1024, 3],
+        &[1027, 10],
+        &[1026, 6],
+        &[1025, 21],
+        &[1024, 32],
+        &[2, 5, 1028],
+        &[2, 7, 1027],
+    ];
+    let (mut failures, mut total, mut packed) = (Vec::new(), 0, 0);
+    for (n, info) in REGISTRY.iter().enumerate() {
+        for k in 0..2 {
+            let setup = Setup {
+                dtype: Dtype::FLOATS[k],
+                other: Dtype::FLOATS[k],
+                full: (n + k) % 2 == 0,
+                given: k == 1,
+                reduction: info.reductions[(n + k) % info.reductions.len()],
+                setting: along_classes(info),
+                seed: n as u64,
+                ..Setup::new(shapes[(3 * n + 5 * k) % 8])
+            };
+            let Some(mut case) = make(info, &setup) else { continue };
+            case.stats.lse = info.statistics && (n + k) % 3 == 0;
+            case.stats.entropy = case.stats.lse;
+            case.stats.argmax = case.stats.lse;
+            let call = case.call(case.most());
+            let problem = case.loss.problem(&call).unwrap();
+            if !are_packed(&problem) {
+                continue;
+            }
+            total += 1;
+            packed += packs(&planned(&problem), "PACK").len().min(1);
+            failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
+        }
+    }
+    assert!(total >= 15 && packed == total, "{packed} of {total} are packed");
+    report(failures, total);
+}
+
+/// A tensor's elements in a buffer, from an element on and with gaps between the rows.
+fn laid(from: &Tensor, first: usize, stride: usize) -> Tensor {
+    let bytes = from.dtype().bytes() as usize;
+    let (rows, row): (usize, usize) = (from.shape()[0], from.shape()[1..].iter().product());
+    let mut memory = vec![0u8; ((first + rows * stride) * bytes).next_multiple_of(4)];
+    for (r, own) in bytes_of(from).chunks(row * bytes).enumerate() {
+        memory[(first + r * stride) * bytes..][..own.len()].copy_from_slice(own);
+    }
+    let (device, queue) = gpu().wgpu().unwrap();
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: memory.len() as u64,
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    });
+    queue.write_buffer(&buffer, 0, &memory);
+    Tensor::from_buffer(buffer, (first * bytes) as u64, from.dtype(), from.shape(), Some(stride)).unwrap()
+}
+
+fn case_of(name: &str, shape: &[usize], dtype: Dtype) -> Case {
+    let info = wgloss::find(name).unwrap();
+    let setup = Setup {
+        dtype,
+        other: dtype,
+        reduction: *info.reductions.last().unwrap(),
+        setting: along_classes(info),
+        ..Setup::new(shape)
+    };
+    make(info, &setup).unwrap()
+}
+
+/// Quads of memory, or element by element: bits are the same wherever a tensor begins and whatever lies between its rows,
+/// with a gradient of its own or over the input.
+#[test]
+fn bits_do_not_depend_on_where_packs_lie() {
+    let (mut failures, mut total) = (Vec::new(), 0);
+    for (n, name) in ["cross_entropy", "nll", "softmax_focal"]
+        .into_iter()
+        .enumerate()
+    {
+        for (k, shape) in [&[1030, 10][..], &[1027, 21], &[2, 6, 1036]].into_iter().enumerate() {
+            let case = case_of(name, shape, Dtype::FLOATS[(n + k) % 3]);
+            let row: usize = shape[1..].iter().product();
+            let call = case.call(Mode::Fused);
+            let run = |input: &Tensor, grad_input| {
+                let call = Call {
+                    tensors: std::iter::once(input).chain(&case.tensors[1..]).collect(),
+                    grad_input,
+                    ..call.clone()
+                };
+                let flat = packs(&planned(&case.loss.problem(&call).unwrap()), "FLAT");
+                let output = case.loss.run(gpu(), &call).unwrap();
+                (flat, bits(&output.read(gpu()).unwrap()))
+            };
+            let (flat, dense) = run(&case.tensors[0], GradTo::New);
+            assert!(flat.contains(&Const::Bool("FLAT", true)), "{}: {flat:?}", case.what);
+            // An element on, rows apart, and whole quads from the start.
+            for (first, gap) in [(1, 0), (0, 3), (4, 0)] {
+                for over in [false, true] {
+                    let input = laid(&case.tensors[0], first, row + gap);
+                    let (flat, got) = run(&input, if over { GradTo::InPlace } else { GradTo::New });
+                    let quads = flat.contains(&Const::Bool("FLAT", true));
+                    assert_eq!(quads, (first, gap) == (4, 0), "{}: {flat:?}", case.what);
+                    total += 1;
+                    if got != dense {
+                        failures.push(format!("{} from {first}, {gap} apart, over it: {over}", case.what));
+                    }
+                }
+            }
+        }
+    }
+    report(failures, total);
+}
