@@ -1,17 +1,14 @@
-//! What lies between the row driver and its outputs: the records of rows, taken apart by column, and class lists, which
-//! become multiplicities.
+//! What lies between the row driver and its outputs: the records of rows, taken apart by column.
 
 use crate::error::{Error, Result};
-use crate::layout::{MultiplicityParams, ReduceParams, Slot};
+use crate::layout::{ReduceParams, Slot};
 use crate::limits::{Limits, Tuning};
 use crate::plan::monoid::Scale;
 use crate::plan::reduce::add_column_sum;
 use crate::plan::window::{Window, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
-use crate::problem::{Problem, Role, Rows};
-use crate::shader::pieces::Put;
-use crate::shader::{Const, Piece, Variant, piece, pieces};
-use crate::tensor::{Dtype, View};
+use crate::problem::{Problem, Role};
+use crate::shader::{Const, Piece, Variant, piece};
 
 /// Bytes of `Record` of `shaders/piece/row_loss_record.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;
@@ -151,61 +148,4 @@ fn add_column(
         iterations: u64::from(tuning.tile / tuning.width),
     }
     .add(plan, limits)
-}
-
-/// Adds the multiplicities of the classes that the target lists, and says where they are: f32, of the input's shape.
-pub(super) fn add_multiplicities(
-    plan: &mut Plan,
-    problem: &Problem,
-    rows: &Rows,
-    limits: &Limits,
-    tuning: &Tuning,
-) -> Result<Source> {
-    let (count, cols) = (rows.rows(), rows.cols as u64);
-    let whole = View::contiguous(Dtype::F32, &problem.input().shape);
-    let into = plan.add_scratch(whole.end());
-    let Some(labels) = problem.view(Slot::Target) else {
-        return Ok(into);
-    };
-    // A tile is a block of the classes of a row.
-    let blocks = cols.div_ceil(u64::from(tuning.width));
-    let windows = |first: u64, end: u64| {
-        let (first, end) = (first / blocks * cols, end.div_ceil(blocks) * cols);
-        vec![
-            (
-                Slot::Target,
-                false,
-                Window::of(labels, Source::Tensor(Role::Target), first, end),
-            ),
-            (Slot::GradTarget, true, Window::of(&whole, into, first, end)),
-        ]
-    };
-    let params = |first: u64, end, groups_x, base: Bases<'_>| {
-        let params = MultiplicityParams {
-            cols: cols as u32,
-            first_tile: first as u32,
-            end_tile: end as u32,
-            groups_x,
-            blocks: blocks as u32,
-            first_row: (first / blocks) as u32,
-            targets_base: base(Slot::Target),
-            grad_targets_base: base(Slot::GradTarget),
-        };
-        bytemuck::bytes_of(&params).to_vec()
-    };
-    Pass {
-        label: format!("multiplicity/{}/group{}", labels.dtype, tuning.width),
-        pieces: vec![
-            piece!("driver/multiplicity.wgsl"),
-            pieces::labels(labels.dtype),
-            pieces::write(Slot::GradTarget, Dtype::F32, false, Put::Write),
-        ],
-        consts: vec![Const::U32("WIDTH", tuning.width)],
-        tiles: count * blocks,
-        windows: &windows,
-        params: &params,
-        iterations: cols.div_ceil(4) + 1,
-    }
-    .add(plan, limits)?;
-    Ok(into)
 }

@@ -9,6 +9,7 @@ mod columns;
 mod copy;
 mod elements;
 mod inspect;
+mod labels;
 mod monoid;
 mod naive;
 mod pairs;
@@ -151,7 +152,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
 pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
     if let Family::Rows(rows) = &problem.family {
-        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
+        labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     Ok(plan)
 }
