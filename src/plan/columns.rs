@@ -1,14 +1,14 @@
 //! What lies between the row driver and its outputs: the records of rows, taken apart by column.
 
-use crate::error::{Error, Result};
-use crate::layout::{ReduceParams, Slot};
+use crate::error::Result;
+use crate::layout::Slot;
 use crate::limits::{Limits, Tuning};
 use crate::plan::monoid::Scale;
+use crate::plan::pass::{Pass, Per};
 use crate::plan::reduce::add_column_sum;
-use crate::plan::window::{Window, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Plan, Source};
 use crate::problem::{Problem, Role};
-use crate::shader::{Const, Piece, Variant, piece};
+use crate::shader::{Const, piece};
 
 /// Bytes of `Record` of `shaders/piece/row_loss_record.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;
@@ -56,51 +56,6 @@ pub(super) fn add_outputs(
     Ok(())
 }
 
-/// Where the window of a slot begins in its binding.
-type Bases<'a> = &'a dyn Fn(Slot) -> u32;
-
-/// One pass over tiles, with a window of each operand.
-struct Pass<'a> {
-    label: String,
-    pieces: Vec<Piece>,
-    consts: Vec<Const>,
-    tiles: u64,
-    /// Windows of tiles first..end.
-    windows: &'a dyn Fn(u64, u64) -> Vec<(Slot, bool, Window)>,
-    /// Params of tiles first..end with so many workgroups along x, where the windows begin at these bases.
-    params: &'a dyn Fn(u64, u64, u32, Bases<'_>) -> Vec<u8>,
-    iterations: u64,
-}
-
-impl Pass<'_> {
-    fn add(&self, plan: &mut Plan, limits: &Limits) -> Result<()> {
-        let mut first = 0;
-        while first < self.tiles {
-            let end = furthest(first, self.tiles, |end| {
-                fit(&(self.windows)(first, end), end - first, limits)
-            })
-            .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
-            let groups = grid(end - first, limits);
-            let windows = (self.windows)(first, end);
-            let base = |slot| base_of(&windows, slot, limits);
-            plan.steps.push(Step::Dispatch(Box::new(Dispatch {
-                variant: Variant {
-                    label: self.label.clone(),
-                    consts: self.consts.clone(),
-                    pieces: self.pieces.clone(),
-                },
-                params: (self.params)(first, end, groups[0], &base),
-                bindings: bindings(&windows, limits),
-                groups,
-                iterations: self.iterations,
-                tiles: (first, end),
-            })));
-            first = end;
-        }
-        Ok(())
-    }
-}
-
 /// Adds the copy of a column into an output of its own.
 fn add_column(
     plan: &mut Plan,
@@ -109,43 +64,16 @@ fn add_column(
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
-    let tile = u64::from(tuning.tile);
-    let windows = |first: u64, end: u64| {
-        let (first, end) = (first * tile, rows.min(end * tile));
-        vec![
-            (
-                Slot::StatesIn,
-                false,
-                Window::scratch(records, RECORD_BYTES, first, end),
-            ),
-            (Slot::Result, true, Window::scratch(Source::Tensor(into), 4, first, end)),
-        ]
-    };
-    let params = |first, end, groups_x, base: Bases<'_>| {
-        let params = ReduceParams {
-            first_tile: first as u32,
-            end_tile: end as u32,
-            groups_x,
-            len: rows as u32,
-            first_item: (first * tile) as u32,
-            base: base(Slot::StatesIn) * (RECORD_BYTES / 4) as u32,
-            states_base: base(Slot::Result),
-            ..Default::default()
-        };
-        bytemuck::bytes_of(&params).to_vec()
-    };
     Pass {
-        label: format!("column{column}/group{}/tile{tile}", tuning.width),
-        pieces: vec![piece!("driver/column.wgsl"), piece!("piece/reduce_params.wgsl")],
-        consts: vec![
-            Const::U32("WIDTH", tuning.width),
-            Const::U32("TILE", tuning.tile),
-            Const::U32("COLUMN", column),
-        ],
-        tiles: rows.div_ceil(tile),
-        windows: &windows,
-        params: &params,
+        label: format!("column{column}"),
+        pieces: vec![piece!("driver/column.wgsl")],
+        consts: vec![Const::U32("COLUMN", column)],
+        width: tuning.width,
+        tile: tuning.tile,
         iterations: u64::from(tuning.tile / tuning.width),
+        from: (Slot::StatesIn, records, RECORD_BYTES),
+        len: rows,
+        into: (Slot::Result, Source::Tensor(into), Per::Item),
     }
     .add(plan, limits)
 }

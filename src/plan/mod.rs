@@ -13,6 +13,7 @@ mod labels;
 mod monoid;
 mod naive;
 mod pairs;
+mod pass;
 mod reduce;
 mod rows;
 mod spread;
@@ -83,6 +84,16 @@ pub struct Copy {
 pub enum Step {
     Dispatch(Box<Dispatch>),
     Copy(Copy),
+}
+
+impl Step {
+    /// The bytes that it touches.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.size).sum(),
+            Self::Copy(copy) => 2 * copy.size,
+        }
+    }
 }
 
 /// Steps in order, and the scratch they need.
