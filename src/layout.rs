@@ -159,14 +159,6 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/driver/multiplicity.wgsl`.
-    MultiplicityParams {
-        cols: u32, first_tile: u32, end_tile: u32, groups_x: u32,
-        blocks: u32, first_row: u32, targets_base: u32, grad_targets_base: u32,
-    }
-}
-
-params! {
     /// `Params` of `shaders/piece/update_params.wgsl`.
     UpdateParams {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,

@@ -14,7 +14,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
-use wgloss::layout::{Control, ElementParams, MultiplicityParams, PairParams, ReduceParams, RowParams, UpdateParams};
+use wgloss::layout::{Control, ElementParams, PairParams, ReduceParams, RowParams, UpdateParams};
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_naive, plan_update};
@@ -375,16 +375,11 @@ type Fields = &'static [(&'static str, usize)];
 fn every_variant_is_what_plans_reckon_with() {
     let all = variants();
     assert!(all.len() > 4000, "only {} variants", all.len());
-    let structs: [(&str, Fields, usize); 6] = [
+    let structs: [(&str, Fields, usize); 5] = [
         ("row", RowParams::FIELDS, size_of::<RowParams>()),
         ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
         ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
         ("pair", PairParams::FIELDS, size_of::<PairParams>()),
-        (
-            "multiplicity",
-            MultiplicityParams::FIELDS,
-            size_of::<MultiplicityParams>(),
-        ),
         ("update", UpdateParams::FIELDS, size_of::<UpdateParams>()),
     ];
     let seen = std::sync::Mutex::new(BTreeSet::new());

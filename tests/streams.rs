@@ -246,6 +246,48 @@ fn parts_stay_within_the_memory() {
     }
 }
 
+/// The reference reads what has no slices once for each part, and says so ahead.
+#[test]
+fn progress_comes_to_what_was_said() {
+    let mut data = Data::new(6);
+    let (rows, cols) = (300usize, 50usize);
+    let x = elsewhere(&Tensor::new(&data.logits(rows * cols), &[rows, cols]).unwrap());
+    let labels = elsewhere(&Tensor::new(&data.labels(rows, cols, Some(-100)), &[rows]).unwrap());
+    let weight = elsewhere(&Tensor::new(&data.uniform(cols, 0.5, 2.0), &[cols]).unwrap());
+    let target = elsewhere(&Tensor::new(&data.uniform(cols, 0.5, 2.0), &[cols]).unwrap());
+    let weighted = CrossEntropy {
+        weight: Some(weight),
+        ..Default::default()
+    };
+    let (plain, mse) = (CrossEntropy::default(), Mse::default());
+    let calls: [(&dyn Loss, [&Tensor; 2]); 3] = [
+        (&weighted, [&x, &labels]),
+        (&plain, [&x, &labels]),
+        (&mse, [&x, &target]),
+    ];
+    for (engine, memories) in [(gpu(), [1 << 21, 1 << 30]), (&Engine::cpu(), [40_000, 1 << 30])] {
+        for (loss, tensors) in calls {
+            for memory in memories {
+                let mut last = (0, 0);
+                let mut watch = |progress: wgloss::Progress| {
+                    last = (progress.bytes, progress.of_bytes);
+                    ControlFlow::Continue(())
+                };
+                let mut stream = Stream::within(memory);
+                stream.progress = Some(&mut watch);
+                let (_, report) = stream.run(engine, loss, &Call::new(Mode::Forward, &tensors)).unwrap();
+                assert!(memory != 40_000 || report.parts > 1, "{report:?}");
+                assert_eq!(
+                    last,
+                    (report.read_bytes, report.read_bytes),
+                    "{} {report:?}",
+                    loss.info().name
+                );
+            }
+        }
+    }
+}
+
 /// Pages that fail from some byte on.
 #[derive(Debug)]
 struct Torn(u64);

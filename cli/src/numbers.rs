@@ -56,62 +56,64 @@ impl Dtype {
 
 /// Elements in the machine's byte order as those of a dtype that is the nearest one, or a float.
 pub fn convert(stored: Dtype, bytes: &[u8], to: wgloss::Dtype, out: &mut [u8]) -> Result<(), String> {
+    let own = Conversion { bytes, to, out };
     match stored {
-        Dtype::F16 => floats(bytes, f16::to_f32, to, out),
-        Dtype::Bf16 => floats(bytes, bf16::to_f32, to, out),
-        Dtype::F32 => floats(bytes, |x: f32| x, to, out),
-        Dtype::F64 => floats(bytes, |x: f64| x as f32, to, out),
-        Dtype::I8 => integers(bytes, |x: i8| x.into(), to, out),
-        Dtype::U8 => integers(bytes, |x: u8| x.into(), to, out),
-        Dtype::I16 => integers(bytes, |x: i16| x.into(), to, out),
-        Dtype::U16 => integers(bytes, |x: u16| x.into(), to, out),
-        Dtype::I32 => integers(bytes, |x: i32| x.into(), to, out),
-        Dtype::U32 => integers(bytes, |x: u32| x.into(), to, out),
-        Dtype::I64 => integers(bytes, |x: i64| x, to, out),
+        Dtype::F16 => own.floats(f16::to_f32),
+        Dtype::Bf16 => own.floats(bf16::to_f32),
+        Dtype::F32 => own.floats(|x: f32| x),
+        Dtype::F64 => own.floats(|x: f64| x as f32),
+        Dtype::I8 => own.integers(|x: i8| x.into()),
+        Dtype::U8 => own.integers(|x: u8| x.into()),
+        Dtype::I16 => own.integers(|x: i16| x.into()),
+        Dtype::U16 => own.integers(|x: u16| x.into()),
+        Dtype::I32 => own.integers(|x: i32| x.into()),
+        Dtype::U32 => own.integers(|x: u32| x.into()),
+        Dtype::I64 => own.integers(|x: i64| x),
         Dtype::U64 => {
             let mut all = bytes.chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
             match all.find(|&x| i64::try_from(x).is_err()) {
                 Some(x) => Err(format!("holds {x}, beyond the range of i64")),
-                None => integers(bytes, |x: u64| x as i64, to, out),
+                None => own.integers(|x: u64| x as i64),
             }
         }
     }
 }
 
-fn integers<T: AnyBitPattern>(
-    bytes: &[u8],
-    wide: impl Fn(T) -> i64,
+/// Elements, the dtype that they become, and where they go.
+struct Conversion<'a> {
+    bytes: &'a [u8],
     to: wgloss::Dtype,
-    out: &mut [u8],
-) -> Result<(), String> {
-    match to {
-        wgloss::Dtype::I32 => each(bytes, |x| wide(x) as i32, out),
-        wgloss::Dtype::I64 => each(bytes, wide, out),
-        _ => return floats(bytes, |x| wide(x) as f32, to, out),
-    }
-    Ok(())
+    out: &'a mut [u8],
 }
 
-/// f32 holds all floats that are read but f64, which the library has not.
-fn floats<T: AnyBitPattern>(
-    bytes: &[u8],
-    wide: impl Fn(T) -> f32,
-    to: wgloss::Dtype,
-    out: &mut [u8],
-) -> Result<(), String> {
-    match to {
-        wgloss::Dtype::F32 => each(bytes, wide, out),
-        wgloss::Dtype::F16 => each(bytes, |x| f16::from_f32(wide(x)), out),
-        wgloss::Dtype::Bf16 => each(bytes, |x| bf16::from_f32(wide(x)), out),
-        _ => return Err(format!("cannot be read as {to}")),
+impl Conversion<'_> {
+    fn integers<T: AnyBitPattern>(self, wide: impl Fn(T) -> i64) -> Result<(), String> {
+        match self.to {
+            wgloss::Dtype::I32 => self.each(|x| wide(x) as i32),
+            wgloss::Dtype::I64 => self.each(wide),
+            _ => self.floats(|x| wide(x) as f32),
+        }
     }
-    Ok(())
-}
 
-fn each<T: AnyBitPattern, U: NoUninit>(bytes: &[u8], convert: impl Fn(T) -> U, out: &mut [u8]) {
-    let elements = bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned);
-    for (element, out) in elements.zip(out.chunks_exact_mut(size_of::<U>())) {
-        out.copy_from_slice(bytemuck::bytes_of(&convert(element)));
+    /// f32 holds all floats that are read but f64, which the library has not.
+    fn floats<T: AnyBitPattern>(self, wide: impl Fn(T) -> f32) -> Result<(), String> {
+        match self.to {
+            wgloss::Dtype::F32 => self.each(wide),
+            wgloss::Dtype::F16 => self.each(|x| f16::from_f32(wide(x))),
+            wgloss::Dtype::Bf16 => self.each(|x| bf16::from_f32(wide(x))),
+            to => Err(format!("cannot be read as {to}")),
+        }
+    }
+
+    fn each<T: AnyBitPattern, U: NoUninit>(self, convert: impl Fn(T) -> U) -> Result<(), String> {
+        let elements = self
+            .bytes
+            .chunks_exact(size_of::<T>())
+            .map(bytemuck::pod_read_unaligned);
+        for (element, out) in elements.zip(self.out.chunks_exact_mut(size_of::<U>())) {
+            out.copy_from_slice(bytemuck::bytes_of(&convert(element)));
+        }
+        Ok(())
     }
 }
 

@@ -124,6 +124,19 @@ fn modes_dtypes_and_forms_are_rows_of_their_own() {
         .into_iter()
         .flat_map(|dtype| ["sum", "mean", "max"].map(|op| format!("\"{op}\" \"{dtype}\" \"backward\"")));
     assert_eq!(names, all.collect::<Vec<_>>());
+    for row in record["rows"].as_array().unwrap() {
+        let factor = &row["over_f32"];
+        assert_eq!(factor.is_null(), row["dtype"] == "f32", "{row}");
+        let time = |row: &Value| match row["device_ms"].is_null() {
+            true => number(&row["wall_ms"]["median"]),
+            false => number(&row["device_ms"]["median"]),
+        };
+        let is_beside = |own: &&Value| own["options"] == row["options"] && own["dtype"] == "f32";
+        let beside = record["rows"].as_array().unwrap().iter().find(is_beside).unwrap();
+        assert!(factor.is_null() || (number(factor) * time(row) / time(beside) - 1.0).abs() < 1e-6);
+    }
+    let table = bench(&["mse", "--shape", "64", "--dtype", "f32", "--dtype", "f16"]).stdout;
+    assert!(table.contains("over f32"), "{table}");
     // A mean over so many has gradients that f16 does not hold.
     let record = bench(&["mse", "--shape", "64", "--dtype", "f16", "--json"]).json();
     assert_eq!(record["rows"][0]["reduction"], "sum");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Folder, labels, npy, npy_f32, run, run_on};
+use common::{Done, Folder, labels, npy, npy_f32, run, run_on};
 
 /// A batch of so many rows of 100 classes.
 fn batch(folder: &Folder, rows: usize) -> (String, String) {
@@ -18,31 +18,21 @@ fn batch(folder: &Folder, rows: usize) -> (String, String) {
     )
 }
 
+/// Cross-entropy of such a batch within a memory.
+fn compute(backend: &str, x: &str, t: &str, memory: &str, more: &[&str]) -> Done {
+    let args = ["compute", "cross-entropy", x, t, "--memory", memory];
+    run_on(backend, &[&args, more].concat())
+}
+
 #[test]
 fn streamed_files_hold_the_bits_of_those_computed_in_memory() {
     let folder = Folder::new();
     let (x, t) = batch(&folder, 20_000);
     for backend in ["gpu", "cpu"] {
         let outputs = |name: &str| ["g", "l", "s"].map(|part| folder.path(&format!("{name}_{part}.npy")));
-        let compute = |[g, l, s]: &[String; 3], memory: &str| {
-            let args = [
-                "compute",
-                "cross-entropy",
-                &x,
-                &t,
-                "--grad",
-                g,
-                "--lse-out",
-                l,
-                "--out",
-                s,
-                "--reduction",
-                "none",
-                "--json",
-                "--memory",
-                memory,
-            ];
-            let done = run_on(backend, &args);
+        let outcome = |[g, l, s]: &[String; 3], memory: &str| {
+            let more = ["--grad", g, "--lse-out", l, "--out", s, "--reduction", "none", "--json"];
+            let done = compute(backend, &x, &t, memory, &more);
             assert_eq!(
                 (done.code, done.stderr.as_str()),
                 (0, ""),
@@ -51,9 +41,9 @@ fn streamed_files_hold_the_bits_of_those_computed_in_memory() {
             done.json()
         };
         let (whole, parts) = (outputs("whole"), outputs("parts"));
-        let in_memory = compute(&whole, "1GiB");
+        let in_memory = outcome(&whole, "1GiB");
         assert!(in_memory.get("stream").is_none());
-        let streamed = compute(&parts, "6MB");
+        let streamed = outcome(&parts, "6MB");
         let told = &streamed["stream"];
         assert!(told["parts"].as_u64().unwrap() > 2, "{told}");
         assert!(told["buffer_bytes"].as_u64().unwrap() <= 6_000_000, "{told}");
@@ -69,18 +59,8 @@ fn streamed_files_hold_the_bits_of_those_computed_in_memory() {
     }
     // The mean of a stream, and its gradient, are those of the whole.
     let loss = |memory: &str| {
-        let args = [
-            "compute",
-            "cross-entropy",
-            &x,
-            &t,
-            "--grad",
-            &folder.path("g.npy"),
-            "--memory",
-            memory,
-            "--json",
-        ];
-        let loss = run(&args).json()["loss"].to_string();
+        let more = ["--grad", &folder.path("g.npy"), "--json"];
+        let loss = compute("gpu", &x, &t, memory, &more).json()["loss"].to_string();
         (loss, std::fs::read(folder.path("g.npy")).unwrap())
     };
     assert!(loss("1GiB") == loss("4MB"));
@@ -95,8 +75,7 @@ fn what_goes_wrong_within_a_stream_leaves_nothing() {
     let bad = folder.file("bad.npy", &labels::<8>("<i8", &classes));
     let grad = folder.path("g.npy");
     for backend in ["gpu", "cpu"] {
-        let args = ["compute", "cross-entropy", &x, &bad, "--grad", &grad, "--memory", "6MB"];
-        let done = run_on(backend, &args);
+        let done = compute(backend, &x, &bad, "6MB", &["--grad", &grad]);
         assert_eq!(done.code, 1);
         let wanted = "2 of 20000 class indices out of range: the first is 100 in row 17777";
         assert!(done.stderr.contains(wanted), "{}", done.stderr);

@@ -1,14 +1,13 @@
 // f16 by integer arithmetic, so that no adapter feature is needed and overflow, subnormals and NaN are the same everywhere.
 fn from_half4(h: vec4<u32>) -> vec4<f32> {
     let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
-    let rest = h & vec4<u32>(0x7fffu);
+    let rest = vec4<i32>((h & vec4<u32>(0x7fffu)) << vec4<u32>(13u)); // signed: compared in one step by processors
     // The exponent moves from a bias of 15 to one of 127; all ones stay all ones.
-    let number = (rest << vec4<u32>(13u)) + vec4<u32>(0x38000000u);
-    let special = (rest << vec4<u32>(13u)) | vec4<u32>(0x7f800000u);
-    let small = bitcast<vec4<u32>>(vec4<f32>(rest) * 5.9604644775390625e-8); // subnormals count 2^-24
-    var bits = select(number, special, rest >= vec4<u32>(0x7c00u));
-    bits = select(bits, small, rest < vec4<u32>(0x400u));
-    return bitcast<vec4<f32>>(sign | bits);
+    let number = rest + select(vec4<i32>(0x38000000), vec4<i32>(0x70000000), rest >= vec4<i32>(0x0f800000));
+    // Subnormals count 2^-24: the mantissa of a number from 2^-14 on, less 2^-14, which is exact.
+    let small = bitcast<vec4<f32>>(rest + vec4<i32>(0x38800000)) - vec4<f32>(6.103515625e-5);
+    let bits = select(number, bitcast<vec4<i32>>(small), rest < vec4<i32>(0x00800000));
+    return bitcast<vec4<f32>>(sign | bitcast<vec4<u32>>(bits));
 }
 
 // Rounds to nearest even.

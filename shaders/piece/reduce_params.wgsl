@@ -9,7 +9,7 @@ struct Params {
     slab: u32,          // items per index of the first dimension, where rows have gaps between them
     stride: u32,        // elements from one such index to the next
     classes: u32,
-    weight_base: u32,
+    weight_base: u32,   // of the weights of classes, or where the multiplicities of lists go
     ignore: vec2<u32>,  // ignore_index as the two words of an i64
     scale: f32,         // of the result
     neg_inf: f32,

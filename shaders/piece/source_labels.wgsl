@@ -1,5 +1,6 @@
-// Items are the class targets of a batch, for monoid/count.wgsl.
+// Items are the class targets of a batch, for monoid/count.wgsl. What else becomes of them is for visit_labels(item, count).
 fn push_items(s: State, item: u32, count: u32) -> State {
+    visit_labels(item, count);
     var t = identity();
     for (var k = 0u; k < count; k++) {
         let nth = item + k - params.first_item;

@@ -7,7 +7,7 @@ use super::activity::count;
 use super::{Gpu, lock};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::problem::Role;
 use crate::tensor::Tensor;
 
@@ -38,14 +38,12 @@ impl Pace {
 
     /// Learns what a part took. Slowness is believed at once, speed step by step.
     pub fn observe(&mut self, bytes: u64, took: Duration) {
+        // A small part takes as long as any submission does, which tells nothing.
+        if took <= GOAL && bytes <= self.bytes / 2 {
+            return;
+        }
         let in_time = bytes as f64 * GOAL.as_secs_f64() / took.as_secs_f64().max(1e-9);
-        let wanted = if in_time < self.bytes as f64 {
-            in_time as u64
-        } else if bytes > self.bytes / 2 {
-            self.bytes.saturating_mul(2).min(in_time as u64)
-        } else {
-            self.bytes // too little ran to tell
-        };
+        let wanted = self.bytes.saturating_mul(2).min(in_time as u64);
         // In steps of two, since for each a call is planned anew.
         self.bytes = match wanted < self.most {
             true => (1 << wanted.max(1).ilog2()).clamp(LEAST.min(self.most), self.most),
@@ -61,6 +59,11 @@ impl Gpu {
             max_dispatch_bytes: lock(&self.pace).bytes(),
             ..self.limits
         }
+    }
+
+    /// Learns what so many bytes took on the device.
+    pub fn observe(&self, bytes: u64, took: Duration) {
+        lock(&self.pace).observe(bytes, took);
     }
 
     /// Submits what was recorded.
@@ -109,13 +112,13 @@ impl Gpu {
                 continue;
             };
             self.wait(Some(submission))?;
-            lock(&self.pace).observe(bytes, since.elapsed());
+            self.observe(bytes, since.elapsed());
             since = Instant::now();
         }
         let last = send(part)?;
         if let Some((submission, bytes)) = under_way {
             self.wait(Some(submission))?;
-            lock(&self.pace).observe(bytes, since.elapsed());
+            self.observe(bytes, since.elapsed());
         }
         Ok(last)
     }
@@ -126,10 +129,7 @@ pub(crate) fn parts(plan: &Plan, budget: u64) -> Vec<(Range<usize>, u64)> {
     let mut list = Vec::new();
     let (mut first, mut bytes) = (0, 0u64);
     for (nth, step) in plan.steps.iter().enumerate() {
-        let own = match step {
-            Step::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.size).sum(),
-            Step::Copy(copy) => 2 * copy.size,
-        };
+        let own = step.bytes();
         if nth > first && bytes.saturating_add(own) > budget {
             list.push((first..nth, bytes));
             (first, bytes) = (nth, 0);
@@ -166,6 +166,16 @@ mod tests {
     fn a_slow_adapter_is_given_less_at_a_time() {
         let pace = survives(40e6, 500 << 20);
         assert!(pace.bytes() <= 10_000_000, "{pace:?}");
+    }
+
+    /// An overhead of some milliseconds is no slowness, a quarter of a second is.
+    #[test]
+    fn small_parts_tell_nothing_unless_they_take_long() {
+        let mut pace = Pace::new(&limits());
+        pace.observe(64 << 10, Duration::from_millis(20));
+        assert_eq!(pace, Pace::new(&limits()));
+        pace.observe(8 << 20, Duration::from_secs(1));
+        assert_eq!(pace.bytes(), 2 << 20);
     }
 
     #[test]

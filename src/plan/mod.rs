@@ -9,9 +9,11 @@ mod columns;
 mod copy;
 mod elements;
 mod inspect;
+mod labels;
 mod monoid;
 mod naive;
 mod pairs;
+mod pass;
 mod reduce;
 mod rows;
 mod spread;
@@ -84,6 +86,16 @@ pub enum Step {
     Copy(Copy),
 }
 
+impl Step {
+    /// The bytes that it touches.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.size).sum(),
+            Self::Copy(copy) => 2 * copy.size,
+        }
+    }
+}
+
 /// Steps in order, and the scratch they need.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -151,7 +163,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
 pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
     if let Family::Rows(rows) = &problem.family {
-        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
+        labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     Ok(plan)
 }

@@ -5,46 +5,40 @@ use crate::inspect::Check;
 use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::columns::RECORD_BYTES;
-use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
+use crate::plan::labels::Labels;
+use crate::plan::monoid::{CONTROL_WORDS, Monoid, ReduceOp, Scale};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
-use crate::problem::{Problem, Role, Rows, Targets};
+use crate::problem::Role;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 
-const FOUR: Piece = piece!("piece/source_four.wgsl");
+pub(super) const FOUR: Piece = piece!("piece/source_four.wgsl");
 
 /// What a chain of levels folds and where its result goes.
-struct Chain<'a> {
-    label: String,
-    monoid: Monoid,
-    scale: Scale,
+pub(super) struct Chain<'a> {
+    pub label: String,
+    pub monoid: Monoid,
+    pub scale: Scale,
     /// One over the denominator, where nothing is kept.
-    empty: f32,
-    result: Window,
-    limits: &'a Limits,
-    tuning: &'a Tuning,
+    pub empty: f32,
+    pub result: Window,
+    pub limits: &'a Limits,
+    pub tuning: &'a Tuning,
 }
 
+/// A lane that goes through a list for each of its quads does so in so many steps at most, or has a single quad.
+const LIST_STEPS: u64 = 1024;
+
 /// Where a level's items come from.
-enum Items<'a> {
+pub(super) enum Items<'a> {
     Input(Role, &'a View),
     /// Class targets, or only the weights of the rows.
     Labels(Labels<'a>),
     States(Source),
     /// A column of the rows' records.
     Column(Source, u32),
-}
-
-struct Labels<'a> {
-    labels: Option<&'a View>,
-    weight: Option<(Role, &'a View)>,
-    /// Wide rows, with the weights of their labels' classes.
-    opened: Option<Source>,
-    sample_weight: Option<&'a View>,
-    ignore_index: Option<i64>,
-    classes: u32,
 }
 
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
@@ -127,52 +121,6 @@ pub(super) fn add_column_sum(
     chain.levels(plan, Items::Column(records, column), rows)
 }
 
-/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened.
-pub(super) fn add_count(
-    plan: &mut Plan,
-    problem: &Problem,
-    rows: &Rows,
-    opened: Option<Source>,
-    limits: &Limits,
-    tuning: &Tuning,
-) -> Result<()> {
-    let labels = match rows.targets {
-        Targets::Index { .. } | Targets::ClassList => problem.view(Slot::Target),
-        Targets::None | Targets::Full => None,
-    };
-    let weight = problem
-        .operand(Slot::Weight)
-        .filter(|_| rows.counts_weights && labels.is_some());
-    let sample_weight = problem.view(Slot::SampleWeight);
-    let chain = Chain {
-        label: "count_labels".into(),
-        monoid: Monoid {
-            state_bytes: COUNT_STATE_BYTES,
-            consts: vec![],
-            pieces: &[piece!("monoid/count.wgsl")],
-        },
-        scale: Scale::Static(1.0),
-        empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
-        result: control(),
-        limits,
-        tuning,
-    };
-    let items = labels.or(sample_weight).map_or(0, View::len);
-    if items == 0 {
-        let nothing = plan.add_scratch(0);
-        return chain.levels(plan, Items::States(nothing), 0);
-    }
-    let source = Labels {
-        labels,
-        weight: weight.map(|own| (own.role, &own.view)),
-        opened: opened.filter(|_| weight.is_some()),
-        sample_weight,
-        ignore_index: rows.ignore_index(),
-        classes: rows.cols as u32,
-    };
-    chain.levels(plan, Items::Labels(source), items)
-}
-
 /// Adds the inspection of all elements of an operand, which has its place among the problem's checks.
 pub(super) fn add_inspection(
     plan: &mut Plan,
@@ -219,17 +167,17 @@ pub(super) fn control() -> Window {
 }
 
 impl Chain<'_> {
-    fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
+    pub fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
         // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
         let wide = matches!(&items, Items::Input(_, view) if view.is_contiguous());
-        let tiles = len.div_ceil(u64::from(self.tuning.tile));
+        let tiles = len.div_ceil(self.tile(&items));
         if tiles >= 1 << 32 || len >= 1 << 32 && !wide {
             return Err(Error::Limit(format!("{len} items in one reduction, at most 2^32 - 1")));
         }
         let mut items = items;
         let mut len = len;
         loop {
-            let tiles = len.div_ceil(u64::from(self.tuning.tile)).max(1);
+            let tiles = len.div_ceil(self.tile(&items)).max(1);
             if tiles == 1 {
                 return self.level(plan, &items, len, 1, None);
             }
@@ -242,7 +190,7 @@ impl Chain<'_> {
 
     /// One level: all tiles, in as many dispatches as the limits ask for.
     fn level(&self, plan: &mut Plan, items: &Items<'_>, len: u64, tiles: u64, into: Option<Source>) -> Result<()> {
-        let tile = u64::from(self.tuning.tile);
+        let tile = self.tile(items);
         let mut first = 0;
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
@@ -254,7 +202,7 @@ impl Chain<'_> {
                 params: self.params(items, into, len, (first, end), groups[0]),
                 bindings: bindings(&windows(end), self.limits),
                 groups,
-                iterations: self.iterations(),
+                iterations: self.iterations(items, tile),
                 tiles: (first, end),
             })));
             first = end;
@@ -262,10 +210,32 @@ impl Chain<'_> {
         Ok(())
     }
 
-    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of four, and the tree.
-    fn iterations(&self) -> u64 {
-        let quads = u64::from(self.tuning.tile / (4 * self.tuning.width));
-        quads * 5 + runs_of_four(quads) + 16
+    /// Items of a tile. Lists cost a lane more for each of its quads, so that their tiles are smaller.
+    fn tile(&self, items: &Items<'_>) -> u64 {
+        let mut tile = u64::from(self.tuning.tile);
+        while self.list_steps(items, tile) > LIST_STEPS && tile >= u64::from(8 * self.tuning.width) {
+            tile /= 2;
+        }
+        tile
+    }
+
+    /// Steps of a lane through lists.
+    fn list_steps(&self, items: &Items<'_>, tile: u64) -> u64 {
+        match items {
+            Items::Labels(own) => self.quads(tile) * own.list_steps(),
+            _ => 0,
+        }
+    }
+
+    /// Quads of a lane.
+    fn quads(&self, tile: u64) -> u64 {
+        tile / u64::from(4 * self.tuning.width)
+    }
+
+    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of four, the tree, and lists.
+    fn iterations(&self, items: &Items<'_>, tile: u64) -> u64 {
+        let quads = self.quads(tile);
+        quads * 5 + runs_of_four(quads) + 16 + self.list_steps(items, tile)
     }
 
     fn windows(
@@ -280,15 +250,7 @@ impl Chain<'_> {
         let mut list = Vec::new();
         match items {
             Items::Input(role, view) => list.push(tensor(Slot::Input, *role, view, element_run(view, run))),
-            Items::Labels(own) => {
-                list.extend(own.labels.map(|view| tensor(Slot::Target, Role::Target, view, run)));
-                list.extend(match (own.opened, own.weight) {
-                    (Some(opened), _) => Some((Slot::Rows, false, Window::scratch(opened, OPENED_BYTES, run.0, run.1))),
-                    (None, weight) => weight.map(|(role, view)| tensor(Slot::Weight, role, view, (0, view.len()))),
-                });
-                let sample_weight = |view| tensor(Slot::SampleWeight, Role::SampleWeight, view, run);
-                list.extend(own.sample_weight.map(sample_weight));
-            }
+            Items::Labels(own) => list.extend(own.windows(run)),
             Items::States(states) => {
                 let window = Window::scratch(*states, self.monoid.state_bytes, run.0, run.1);
                 list.push((Slot::StatesIn, false, window));
@@ -312,8 +274,9 @@ impl Chain<'_> {
     }
 
     fn params(&self, items: &Items<'_>, into: Option<Source>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
-        let first_item = tiles.0 * u64::from(self.tuning.tile);
-        let run = (first_item, len.min(tiles.1 * u64::from(self.tuning.tile)));
+        let tile = self.tile(items);
+        let first_item = tiles.0 * tile;
+        let run = (first_item, len.min(tiles.1 * tile));
         let mut params = ReduceParams {
             first_tile: tiles.0 as u32,
             end_tile: tiles.1 as u32,
@@ -337,7 +300,7 @@ impl Chain<'_> {
                 Slot::StatesIn if matches!(items, Items::Column(..)) => params.base = base * (RECORD_BYTES / 4) as u32,
                 Slot::Input | Slot::Target | Slot::StatesIn => params.base = base,
                 Slot::SampleWeight => params.sample_weight_base = base,
-                Slot::Weight => params.weight_base = base,
+                Slot::Weight | Slot::GradTarget => params.weight_base = base,
                 Slot::Rows => params.weight_base = base * (OPENED_BYTES / 4) as u32,
                 Slot::Loss => params.states_base = base,
                 _ => {}
@@ -351,6 +314,7 @@ impl Chain<'_> {
             Items::Labels(own) => {
                 params.ignore = words(own.ignore_index.unwrap_or_default());
                 params.classes = own.classes;
+                params.base += (run.0 - own.list_run(run).0) as u32;
             }
             _ => {}
         }
@@ -358,6 +322,7 @@ impl Chain<'_> {
     }
 
     fn variant(&self, items: &Items<'_>, last: bool) -> Variant {
+        let tile = self.tile(items) as u32;
         let mut list = vec![
             piece!("driver/reduce.wgsl"),
             piece!("piece/reduce_params.wgsl"),
@@ -365,10 +330,7 @@ impl Chain<'_> {
             pieces::TREE_WORKGROUP,
         ];
         list.extend(self.monoid.pieces);
-        let mut consts = vec![
-            Const::U32("WIDTH", self.tuning.width),
-            Const::U32("TILE", self.tuning.tile),
-        ];
+        let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile)];
         consts.extend(&self.monoid.consts);
         let source = match items {
             Items::Input(_, view) => {
@@ -384,41 +346,7 @@ impl Chain<'_> {
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
-            Items::Labels(own) => {
-                let weight = own.weight.filter(|_| own.opened.is_none()).map(|(_, view)| view.dtype);
-                let sample_weight = own.sample_weight.map(|view| view.dtype);
-                list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
-                list.push(pieces::given(Slot::SampleWeight, sample_weight));
-                consts.push(Const::Bool("IGNORES", own.ignore_index.is_some()));
-                let labels = own.labels.map(|view| view.dtype);
-                list.push(FOUR);
-                match labels {
-                    Some(dtype) => {
-                        list.extend([pieces::FAULT, pieces::labels(dtype), piece!("piece/source_labels.wgsl")]);
-                        list.extend(match own.opened {
-                            Some(_) => vec![piece!("piece/label_weight_opened.wgsl")],
-                            None => vec![
-                                piece!("piece/label_weight.wgsl"),
-                                piece!("piece/class_weight.wgsl"),
-                                pieces::given(Slot::Weight, weight),
-                            ],
-                        });
-                    }
-                    None => list.push(piece!("piece/source_sample_weight.wgsl")),
-                }
-                let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
-                format!(
-                    "{}{}{}{}",
-                    name("", labels),
-                    if own.opened.is_some() {
-                        "_weight_opened".into()
-                    } else {
-                        name("_weight_", weight)
-                    },
-                    name("_sample_weight_", sample_weight),
-                    if own.ignore_index.is_some() { "_ignores" } else { "" }
-                )
-            }
+            Items::Labels(own) => own.source(&mut list, &mut consts),
             Items::States(_) => {
                 list.extend([piece!("piece/source_states.wgsl"), FOUR]);
                 "states".into()
@@ -447,7 +375,7 @@ impl Chain<'_> {
                 if last { "last" } else { "level" },
                 scale.name(),
                 self.tuning.width,
-                self.tuning.tile,
+                tile,
             ),
             consts,
             pieces: list,

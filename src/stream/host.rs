@@ -47,7 +47,7 @@ pub(super) fn run(
         },
     };
     let slices = host.slices(stream.memory)?;
-    let total = host.moved(stream);
+    let total = host.moved(stream, slices.len() as u64);
     // What a mean divides by comes first, from the targets and the weights alone.
     let mut scales = None;
     if host.whole.is_counted() && slices.len() > 1 {
@@ -120,6 +120,10 @@ impl Host<'_> {
         self.len > 1 && !of_classes && rank && view.shape.first() == Some(&self.len)
     }
 
+    fn is_upstream_sliced(&self, view: &View) -> bool {
+        self.len > 1 && view.shape.first() == Some(&self.len)
+    }
+
     /// The slices of the first dimension for which the memory has room.
     fn slices(&mut self, memory: u64) -> Result<Vec<Slice>> {
         let whole = &self.whole;
@@ -143,14 +147,22 @@ impl Host<'_> {
     }
 
     /// Bytes that come from pages and go to sinks.
-    fn moved(&self, stream: &Stream<'_>) -> u64 {
+    fn moved(&self, stream: &Stream<'_>, slices: u64) -> u64 {
         let paged = self.given.iter().filter(|(_, tensor)| tensor.pages().is_some());
-        let again = |role: &Role| {
-            let counted = self.whole.is_counted() && self.len > 1;
-            u64::from(counted && self.slot(*role) != Some(Slot::Input))
+        // What a mean divides by is counted in a pass of its own, and what is no tensor of slices is read for each of them.
+        let counted = self.whole.is_counted() && slices > 1;
+        let times = |role: Role, view: &View| {
+            let (passes, each) = match self.slot(role) {
+                Some(slot) => (
+                    1 + u64::from(counted && slot != Slot::Input),
+                    self.is_sliced(slot, view),
+                ),
+                None => (1 + u64::from(counted), self.is_upstream_sliced(view)),
+            };
+            passes * if each { 1 } else { slices }
         };
         let read: u64 = paged
-            .map(|(role, tensor)| (1 + again(role)) * tensor.view().end())
+            .map(|(role, tensor)| times(*role, tensor.view()) * tensor.view().end())
             .sum();
         let written = stream.sinks.iter().filter_map(|(role, _)| self.whole.result(*role));
         read + written.map(|view| view.end()).sum::<u64>()
@@ -193,7 +205,7 @@ impl Host<'_> {
             own.grad = own.grad.as_ref().map(|view| cut(view, sliced));
         }
         if let Some(view) = &mut problem.grad_output {
-            let sliced = self.len > 1 && view.shape.first() == Some(&self.len);
+            let sliced = self.is_upstream_sliced(view);
             tensors.push((
                 Role::GradOutput,
                 self.read(Role::GradOutput, sliced.then(|| slice.clone()))?,

@@ -252,3 +252,45 @@ fn check(problem: &Problem, call: &Call<'_>, stream: &Stream<'_>) -> Result<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::gpu::lock;
+    use crate::loss::Mse;
+    use crate::pages::Pages;
+    use crate::problem::Mode;
+    use crate::tensor::Dtype;
+
+    #[derive(Debug)]
+    struct Zeros;
+
+    impl Pages for Zeros {
+        fn read_at(&self, _: u64, out: &mut [u8]) -> std::io::Result<()> {
+            out.fill(0);
+            Ok(())
+        }
+    }
+
+    /// An adapter that was slow once, and is given more at a time by a stream whose parts it is quick with.
+    #[test]
+    fn a_stream_learns_the_pace() {
+        let Ok(engine) = Engine::open("") else { return };
+        let Some(gpu) = engine
+            .gpu()
+            .filter(|gpu| gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY))
+        else {
+            return;
+        };
+        let bytes = || lock(&gpu.pace).bytes();
+        gpu.observe(1 << 20, Duration::from_secs(60));
+        let slow = bytes();
+        let far = Tensor::from_pages(Arc::new(Zeros), Dtype::F32, &[1 << 22]).unwrap();
+        let call = Call::new(Mode::Forward, &[&far, &far]);
+        Stream::within(64 << 20).run(&engine, &Mse::default(), &call).unwrap();
+        assert!(bytes() > slow, "{} bytes at a time, {slow} before", bytes());
+    }
+}

@@ -212,6 +212,7 @@ fn row(job: &Job, lane: Lane<'_>, beside: &[Beside<'_>]) -> Option<Row> {
             min: share.min * factor,
             max: share.max * factor,
         },
+        over_f32: None,
         variant: variant(lane.stopwatch.plan()),
         dispatches: lane.stopwatch.plan().dispatches().count(),
     })

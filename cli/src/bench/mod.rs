@@ -135,6 +135,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     };
     add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
     add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    record::hold_against_f32(&mut record.rows);
     record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {
         match baselines::measure(engine, request.runs) {

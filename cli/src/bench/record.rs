@@ -81,6 +81,9 @@ pub struct Row {
     pub ceiling: Against,
     /// The row's GB/s over the ceiling's; least and most are those of single rounds.
     pub share: Spread,
+    /// Of 16 bits: how many times as fast as the same row in f32 of the same run, by medians.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_f32: Option<f64>,
     /// The labels of the pipelines of its dispatches, in order, each told once.
     pub variant: Vec<String>,
     pub dispatches: usize,
@@ -213,13 +216,12 @@ impl Times {
 impl Row {
     /// `reduce op=max 33554432 f32 forward`
     pub fn name(&self) -> String {
-        format!(
-            "{} {} {} {}",
-            self.title(),
-            shape_text(&self.shape),
-            self.dtype,
-            self.mode
-        )
+        self.name_in(&self.dtype)
+    }
+
+    /// The name of the row that differs in nothing but the dtype.
+    fn name_in(&self, dtype: &str) -> String {
+        format!("{} {} {dtype} {}", self.title(), shape_text(&self.shape), self.mode)
     }
 
     /// `reduce op=max`
@@ -235,6 +237,16 @@ impl Row {
             .iter()
             .map(|part| format!("{} {}", part.name, grouped(part.bytes)));
         parts.collect::<Vec<_>>().join(" + ")
+    }
+}
+
+/// Says of each row of 16 bits how it stands beside that in f32, where there is one.
+pub fn hold_against_f32(rows: &mut [Row]) {
+    let f32_rows = rows.iter().filter(|row| row.dtype == "f32");
+    let times: BTreeMap<String, Times> = f32_rows.map(|row| (row.name(), row.times.clone())).collect();
+    for row in rows.iter_mut().filter(|row| row.dtype != "f32") {
+        let beside = times.get(&row.name_in("f32"));
+        row.over_f32 = beside.map(|own| own.best().median.max(1e-9) / row.times.best().median.max(1e-9));
     }
 }
 

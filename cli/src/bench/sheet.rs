@@ -6,7 +6,7 @@ use super::rows::shape_text;
 use crate::Failure;
 
 /// The columns of the CSV, in which every line says of itself where it was measured.
-const COLUMNS: [&str; 30] = [
+const COLUMNS: [&str; 31] = [
     "section",
     "name",
     "options",
@@ -29,6 +29,7 @@ const COLUMNS: [&str; 30] = [
     "share",
     "share_min",
     "share_max",
+    "over_f32",
     "time_ratio",
     "share_ratio",
     "verdict",
@@ -140,6 +141,8 @@ fn row_line(section: &str, row: &Row, comparison: Option<&Comparison>) -> Line {
     ]);
     line.times(&row.times);
     line.spread(["share", "share_min", "share_max"], &row.share);
+    line.0
+        .extend(row.over_f32.map(|factor| ("over_f32", factor.to_string())));
     let change = comparison.and_then(|own| own.rows.iter().find(|own| own.row == row.name()));
     if let Some(change) = change.filter(|_| section == "row") {
         line.0.push(("time_ratio", change.time.ratio.to_string()));

@@ -18,7 +18,12 @@ pub fn text(record: &Record) -> String {
         parts.push(
             "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read (forward) or\n\
              copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has one."
-                .into(),
+                .to_owned()
+                + if has_factors(&record.rows) {
+                    "\nover f32: how many times as fast as the same row in f32."
+                } else {
+                    ""
+                },
         );
         parts.push(ceilings(record));
         parts.push(last_line(record));
@@ -63,16 +68,23 @@ fn percent(own: &Spread) -> String {
     format!("{} % ({}–{})", part(own.median), part(own.min), part(own.max))
 }
 
+/// Rows of 16 bits stand beside such in f32.
+fn has_factors(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.over_f32.is_some())
+}
+
 fn rows(rows: &[Row]) -> String {
-    let header = [
+    let mut header = vec![
         "loss", "shape", "dtype", "mode", "ms", "wall", "MB", "GB/s", "read", "copy", "share",
     ];
+    let has_factors = has_factors(rows);
+    header.extend(has_factors.then_some("over f32"));
     let cell = |row: &Row, kind: Kind| match row.ceiling.kind == kind {
         true => rate(row.ceiling.times.gb_per_s),
         false => String::new(),
     };
     let line = |row: &Row| {
-        vec![
+        let mut cells = vec![
             row.title(),
             shape_text(&row.shape),
             row.dtype.clone(),
@@ -84,7 +96,9 @@ fn rows(rows: &[Row]) -> String {
             cell(row, Kind::Read),
             cell(row, Kind::Copy),
             percent(&row.share),
-        ]
+        ];
+        cells.extend(has_factors.then(|| row.over_f32.map_or_else(String::new, |own| format!("{own:.2}"))));
+        cells
     };
     print::table(&header, &rows.iter().map(line).collect::<Vec<_>>(), 4)
 }

@@ -17,7 +17,7 @@ use crate::layout::{RowParams, Slot, words};
 use crate::limits::{Limits, Tuning};
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, monoid, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, labels, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
 
@@ -87,8 +87,9 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     }
     let problem = &problem;
     let wide = wide.filter(|_| count > 0);
+    let mut multiplicities = None;
     if problem.has_control() && wide.is_none() {
-        reduce::add_count(&mut plan, problem, rows, None, limits, tuning)?;
+        multiplicities = labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
@@ -109,10 +110,6 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         if reduced && records.is_none() {
             states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES));
         }
-        let multiplicities = match rows.targets {
-            Targets::ClassList => Some(columns::add_multiplicities(&mut plan, problem, rows, limits, tuning)?),
-            _ => None,
-        };
         let mut planner = Planner {
             problem,
             rows,

@@ -11,7 +11,7 @@ use crate::layout::{RowParams, Slot};
 use crate::limits::{MAX_ITERATIONS, Tuning};
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, reduce};
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, labels};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Piece, Variant, piece, pieces};
 use crate::tensor::View;
@@ -108,7 +108,7 @@ impl Wide {
             passes.add(plan, Pass::Open)?;
         }
         if own.problem.has_control() {
-            reduce::add_count(plan, own.problem, own.rows, passes.opened, own.limits, tuning)?;
+            labels::add_count(plan, own.problem, own.rows, passes.opened, own.limits, tuning)?;
         }
         passes.add(plan, Pass::Fold)?;
         passes.add(plan, Pass::Merge)?;
