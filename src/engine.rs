@@ -6,12 +6,13 @@ use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
 use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
 use crate::layout::{Control, Fault};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::loss::{Call, GradTo};
 use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
+use crate::tuning::Tuning;
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
 #[derive(Debug)]

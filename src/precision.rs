@@ -56,10 +56,11 @@
 //! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be.
 
 use crate::error::Result;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::{SHORT_COLS, Spread, is_wide, leaf_tile};
 use crate::problem::{Family, Problem};
 use crate::tensor::Dtype;
+use crate::tuning::Tuning;
 
 /// The relative error of one rounding to f32.
 pub const UNIT: f64 = 1.0 / (1 << 24) as f64;

@@ -5,12 +5,12 @@ use std::time::Instant;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory};
-use crate::limits::Tuning;
 use crate::loss::{Call, Loss};
 use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
 use crate::problem::{Role, expect_dtype};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor, View};
+use crate::tuning::Tuning;
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]

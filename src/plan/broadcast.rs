@@ -3,10 +3,11 @@
 
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::limits::{MAX_ITERATIONS, Tuning};
+use crate::limits::MAX_ITERATIONS;
 use crate::plan::{Source, runs_of_four};
 use crate::problem::{Problem, Role};
 use crate::tensor::View;
+use crate::tuning::Tuning;
 
 /// Dimensions that remain after runs of dimensions are joined.
 const MAX_DIMS: usize = 8;

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{MultiplicityParams, ReduceParams, Slot};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::monoid::Scale;
 use crate::plan::reduce::add_column_sum;
 use crate::plan::window::{Window, base_of, bindings, fit};
@@ -12,6 +12,7 @@ use crate::problem::{Problem, Role, Rows};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// Bytes of `Record` of `shaders/piece/row_loss_record.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;

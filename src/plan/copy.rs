@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::problem::Role;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// Plans a copy of [`Role::Input`] to [`Role::Grad`] 0, both contiguous: the ceiling that `bench` measures against.
 ///

@@ -20,9 +20,10 @@ mod window;
 
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
+use crate::tuning::Tuning;
 
 pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;

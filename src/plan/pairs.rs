@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
@@ -10,6 +10,7 @@ use crate::problem::{Pairs, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// The operands of whole rows.
 const ROWS: [Slot; 3] = [Slot::Input, Slot::Second, Slot::Third];

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::Check;
 use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::monoid::{CONTROL_WORDS, COUNT_STATE_BYTES, Monoid, ReduceOp, Scale};
 use crate::plan::rows::OPENED_BYTES;
@@ -12,6 +12,7 @@ use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 const FOUR: Piece = piece!("piece/source_four.wgsl");
 

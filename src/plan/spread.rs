@@ -2,8 +2,9 @@
 //! workgroup, which longer rows need), nor of how tensors lie (but for rows with more than [`NEAR`] elements between them).
 
 use crate::error::{Error, Result};
-use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
+use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::problem::{Problem, Rows};
+use crate::tuning::Tuning;
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
