@@ -137,7 +137,7 @@ impl Engine {
             max_dispatch_bytes: Limits::dispatch_bytes(info.device_type),
             ..Limits::new(&device.limits())
         };
-        let tuning = Tuning::of(info.device_type).within(&limits);
+        let tuning = Tuning::of(&info).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
                 pace: Mutex::new(Pace::new(&limits)),
@@ -232,13 +232,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Cuts the work as for another class of adapters, to try that on this one. The bits of results change.
-    #[doc(hidden)]
-    pub fn set_tuning(&mut self, tuning: Tuning) {
+    /// Cuts the work in another way than that of the adapter's class, its widths brought down to what the device allows. The
+    /// bits of results change. On the processor nothing is cut.
+    ///
+    /// # Errors
+    /// Those of [`Tuning::check`].
+    pub fn set_tuning(&mut self, tuning: Tuning) -> Result<()> {
+        tuning.check()?;
         if let Backend::Gpu(gpu) = &mut self.backend {
             gpu.calls.clear();
             gpu.tuning = tuning.within(&gpu.limits);
         }
+        Ok(())
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -196,9 +196,18 @@ impl Engine {
     /// # Errors
     /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
     pub fn stopwatch(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Stopwatch<'_>> {
+        self.stopwatch_tuned(loss, call, self.device()?.tuning)
+    }
+
+    /// The same, the work cut in another way than the engine's, as [`Engine::set_tuning`] would have it.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch`]; those of [`Tuning::check`].
+    pub fn stopwatch_tuned(&self, loss: &dyn Loss, call: &Call<'_>, tuning: Tuning) -> Result<Stopwatch<'_>> {
         let gpu = self.device()?;
+        tuning.check()?;
         let problem = loss.problem(call)?;
-        let plan = plan(&problem, &gpu.limits, &gpu.tuning)?;
+        let plan = plan(&problem, &gpu.limits, &tuning.within(&gpu.limits))?;
         let (tensors, output) = gpu.prepare(&problem, call, &loss.tensors())?;
         Stopwatch::new(gpu, plan, tensors, Some(output))
     }

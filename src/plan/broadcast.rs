@@ -238,9 +238,12 @@ pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning,
     quads * ((1 + looks) + 4 * (walked + rewalked) * (dims + 1)) as u64 + runs_of_four(quads) + 16
 }
 
-/// The smallest tile: 16 quads for each lane, which the drivers' loops take together.
+/// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
+pub const LEAF: u32 = 64;
+
+/// The smallest tile.
 pub fn leaf_tile(tuning: &Tuning) -> u64 {
-    u64::from(64 * tuning.width)
+    u64::from(LEAF * tuning.width)
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.

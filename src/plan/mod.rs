@@ -25,14 +25,15 @@ use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
 use crate::tuning::Tuning;
 
-pub(crate) use broadcast::leaf_tile;
+pub(crate) use broadcast::{LEAF, leaf_tile};
 pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use monoid::ReduceOp;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;
+pub(crate) use reduce::tile_iterations;
 pub(crate) use rows::is_wide;
-pub(crate) use spread::{SHORT_COLS, Spread};
+pub(crate) use spread::{MAX_STRIDED_LANE_COLS, MAX_WIDTH, SHORT_COLS, Spread};
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.
@@ -57,7 +58,7 @@ pub struct Binding {
 }
 
 /// One dispatch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
     pub variant: Variant,
     pub params: Vec<u8>,
@@ -79,14 +80,14 @@ pub struct Copy {
     pub size: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Dispatch(Box<Dispatch>),
     Copy(Copy),
 }
 
 /// Steps in order, and the scratch they need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub steps: Vec<Step>,
     /// Bytes of each scratch buffer.

@@ -219,6 +219,13 @@ pub(super) fn control() -> Window {
     Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
 }
 
+/// Loop iterations of one invocation: quads of a lane, the elements of a quad where a monoid takes them singly, the runs of
+/// four, and the tree.
+pub(crate) fn tile_iterations(tuning: &Tuning) -> u64 {
+    let quads = u64::from(tuning.tile / (4 * tuning.width));
+    quads * 5 + runs_of_four(quads) + 16
+}
+
 impl Chain<'_> {
     fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
         // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
@@ -255,18 +262,12 @@ impl Chain<'_> {
                 params: self.params(items, into, len, (first, end), groups[0]),
                 bindings: bindings(&windows(end), self.limits),
                 groups,
-                iterations: self.iterations(),
+                iterations: tile_iterations(self.tuning),
                 tiles: (first, end),
             })));
             first = end;
         }
         Ok(())
-    }
-
-    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of four, and the tree.
-    fn iterations(&self) -> u64 {
-        let quads = u64::from(self.tuning.tile / (4 * self.tuning.width));
-        quads * 5 + runs_of_four(quads) + 16
     }
 
     fn windows(

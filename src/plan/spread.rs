@@ -8,7 +8,7 @@ use crate::tuning::Tuning;
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
-const MAX_STRIDED_LANE_COLS: usize = 4096;
+pub const MAX_STRIDED_LANE_COLS: usize = 4096;
 
 /// Inner dimensions from this size on are blocks of their own: tiles then never cross a slab, and the part of the last
 /// tile that stays idle is small.
@@ -24,7 +24,7 @@ const NEAR: usize = 16_384;
 const MIN_TILES: u64 = 8;
 
 /// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
-const MAX_WIDTH: u32 = 256;
+pub const MAX_WIDTH: u32 = 256;
 
 /// How a row is spread over lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub fn run(adapter: &str) -> Result<Vec<Sum>, Failure> {
     let mut engines = Vec::new();
     for (name, tuning) in [("software", Tuning::SOFTWARE), ("hardware", Tuning::HARDWARE)] {
         let mut engine = Engine::open(adapter)?;
-        engine.set_tuning(tuning);
+        engine.set_tuning(tuning)?;
         engines.push((name, engine));
     }
     let mean = Reduce {
