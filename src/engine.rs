@@ -6,12 +6,13 @@ use crate::cpu::{self, Results};
 use crate::error::{Error, Result};
 use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
 use crate::layout::{Control, Fault};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::loss::{Call, GradTo};
 use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::{Problem, Role};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
+use crate::tuning::Tuning;
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl Engine {
             max_dispatch_bytes: Limits::dispatch_bytes(info.device_type),
             ..Limits::new(&device.limits())
         };
-        let tuning = Tuning::of(info.device_type).within(&limits);
+        let tuning = Tuning::of(&info).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
                 pace: Mutex::new(Pace::new(&limits)),
@@ -231,13 +232,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Cuts the work as for another class of adapters, to try that on this one. The bits of results change.
-    #[doc(hidden)]
-    pub fn set_tuning(&mut self, tuning: Tuning) {
+    /// Cuts the work in another way than that of the adapter's class, its widths brought down to what the device allows. The
+    /// bits of results change. On the processor nothing is cut.
+    ///
+    /// # Errors
+    /// Those of [`Tuning::check`].
+    pub fn set_tuning(&mut self, tuning: Tuning) -> Result<()> {
+        tuning.check()?;
         if let Backend::Gpu(gpu) = &mut self.backend {
             gpu.calls.clear();
             gpu.tuning = tuning.within(&gpu.limits);
         }
+        Ok(())
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -42,13 +42,14 @@ pub mod shader;
 mod stream;
 mod tensor;
 mod timing;
+pub mod tuning;
 
 pub use batches::{Batches, Totals, denominator};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gpu::Activity;
 pub use inspect::{Checks, OnNan};
-pub use limits::{Limits, Tuning};
+pub use limits::Limits;
 pub use loss::{
     Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
     L1, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll,
@@ -63,6 +64,7 @@ pub use readback::{Array, Output, Values};
 pub use stream::{Progress, Stream, Streamed};
 pub use tensor::{Dtype, Element, Tensor, View};
 pub use timing::{Stopwatch, Timing};
+pub use tuning::Tuning;
 
 /// The losses as functions: host arrays in, numbers out, in one call.
 ///

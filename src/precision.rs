@@ -56,10 +56,11 @@
 //! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be.
 
 use crate::error::Result;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::{SHORT_COLS, Spread, is_wide, leaf_tile};
 use crate::problem::{Family, Problem};
 use crate::tensor::Dtype;
+use crate::tuning::Tuning;
 
 /// The relative error of one rounding to f32.
 pub const UNIT: f64 = 1.0 / (1 << 24) as f64;
@@ -168,7 +169,7 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
         Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
         Family::Rows(rows) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
-        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_rows(pairs.cols, limits, tuning)?),
+        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),
         Family::Elements(_) => (0, leaf_tile(tuning), tile_depth(u64::from(tuning.tile), tuning.width)),
     };
     if !problem.is_reduced() {

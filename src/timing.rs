@@ -5,12 +5,12 @@ use std::time::Instant;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory};
-use crate::limits::Tuning;
 use crate::loss::{Call, Loss};
 use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
 use crate::problem::{Role, expect_dtype};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor, View};
+use crate::tuning::Tuning;
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]
@@ -196,9 +196,18 @@ impl Engine {
     /// # Errors
     /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
     pub fn stopwatch(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Stopwatch<'_>> {
+        self.stopwatch_tuned(loss, call, self.device()?.tuning)
+    }
+
+    /// The same, the work cut in another way than the engine's, as [`Engine::set_tuning`] would have it.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch`]; those of [`Tuning::check`].
+    pub fn stopwatch_tuned(&self, loss: &dyn Loss, call: &Call<'_>, tuning: Tuning) -> Result<Stopwatch<'_>> {
         let gpu = self.device()?;
+        tuning.check()?;
         let problem = loss.problem(call)?;
-        let plan = plan(&problem, &gpu.limits, &gpu.tuning)?;
+        let plan = plan(&problem, &gpu.limits, &tuning.within(&gpu.limits))?;
         let (tensors, output) = gpu.prepare(&problem, call, &loss.tensors())?;
         Stopwatch::new(gpu, plan, tensors, Some(output))
     }

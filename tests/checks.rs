@@ -32,7 +32,7 @@ fn engines() -> &'static [Engine] {
     static ENGINES: std::sync::OnceLock<Vec<Engine>> = std::sync::OnceLock::new();
     ENGINES.get_or_init(|| {
         let mut tiny = engine::fresh();
-        tiny.set_tuning(SMALL);
+        tiny.set_tuning(SMALL).unwrap();
         let own = tiny.plan_limits().unwrap();
         tiny.set_plan_limits(Limits {
             max_binding_bytes: TINY.max_binding_bytes,
@@ -591,7 +591,7 @@ fn padded_rows_and_gradients_in_place() {
 #[test]
 fn cutting_finds_the_same() {
     let mut whole = engine::fresh();
-    whole.set_tuning(SMALL);
+    whole.set_tuning(SMALL).unwrap();
     let cut = &engines()[2];
     let len = 30_011;
     let mut data = Data::new(21);

@@ -65,7 +65,7 @@ fn twenty_runs_however_cut_have_the_same_bits() {
         cut(80_000, 1000),
         cut(70_000, 3),
     ];
-    let tuning = Tuning::of(engine.adapter_info().unwrap().device_type);
+    let tuning = Tuning::of(engine.adapter_info().unwrap());
     let cases = cases(1);
     let mut firsts: Vec<Option<Vec<u32>>> = cases.iter().map(|_| None).collect();
     let mut failures = Vec::new();

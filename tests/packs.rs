@@ -114,10 +114,7 @@ fn case_of(name: &str, shape: &[usize], dtype: Dtype) -> Case {
 #[test]
 fn bits_do_not_depend_on_where_packs_lie() {
     let (mut failures, mut total) = (Vec::new(), 0);
-    for (n, name) in ["cross_entropy", "nll", "softmax_focal"]
-        .into_iter()
-        .enumerate()
-    {
+    for (n, name) in ["cross_entropy", "nll", "softmax_focal"].into_iter().enumerate() {
         for (k, shape) in [&[1030, 10][..], &[1027, 21], &[2, 6, 1036]].into_iter().enumerate() {
             let case = case_of(name, shape, Dtype::FLOATS[(n + k) % 3]);
             let row: usize = shape[1..].iter().product();

@@ -33,7 +33,7 @@ pub const TINY: Limits = Limits {
 /// Tiles that fit into the bindings of [`TINY`].
 pub const SMALL: Tuning = Tuning {
     tile: 512,
-    many_lane_cols: 64,
+    lane_cols: 64,
     ..Tuning::SOFTWARE
 };
 /// Rows of a few tiles, the last of them short.

@@ -188,7 +188,7 @@ fn results_are_as_near_as_the_error_model_says() {
         shapes(70, &[1, 3, 4, 10, 33, 64, 257, 1028]),
         styles,
     );
-    let tuning = Tuning::of(gpu().adapter_info().unwrap().device_type);
+    let tuning = Tuning::of(gpu().adapter_info().unwrap());
     hold(seed, cases, strategy, |draw| {
         let Some((case, mode)) = draw.case() else {
             return Ok(()); // the loss does not take the shape or the option
@@ -235,7 +235,6 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let tuning = Tuning {
         row_width: 8,
         lane_cols: 16,
-        many_lane_cols: 40,
         lane_rows: 4,
         width: 8,
         tile: 512,
@@ -243,7 +242,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
         wide_tile: 64,
     };
     let mut engine = engine::fresh();
-    engine.set_tuning(tuning);
+    engine.set_tuning(tuning).unwrap();
     let roomy = engine.plan_limits().unwrap();
     let engine = RefCell::new(engine);
     let (ran, cut) = (Cell::new(0u64), Cell::new(0u64));

@@ -258,7 +258,7 @@ fn a_change_of_limits_or_tuning_forgets() {
     engine.set_plan_limits(small).unwrap();
     assert!(run(&engine) == first);
     assert_eq!(run(&engine).1, 0);
-    engine.set_tuning(Tuning::HARDWARE);
+    engine.set_tuning(Tuning::HARDWARE).unwrap();
     assert_eq!((run(&engine).1, run(&engine).1), (1, 0));
 }
 

@@ -136,7 +136,7 @@ fn the_order_of_additions_is_the_one_told() {
 }
 
 fn own_tuning(engine: &Engine) -> Tuning {
-    Tuning::of(engine.adapter_info().unwrap().device_type)
+    Tuning::of(engine.adapter_info().unwrap())
 }
 
 /// The numbers in the tables of `precision`.

@@ -4,9 +4,12 @@
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::{Dispatch, Plan, plan_copy, plan_naive, plan_reduce};
 use wgloss::shader::Const;
-use wgloss::{CrossEntropy, Dtype, Engine, Error, Loss, Mode, ReduceOp, Role, Stopwatch, Tensor, Tuning, View};
+use wgloss::{
+    Call, CrossEntropy, Dtype, Engine, Error, Loss, Mode, Reduce, ReduceOp, Role, Stopwatch, Tensor, Tuning, View,
+};
 
-use crate::common::gpu;
+use crate::common::engine::fresh;
+use crate::common::{gpu, hardware};
 use crate::plans::{DEFAULT_LIMITS, SMALL, TINY, verify};
 
 /// Elements of a lane in the baselines of `bench`.
@@ -187,4 +190,47 @@ fn gpu_what_cannot_be_timed_is_refused() {
         on_host.stopwatch_read(&tensor, 64).map(|_| ()),
         Err(Error::Device(_))
     ));
+}
+
+/// `wgloss tune` times other tunings on one engine: each has the plan and the bits of an engine that is tuned so.
+#[test]
+fn gpu_a_stopwatch_of_another_tuning_is_that_of_an_engine_so_tuned() {
+    let data = numbers(100_000);
+    let tensor = Tensor::new(&data, &[data.len()]).unwrap();
+    let sum = Reduce::default();
+    let of = |engine: &Engine, tuning: Option<Tuning>| {
+        let tensor = engine.upload(&tensor).unwrap();
+        let call = Call::new(Mode::Forward, &[&tensor]);
+        let stopwatch = match tuning {
+            Some(tuning) => engine.stopwatch_tuned(&sum, &call, tuning).unwrap(),
+            None => engine.stopwatch(&sum, &call).unwrap(),
+        };
+        stopwatch.once().unwrap();
+        let values = stopwatch.output().unwrap().read(engine).unwrap();
+        (stopwatch.plan().clone(), values.scalar().unwrap().to_bits())
+    };
+    assert_eq!(of(gpu(), Some(Tuning::HARDWARE)), of(hardware(), None));
+    assert_eq!(of(gpu(), Some(SMALL)).0, of(gpu(), Some(SMALL)).0);
+    assert_ne!(of(gpu(), Some(SMALL)).0, of(gpu(), None).0);
+}
+
+#[test]
+fn gpu_a_wrong_tuning_is_refused_and_changes_nothing() {
+    let mut engine = fresh();
+    let own = engine.tuning();
+    let wrong = Tuning {
+        tile: 100,
+        ..Tuning::SOFTWARE
+    };
+    let error = engine.set_tuning(wrong).unwrap_err().to_string();
+    assert!(
+        error.starts_with("tile: 100 given, expected a power of two from 512 on"),
+        "{error}"
+    );
+    assert_eq!(engine.tuning(), own);
+    let tensor = Tensor::new(&[1f32; 8], &[8]).unwrap();
+    let call = Call::new(Mode::Forward, &[&tensor]);
+    let refused = engine.stopwatch_tuned(&Reduce::default(), &call, wrong).map(|_| ());
+    assert_eq!(refused.unwrap_err().to_string(), error);
+    assert!(Engine::cpu().set_tuning(wrong).is_err());
 }

@@ -18,11 +18,13 @@ const FEW_BYTES: u64 = 1024;
 /// Rows of more than 64 columns are wide, in tiles of 32; sums are in tiles of 64.
 fn wide_engine() -> Engine {
     let mut engine = engine::fresh();
-    engine.set_tuning(Tuning {
-        tile: 64,
-        width: 1,
-        ..WIDE
-    });
+    engine
+        .set_tuning(Tuning {
+            tile: 64,
+            width: 1,
+            ..WIDE
+        })
+        .unwrap();
     engine
 }
 

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Info, OptionInfo, REGISTRY, Scalar, ScalarKind};
 
-use crate::{bench, parts, step};
+use crate::{bench, parts, step, tune};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
@@ -70,7 +70,7 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("check")
                 .about("Compare the GPU with the f64 reference on generated hard data")
-                .args([losses(), adapter(), json()])
+                .args([losses(), adapter(), tuned(), json()])
                 .arg(
                     Arg::new("seed")
                         .long("seed")
@@ -103,6 +103,7 @@ pub fn command() -> Command {
                 ),
         )
         .subcommand(bench::command())
+        .subcommand(tune::command())
         .subcommand(
             Command::new("adapters")
                 .about("List the adapters of this machine, the best first")
@@ -183,7 +184,7 @@ fn compute_loss(info: &'static Info) -> Command {
                 ),
         )
         .args(checks())
-        .args([backend(), adapter(), pipeline_cache(), json()])
+        .args([backend(), adapter(), tuned(), pipeline_cache(), json()])
 }
 
 /// A number of bytes, with a unit or without.
@@ -289,6 +290,13 @@ pub fn adapter() -> Arg {
         .long("adapter")
         .value_name("TEXT")
         .help("the best adapter whose name, backend or kind contains TEXT (see `wgloss adapters`)")
+}
+
+pub fn tuned() -> Arg {
+    Arg::new("tuned")
+        .long("tuned")
+        .action(ArgAction::SetTrue)
+        .help("cut the work as `wgloss tune --save` found best on this adapter; the last bits of results differ")
 }
 
 pub fn pipeline_cache() -> Arg {

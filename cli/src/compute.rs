@@ -15,7 +15,7 @@ use crate::operands::{self, Operands};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::report::Report;
-use crate::{Failure, args, draft, files, interrupt, output, print, streams};
+use crate::{Failure, args, draft, files, interrupt, output, print, streams, tuned};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
@@ -233,6 +233,7 @@ fn broadcasts(info: &Info, operands: &Operands, problem: &Problem) -> Option<Str
 pub struct Backend<'a> {
     kind: &'a str,
     adapter: Option<&'a str>,
+    is_tuned: bool,
     pipelines: Option<&'a Path>,
 }
 
@@ -245,9 +246,16 @@ impl<'a> Backend<'a> {
                 "--adapter names a GPU, --backend cpu asks for none".into(),
             ));
         }
+        let is_tuned = tuned::is_asked(matches);
+        if kind == "cpu" && is_tuned {
+            return Err(Failure::Usage(
+                "--tuned is how a GPU cuts its work, --backend cpu asks for none".into(),
+            ));
+        }
         Ok(Self {
             kind,
             adapter,
+            is_tuned,
             pipelines: matches.get_one::<PathBuf>("pipeline-cache").map(PathBuf::as_path),
         })
     }
@@ -258,13 +266,13 @@ impl<'a> Backend<'a> {
             return Ok(Engine::cpu());
         }
         match Engine::open(self.adapter.unwrap_or_default()) {
-            // An adapter asked for by name is not replaced by something else.
-            Err(Error::NoAdapter(_)) if self.kind == "auto" && self.adapter.is_none() => {
+            // What is asked for by name is not replaced by something else.
+            Err(Error::NoAdapter(_)) if self.kind == "auto" && self.adapter.is_none() && !self.is_tuned => {
                 print::note("note: no GPU adapter found, computing on the processor with the f64 reference");
                 Ok(Engine::cpu())
             }
             opened => {
-                let mut engine = opened?;
+                let mut engine = tuned::apply(opened?, self.is_tuned)?;
                 if let Some(folder) = self.pipelines
                     && !engine.keep_pipelines(folder)?
                 {

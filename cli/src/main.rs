@@ -23,6 +23,8 @@ mod report;
 mod source;
 mod step;
 mod streams;
+mod tune;
+mod tuned;
 
 use std::process::ExitCode;
 
@@ -68,8 +70,8 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
         Some(("compute", matches)) => compute::run(matches),
         Some(("step", matches)) => step::run(matches),
         Some(("check", matches)) => check::run(matches),
-
         Some(("bench", matches)) => bench::run(matches),
+        Some(("tune", matches)) => tune::run(matches),
         Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),
         Some(("losses", matches)) => list::losses(matches.get_flag("json")),
         _ => Err(Failure::Usage("a command is missing; see --help".into())),

@@ -7,6 +7,7 @@ use wgloss::{Array, Engine, Loss, Streamed, Values};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::print::{self, significant};
+use crate::tuned;
 
 /// Functions with so few results have them all on the line.
 const FEW: usize = 8;
@@ -65,6 +66,9 @@ impl Report<'_> {
         }
         add("backend", self.backend().into());
         add("adapter", self.engine.name().into());
+        if let Some(tuning) = tuned::own(self.engine) {
+            add("tuning", tuned::json(&tuning).into());
+        }
         add("milliseconds", print::json_ms(self.milliseconds));
         if let Some(own) = &self.streamed {
             let ms = |ns: f64| print::json_ms(ns / 1e6);
@@ -126,7 +130,7 @@ impl Report<'_> {
             let kept = self.values.terms - self.values.ignored;
             parts.push(format!("accuracy {} ({correct} of {kept})", significant(accuracy)));
         }
-        parts.push(format!("{}: {}", self.backend(), self.engine.name()));
+        parts.push(format!("{}: {}", self.backend(), tuned::name(self.engine)));
         parts.push(format!("{:.1} ms", self.milliseconds));
         parts.join("   ")
     }

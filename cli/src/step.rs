@@ -14,7 +14,7 @@ use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
 use crate::draft::{self, Draft};
 use crate::parts::Stored;
-use crate::{Failure, files, keyed, npy, output, print};
+use crate::{Failure, files, keyed, npy, output, print, tuned};
 
 /// The key of the step count in a state file.
 const STEP: &str = "step";
@@ -74,6 +74,7 @@ fn command_of(info: &'static Info) -> Command {
         .args([
             args::backend(),
             args::adapter(),
+            args::tuned(),
             args::pipeline_cache(),
             args::json(),
         ])
@@ -149,7 +150,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
     let backend = if engine.adapter_info().is_some() { "gpu" } else { "cpu" };
     if matches.get_flag("json") {
-        let report = json!({
+        let mut report = json!({
             "optimizer": info.name,
             "step": state.step,
             "shape": stepped.shape,
@@ -158,9 +159,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             "adapter": engine.name(),
             "milliseconds": print::json_ms(milliseconds),
         });
+        if let Some(tuning) = tuned::own(&engine) {
+            report["tuning"] = tuned::json(&tuning).into();
+        }
         return print::line(&report.to_string());
     }
-    let (shape, dtype, engine) = (&stepped.shape, stepped.dtype, engine.name());
+    let (shape, dtype, engine) = (&stepped.shape, stepped.dtype, tuned::name(&engine));
     print::line(&format!(
         "{word} step {}   {shape:?} {dtype}   {backend}: {engine}   {milliseconds:.1} ms",
         state.step

@@ -16,11 +16,12 @@ mod submit;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::loss::Call;
 use crate::plan::Source;
 use crate::problem::{Problem, Role};
 use crate::tensor::{Dtype, Storage, Tensor, View};
+use crate::tuning::Tuning;
 
 pub use activity::Activity;
 pub(crate) use activity::{Counters, count};

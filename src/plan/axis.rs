@@ -1,11 +1,12 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
 
 use crate::error::Result;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::loss::sum_of_rows;
 use crate::plan::{Plan, Source, plan};
 use crate::problem::Role;
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// Adds the sum of `from`, f32 of shape `whole`, over the dimensions that `view` lacks or has at size 1, into `to`.
 pub(super) fn add_sum_to(

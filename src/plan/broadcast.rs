@@ -3,10 +3,11 @@
 
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::limits::{MAX_ITERATIONS, Tuning};
+use crate::limits::MAX_ITERATIONS;
 use crate::plan::{Source, runs_of_four};
 use crate::problem::{Problem, Role};
 use crate::tensor::View;
+use crate::tuning::Tuning;
 
 /// Dimensions that remain after runs of dimensions are joined.
 const MAX_DIMS: usize = 8;
@@ -237,9 +238,12 @@ pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning,
     quads * ((1 + looks) + 4 * (walked + rewalked) * (dims + 1)) as u64 + runs_of_four(quads) + 16
 }
 
-/// The smallest tile: 16 quads for each lane, which the drivers' loops take together.
+/// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
+pub const LEAF: u32 = 64;
+
+/// The smallest tile.
 pub fn leaf_tile(tuning: &Tuning) -> u64 {
-    u64::from(64 * tuning.width)
+    u64::from(LEAF * tuning.width)
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.

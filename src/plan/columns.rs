@@ -2,13 +2,14 @@
 
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::monoid::Scale;
 use crate::plan::pass::{Pass, Per};
 use crate::plan::reduce::add_column_sum;
 use crate::plan::{Plan, Source};
 use crate::problem::{Problem, Role};
 use crate::shader::{Const, piece};
+use crate::tuning::Tuning;
 
 /// Bytes of `Record` of `shaders/piece/row_loss_record.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;

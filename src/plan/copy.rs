@@ -2,13 +2,14 @@
 
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::pass::{Pass, Per};
 use crate::plan::{Plan, Source};
 use crate::problem::Role;
 use crate::shader::pieces::Put;
 use crate::shader::{piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// Plans a copy of [`Role::Input`] to [`Role::Grad`] 0, both contiguous: the ceiling that `bench` measures against.
 ///

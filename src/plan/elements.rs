@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot, words};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
@@ -10,6 +10,7 @@ use crate::problem::{Elements, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 struct Planner<'a> {
     problem: &'a Problem,

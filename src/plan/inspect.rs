@@ -1,9 +1,10 @@
 //! Plans of inspections: a pass of the reduce driver over each operand whose values have to keep a rule.
 
 use crate::error::Result;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::{Plan, reduce};
 use crate::problem::Problem;
+use crate::tuning::Tuning;
 
 /// Adds all inspections but the one that the elementwise driver makes on its way. They come before the kernels, which may
 /// write over what is inspected.

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::monoid::{COUNT_STATE_BYTES, Monoid, Scale};
 use crate::plan::reduce::{Chain, FOUR, Items, control};
 use crate::plan::rows::OPENED_BYTES;
@@ -12,6 +12,7 @@ use crate::problem::{Problem, Role, Rows, Targets};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 pub(super) struct Labels<'a> {
     labels: Option<&'a View>,

@@ -22,18 +22,20 @@ mod window;
 
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
+use crate::tuning::Tuning;
 
-pub(crate) use broadcast::leaf_tile;
+pub(crate) use broadcast::{LEAF, leaf_tile};
 pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use monoid::ReduceOp;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;
+pub(crate) use reduce::tile_iterations;
 pub(crate) use rows::is_wide;
-pub(crate) use spread::{SHORT_COLS, Spread};
+pub(crate) use spread::{MAX_STRIDED_LANE_COLS, MAX_WIDTH, SHORT_COLS, Spread};
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.
@@ -58,7 +60,7 @@ pub struct Binding {
 }
 
 /// One dispatch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatch {
     pub variant: Variant,
     pub params: Vec<u8>,
@@ -80,7 +82,7 @@ pub struct Copy {
     pub size: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Dispatch(Box<Dispatch>),
     Copy(Copy),
@@ -97,7 +99,7 @@ impl Step {
 }
 
 /// Steps in order, and the scratch they need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub steps: Vec<Step>,
     /// Bytes of each scratch buffer.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
@@ -10,6 +10,7 @@ use crate::problem::{Pairs, Problem, Role};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// The operands of whole rows.
 const ROWS: [Slot; 3] = [Slot::Input, Slot::Second, Slot::Third];
@@ -24,7 +25,7 @@ struct Planner<'a> {
 
 pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
-    let spread = Spread::of_rows(pairs.cols, limits, tuning)?;
+    let spread = Spread::of_pairs(problem, pairs, limits, tuning)?;
     let tiles = (pairs.rows as u64).div_ceil(spread.rows_per_tile());
     if tiles >= 1 << 32 {
         return Err(Error::Limit(format!("{tiles} tiles of rows, at most 2^32 - 1")));

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::inspect::Check;
 use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::labels::Labels;
 use crate::plan::monoid::{CONTROL_WORDS, Monoid, ReduceOp, Scale};
@@ -13,6 +13,7 @@ use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::Role;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 pub(super) const FOUR: Piece = piece!("piece/source_four.wgsl");
 
@@ -166,6 +167,13 @@ pub(super) fn control() -> Window {
     Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
 }
 
+/// Loop iterations of one invocation: quads of a lane, the elements of a quad where a monoid takes them singly, the runs of
+/// four, and the tree.
+pub(crate) fn tile_iterations(tile: u64, width: u32) -> u64 {
+    let quads = tile / u64::from(4 * width);
+    quads * 5 + runs_of_four(quads) + 16
+}
+
 impl Chain<'_> {
     pub fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
         // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
@@ -222,20 +230,14 @@ impl Chain<'_> {
     /// Steps of a lane through lists.
     fn list_steps(&self, items: &Items<'_>, tile: u64) -> u64 {
         match items {
-            Items::Labels(own) => self.quads(tile) * own.list_steps(),
+            Items::Labels(own) => tile / u64::from(4 * self.tuning.width) * own.list_steps(),
             _ => 0,
         }
     }
 
-    /// Quads of a lane.
-    fn quads(&self, tile: u64) -> u64 {
-        tile / u64::from(4 * self.tuning.width)
-    }
-
-    /// Quads of a lane, the elements of a quad where a monoid takes them singly, the runs of four, the tree, and lists.
+    /// Of one invocation, with its steps through lists.
     fn iterations(&self, items: &Items<'_>, tile: u64) -> u64 {
-        let quads = self.quads(tile);
-        quads * 5 + runs_of_four(quads) + 16 + self.list_steps(items, tile)
+        tile_iterations(tile, self.tuning.width) + self.list_steps(items, tile)
     }
 
     fn windows(

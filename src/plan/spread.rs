@@ -2,12 +2,13 @@
 //! workgroup, which longer rows need), nor of how tensors lie (but for rows with more than [`NEAR`] elements between them).
 
 use crate::error::{Error, Result};
-use crate::limits::{Limits, MAX_ITERATIONS, Tuning};
-use crate::problem::{Problem, Rows, Targets};
+use crate::limits::{Limits, MAX_ITERATIONS};
+use crate::problem::{Pairs, Problem, Rows, Targets};
+use crate::tuning::Tuning;
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
-const MAX_STRIDED_LANE_COLS: usize = 4096;
+pub const MAX_STRIDED_LANE_COLS: usize = 4096;
 
 /// Inner dimensions from this size on are blocks of their own: tiles then never cross a slab, and the part of the last
 /// tile that stays idle is small.
@@ -23,7 +24,7 @@ const NEAR: usize = 16_384;
 const MIN_TILES: u64 = 8;
 
 /// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
-const MAX_WIDTH: u32 = 256;
+pub const MAX_WIDTH: u32 = 256;
 
 /// How a row is spread over lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,21 +63,18 @@ impl Spread {
     }
 
     pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
-        // Rows far apart stay in small tiles: those of a workgroup have to fit into a binding.
-        let near = rows.inner == 1 && problem.widest_gap() <= NEAR;
-        let fills = rows.rows() >= MIN_TILES * u64::from(tuning.width);
+        let is_near = rows.inner == 1 && is_near(problem);
         let lane_cols = match rows.inner {
-            1 if near && fills => tuning.many_lane_cols.max(tuning.lane_cols) as usize,
-            1 => tuning.lane_cols as usize,
+            1 => Self::lane_cols(problem, rows.rows(), tuning),
             _ => MAX_STRIDED_LANE_COLS,
         };
         let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
         // A tile stays within a slab.
-        if spread.lanes == 1 && (near || rows.inner >= MIN_BLOCK_ROWS) {
+        if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows);
             let one = Self { pack, ..spread }.iterations(rows.cols, rows.inner_loops);
             let mut turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
-            if near {
+            if is_near {
                 turns = turns.min(tuning.tile / (spread.width * rows.cols.max(1) as u32));
             }
             let pack = pack.filter(|pack| turns >= *pack);
@@ -106,9 +104,20 @@ impl Spread {
         })
     }
 
-    /// For contiguous rows.
-    pub fn of_rows(cols: usize, limits: &Limits, tuning: &Tuning) -> Result<Self> {
-        Self::within(cols, tuning.lane_cols as usize, 0, limits, tuning)
+    /// For contiguous rows of several tensors.
+    pub fn of_pairs(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let lane_cols = Self::lane_cols(problem, pairs.rows as u64, tuning);
+        Self::within(pairs.cols, lane_cols, 0, limits, tuning)
+    }
+
+    /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
+    fn lane_cols(problem: &Problem, rows: u64, tuning: &Tuning) -> usize {
+        let most = tuning.lane_cols as usize;
+        if is_near(problem) && rows >= MIN_TILES * u64::from(tuning.width) {
+            most
+        } else {
+            most.min(SHORT_COLS)
+        }
     }
 
     fn within(cols: usize, lane_cols: usize, inner_loops: u64, limits: &Limits, tuning: &Tuning) -> Result<Self> {
@@ -139,6 +148,11 @@ impl Spread {
             }
         }
     }
+}
+
+/// Rows far apart stay in small tiles: those of a workgroup have to fit into a binding.
+fn is_near(problem: &Problem) -> bool {
+    problem.widest_gap() <= NEAR
 }
 
 /// How the rows of the problem lie in tiles.

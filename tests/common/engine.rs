@@ -81,7 +81,7 @@ pub fn hardware() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| {
         let mut engine = fresh();
-        engine.set_tuning(Tuning::HARDWARE);
+        engine.set_tuning(Tuning::HARDWARE).unwrap();
         engine
     })
 }

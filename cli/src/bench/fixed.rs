@@ -5,6 +5,7 @@ use std::time::Instant;
 use wgloss::{Engine, Loss, Mode, Result, Tensor};
 
 use super::record::{Fixed, Spread};
+use crate::tuned::reopen;
 
 /// Calls recorded into one submission.
 const TOGETHER: usize = 1000;
@@ -134,7 +135,7 @@ pub fn measure(engine: &Engine, adapter: &str, runs: usize) -> Result<Vec<Fixed>
     );
 
     let first = repeat(few, || {
-        let fresh = Engine::open(adapter)?;
+        let fresh = reopen(adapter, engine.tuning())?;
         let tiny = Tiny::new(&fresh)?;
         let first = tiny.run(&fresh)?;
         Ok(first - tiny.run(&fresh)?)

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use wgloss::plan::Plan;
 use wgloss::problem::{Family, Problem};
-use wgloss::{Dtype, Engine, Info, Loss, Mode, Stopwatch, Timing, View};
+use wgloss::{Dtype, Engine, Info, Mode, Stopwatch, Timing, View};
 
 use super::ceilings::{Beside, Ceilings};
-use super::inputs::{self, Inputs};
+use super::ready::Ready;
 use super::record::{Against, Kind, Part, Row, Spread, Times, is_close};
 use super::rows::{Options, shape_text};
-use super::truth::Truth;
 
 /// A loss on a shape, in all the modes that are asked for.
 #[derive(Clone)]
@@ -49,7 +48,7 @@ impl Samples {
     }
 
     /// By the device's clock, where it has one.
-    fn best(&self) -> &[f64] {
+    pub fn best(&self) -> &[f64] {
         if self.device_ms.is_empty() {
             &self.wall_ms
         } else {
@@ -62,20 +61,24 @@ impl Samples {
         Times::new(device_ms, Spread::of(&self.wall_ms), bytes)
     }
 
-    /// These times over others of the same rounds; least and most are those of single rounds.
+    /// These times over others of the same rounds.
+    pub fn ratios(&self, other: &Self) -> Vec<f64> {
+        let rounds = self.best().iter().zip(other.best());
+        rounds.map(|(&own, &other)| ratio(own, other)).collect()
+    }
+
+    /// The same as a spread: of the medians, between those of single rounds.
     pub fn over(&self, other: &Self) -> Spread {
-        // A clock may be too coarse for a small kernel, and say 0.
-        let over = |own: f64, other: f64| own.max(1e-9) / other.max(1e-9);
-        let rounds = self
-            .best()
-            .iter()
-            .zip(other.best())
-            .map(|(&own, &other)| over(own, other));
         Spread {
-            median: over(Spread::of(self.best()).median, Spread::of(other.best()).median),
-            ..Spread::of(&rounds.collect::<Vec<_>>())
+            median: ratio(Spread::of(self.best()).median, Spread::of(other.best()).median),
+            ..Spread::of(&self.ratios(other))
         }
     }
+}
+
+/// A clock may be too coarse for a small kernel, and say 0.
+fn ratio(own: f64, other: f64) -> f64 {
+    own.max(1e-9) / other.max(1e-9)
 }
 
 /// A mode of a job, ready to be timed.
@@ -105,19 +108,12 @@ pub fn measure(
     (rows, failed)
 }
 
-/// The modes of a job whose results are right: what is fast and wrong is not timed.
+/// The modes of a job whose results are right.
 fn lanes<'a>(engine: &'a Engine, job: &Job, modes: &[Mode], failed: &mut Vec<String>) -> wgloss::Result<Vec<Lane<'a>>> {
-    let loss = inputs::make(job.info, job.options, job.dtype)?;
-    let inputs = Inputs::new(loss.as_ref(), &job.shape, job.dtype)?;
-    let truth = Truth::new(inputs::make(job.info, job.options, job.dtype)?, &inputs, modes)?;
-    let Inputs { whole, .. } = inputs; // the block goes
-    let device: inputs::Operands = whole
-        .into_iter()
-        .map(|(role, tensor)| Ok((role, engine.upload(&tensor)?)))
-        .collect::<wgloss::Result<_>>()?;
+    let ready = Ready::new(engine, job, modes)?;
     let mut list = Vec::new();
     for &mode in modes {
-        match lane(engine, loss.as_ref(), &inputs::call(&device, mode), &truth) {
+        match lane(&ready, mode) {
             Ok(lane) => list.push(lane),
             Err(why) => failed.push(format!("{} {}: {why}", job.name(), mode.name())),
         }
@@ -125,21 +121,15 @@ fn lanes<'a>(engine: &'a Engine, job: &Job, modes: &[Mode], failed: &mut Vec<Str
     Ok(list)
 }
 
-fn lane<'a>(engine: &'a Engine, loss: &dyn Loss, call: &wgloss::Call<'_>, truth: &Truth) -> Result<Lane<'a>, String> {
-    let text = |error: wgloss::Error| error.to_string();
-    let problem = loss.problem(call).map_err(text)?;
-    let stopwatch = engine.stopwatch(loss, call).map_err(text)?;
-    stopwatch.once().map_err(text)?;
-    if let Some(output) = stopwatch.output() {
-        truth.check(output.read(engine).map_err(text)?)?;
-    }
+fn lane<'a>(ready: &Ready<'a>, mode: Mode) -> Result<Lane<'a>, String> {
+    let problem = ready.problem(mode).map_err(|error| error.to_string())?;
     let traffic = traffic(&problem);
     Ok(Lane {
-        mode: call.mode,
+        mode,
         bytes: traffic.iter().map(|part| part.bytes).sum(),
         traffic,
         problem,
-        stopwatch,
+        stopwatch: ready.stopwatch(mode, None)?,
         samples: Samples::default(),
     })
 }

@@ -5,13 +5,14 @@ mod ceilings;
 mod compare;
 mod fixed;
 mod inputs;
-mod measure;
+pub mod measure;
 mod picture;
-mod record;
+pub mod ready;
+pub mod record;
 mod request;
-mod rows;
+pub mod rows;
 mod sheet;
-mod tables;
+pub mod tables;
 mod truth;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use clap::ArgMatches;
 use wgloss::Engine;
 
 use crate::draft::{self, Draft};
-use crate::{Failure, interrupt, print};
+use crate::{Failure, interrupt, print, tuned};
 use ceilings::Ceilings;
 use record::{Record, Row, SCHEMA};
 use request::Request;
@@ -30,7 +31,7 @@ pub use request::command;
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let request = Request::new(matches)?;
     interrupt::arm();
-    let engine = Engine::open(&request.adapter)?;
+    let engine = tuned::apply(Engine::open(&request.adapter)?, request.is_tuned)?;
     let mut record = measure(&engine, &request)?;
     let saved = request.records.as_deref().filter(|_| request.record);
     let saved = saved.map(|folder| (record.file(folder), json(&record)));
@@ -97,6 +98,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
             .wgpu()
             .is_some_and(|(device, _)| device.features().contains(wgpu::Features::TIMESTAMP_QUERY)),
         tuning: engine.tuning().map(|tuning| format!("{tuning:?}")).unwrap_or_default(),
+        tuned: tuned::own(engine).is_some(),
         runs: request.runs,
         rows: Vec::new(),
         ceilings: Vec::new(),

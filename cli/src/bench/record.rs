@@ -31,6 +31,9 @@ pub struct Record {
     /// Whether device times are the device's own; else `gb_per_s` and shares go by the clock on the wall.
     pub timestamps: bool,
     pub tuning: String,
+    /// Whether that is another than the class's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tuned: bool,
     pub runs: usize,
     pub rows: Vec<Row>,
     /// Each once, with the samples of all rows that it stood beside.
@@ -274,17 +277,7 @@ impl Record {
     /// # Errors
     /// What is wrong with the file.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-        let mut text = String::new();
-        let read = file.take(MOST_BYTES + 1).read_to_string(&mut text);
-        read.map_err(|error| error.to_string())?;
-        if text.len() as u64 > MOST_BYTES {
-            return Err(format!(
-                "is longer than {MOST_BYTES} bytes, and no record of wgloss bench"
-            ));
-        }
-        let value: Value =
-            serde_json::from_str(&text).map_err(|error| format!("is no record of wgloss bench: {error}"))?;
+        let value = json_file(path, "record of wgloss bench")?;
         match value.get("schema").map(|schema| (schema, schema.as_u64())) {
             None => {
                 return Err(format!(
@@ -306,18 +299,38 @@ impl Record {
 
     /// Where the record goes in a folder: `llvmpipe-mesa-22.3.6-20261121T120000Z.json`.
     pub fn file(&self, folder: &Path) -> PathBuf {
-        // What stands in brackets tells versions of other things.
-        let plain = |text: &str| text.split('(').next().unwrap_or_default().to_lowercase();
-        let text = format!("{} {}", plain(&self.adapter), plain(&self.driver));
-        let mut words: Vec<&str> = Vec::new();
-        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
-            if !word.is_empty() && !words.contains(&word) {
-                words.push(word);
-            }
-        }
         let date: String = self.date.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
-        folder.join(format!("{}-{date}.json", words.join("-")))
+        folder.join(format!("{}-{date}.json", slug(&[&self.adapter, &self.driver])))
     }
+}
+
+/// The JSON in a file that should be a `what`.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn json_file(path: &Path, what: &str) -> Result<Value, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let read = file.take(MOST_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| error.to_string())?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(format!("is longer than {MOST_BYTES} bytes, and no {what}"));
+    }
+    serde_json::from_str(&text).map_err(|error| format!("is no {what}: {error}"))
+}
+
+/// The words of texts, each once, as a file's name takes them: `llvmpipe-mesa-22.3.6`.
+pub fn slug(texts: &[&str]) -> String {
+    // What stands in brackets tells versions of other things.
+    let plain = |text: &&str| text.split('(').next().unwrap_or_default().to_lowercase();
+    let text = texts.iter().map(plain).collect::<Vec<_>>().join(" ");
+    let mut words: Vec<&str> = Vec::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
+        if !word.is_empty() && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join("-")
 }
 
 /// The records of an adapter in a folder, newest first, and the names of the files that are none, or of another schema.

@@ -10,7 +10,7 @@ use wgloss::{Dtype, Mode};
 use super::measure::Job;
 use super::record::Record;
 use super::rows::{self, shape_text};
-use crate::{Failure, args, fit, output};
+use crate::{Failure, args, fit, output, tuned};
 
 /// Where records are kept, below the folder that the command runs in.
 const RECORDS: &str = "benches/results";
@@ -31,7 +31,7 @@ pub fn command() -> Command {
             "Rounds time every ceiling and every mode of a row once, in turn. Each row is compared with the f64 reference \
              first; one that is wrong is named, not timed, and the exit code is 1.",
         )
-        .args([args::losses(), args::adapter(), args::json()])
+        .args([args::losses(), args::adapter(), args::tuned(), args::json()])
         .arg(
             Arg::new("shape")
                 .long("shape")
@@ -111,6 +111,7 @@ fn shape(text: &str) -> Result<Vec<usize>, String> {
 
 pub struct Request {
     pub adapter: String,
+    pub is_tuned: bool,
     pub jobs: Vec<Job>,
     pub modes: Vec<Mode>,
     pub runs: usize,
@@ -151,6 +152,7 @@ impl Request {
         let record = matches.get_flag("record");
         Ok(Self {
             adapter: matches.get_one::<String>("adapter").cloned().unwrap_or_default(),
+            is_tuned: tuned::is_asked(matches),
             has_baselines: matches.get_many::<Vec<usize>>("shape").is_none()
                 && jobs.iter().any(|job| job.shape == [rows::REDUCED]),
             jobs,

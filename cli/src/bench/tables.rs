@@ -13,6 +13,12 @@ pub fn text(record: &Record) -> String {
         "{}, {}, wgloss {} ({}), {} runs: median (min–max)",
         record.adapter, record.driver, record.version, record.commit, record.runs
     )];
+    if record.tuned {
+        parts.push(format!(
+            "not cut as the adapter's class is, but tuned: {}",
+            record.tuning
+        ));
+    }
     if !record.rows.is_empty() {
         parts.push(rows(&record.rows));
         parts.push(
@@ -39,7 +45,7 @@ pub fn text(record: &Record) -> String {
 }
 
 /// Milliseconds in as many digits as tell something.
-fn ms(x: f64) -> String {
+pub fn ms(x: f64) -> String {
     match x {
         x if x >= 100.0 => format!("{x:.0}"),
         x if x >= 10.0 => format!("{x:.1}"),

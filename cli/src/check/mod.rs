@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use clap::ArgMatches;
 use serde_json::{Value, json};
-use wgloss::{Dtype, Engine, Info};
+use wgloss::{Dtype, Engine, Info, Tuning};
 
-use crate::{Failure, args, print};
+use crate::{Failure, args, print, tuned};
 use run::{Effort, Outcome};
 
 /// Failures told of each loss and dtype; the rest are counted.
@@ -31,25 +31,33 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let jobs: Vec<Job> = chosen
         .flat_map(|info| Dtype::FLOATS.map(|dtype| (info, dtype)))
         .collect();
-    let name = Engine::open(adapter)?.name();
+    let engine = tuned::apply(Engine::open(adapter)?, tuned::is_asked(matches))?;
+    let (name, tuning) = (tuned::name(&engine), tuned::own(&engine));
     let rounds = matches.get_one::<u64>("rounds").copied();
     let effort = Effort {
         seed,
         rounds: rounds.filter(|_| matches.get_flag("exhaustive")),
     };
-    let outcomes = run_jobs(adapter, &jobs, effort, &name)?;
+    let outcomes = run_jobs((adapter, tuning), &jobs, effort, &name)?;
     let has_sums = effort.rounds.is_some() && jobs.iter().any(|(info, _)| info.name == "reduce");
-    let sums = if has_sums { sums::run(adapter)? } else { Vec::new() };
+    let sums = if has_sums {
+        sums::run(adapter, tuning)?
+    } else {
+        Vec::new()
+    };
     let (mut cases, mut failed) = total(&outcomes.iter().collect::<Vec<_>>());
     cases += sums.len();
     failed += sums.iter().filter(|sum| !sum.passes()).count();
     if matches.get_flag("json") {
         let mut report = json!({
-            "adapter": name,
+            "adapter": engine.name(),
             "seed": seed,
             "passed": failed == 0,
             "losses": outcomes.chunks(Dtype::FLOATS.len()).map(loss_json).collect::<Vec<_>>(),
         });
+        if let Some(tuning) = tuning {
+            report["tuning"] = tuned::json(&tuning).into();
+        }
         if let Some(rounds) = effort.rounds {
             report["rounds"] = rounds.into();
             report["cases"] = cases.into();
@@ -73,13 +81,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// Runs all jobs on all cores, and gives their outcomes in the order of the jobs. Each thread has an engine of its own: a
 /// software adapter compiles on the one thread of its queue, and that takes most of the time.
-fn run_jobs(adapter: &str, jobs: &[Job], effort: Effort, name: &str) -> Result<Vec<Outcome>, Failure> {
+fn run_jobs(
+    (adapter, tuning): (&str, Option<Tuning>),
+    jobs: &[Job],
+    effort: Effort,
+    name: &str,
+) -> Result<Vec<Outcome>, Failure> {
     let rounds = effort.rounds.unwrap_or(1);
     let bar = print::progress(jobs.len() * rounds as usize);
     let cases = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
-        let engine = Engine::open(adapter)?;
+        let engine = tuned::reopen(adapter, tuning)?;
         let mut finished = Vec::new();
         while let Some((index, &(info, dtype))) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, jobs.get(i)?)))
         {

@@ -91,13 +91,10 @@ pub fn job(
         grad: Worst::default(),
         statistics: Worst::default(),
     };
-    let limits = engine.plan_limits();
-    let class = engine.adapter_info().map(|info| info.device_type);
-    let (Some(limits), Some(class)) = (limits, class) else {
+    let (Some(limits), Some(tuning)) = (engine.plan_limits(), engine.tuning()) else {
         outcome.failures.push("the engine has no device".into());
         return outcome;
     };
-    let tuning = Tuning::of(class).within(&limits);
     let mut compiled = HashSet::new();
     for seed in effort.seeds() {
         let left = if effort.rounds.is_some() {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 use wgloss::precision::{HARD_TERMS, SUM};
-use wgloss::{Engine, L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning};
+use wgloss::{L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning};
 
+use crate::tuned::reopen;
 use crate::{Failure, print};
 
 const TERMS: usize = 100_000_000;
@@ -38,12 +39,11 @@ impl Sum {
 }
 
 /// The reduction, its mean, a loss of elements and one of rows.
-pub fn run(adapter: &str) -> Result<Vec<Sum>, Failure> {
+pub fn run(adapter: &str, tuned: Option<Tuning>) -> Result<Vec<Sum>, Failure> {
     let mut engines = Vec::new();
-    for (name, tuning) in [("software", Tuning::SOFTWARE), ("hardware", Tuning::HARDWARE)] {
-        let mut engine = Engine::open(adapter)?;
-        engine.set_tuning(tuning);
-        engines.push((name, engine));
+    let tunings = [("software", Tuning::SOFTWARE), ("hardware", Tuning::HARDWARE)].into_iter();
+    for (name, tuning) in tunings.chain(tuned.map(|tuning| ("tuned", tuning))) {
+        engines.push((name, reopen(adapter, Some(tuning))?));
     }
     let mean = Reduce {
         op: ReduceOp::Mean,

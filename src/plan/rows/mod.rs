@@ -14,12 +14,13 @@ pub(crate) use wide::{OPENED_BYTES, is_wide};
 
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
-use crate::limits::{Limits, Tuning};
+use crate::limits::Limits;
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, labels, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
 #[derive(Clone, Copy, Debug)]

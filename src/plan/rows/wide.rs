@@ -8,13 +8,14 @@ use super::variant::mark;
 use super::{Chunk, Full, Planner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
-use crate::limits::{MAX_ITERATIONS, Tuning};
+use crate::limits::MAX_ITERATIONS;
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, labels};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Piece, Variant, piece, pieces};
 use crate::tensor::View;
+use crate::tuning::Tuning;
 
 /// Bytes of `Opened` of `shaders/piece/wide_cells.wgsl`, and of its `Folded` and `Merged`.
 pub(crate) const OPENED_BYTES: u64 = 32;

@@ -1,0 +1,291 @@
+//! How the work is cut: a table of values for each class of adapters, and the check that any values pass.
+
+use crate::error::{Error, Result};
+use crate::limits::{Limits, MAX_ITERATIONS};
+use crate::plan::{LEAF, MAX_STRIDED_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
+
+/// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
+/// [`Limits`] never do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuning {
+    /// Invocations of a workgroup that folds a long row.
+    pub row_width: u32,
+    /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter.
+    pub lane_cols: u64,
+    /// Rows that a lane takes one after the other, where there are many.
+    pub lane_rows: u32,
+    /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
+    pub width: u32,
+    /// Elements of a tile of the elementwise and reduce drivers.
+    pub tile: u32,
+    /// Contiguous rows of more classes are wide: several workgroups fold one.
+    pub wide_cols: u64,
+    /// Columns of a tile of a wide row, a multiple of 4.
+    pub wide_tile: u64,
+}
+
+/// What adapters have in common that share their values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// GPUs with memory of their own, and those that a virtual machine passes on.
+    Discrete,
+    /// GPUs that share the processor's memory, and what says of itself to be neither.
+    Integrated,
+    /// The processor, in vectors of 8 lanes or more: Mesa's llvmpipe.
+    Software8,
+    /// The processor, in vectors of 4 lanes: SwiftShader, WARP.
+    Software4,
+}
+
+/// The values of each class, with what chose them in `benches/NOTES.md`. Classes share what nobody has measured apart.
+pub const TABLE: [(Class, Tuning); 4] = [
+    (Class::Discrete, Tuning::HARDWARE),
+    (Class::Integrated, Tuning::HARDWARE),
+    (Class::Software8, Tuning::SOFTWARE),
+    (Class::Software4, Tuning::SOFTWARE),
+];
+
+impl Class {
+    pub fn of(info: &wgpu::AdapterInfo) -> Self {
+        match info.device_type {
+            wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => Self::Discrete,
+            wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Other => Self::Integrated,
+            // The least size: who does not know says "4 to 128".
+            wgpu::DeviceType::Cpu if info.subgroup_min_size >= 8 => Self::Software8,
+            wgpu::DeviceType::Cpu => Self::Software4,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Discrete => "discrete",
+            Self::Integrated => "integrated",
+            Self::Software8 => "software, subgroups of 8",
+            Self::Software4 => "software, subgroups of 4",
+        }
+    }
+
+    /// Its line of the table.
+    pub fn tuning(self) -> Tuning {
+        let line = TABLE.iter().find(|(class, _)| *class == self);
+        line.map_or(Tuning::HARDWARE, |(_, tuning)| *tuning)
+    }
+}
+
+/// One of the values of a [`Tuning`], by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    pub name: &'static str,
+    pub get: fn(&Tuning) -> u64,
+    /// A number beyond the field's type becomes the largest of that type, which [`Tuning::check`] refuses.
+    pub set: fn(&mut Tuning, u64),
+}
+
+macro_rules! field {
+    ($name:ident) => {
+        Field {
+            name: stringify!($name),
+            get: |tuning| tuning.$name.into(),
+            set: |tuning, value| tuning.$name = value.try_into().unwrap_or(!0),
+        }
+    };
+}
+
+impl Tuning {
+    /// Processors like small workgroups with long loops: a barrier there is a switch of stacks.
+    pub const SOFTWARE: Self = Self {
+        row_width: 8,
+        lane_cols: 4096,
+        lane_rows: 16,
+        width: 8,
+        tile: 8192,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
+    };
+    pub const HARDWARE: Self = Self {
+        row_width: 256,
+        lane_cols: 32,
+        lane_rows: 1,
+        width: 256,
+        tile: 16_384,
+        wide_cols: 131_072,
+        wide_tile: 65_536,
+    };
+
+    /// All values, in the order in which `wgloss tune` goes through them: a tile has to suit its width.
+    pub const FIELDS: [Field; 7] = [
+        field!(width),
+        field!(tile),
+        field!(row_width),
+        field!(lane_cols),
+        field!(lane_rows),
+        field!(wide_tile),
+        field!(wide_cols),
+    ];
+
+    /// The widths, powers of two as the trees need them, brought down to what a device allows.
+    #[must_use]
+    pub fn within(mut self, limits: &Limits) -> Self {
+        let widest = 1 << limits.max_width.max(1).ilog2();
+        self.row_width = self.row_width.min(widest);
+        self.width = self.width.min(widest);
+        self
+    }
+
+    /// The values of an adapter's class.
+    pub fn of(info: &wgpu::AdapterInfo) -> Self {
+        Class::of(info).tuning()
+    }
+
+    /// Whether the drivers work with these values.
+    ///
+    /// # Errors
+    /// [`Error::Option`] with the field's name.
+    pub fn check(&self) -> Result<()> {
+        // By name, so that a field more is not forgotten.
+        let &Self {
+            row_width,
+            lane_cols,
+            lane_rows,
+            width,
+            tile,
+            wide_cols,
+            wide_tile,
+        } = self;
+        for (name, value) in [("row_width", row_width), ("width", width)] {
+            let expected = format!("a power of two from 1 to {MAX_WIDTH}");
+            require(
+                name,
+                value.into(),
+                value.is_power_of_two() && value <= MAX_WIDTH,
+                expected,
+            )?;
+        }
+        let expected = format!("a number up to {MAX_STRIDED_LANE_COLS}");
+        require(
+            "lane_cols",
+            lane_cols,
+            lane_cols <= MAX_STRIDED_LANE_COLS as u64,
+            expected,
+        )?;
+        let expected = format!("a number from 1 to {MAX_ITERATIONS}");
+        let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
+        require("lane_rows", lane_rows.into(), fits, expected)?;
+        let least = LEAF * width;
+        let expected = format!(
+            "a power of two from {least} on, {LEAF} for each of the {width} invocations of width, and fewer than \
+             {MAX_ITERATIONS} loop iterations of each"
+        );
+        let fits = tile.is_power_of_two() && tile >= least && tile_iterations(tile.into(), width) < MAX_ITERATIONS;
+        require("tile", tile.into(), fits, expected)?;
+        let row = |cols: u64, lanes: u32| {
+            let spread = Spread {
+                width: lanes,
+                lanes,
+                turns: 1,
+                pack: None,
+            };
+            cols < 1 << 32 && spread.iterations(cols as usize, 0) < MAX_ITERATIONS
+        };
+        let expected = format!("at most what {MAX_WIDTH} lanes fold in fewer than {MAX_ITERATIONS} loop iterations");
+        require("wide_cols", wide_cols, row(wide_cols, MAX_WIDTH), expected)?;
+        let expected = format!(
+            "a multiple of 4 above 0, and at most what {row_width} lanes of row_width fold in fewer than {MAX_ITERATIONS} \
+             loop iterations"
+        );
+        let fits = wide_tile > 0 && wide_tile.is_multiple_of(4) && row(wide_tile, row_width);
+        require("wide_tile", wide_tile, fits, expected)
+    }
+}
+
+fn require(name: &'static str, value: u64, fits: bool, expected: String) -> Result<()> {
+    match fits {
+        true => Ok(()),
+        false => Err(Error::option(name, format!("{value} given, expected {expected}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(device: wgpu::DeviceType, (least, most): (u32, u32)) -> wgpu::AdapterInfo {
+        wgpu::AdapterInfo {
+            subgroup_min_size: least,
+            subgroup_max_size: most,
+            ..wgpu::AdapterInfo::new(device, wgpu::Backend::Vulkan)
+        }
+    }
+
+    #[test]
+    fn every_adapter_has_a_class() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, IntegratedGpu, Other, VirtualGpu};
+        for (device, subgroups, class) in [
+            (DiscreteGpu, (32, 32), Class::Discrete),
+            (VirtualGpu, (32, 64), Class::Discrete),
+            (IntegratedGpu, (8, 32), Class::Integrated),
+            (Other, (4, 128), Class::Integrated),
+            (Cpu, (8, 8), Class::Software8),
+            (Cpu, (16, 16), Class::Software8),
+            (Cpu, (4, 4), Class::Software4),
+            (Cpu, (4, 128), Class::Software4),
+        ] {
+            let info = adapter(device, subgroups);
+            assert_eq!(Class::of(&info), class, "{device:?} {subgroups:?}");
+            assert_eq!(Tuning::of(&info), class.tuning());
+        }
+        // The bits of results hang on these.
+        assert_eq!(Tuning::of(&adapter(Cpu, (8, 8))), Tuning::SOFTWARE);
+        assert_eq!(Tuning::of(&adapter(DiscreteGpu, (32, 32))), Tuning::HARDWARE);
+    }
+
+    #[test]
+    fn the_table_has_each_class_once_and_is_valid() {
+        for class in [Class::Discrete, Class::Integrated, Class::Software8, Class::Software4] {
+            assert_eq!(TABLE.iter().filter(|(own, _)| *own == class).count(), 1, "{class:?}");
+            class.tuning().check().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named() {
+        let wrong = [
+            ("row_width", &[0, 3, 512, u64::MAX][..]),
+            ("width", &[0, 12, 512]),
+            ("lane_cols", &[4097, u64::MAX]),
+            ("lane_rows", &[0, 40_000, u64::MAX]),
+            ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
+            ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),
+            ("wide_tile", &[0, 2, 65_538, 1 << 24, u64::MAX]),
+        ];
+        assert_eq!(wrong.len(), Tuning::FIELDS.len());
+        for (name, values) in wrong {
+            let field = Tuning::FIELDS.into_iter().find(|field| field.name == name).unwrap();
+            for &value in values {
+                let mut tuning = Tuning::SOFTWARE;
+                (field.set)(&mut tuning, value);
+                let error = tuning.check().unwrap_err().to_string();
+                let given = (field.get)(&tuning);
+                assert!(
+                    error.starts_with(&format!("{name}: {given} given, expected ")),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_is_read_where_it_was_written() {
+        let all = format!("{:?}", Tuning::SOFTWARE).matches(": ").count();
+        assert_eq!(Tuning::FIELDS.len(), all, "a field is missing");
+        for field in Tuning::FIELDS {
+            let mut tuning = Tuning::SOFTWARE;
+            (field.set)(&mut tuning, 4);
+            assert_eq!((field.get)(&tuning), 4, "{}", field.name);
+            let changed = Tuning::FIELDS
+                .iter()
+                .filter(|own| (own.get)(&tuning) != (own.get)(&Tuning::SOFTWARE));
+            assert_eq!(changed.count(), 1, "{}", field.name);
+        }
+    }
+}
