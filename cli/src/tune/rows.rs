@@ -68,7 +68,7 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
             row("reduce", sum, vec![elements], Mode::Forward),
             fused("mse", vec![elements]),
         ],
-        "row_width" => vec![entropy(at(32_000, usize::MAX)), entropy(at(1000, usize::MAX))],
+        "row_width" => vec![entropy(at(32_000, usize::MAX)), entropy(at(8192, usize::MAX))],
         "lane_cols" => beyond_least().map(|cols| entropy(at(cols, usize::MAX))).collect(),
         "lane_rows" => {
             // A side of at most 128: classes in the middle, as those of pixels are.
