@@ -14,8 +14,8 @@
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
 //! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |
-//! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 61 / 39 |
-//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, the runs, the lanes | 32,000 columns: 39 / 24 |
+//! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 39 |
+//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 24 |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
 //! on the longest way going one way by half an ulp: 2.1e-6 · Σ|x| for 10^8 terms. Four equal terms in a row add up exactly,
@@ -127,14 +127,18 @@ pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
 }
 
 /// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add up
-/// in pairs, 16 blocks in a row, the runs of 16, up to five quads behind them, the lanes. A short row of one lane has quads
+/// in pairs, 16 blocks in a row, 16 such runs in a row, what they make, up to five quads behind them, the lanes. A short row of one lane has quads
 /// alone.
 pub fn row_depth(cols: u64, lanes: u32) -> u32 {
     let is_short = lanes == 1 && cols <= SHORT_COLS as u64;
     let lanes = u64::from(lanes);
     let blocks = if is_short { 0 } else { cols / (16 * lanes) };
     let behind = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
-    (4 + blocks.min(16) + blocks.div_ceil(16) + behind + u64::from(halves(lanes))) as u32
+    (4 + blocks.min(16)
+        + blocks.div_ceil(16).min(16)
+        + blocks.div_ceil(256).saturating_sub(1)
+        + behind
+        + u64::from(halves(lanes))) as u32
 }
 
 /// Of the losses of a tile's rows: those of a lane in fours, the fours in a row, the lanes.

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::{LEAF, MAX_STRIDED_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
+use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.
@@ -161,13 +161,8 @@ impl Tuning {
                 expected,
             )?;
         }
-        let expected = format!("a number up to {MAX_STRIDED_LANE_COLS}");
-        require(
-            "lane_cols",
-            lane_cols,
-            lane_cols <= MAX_STRIDED_LANE_COLS as u64,
-            expected,
-        )?;
+        let expected = format!("a number up to {MAX_LANE_COLS}");
+        require("lane_cols", lane_cols, lane_cols <= MAX_LANE_COLS, expected)?;
         let expected = format!("a number from 1 to {MAX_ITERATIONS}");
         let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
         require("lane_rows", lane_rows.into(), fits, expected)?;

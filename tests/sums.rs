@@ -151,6 +151,6 @@ fn the_depths_are_those_told() {
     assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), t)), [17, 16]);
     assert_eq!(depths(|t| precision::sum_depth(100_000_000, t)), [35, 30]);
     assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 24]);
-    assert_eq!(depths(|t| precision::wide_depth(1_000_000, t)), [61, 39]);
+    assert_eq!(depths(|t| precision::wide_depth(1_000_000, t)), [46, 39]);
     assert_eq!([1, 2, 4, 5].map(|n| precision::sum_depth(n, &tunings[0])), [0, 1, 2, 3]);
 }

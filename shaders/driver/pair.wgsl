@@ -122,7 +122,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quads = select(0u, (params.cols + 3u) / 4u, live);
     let blocks = select(0u, params.cols / (16u * LANES), live);
     var state = identity();
-    // In runs of 16 blocks, each folded by itself: no sum runs long.
+    var runs = identity();
+    // In runs of 16 blocks, each folded by itself, and 16 runs by themselves: no sum is long.
     for (var first = 0u; first < blocks; first += 16u) {
         var run = identity();
         for (var b = first; b < min(first + 16u, blocks); b++) {
@@ -132,8 +133,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             run = push_whole(run, at, quad + 2u * LANES);
             run = push_whole(run, at, quad + 3u * LANES);
         }
-        state = merge(state, run);
+        runs = merge(runs, run);
+        if ((first / 16u + 1u) % 16u == 0u) {
+            state = merge(state, runs);
+            runs = identity();
+        }
     }
+    state = merge(state, runs);
     for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
         let count = min(params.cols - 4u * quad, 4u);
         let q = read_quad(behind(at, 4u * quad), count);

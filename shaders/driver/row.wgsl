@@ -12,13 +12,12 @@ fn take_row(tile: u32, lane: u32, within: u32) {
     let live = within < params.block_rows && index < params.rows;
     let part = lane % LANES;
 
-    let slab = index / params.inner - params.first_slab;
-    let inner = index % params.inner - params.first_inner;
-    let input_at = params.input_base + slab * params.input_stride + inner;
+    let spot = spot_of(index);
+    let input_at = input_place(spot);
 
     var row: Row;
     if (live) {
-        row = row_open(index, slab, inner, input_at);
+        row = row_open(index, spot.x, spot.y, input_at);
     }
     let reads = live && READS_ROWS && row_reads(row);
     let writes = live && row_writes(row);
@@ -34,7 +33,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
     if (live && WRITES_ROWS) {
         let slope = row_slope(row, state);
         put_columns(
-            row, state, slope, row_scale(index), places_of(slab, inner), writes, input_at, part, 0u, params.cols);
+            row, state, slope, row_scale(index), places_of(spot.x, spot.y), writes, input_at, part, 0u, params.cols);
     }
 }
 

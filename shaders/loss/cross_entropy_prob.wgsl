@@ -4,7 +4,7 @@ fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
 }
 
 fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
-    let step = params.col_stride;
+    let step = col_step();
     let at = row.targets_at + column * step;
     var p: vec4<f32>;
     if (count == 4u) {

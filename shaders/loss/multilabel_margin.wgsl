@@ -28,7 +28,7 @@ struct Others {
 }
 
 fn others_at(row: Row, column: u32) -> Others {
-    let step = params.col_stride;
+    let step = col_step();
     if (column + 4u <= params.cols) {
         return Others(targets4(row.targets_at + column * step, step), input4(row.input_at + column * step, step));
     }

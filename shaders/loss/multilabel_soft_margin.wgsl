@@ -30,9 +30,9 @@ fn weights4(column: u32) -> vec4<f32> {
 
 fn labels4(row: Row, column: u32, count: u32) -> vec4<f32> {
     if (count == 4u) {
-        return targets4(row.targets_at + column * params.col_stride, params.col_stride);
+        return targets4(row.targets_at + column * col_step(), col_step());
     }
-    let at = vec4<u32>(row.targets_at) + columns4(column) * params.col_stride;
+    let at = vec4<u32>(row.targets_at) + columns4(column) * col_step();
     return vec4<f32>(targets1(at.x), targets1(at.y), targets1(at.z), 0.0);
 }
 

@@ -63,20 +63,7 @@ fn quad_step() -> u32 {
     if (INNERMOST) {
         return 4u;
     }
-    return params.col_stride;
-}
-
-// The slab of a row and its place there, both counted from where the windows begin.
-fn spot_of(index: u32) -> vec2<u32> {
-    if (INNERMOST) {
-        return vec2<u32>(index - params.first_slab, 0u);
-    }
-    return vec2<u32>(index / params.inner - params.first_slab, index % params.inner - params.first_inner);
-}
-
-fn input_at(index: u32) -> u32 {
-    let spot = spot_of(index);
-    return params.input_base + spot.x * params.input_stride + spot.y;
+    return col_step();
 }
 
 fn grad_at(index: u32) -> u32 {
@@ -87,16 +74,16 @@ fn grad_at(index: u32) -> u32 {
 // Rows from `index` on; past `last`, that one again.
 fn read_pack(index: u32, last: u32) {
     if (FLAT) {
-        let at = input_at(min(index, last + 1u - PACK));
+        let at = input_place(spot_of(min(index, last + 1u - PACK)));
         for (var k = 0u; k < PACK_QUADS; k++) {
             pack[k] = input4(at + k * quad_step(), 1u);
         }
         return;
     }
     for (var r = 0u; r < PACK; r++) {
-        let at = input_at(min(index + r, last));
+        let at = input_place(spot_of(min(index + r, last)));
         for (var c = 0u; c < COLS; c++) {
-            set_seat(r, c, input1(at + c * params.col_stride));
+            set_seat(r, c, input1(at + c * col_step()));
         }
     }
 }
@@ -114,7 +101,7 @@ fn put_pack(index: u32, count: u32) {
     }
     for (var r = 0u; r < PACK; r++) {
         for (var c = 0u; c < select(0u, COLS, r < count); c++) {
-            put_grad_input1(grad_at(index + r) + c * params.col_stride, seated(r, c));
+            put_grad_input1(grad_at(index + r) + c * col_step(), seated(r, c));
         }
     }
 }

@@ -16,6 +16,26 @@ fn mapped_tail(raw: vec4<f32>, count: u32) -> vec4<f32> {
     return select(vec4<f32>(params.neg_inf), mapped4(raw), QUAD < vec4<u32>(count));
 }
 
+// Elements from one column of a row to the next.
+fn col_step() -> u32 {
+    if (INNERMOST) {
+        return 1u;
+    }
+    return params.col_stride;
+}
+
+// The slab of a row and its place there, both counted from where the windows begin.
+fn spot_of(index: u32) -> vec2<u32> {
+    if (INNERMOST) {
+        return vec2<u32>(index - params.first_slab, 0u);
+    }
+    return vec2<u32>(index / params.inner - params.first_slab, index % params.inner - params.first_inner);
+}
+
+fn input_place(spot: vec2<u32>) -> u32 {
+    return params.input_base + spot.x * params.input_stride + spot.y;
+}
+
 fn targets_at(slab: u32, inner: u32) -> u32 {
     return params.targets_base + slab * params.targets_stride + inner;
 }

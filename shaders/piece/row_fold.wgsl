@@ -1,13 +1,13 @@
 // A run of a row's columns, folded by LANES lanes. Lane p takes the quads p, p + LANES, p + 2 LANES, … of it: the order of
-// a sum depends on the column alone. Sixteen blocks of four quads are folded on their own and then merged, so no sum runs
-// long.
+// a sum depends on the column alone. Sixteen blocks of four quads are a run, folded on its own, and sixteen runs are merged
+// on their own, so no sum is long.
 
 // Blocks that are folded on their own.
 const RUN: u32 = 16u;
 
 // The logit of one column of a row, as the loss sees it.
 fn column1(input_at: u32, column: u32) -> f32 {
-    return mapped1(input1(input_at + column * params.col_stride));
+    return mapped1(input1(input_at + column * col_step()));
 }
 
 // Blocks of four quads for each lane. Shorter rows have none, and no code for them: software adapters run a loop of no
@@ -30,7 +30,7 @@ fn tail(i: u32, step: u32, count: u32) -> vec4<f32> {
 }
 
 fn whole_quad(input_at: u32, column: u32) -> Columns {
-    let raw = input4(input_at + column * params.col_stride, params.col_stride);
+    let raw = input4(input_at + column * col_step(), col_step());
     return Columns(column, 4u, raw, mapped4(raw));
 }
 
@@ -39,16 +39,17 @@ fn any_quad(input_at: u32, column: u32) -> Columns {
     if (QUADS || count == 4u) {
         return whole_quad(input_at, column);
     }
-    let raw = tail(input_at + column * params.col_stride, params.col_stride, count);
+    let raw = tail(input_at + column * col_step(), col_step(), count);
     return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
 fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> State {
-    let step = params.col_stride;
+    let step = col_step();
     let quads = (end - first + 3u) / 4u;
     let blocks = blocks_of(first, end);
     var state = identity();
     if (BLOCKS) {
+        var runs = identity();
         for (var outer = 0u; outer < blocks; outer += RUN) {
             var run = identity();
             for (var b = outer; b < min(outer + RUN, blocks); b++) {
@@ -62,8 +63,13 @@ fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> Sta
                     mapped4(input4(input_at + c2 * step, step)), mapped4(input4(input_at + c3 * step, step)),
                 );
             }
-            state = merge(state, run);
+            runs = merge(runs, run);
+            if ((outer / RUN + 1u) % RUN == 0u) {
+                state = merge(state, runs);
+                runs = identity();
+            }
         }
+        state = merge(state, runs);
     }
     for (var quad = blocks * 4u * LANES + part; quad < quads; quad += LANES) {
         let q = any_quad(input_at, first + 4u * quad);

@@ -15,7 +15,7 @@ fn row_reads(row: Row) -> bool {
 
 // g of four columns; 0 past the last one, and where no gradient is wanted.
 fn upstream4(row: Row, column: u32, count: u32) -> vec4<f32> {
-    let step = params.col_stride;
+    let step = col_step();
     let at = row.grad_output_at + column * step;
     if (!WANTS_GRAD) {
         return vec4<f32>(0.0);

@@ -3,7 +3,7 @@
 // Writes what is wanted of a quad's columns. No loop here: a software adapter runs a loop in a branch not taken once,
 // with all lanes masked, and counts that towards the iterations it allows an invocation.
 fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
-    let step = params.col_stride;
+    let step = col_step();
     if (QUADS || count == 4u) {
         put_grad_input4(at, step, g);
         return;
@@ -15,7 +15,7 @@ fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
 
 fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Columns, writes: bool) {
     if (WANTS_GRAD) {
-        put_grad_quad(places.grad + q.column * params.col_stride, q.count, grad_of(row, slope, scale, q, writes));
+        put_grad_quad(places.grad + q.column * col_step(), q.count, grad_of(row, slope, scale, q, writes));
     }
     if (writes) {
         put_others(row, s, slope, scale, places, q);
@@ -24,7 +24,7 @@ fn put_quad(row: Row, s: State, slope: Slope, scale: f32, places: Places, q: Col
 
 // A row that is not read has no gradient.
 fn put_zeros(at: u32, column: u32) {
-    put_grad_quad(at + column * params.col_stride, min(params.cols - column, 4u), vec4<f32>(0.0));
+    put_grad_quad(at + column * col_step(), min(params.cols - column, 4u), vec4<f32>(0.0));
 }
 
 fn put_columns(

@@ -1,6 +1,6 @@
 // The gradient of a target of the input's shape. A loss supplies row_grad_target(row, s, column, x).
 fn put_target_grad(row: Row, s: State, scale: f32, at: u32, q: Columns) {
-    let step = params.col_stride;
+    let step = col_step();
     let first = at + q.column * step;
     let last = params.cols - 1u;
     let g = scale * vec4<f32>(

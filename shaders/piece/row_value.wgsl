@@ -1,6 +1,6 @@
 // The results of a map, a row for each row. A map supplies row_value4.
 fn put_value(row: Row, slope: Slope, at: u32, q: Columns) {
-    let step = params.col_stride;
+    let step = col_step();
     let first = at + q.column * step;
     let y = row_value4(row, slope, q.column, q.x, q.count);
     if (q.count == 4u) {

@@ -8,7 +8,10 @@ use crate::tuning::Tuning;
 
 /// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
-pub const MAX_STRIDED_LANE_COLS: usize = 4096;
+const MAX_STRIDED_LANE_COLS: usize = 4096;
+
+/// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
+pub const MAX_LANE_COLS: u64 = 65_536;
 
 /// Inner dimensions from this size on are blocks of their own: tiles then never cross a slab, and the part of the last
 /// tile that stays idle is small.

@@ -180,6 +180,7 @@ impl Planner<'_> {
             Const::Bool("BLOCKS", self.has_blocks()),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
             Const::Bool("QUADS", quads),
+            Const::Bool("INNERMOST", self.rows.inner == 1),
             Const::Bool("WANTS_GRAD", grad),
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
@@ -191,7 +192,7 @@ impl Planner<'_> {
     }
 
     /// What makes a pipeline for short rows of one length: compilers unroll the loops over their columns.
-    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 6] {
+    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 5] {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
         let is_crosswise = pack > 1 && !is_innermost;
         let quads = if is_crosswise { cols } else { (pack * cols).div_ceil(4) };
@@ -200,7 +201,6 @@ impl Planner<'_> {
             Const::U32("PACK", pack),
             Const::U32("PACK_QUADS", quads),
             Const::Bool("CROSSWISE", is_crosswise),
-            Const::Bool("INNERMOST", is_innermost),
             Const::Bool("FLAT", flat),
         ]
     }
@@ -225,9 +225,14 @@ impl Planner<'_> {
     }
 
     /// How rows are read.
-    pub(super) fn read_marks(&self, quads: bool) -> [&'static str; 2] {
+    pub(super) fn read_marks(&self, quads: bool) -> [&'static str; 3] {
         let ignores = self.rows.ignore_index().is_some();
-        [mark(quads, "/x4"), mark(ignores, "/ignores")]
+        let is_strided = self.rows.inner > 1;
+        [
+            mark(quads, "/x4"),
+            mark(is_strided, "/strided"),
+            mark(ignores, "/ignores"),
+        ]
     }
 
     /// How outputs of the input's shape are written.
@@ -281,8 +286,7 @@ impl Planner<'_> {
         }
         let mut consts = self.consts(quads);
         if let Some(pack) = self.spread.pack {
-            let strided = mark(self.rows.inner > 1, "/strided");
-            way += &format!("/cols{}/pack{pack}{strided}{}", self.rows.cols, mark(flat, "/flat"));
+            way += &format!("/cols{}/pack{pack}{}", self.rows.cols, mark(flat, "/flat"));
             consts.extend(self.pack_consts(pack, flat));
         } else if !self.has_blocks() {
             way += "/short";
