@@ -173,7 +173,7 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
         Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
         Family::Rows(rows) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
-        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),
+        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(pairs, limits, tuning)?),
         Family::Elements(_) => (0, leaf_tile(tuning), tile_depth(u64::from(tuning.tile), tuning.width)),
     };
     if !problem.is_reduced() {

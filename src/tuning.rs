@@ -10,13 +10,15 @@ use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
 pub struct Tuning {
     /// Invocations of a workgroup that folds a long row.
     pub row_width: u32,
-    /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter.
+    /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter; those
+    /// of up to 32 do however few they are.
     pub lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are many.
     pub lane_rows: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
     pub width: u32,
-    /// Elements of a tile of the elementwise and reduce drivers.
+    /// Elements of a tile of the elementwise and reduce drivers, and the most that the rows of a workgroup of one lane each
+    /// have, where they are contiguous and a lane takes several.
     pub tile: u32,
     /// Contiguous rows of more classes are wide: several workgroups fold one.
     pub wide_cols: u64,
@@ -247,7 +249,7 @@ mod tests {
         let wrong = [
             ("row_width", &[0, 3, 512, u64::MAX][..]),
             ("width", &[0, 12, 512]),
-            ("lane_cols", &[4097, u64::MAX]),
+            ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),

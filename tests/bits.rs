@@ -23,7 +23,7 @@ fn cutting_changes_no_bit() {
     let cut = engine::cut(192 << 10);
     let mut data = Data::new(11);
     for shape in [
-        &[20_000, 10][..],
+        &[20_001, 10][..],
         &[300, 1001],
         &[40, 30_000],
         &[30_000, 3, 2],

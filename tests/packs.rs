@@ -30,7 +30,7 @@ fn along_classes(info: &Info) -> Setting {
 
 /// Rows whose columns do not meet each other.
 fn are_packed(problem: &Problem) -> bool {
-    matches!(&problem.family, Family::Rows(rows) if rows.inner_loops == 0 && rows.whole.is_none())
+    matches!(&problem.family, Family::Rows(rows) if rows.inner_loops == 0 && rows.whole.is_none() && rows.cols <= 32)
 }
 
 /// Every loss of rows: packs of one, two and four rows, the last of them whole or not, and columns of four rows; against the
@@ -47,7 +47,7 @@ fn packed_rows_are_as_the_reference_has_them() {
         &[2, 5, 1028],
         &[2, 7, 1027],
     ];
-    let (mut failures, mut total, mut packed) = (Vec::new(), 0, 0);
+    let (mut failures, mut total) = (Vec::new(), 0);
     for (n, info) in REGISTRY.iter().enumerate() {
         for k in 0..2 {
             let setup = Setup {
@@ -70,11 +70,13 @@ fn packed_rows_are_as_the_reference_has_them() {
                 continue;
             }
             total += 1;
-            packed += packs(&planned(&problem), "PACK").len().min(1);
+            if packs(&planned(&problem), "PACK").is_empty() {
+                failures.push(format!("{} is not packed", case.what));
+            }
             failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
         }
     }
-    assert!(total >= 15 && packed == total, "{packed} of {total} are packed");
+    assert!(total >= 15, "{total} cases");
     report(failures, total);
 }
 

@@ -1,5 +1,5 @@
 // PACK short rows of one lane in registers. Where the classes are innermost they lie side by side, so many of them that they
-// end on a quad: of ten classes, two rows are five quads. Elsewhere four rows are one quad of each column: CROSSWISE.
+// end on a quad (of ten classes, two rows are five quads), or one alone, the end of whose last quad is unused. Elsewhere four rows are one quad of each column: CROSSWISE.
 //
 // Bits do not depend on how a pack is read: FLAT says that its quads are quads of memory, all there and aligned; else it is
 // read and written element by element.

@@ -26,6 +26,9 @@ const NEAR: usize = 16_384;
 /// Lanes take several rows where that leaves so many workgroups.
 const MIN_TILES: u64 = 8;
 
+/// Invocations of a workgroup that gives each row one lane, at most.
+const MAX_LANE_WIDTH: u32 = 64;
+
 /// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
 pub const MAX_WIDTH: u32 = 256;
 
@@ -68,7 +71,7 @@ impl Spread {
     pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let is_near = rows.inner == 1 && is_near(problem);
         let lane_cols = match rows.inner {
-            1 => Self::lane_cols(problem, rows.rows(), tuning),
+            1 => Self::lane_cols(rows.rows(), tuning),
             _ => MAX_STRIDED_LANE_COLS,
         };
         let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
@@ -108,15 +111,15 @@ impl Spread {
     }
 
     /// For contiguous rows of several tensors.
-    pub fn of_pairs(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
-        let lane_cols = Self::lane_cols(problem, pairs.rows as u64, tuning);
+    pub fn of_pairs(pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let lane_cols = Self::lane_cols(pairs.rows as u64, tuning);
         Self::within(pairs.cols, lane_cols, 0, limits, tuning)
     }
 
     /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
-    fn lane_cols(problem: &Problem, rows: u64, tuning: &Tuning) -> usize {
+    fn lane_cols(rows: u64, tuning: &Tuning) -> usize {
         let most = tuning.lane_cols as usize;
-        if is_near(problem) && rows >= MIN_TILES * u64::from(tuning.width) {
+        if rows >= MIN_TILES * u64::from(tuning.width.min(MAX_LANE_WIDTH)) {
             most
         } else {
             most.min(SHORT_COLS)
@@ -126,7 +129,7 @@ impl Spread {
     fn within(cols: usize, lane_cols: usize, inner_loops: u64, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let fits = |spread: Self| spread.iterations(cols, inner_loops) < MAX_ITERATIONS;
         let lane = Self {
-            width: tuning.width.min(64),
+            width: tuning.width.min(MAX_LANE_WIDTH),
             lanes: 1,
             turns: 1,
             pack: None,

@@ -1,9 +1,9 @@
 //! Which candidate is taken: a rule over times, and nothing else.
 //!
-//! A candidate is held against the class's value in the same rounds, on the rows that the two run differently. It wins where
-//! the median of the rounds is at least [`GAIN`] faster, it was faster in [`MOST`] of the rounds, and on no row the
-//! median is [`GAIN`] slower. Of several that win, the one that gains most over all rows is measured once more, alone with the
-//! class's value, and has to win again: among thirty candidates some are lucky once.
+//! A candidate is held against the value before (the class's, or what won at the end of an earlier ladder) in the same rounds, on
+//! the rows that the two run differently. It wins where the median of the rounds is at least [`GAIN`] faster, it was faster
+//! in [`MOST`] of the rounds, and on no row the median is [`GAIN`] slower. Of several that win, the one that gains most over
+//! all rows is measured once more, alone with the value before, and has to win again: among thirty some are lucky once.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ pub const GAIN: f64 = 0.05;
 pub const MOST: f64 = 0.75;
 
 /// The rule, as it is printed.
-pub const RULE: &str = "a candidate is taken that is at least 5 % faster (median of the rounds) than the class's value, in three \
-                        of four\nrounds, on no row 5 % slower, and all of that once more, alone with the class's value.";
+pub const RULE: &str = "a candidate is taken that is at least 5 % faster (median of the rounds) than the value before, in three \
+                        of four\nrounds, on no row 5 % slower, and all of that once more, alone with the value before.";
 
-/// The times of a candidate on one row, over those of the class's value in the same rounds; `None` where both run the same.
+/// The times of a candidate on one row, over those of the value before in the same rounds; `None` where both run the same.
 pub type Ratios = Option<Vec<f64>>;
 
-/// How a candidate stands beside the class's value.
+/// How a candidate stands beside the value before.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Standing {
     /// Median over the rounds, of the mean over the rows that differ.
@@ -37,7 +37,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// `None` of a candidate that runs all rows as the class's value does.
+    /// `None` of a candidate that runs all rows as the value before does.
     pub fn of(rows: &[Ratios]) -> Option<Self> {
         let differing: Vec<&Vec<f64>> = rows.iter().flatten().collect();
         let rounds = differing.iter().map(|row| row.len()).min()?;
@@ -75,7 +75,7 @@ impl fmt::Display for Standing {
     }
 }
 
-/// The mean of ratios.
+/// The geometric mean of ratios.
 fn mean(ratios: impl Iterator<Item = f64>) -> f64 {
     let (count, sum) = ratios.fold((0u32, 0.0), |(count, sum), ratio| (count + 1, sum + ratio.ln()));
     (sum / f64::from(count)).exp()
@@ -88,7 +88,7 @@ pub fn best(standings: &[Option<Standing>]) -> Option<usize> {
     winners.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(nth, _)| nth)
 }
 
-/// Why the class's value stays, where no candidate wins: the one that came nearest.
+/// Why the value before stays, where no candidate wins: the one that came nearest.
 pub fn why_kept(values: &[u64], standings: &[Option<Standing>]) -> String {
     let all = values.iter().zip(standings);
     let nearest = all
@@ -96,7 +96,7 @@ pub fn why_kept(values: &[u64], standings: &[Option<Standing>]) -> String {
         .min_by(|a, b| a.1.share.total_cmp(&b.1.share));
     match nearest {
         Some((value, own)) => format!("kept: {value} is {own}"),
-        None => "kept: no other value to compare".into(),
+        None => "kept: all candidates run these rows alike; more --elements may tell them apart".into(),
     }
 }
 
@@ -164,6 +164,9 @@ mod tests {
         assert_eq!(best(&[]), None);
         let why = why_kept(&[4, 8, 16], &[Some(standing(&[1.1; 4])), None, even]);
         assert_eq!(why, "kept: 16 is 1 % faster, faster in 4 of 4 rounds");
-        assert_eq!(why_kept(&[8], &[None]), "kept: no other value to compare");
+        assert_eq!(
+            why_kept(&[8], &[None]),
+            "kept: all candidates run these rows alike; more --elements may tell them apart"
+        );
     }
 }

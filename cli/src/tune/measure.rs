@@ -12,8 +12,8 @@ use crate::bench::record::Spread;
 
 /// What came of one candidate on all rows.
 pub struct Trial {
-    /// Median milliseconds of each row.
-    pub ms: Vec<f64>,
+    /// Median milliseconds of each row that it was timed on.
+    pub ms: Vec<Option<f64>>,
     /// Beside the class's value.
     pub rows: Vec<Ratios>,
     /// Why it was not timed on a row, and whether that is a fault: of what does not fit into an adapter's limits it is none.
@@ -47,10 +47,16 @@ pub fn trials(
         for (trial, timed) in trials.iter_mut().zip(timed) {
             match timed {
                 Ok((nth, samples)) => {
-                    trial.ms.push(Spread::of(samples.best()).median);
+                    trial.ms.push(Some(Spread::of(samples.best()).median));
                     trial.rows.push((nth != class.0).then(|| samples.ratios(&class.1)));
                 }
-                Err((why, is_fault)) => trial.untimed = Some((format!("{}: {why}", row.name()), is_fault)),
+                Err((why, is_fault)) => {
+                    trial.ms.push(None);
+                    // A fault is not forgotten for what merely does not fit.
+                    if is_fault || trial.untimed.is_none() {
+                        trial.untimed = Some((format!("{}: {why}", row.name()), is_fault));
+                    }
+                }
             }
         }
     }

@@ -57,7 +57,7 @@ pub fn command() -> Command {
             Arg::new("save")
                 .long("save")
                 .action(ArgAction::SetTrue)
-                .help("keep the result in your cache folder, for --tuned of the other commands"),
+                .help("keep the result in your cache folder, for --tuned of the other commands; beside --field, the other values are saved as the class has them"),
         )
 }
 
@@ -104,8 +104,8 @@ struct Measured {
 #[derive(Serialize)]
 struct Candidate {
     value: u64,
-    /// Medians of the rows.
-    row_ms: Vec<f64>,
+    /// Medians of the rows; none of a row that it was not timed on.
+    row_ms: Vec<Option<f64>>,
     /// Of the time of the value before, on the rows that the two run differently; none where there is no such row.
     share: Option<f64>,
     /// Rounds that it was faster in.
@@ -117,14 +117,14 @@ struct Candidate {
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let is_saved = matches.get_flag("save");
     if is_saved {
-        // A folder that cannot be written shows before anything is measured.
+        // A user without a cache folder learns it before anything is measured.
         tuned::folder().map_err(|why| Failure::Failed(format!("--save: {why}")))?;
     }
     interrupt::arm();
     let engine = Engine::open(matches.get_one::<String>("adapter").map_or("", String::as_str))?;
     let (mut report, tuning) = measure(&engine, matches)?;
     // What took minutes to measure is printed even where it cannot be saved.
-    let saved = match is_saved {
+    let saved = match is_saved && report.failed.is_empty() {
         true => tuned::save(&engine, &tuning, &report.date).map(Some),
         false => Ok(None),
     };
@@ -140,7 +140,13 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     saved.map_err(Failure::Failed)?;
     match report.failed.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Failed(format!("not measured: {}", report.failed.join("; ")))),
+        false => {
+            let unsaved = if is_saved { " (so nothing was saved)" } else { "" };
+            Err(Failure::Failed(format!(
+                "not measured{unsaved}: {}",
+                report.failed.join("; ")
+            )))
+        }
     }
 }
 
@@ -237,7 +243,8 @@ impl Tuner<'_> {
         let trials = match measure::trials(self.engine, rows, &tunings, own, self.runs, self.bar) {
             Ok(trials) => trials,
             Err(why) => {
-                self.fail(&format!("{} {before}: {why}", field.name));
+                // Whichever candidate it was.
+                self.fail(&format!("{}: {why}", field.name));
                 measured.why = "kept: could not be measured".into();
                 return measured;
             }
@@ -263,7 +270,18 @@ impl Tuner<'_> {
         self.bar.inc_length(self.rounds(rows));
         let pair = [tunings[own], tunings[best]];
         let again = measure::trials(self.engine, rows, &pair, 0, self.runs, self.bar);
-        let again = again.ok().and_then(|trials| trials.last().and_then(standing));
+        let again = match again {
+            Ok(trials) => {
+                for (why, _) in trials.iter().filter_map(|trial| trial.untimed.as_ref()) {
+                    self.fail(&format!("{}, measured again: {why}", field.name));
+                }
+                trials.last().and_then(standing)
+            }
+            Err(why) => {
+                self.fail(&format!("{}, measured again: {why}", field.name));
+                None
+            }
+        };
         let first = standings[best].map_or(String::new(), |own| own.to_string());
         measured.why = match again {
             Some(again) if again.wins() => {

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_has_rows_that_some_candidate_runs_otherwise() {
+    fn every_value_has_rows_that_losses_take() {
         for (class, tuning) in TABLE {
             for elements in [elements(class), 1 << 16] {
                 for field in Tuning::FIELDS {

@@ -53,7 +53,7 @@ fn table(fields: &[Measured]) -> String {
             if nth == 0 { own.field.into() } else { String::new() },
             candidate.value.to_string(),
             match candidate.untimed {
-                None => ms(candidate.row_ms.iter().sum()),
+                None => ms(candidate.row_ms.iter().flatten().sum()),
                 Some(_) => "-".into(),
             },
             candidate

@@ -40,11 +40,8 @@ impl Planner<'_> {
         };
         let packed = |full: &Full| {
             let stride = self.stride(&full.view);
-            let near = if inner == 1 {
-                stride == self.rows.cols
-            } else {
-                stride.is_multiple_of(4)
-            };
+            // Rows side by side, or quads of each row.
+            let near = stride == self.rows.cols || stride.is_multiple_of(4) && (inner > 1 || pack == 1);
             near && full.view.offset.is_multiple_of(4 * full.view.dtype.bytes())
         };
         let own = |full: &&Full| matches!(full.slot, Slot::Input | Slot::GradInput);
