@@ -127,8 +127,8 @@ pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
 }
 
 /// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add up
-/// in pairs, 16 blocks in a row, 16 such runs in a row, what they make, up to five quads behind them, the lanes. A short row of one lane has quads
-/// alone.
+/// in pairs, 16 blocks in a row, 16 such runs in a row, what they make, up to five quads behind them, the lanes. A short row
+/// of one lane has quads alone.
 pub fn row_depth(cols: u64, lanes: u32) -> u32 {
     let is_short = lanes == 1 && cols <= SHORT_COLS as u64;
     let lanes = u64::from(lanes);

@@ -3,7 +3,9 @@
 use wgloss::plan::{Plan, plan};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::Const;
-use wgloss::{Call, Dtype, GradTo, Info, Mode, REGISTRY, Scalar, Tensor, Tuning};
+use wgloss::{
+    Call, CrossEntropy, Dtype, GradTo, Info, Loss, Mode, REGISTRY, Reduction, Scalar, Stats, Tensor, Tuning, Values,
+};
 
 use crate::common::cases::{Case, Setting, Setup, make};
 use crate::common::own::bytes_of;
@@ -149,4 +151,53 @@ fn bits_do_not_depend_on_where_packs_lie() {
         }
     }
     report(failures, total);
+}
+
+/// Rows without a finite logit, or with a NaN or an infinity among them: losses and statistics are those of the same rows
+/// among few, which no pack takes, and of the reference.
+#[test]
+fn hard_rows_are_the_same_in_packs() {
+    const INF: f32 = f32::INFINITY;
+    let hard: [[f32; 6]; 6] = [
+        [-INF; 6],
+        [1.0, -INF, 2.0, 2.0, -INF, 0.5],
+        [0.0; 6],
+        [f32::MAX, -INF, f32::MAX, 0.0, 1.0, 2.0],
+        [3.0, INF, 1.0, 0.0, 2.0, 1.0],
+        [-INF, -INF, -INF, -INF, -INF, -1e30],
+    ];
+    // A label that is the arg-max and one that is not.
+    let labels = [0i64, 2, 3, 2, 1, 5].map(|label| [label, 4]).concat();
+    let loss = CrossEntropy {
+        reduction: Reduction::None,
+        ..Default::default()
+    };
+    let stats = Stats {
+        lse: true,
+        argmax: true,
+        entropy: true,
+        accuracy: true,
+        z_loss: false,
+    };
+    let of_each = |times: usize| {
+        let rows = labels.len() * times;
+        let data: Vec<f32> = (0..rows).flat_map(|row| hard[row % labels.len() / 2]).collect();
+        let x = Tensor::new(&data, &[rows, 6]).unwrap();
+        let t = Tensor::new(&labels.repeat(times), &[rows]).unwrap();
+        let call = Call {
+            stats,
+            ..Call::new(Mode::Fused, &[&x, &t])
+        };
+        let is_packed = !packs(&planned(&loss.problem(&call).unwrap()), "PACK").is_empty();
+        assert_eq!(is_packed, times > 1);
+        let values = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+        (values, crate::gpu::on_gpu("hard rows", &loss, &call))
+    };
+    let (few, failures) = of_each(1);
+    assert!(failures.is_empty(), "{failures:?}");
+    let (many, failures) = of_each(100);
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(many.correct, few.correct.map(|correct| 100 * correct));
+    let argmax = |values: &Values| values.argmax.clone().unwrap().data;
+    assert_eq!(argmax(&many), argmax(&few).repeat(100));
 }

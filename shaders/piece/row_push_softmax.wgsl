@@ -42,7 +42,7 @@ fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
     r.mass += q;
     r.pull += pulls(x, q, peak);
     if (WANTS_STATS) {
-        r.s.top = first4(r.s.top, x, peak, column);
+        r.s.top = first4(r.s.top, x, r.s.peak, column); // of nothing but -inf, the first
         r.s.heat += heat4(x, peak);
     }
     return r;

@@ -100,21 +100,15 @@ mod tests {
     use crate::fit;
     use wgloss::tuning::TABLE;
 
-    const LIMITS: Limits = Limits {
-        max_binding_bytes: 128 << 20,
-        max_buffer_bytes: 256 << 20,
-        max_dispatch_bytes: 1 << 30,
-        offset_alignment: 256,
-        uniform_alignment: 256,
-        max_groups: 65_535,
-        max_width: 256,
-    };
+    fn limits() -> Limits {
+        Limits::new(&wgpu::Limits::default())
+    }
 
     #[test]
     fn candidates_of_every_class_are_valid_and_have_the_classes_own_among_them() {
         for (class, tuning) in TABLE {
             for field in Tuning::FIELDS {
-                let values = ladder(&field, &tuning, &LIMITS);
+                let values = ladder(&field, &tuning, &limits());
                 assert!(values.contains(&(field.get)(&tuning)), "{class:?} {}", field.name);
                 assert!((2..=5).contains(&values.len()), "{class:?} {}: {values:?}", field.name);
                 assert!(
@@ -129,7 +123,7 @@ mod tests {
         }
         let of = |name: &str, tuning| {
             let field = Tuning::FIELDS.into_iter().find(|field| field.name == name).unwrap();
-            ladder(&field, &tuning, &LIMITS)
+            ladder(&field, &tuning, &limits())
         };
         assert_eq!(of("tile", Tuning::SOFTWARE), [2048, 4096, 8192, 16_384, 32_768]);
         // A smaller tile would not suit the width, nor a wider workgroup the device.
@@ -143,7 +137,7 @@ mod tests {
         for (class, tuning) in TABLE {
             for elements in [elements(class), 1 << 16] {
                 for field in Tuning::FIELDS {
-                    let values = ladder(&field, &tuning, &LIMITS);
+                    let values = ladder(&field, &tuning, &limits());
                     let rows = rows(&field, &values, elements);
                     assert!(!rows.is_empty(), "{}", field.name);
                     for row in &rows {
