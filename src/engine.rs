@@ -133,10 +133,7 @@ impl Engine {
     }
 
     fn adopt(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, troubles: Arc<Troubles>) -> Self {
-        let limits = Limits {
-            max_dispatch_bytes: Limits::dispatch_bytes(info.device_type),
-            ..Limits::new(&device.limits())
-        };
+        let limits = Limits::of(&device);
         let tuning = Tuning::of(&info).within(&limits);
         Self {
             backend: Backend::Gpu(Box::new(Gpu {
@@ -161,10 +158,11 @@ impl Engine {
         Self { backend: Backend::Cpu }
     }
 
-    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], and a cache
-    /// of pipelines, for [`Engine::keep_pipelines`].
+    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], a cache
+    /// of pipelines, for [`Engine::keep_pipelines`], and subgroups, which merge the states of a row without a barrier.
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE)
+        adapter.features()
+            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP)
     }
 
     /// The limits worth requesting: all that the adapter has.
@@ -208,7 +206,7 @@ impl Engine {
         let Backend::Gpu(gpu) = &mut self.backend else {
             return Ok(());
         };
-        let has = Limits::new(&gpu.device.limits());
+        let has = Limits::of(&gpu.device);
         let within = limits.offset_alignment > 0
             && limits.uniform_alignment > 0
             && limits.max_groups > 0
@@ -220,7 +218,8 @@ impl Engine {
             && limits.offset_alignment.is_multiple_of(has.offset_alignment.max(1))
             && limits.uniform_alignment.is_multiple_of(has.uniform_alignment.max(1))
             && limits.max_groups <= has.max_groups
-            && limits.max_width <= has.max_width;
+            && limits.max_width <= has.max_width
+            && [1, has.subgroup].contains(&limits.subgroup);
         if !within {
             return Err(Error::Limit(format!("{limits:?} asked for, the device has {has:?}")));
         }

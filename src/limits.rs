@@ -18,6 +18,9 @@ pub struct Limits {
     pub max_groups: u32,
     /// Invocations of one workgroup.
     pub max_width: u32,
+    /// Invocations of every subgroup, where they may read each other's registers; 1 where they may not, or where subgroups
+    /// differ in size. Results are the same to the bit.
+    pub subgroup: u32,
 }
 
 /// No invocation runs more loop iterations than this in all. Mesa's llvmpipe silently ends every loop of an
@@ -39,6 +42,26 @@ impl Limits {
             max_width: limits
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),
+            subgroup: 1,
+        }
+    }
+
+    /// Those of a device.
+    pub fn of(device: &wgpu::Device) -> Self {
+        let info = device.adapter_info();
+        Self {
+            max_dispatch_bytes: Self::dispatch_bytes(info.device_type),
+            subgroup: Self::subgroup(device.features(), &info),
+            ..Self::new(&device.limits())
+        }
+    }
+
+    fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> u32 {
+        let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
+        let is_known = least == most && least.is_power_of_two();
+        match features.contains(wgpu::Features::SUBGROUP) && is_known {
+            true => least,
+            false => 1,
         }
     }
 

@@ -10,6 +10,11 @@ use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
 pub struct Tuning {
     /// Invocations of a workgroup that folds a long row.
     pub row_width: u32,
+    /// Invocations that fold a row of middling length, of which such a workgroup then has several: a subgroup of the class,
+    /// for these merge their states without a barrier.
+    pub subgroup: u32,
+    /// Contiguous rows of up to this many classes get a subgroup each, where there are enough of them to fill the adapter.
+    pub subgroup_cols: u64,
     /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter; those
     /// of up to 32 do however few they are.
     pub lane_cols: u64,
@@ -44,7 +49,7 @@ pub const TABLE: [(Class, Tuning); 4] = [
     (Class::Discrete, Tuning::HARDWARE),
     (Class::Integrated, Tuning::HARDWARE),
     (Class::Software8, Tuning::SOFTWARE),
-    (Class::Software4, Tuning::SOFTWARE),
+    (Class::Software4, Tuning::SOFTWARE_4),
 ];
 
 impl Class {
@@ -97,6 +102,8 @@ impl Tuning {
     /// Processors like small workgroups with long loops: a barrier there is a switch of stacks.
     pub const SOFTWARE: Self = Self {
         row_width: 8,
+        subgroup: 8,
+        subgroup_cols: 131_072,
         lane_cols: 4096,
         lane_rows: 16,
         width: 8,
@@ -104,8 +111,16 @@ impl Tuning {
         wide_cols: 131_072,
         wide_tile: 65_536,
     };
+    /// Subgroups of 4.
+    pub const SOFTWARE_4: Self = Self {
+        row_width: 4,
+        subgroup: 4,
+        ..Self::SOFTWARE
+    };
     pub const HARDWARE: Self = Self {
         row_width: 256,
+        subgroup: 32,
+        subgroup_cols: 1024,
         lane_cols: 32,
         lane_rows: 1,
         width: 256,
@@ -115,10 +130,12 @@ impl Tuning {
     };
 
     /// All values, in the order in which `wgloss tune` goes through them: a tile has to suit its width.
-    pub const FIELDS: [Field; 7] = [
+    pub const FIELDS: [Field; 9] = [
         field!(width),
         field!(tile),
         field!(row_width),
+        field!(subgroup),
+        field!(subgroup_cols),
         field!(lane_cols),
         field!(lane_rows),
         field!(wide_tile),
@@ -130,6 +147,7 @@ impl Tuning {
     pub fn within(mut self, limits: &Limits) -> Self {
         let widest = 1 << limits.max_width.max(1).ilog2();
         self.row_width = self.row_width.min(widest);
+        self.subgroup = self.subgroup.min(self.row_width);
         self.width = self.width.min(widest);
         self
     }
@@ -147,6 +165,8 @@ impl Tuning {
         // By name, so that a field more is not forgotten.
         let &Self {
             row_width,
+            subgroup,
+            subgroup_cols,
             lane_cols,
             lane_rows,
             width,
@@ -154,7 +174,7 @@ impl Tuning {
             wide_cols,
             wide_tile,
         } = self;
-        for (name, value) in [("row_width", row_width), ("width", width)] {
+        for (name, value) in [("row_width", row_width), ("subgroup", subgroup), ("width", width)] {
             let expected = format!("a power of two from 1 to {MAX_WIDTH}");
             require(
                 name,
@@ -184,6 +204,8 @@ impl Tuning {
             };
             cols < 1 << 32 && spread.iterations(cols as usize, 0) < MAX_ITERATIONS
         };
+        let expected = "a number below 2^32".to_string();
+        require("subgroup_cols", subgroup_cols, subgroup_cols < 1 << 32, expected)?;
         let expected = format!("at most what {MAX_WIDTH} lanes fold in fewer than {MAX_ITERATIONS} loop iterations");
         require("wide_cols", wide_cols, row(wide_cols, MAX_WIDTH), expected)?;
         let expected = format!(
@@ -247,8 +269,10 @@ mod tests {
     #[test]
     fn a_wrong_value_is_named() {
         let wrong = [
-            ("row_width", &[0, 3, 512, u64::MAX][..]),
-            ("width", &[0, 12, 512]),
+            ("width", &[0, 12, 512][..]),
+            ("row_width", &[0, 3, 512, u64::MAX]),
+            ("subgroup", &[0, 3, 512, u64::MAX]),
+            ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),

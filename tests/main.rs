@@ -23,6 +23,7 @@ mod reuse;
 mod shaders;
 mod steady;
 mod streams;
+mod subgroups;
 mod sums;
 mod threads;
 mod timing;

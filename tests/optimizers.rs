@@ -352,6 +352,7 @@ const INVENTED: Limits = Limits {
     uniform_alignment: 256,
     max_groups: 3,
     max_width: 256,
+    subgroup: 1,
 };
 
 /// Chunks keep the limits and cover every element once; nothing here is computed.

@@ -20,6 +20,7 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     uniform_alignment: 256,
     max_groups: 65_535,
     max_width: 256,
+    subgroup: 1,
 };
 
 /// Small enough that small data is cut.
@@ -45,6 +46,7 @@ pub const WIDE: Tuning = Tuning {
 const SMALL_HARDWARE: Tuning = Tuning {
     tile: 512,
     width: 8,
+    subgroup_cols: 128,
     ..Tuning::HARDWARE
 };
 
@@ -405,12 +407,14 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
             _ => None,
         })
     };
-    let (Some(lanes), Some(width)) = (constant("LANES"), constant("WIDTH")) else {
+    let driver = dispatch.variant.pieces[0].path;
+    let is_of_rows = |name: &str| ["row", "pack", "wide"].iter().any(|own| name.starts_with(own));
+    if !driver.strip_prefix("driver/").is_some_and(is_of_rows) {
         return 0;
-    };
+    }
+    let (lanes, width) = (constant("LANES").unwrap(), constant("WIDTH").unwrap());
     let params: wgloss::layout::RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
     let runs = |steps: u64| steps + steps.div_ceil(16);
-    let driver = dispatch.variant.pieces[0].path;
     if let (Some(pack), Some(cols)) = (constant("PACK"), constant("COLS")) {
         // Read and written element by element; of each row, the search for its label and three passes over its quads.
         let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);

@@ -234,6 +234,8 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
     // Small tiles, so that small tensors are cut into many, and rows that are wide.
     let tuning = Tuning {
         row_width: 8,
+        subgroup: 4,
+        subgroup_cols: 64,
         lane_cols: 16,
         lane_rows: 4,
         width: 8,

@@ -239,12 +239,20 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
         problem.operands[0].view.row_stride += 4;
     }
     let (limits, tuning) = [
-        (DEFAULT_LIMITS, Tuning::SOFTWARE),
-        (DEFAULT_LIMITS, Tuning::HARDWARE),
+        (of_subgroups(8), Tuning::SOFTWARE),
+        (of_subgroups(32), Tuning::HARDWARE),
         (TINY, SMALL),
-        (DEFAULT_LIMITS, WIDE),
+        (of_subgroups(8), WIDE),
     ][choices.tuning];
     dispatches(&problem, &limits, &tuning)
+}
+
+/// A device with such subgroups.
+fn of_subgroups(subgroup: u32) -> Limits {
+    Limits {
+        subgroup,
+        ..DEFAULT_LIMITS
+    }
 }
 
 /// The first operand may have gaps between its rows.
@@ -339,13 +347,24 @@ fn others() -> Vec<Dispatch> {
     list
 }
 
+/// It needs a feature that not every device has: lanes of a subgroup read each other's registers.
+fn is_shuffled(variant: &Variant) -> bool {
+    variant.pieces.iter().any(|own| own.path.starts_with("shuffle/"))
+}
+
 fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {
     let source = variant.compose();
     let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
         let line = error.location(&source.text).map_or(0, |l| l.line_number as usize);
         format!("{}: {} at {}", variant.label, error.message(), source.locate(line))
     })?;
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    let mut validator = match is_shuffled(variant) {
+        true => Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP),
+        false => Validator::new(ValidationFlags::all(), Capabilities::empty()),
+    };
+    let info = validator
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
         .validate(&module)
         .map_err(|error| format!("{}: {}", variant.label, error.emit_to_string(&source.text)))?;
     Ok((module, info))
@@ -659,7 +678,13 @@ fn tint_accepts_variants_where_it_is_installed() {
         .filter_map(|(n, dispatch)| {
             let variant = &dispatch.variant;
             let path = folder.path().join(format!("{n}.wgsl"));
-            std::fs::write(&path, variant.compose().text).unwrap();
+            // naga takes the built-in functions without the directive, and not yet the directive.
+            let header = if is_shuffled(variant) {
+                "enable subgroups;\n"
+            } else {
+                ""
+            };
+            std::fs::write(&path, header.to_string() + &variant.compose().text).unwrap();
             let output = Command::new("tint")
                 .args(["--format", "wgsl"])
                 .arg(&path)

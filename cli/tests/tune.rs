@@ -6,10 +6,12 @@ mod common;
 use common::{DIGITS, Done, Folder, npy_f32, run_with};
 use serde_json::Value;
 
-const FIELDS: [&str; 7] = [
+const FIELDS: [&str; 9] = [
     "width",
     "tile",
     "row_width",
+    "subgroup",
+    "subgroup_cols",
     "lane_cols",
     "lane_rows",
     "wide_tile",

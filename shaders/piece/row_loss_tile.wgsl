@@ -22,13 +22,15 @@ fn put_tile(tile: u32, lane: u32) {
     if (lane % LANES == 0u) {
         lane_losses[lane / LANES] = of_runs + of_4;
     }
-    // Every lane comes here. The barrier makes the lanes' sums visible to the tree.
-    workgroupBarrier();
-    for (var half = WIDTH / LANES / 2u; half > 0u; half = half / 2u) {
-        if (lane < half) {
-            lane_losses[lane] = lane_losses[lane] + lane_losses[lane + half];
+    if (WIDTH > LANES) {
+        // Every lane comes here. The barrier makes the lanes' sums visible to the tree.
+        workgroupBarrier();
+        for (var half = WIDTH / LANES / 2u; half > 0u; half = half / 2u) {
+            if (lane < half) {
+                lane_losses[lane] = lane_losses[lane] + lane_losses[lane + half];
+            }
+            workgroupBarrier(); // this level's sums before the next level reads them
         }
-        workgroupBarrier(); // this level's sums before the next level reads them
     }
     if (lane == 0u) {
         states_out[params.states_base + (tile - params.first_tile)] = lane_losses[0];

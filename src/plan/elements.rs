@@ -349,6 +349,7 @@ impl Planner<'_> {
         }
         let mut consts = vec![
             Const::U32("WIDTH", self.tuning.width),
+            Const::U32("LANES", self.tuning.width),
             Const::U32("TILE", self.grid.tile as u32),
             Const::Bool("AHEAD", self.reads_ahead()),
             Const::U32("STRIDED", strided),

@@ -17,6 +17,7 @@ mod pass;
 mod reduce;
 mod rows;
 mod spread;
+mod tree;
 mod update;
 mod window;
 

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
 use crate::limits::Limits;
 use crate::plan::spread::Spread;
+use crate::plan::tree::Tree;
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem, Role};
@@ -222,13 +223,10 @@ impl Planner<'_> {
             pieces::MATH,
             pieces::SCALE_STATIC,
             self.pairs.piece,
-            if self.spread.lanes == 1 {
-                pieces::TREE_LANE
-            } else {
-                pieces::TREE_WORKGROUP
-            },
             pieces::given(Slot::GradOutput, self.upstream().map(|view| view.dtype)),
         ];
+        let tree = Tree::of(self.spread, &[self.pairs.piece], self.limits, problem.in_place);
+        list.extend(tree.pieces);
         list.extend(pieces::half(problem.dtypes()));
         list.extend([Slot::Input, Slot::Second, Slot::Third, Slot::Target].map(read));
         for slot in ROWS.map(Slot::grad) {
@@ -266,6 +264,7 @@ impl Planner<'_> {
             Const::Bool("WANTS_GRAD_C", wants(Slot::Third)),
         ];
         consts.extend(&self.pairs.consts);
+        consts.extend(tree.consts);
         let told = problem.operands.iter().map(|own| {
             let grad = if own.grad.is_some() { "+grad" } else { "" };
             format!("{}_{}{grad}", own.slot.name(), own.view.dtype)
@@ -273,7 +272,7 @@ impl Planner<'_> {
         let upstream = self.upstream().map(|view| format!("grad_output_{}", view.dtype));
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{losses}{}{}/{}{}",
+                "{}/{}/{}{}{}{losses}{}{}/{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.pairs.kind),
@@ -281,8 +280,7 @@ impl Planner<'_> {
                 if quads { "/x4" } else { "" },
                 if problem.in_place { "/in_place" } else { "" },
                 if problem.accumulates { "/add" } else { "" },
-                if self.spread.lanes == 1 { "lane" } else { "group" },
-                self.spread.width,
+                tree.name,
             ),
             consts,
             pieces: list,

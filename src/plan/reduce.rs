@@ -332,7 +332,12 @@ impl Chain<'_> {
             pieces::TREE_WORKGROUP,
         ];
         list.extend(self.monoid.pieces);
-        let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile)];
+        let width = self.tuning.width;
+        let mut consts = vec![
+            Const::U32("WIDTH", width),
+            Const::U32("LANES", width),
+            Const::U32("TILE", tile),
+        ];
         consts.extend(&self.monoid.consts);
         let source = match items {
             Items::Input(_, view) => {

@@ -74,7 +74,7 @@ impl Spread {
             1 => Self::lane_cols(rows.rows(), tuning),
             _ => MAX_STRIDED_LANE_COLS,
         };
-        let mut spread = Self::within(rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
+        let mut spread = Self::within((rows.rows(), rows.cols), lane_cols, rows.inner_loops, limits, tuning)?;
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows);
@@ -113,7 +113,7 @@ impl Spread {
     /// For contiguous rows of several tensors.
     pub fn of_pairs(pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let lane_cols = Self::lane_cols(pairs.rows as u64, tuning);
-        Self::within(pairs.cols, lane_cols, 0, limits, tuning)
+        Self::within((pairs.rows as u64, pairs.cols), lane_cols, 0, limits, tuning)
     }
 
     /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
@@ -126,7 +126,13 @@ impl Spread {
         }
     }
 
-    fn within(cols: usize, lane_cols: usize, inner_loops: u64, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+    fn within(
+        (rows, cols): (u64, usize),
+        lane_cols: usize,
+        inner_loops: u64,
+        limits: &Limits,
+        tuning: &Tuning,
+    ) -> Result<Self> {
         let fits = |spread: Self| spread.iterations(cols, inner_loops) < MAX_ITERATIONS;
         let lane = Self {
             width: tuning.width.min(MAX_LANE_WIDTH),
@@ -138,6 +144,16 @@ impl Spread {
             return Ok(lane);
         }
         let mut width = tuning.row_width;
+        let several = Self {
+            width,
+            lanes: tuning.subgroup.min(width),
+            turns: 1,
+            pack: None,
+        };
+        let fills = rows >= MIN_TILES * several.rows_per_tile();
+        if cols as u64 <= tuning.subgroup_cols && fills && fits(several) {
+            return Ok(several);
+        }
         loop {
             let spread = Self {
                 width,

@@ -69,7 +69,8 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
             fused("mse", vec![elements]),
         ],
         "row_width" => vec![entropy(at(32_000, usize::MAX)), entropy(at(8192, usize::MAX))],
-        "lane_cols" => beyond_least().map(|cols| entropy(at(cols, usize::MAX))).collect(),
+        "subgroup" => vec![entropy(at(8192, usize::MAX)), entropy(at(512, usize::MAX))],
+        "subgroup_cols" | "lane_cols" => beyond_least().map(|cols| entropy(at(cols, usize::MAX))).collect(),
         "lane_rows" => {
             // A side of at most 128: classes in the middle, as those of pixels are.
             let side = most((elements / 21).isqrt(), 128);
@@ -148,7 +149,7 @@ mod tests {
                             row.name()
                         );
                     }
-                    if field.name == "wide_cols" || field.name == "lane_cols" {
+                    if field.name.ends_with("_cols") {
                         let cols: Vec<u64> = rows.iter().map(|row| row.job.shape[1] as u64).collect();
                         assert_eq!(cols, values[1..]);
                     }

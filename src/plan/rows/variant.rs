@@ -3,6 +3,7 @@
 use super::{Chunk, Full, Planner};
 use crate::layout::Slot;
 use crate::plan::named;
+use crate::plan::tree::Tree;
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -241,6 +242,11 @@ impl Planner<'_> {
         ]
     }
 
+    /// How the lanes of a row merge their states.
+    pub(super) fn tree(&self) -> Tree {
+        Tree::of(self.spread, self.rows.monoid, self.limits, self.problem.in_place)
+    }
+
     /// What scales a row.
     pub(super) fn scale_mark(&self) -> &'static str {
         mark(self.counted(), "/counted")
@@ -257,13 +263,12 @@ impl Planner<'_> {
         let mut list = if self.spread.pack.is_some() {
             vec![piece!("driver/pack.wgsl")]
         } else {
-            let tree = if self.spread.lanes == 1 {
-                pieces::TREE_LANE
-            } else {
-                pieces::TREE_WORKGROUP
-            };
-            vec![piece!("driver/row.wgsl"), piece!("piece/row_put.wgsl"), tree]
+            vec![piece!("driver/row.wgsl"), piece!("piece/row_put.wgsl")]
         };
+        let tree = self.tree();
+        if self.spread.pack.is_none() {
+            list.extend(tree.pieces);
+        }
         list.extend(self.shared_pieces(&full));
         list.push(piece!("piece/row_outputs.wgsl"));
         list.extend(self.scales());
@@ -276,12 +281,12 @@ impl Planner<'_> {
         list.extend(self.writes(&full, quads, flat));
         let (losses, losses_name) = self.losses();
         list.extend(losses);
-        let kind = if self.spread.lanes == 1 { "lane" } else { "group" };
-        let mut way = format!("{kind}{}", self.spread.width);
+        let mut way = tree.name;
         if self.spread.turns > 1 {
             way += &format!("x{}", self.spread.turns);
         }
         let mut consts = self.consts(quads);
+        consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
             way += &format!("/cols{}/pack{pack}{}", self.rows.cols, mark(flat, "/flat"));
             consts.extend(self.pack_consts(pack, flat));

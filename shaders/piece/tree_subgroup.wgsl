@@ -1,0 +1,11 @@
+// The tree of piece/tree_workgroup.wgsl among LANES lanes of one subgroup, from register to register: lane i takes lane
+// i + half, so the bits are the same. What lanes beyond `half` come to is read by nobody. A workgroup of one dimension has
+// its subgroups one after the other, each of SUBGROUP lanes, which LANES divides.
+fn tree(lane: u32, mine: State) -> State {
+    let own = lane % SUBGROUP;
+    var state = mine;
+    for (var half = LANES / 2u; half > 0u; half = half / 2u) {
+        state = merge(state, from_lane(state, (own + half) % SUBGROUP));
+    }
+    return from_lane(state, own - own % LANES);
+}

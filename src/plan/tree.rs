@@ -1,0 +1,56 @@
+//! How the lanes of a row merge their states: one tree, from register to register where they are of one subgroup, through
+//! workgroup memory elsewhere, to the same bits.
+
+use super::spread::Spread;
+use crate::limits::Limits;
+use crate::shader::{Const, Piece, piece, pieces};
+
+/// What the tree of a spread adds to a variant.
+pub struct Tree {
+    pub pieces: Vec<Piece>,
+    pub consts: Vec<Const>,
+    /// The spread, in the pipeline's label: `lane8`, `group256`, `subgroup32of256`.
+    pub name: String,
+}
+
+/// The piece that reads another lane's state, beside the one that defines it.
+const SHUFFLES: [(&str, Piece); 8] = [
+    ("monoid/softmax.wgsl", piece!("shuffle/softmax.wgsl")),
+    ("monoid/softmax_dot.wgsl", piece!("shuffle/softmax_dot.wgsl")),
+    ("monoid/sum.wgsl", piece!("shuffle/sum.wgsl")),
+    ("monoid/extreme.wgsl", piece!("shuffle/extreme.wgsl")),
+    ("monoid/margin.wgsl", piece!("shuffle/margin.wgsl")),
+    ("monoid/nothing.wgsl", piece!("shuffle/nothing.wgsl")),
+    ("loss/cosine_embedding.wgsl", piece!("shuffle/cosine_embedding.wgsl")),
+    ("loss/triplet_margin.wgsl", piece!("shuffle/triplet_margin.wgsl")),
+];
+
+impl Tree {
+    /// That of a spread, for the state that one of some pieces defines. Where the gradient goes over the input, it takes the
+    /// way through memory, whose barrier parts the reads of a workgroup from its writes.
+    pub fn of(spread: Spread, state: &[Piece], limits: &Limits, in_place: bool) -> Self {
+        let Spread { width, lanes, .. } = spread;
+        if lanes == 1 {
+            return Self {
+                pieces: vec![pieces::TREE_LANE],
+                consts: Vec::new(),
+                name: format!("lane{width}"),
+            };
+        }
+        let shuffle = SHUFFLES.iter().find(|(own, _)| state.iter().any(|p| p.path == *own));
+        let shuffle = shuffle.filter(|_| limits.subgroup.is_multiple_of(lanes) && !in_place);
+        let (pieces, consts, kind) = match shuffle {
+            Some((_, shuffle)) => (
+                vec![piece!("piece/tree_subgroup.wgsl"), *shuffle],
+                vec![Const::U32("SUBGROUP", limits.subgroup)],
+                "subgroup",
+            ),
+            None => (vec![pieces::TREE_WORKGROUP], Vec::new(), "group"),
+        };
+        let name = match lanes == width {
+            true => format!("{kind}{lanes}"),
+            false => format!("{kind}{lanes}of{width}"),
+        };
+        Self { pieces, consts, name }
+    }
+}
