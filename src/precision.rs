@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | quad | (a + b) + (c + d) | 2 / 2 |
 //! | quads of a lane | four in a row, then four such runs, and so on: [`lane_depth`] | 12 / 6 |
-//! | lanes of a workgroup | halves, through workgroup memory | 3 / 8 |
+//! | lanes of a workgroup or subgroup | halves | 3 / 8 |
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
 //! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |

@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
 
+/// Quads that a lane holds at most: half of the registers that a GPU's have.
+const MAX_HELD: u32 = 32;
+
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,8 +21,11 @@ pub struct Tuning {
     /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter; those
     /// of up to 32 do however few they are.
     pub lane_cols: u64,
-    /// Rows that a lane takes one after the other, where there are many.
+    /// Rows that a lane takes one after the other, where there are many; 16 where there are fewer.
     pub lane_rows: u32,
+    /// Quads of a row that a lane keeps in its registers from the fold to the gradient, so that the row is read once; rows that
+    /// would take more are read twice. The order of additions does not hang on it.
+    pub held: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
     pub width: u32,
     /// Elements of a tile of the elementwise and reduce drivers, and the most that the rows of a workgroup of one lane each
@@ -105,7 +111,8 @@ impl Tuning {
         subgroup: 8,
         subgroup_cols: 131_072,
         lane_cols: 4096,
-        lane_rows: 16,
+        lane_rows: 64,
+        held: 0,
         width: 8,
         tile: 8192,
         wide_cols: 131_072,
@@ -123,6 +130,7 @@ impl Tuning {
         subgroup_cols: 1024,
         lane_cols: 32,
         lane_rows: 1,
+        held: 8,
         width: 256,
         tile: 16_384,
         wide_cols: 131_072,
@@ -130,7 +138,7 @@ impl Tuning {
     };
 
     /// All values, in the order in which `wgloss tune` goes through them: a tile has to suit its width.
-    pub const FIELDS: [Field; 9] = [
+    pub const FIELDS: [Field; 10] = [
         field!(width),
         field!(tile),
         field!(row_width),
@@ -138,6 +146,7 @@ impl Tuning {
         field!(subgroup_cols),
         field!(lane_cols),
         field!(lane_rows),
+        field!(held),
         field!(wide_tile),
         field!(wide_cols),
     ];
@@ -169,6 +178,7 @@ impl Tuning {
             subgroup_cols,
             lane_cols,
             lane_rows,
+            held,
             width,
             tile,
             wide_cols,
@@ -188,6 +198,8 @@ impl Tuning {
         let expected = format!("a number from 1 to {MAX_ITERATIONS}");
         let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
         require("lane_rows", lane_rows.into(), fits, expected)?;
+        let expected = format!("a number up to {MAX_HELD}");
+        require("held", held.into(), held <= MAX_HELD, expected)?;
         let least = LEAF * width;
         let expected = format!(
             "a power of two from {least} on, {LEAF} for each of the {width} invocations of width, and fewer than \
@@ -275,6 +287,7 @@ mod tests {
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
+            ("held", &[33, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),
             ("wide_tile", &[0, 2, 65_538, 1 << 24, u64::MAX]),

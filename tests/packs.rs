@@ -39,10 +39,11 @@ fn are_packed(problem: &Problem) -> bool {
 /// reference, with hard data and what else a loss may be given.
 #[test]
 fn packed_rows_are_as_the_reference_has_them() {
-    let shapes: [&[usize]; 8] = [
+    let shapes: [&[usize]; 9] = [
         &[1027, 1],
         &[1024, 3],
         &[1027, 10],
+        &[4099, 10],
         &[1026, 6],
         &[1025, 21],
         &[1024, 32],

@@ -1,6 +1,6 @@
 // Rows of a (slab, column, inner) array, one row to LANES lanes of a workgroup: forward, backward or both,
-// as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted,
-// once more for that; nothing of the input's size lies in between. Rows of very many columns are folded by
+// as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and
+// its lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are folded by
 // driver/wide_fold.wgsl instead, many short ones by driver/pack.wgsl.
 //
 // A loss supplies: `Row`, row_open, row_reads, row_push4 and row_push16 (with a monoid), row_loss, `Slope`, row_slope,
@@ -24,7 +24,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
 
     var state = identity();
     if (reads) {
-        state = fold_columns(row, input_at, part, 0u, params.cols);
+        state = fold_row(row, input_at, part);
     }
     state = tree(lane, state);
 
@@ -32,8 +32,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
 
     if (live && WRITES_ROWS) {
         let slope = row_slope(row, state);
-        put_columns(
-            row, state, slope, row_scale(index), places_of(spot.x, spot.y), writes, input_at, part, 0u, params.cols);
+        write_row(row, state, slope, row_scale(index), places_of(spot.x, spot.y), writes, input_at, part);
     }
 }
 

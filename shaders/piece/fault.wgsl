@@ -5,11 +5,6 @@ const BAD: u32 = 2u; // outside 0 .. classes: counted and reported, never follow
 
 // `words` is the label as an i64. ignore_index, where there is one, wins over the range, as in PyTorch.
 fn classify(words: vec2<u32>, ignore_index: vec2<u32>, classes: u32) -> u32 {
-    if (IGNORES && all(words == ignore_index)) {
-        return IGNORED;
-    }
-    if (words.y != 0u || words.x >= classes) {
-        return BAD;
-    }
-    return KEPT;
+    let kind = select(BAD, KEPT, (words.y == 0u) & (words.x < classes));
+    return select(kind, IGNORED, IGNORES & all(words == ignore_index));
 }

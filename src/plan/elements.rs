@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
+use crate::plan::tree::Tree;
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
@@ -334,10 +335,13 @@ impl Planner<'_> {
         } else {
             list.push(piece!("piece/element_inspect_skip.wgsl"));
         }
+        let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
+            let tree = Tree::of_tile(self.tuning.width, &[pieces::SUM], self.limits);
+            (tree_consts, way) = (tree.consts, tree.name);
+            list.extend(tree.pieces);
             list.extend([
                 piece!("piece/element_loss_tile.wgsl"),
-                pieces::TREE_WORKGROUP,
                 pieces::SUM,
                 pieces::SCALE_STATIC,
                 pieces::skip(Slot::Loss),
@@ -349,7 +353,6 @@ impl Planner<'_> {
         }
         let mut consts = vec![
             Const::U32("WIDTH", self.tuning.width),
-            Const::U32("LANES", self.tuning.width),
             Const::U32("TILE", self.grid.tile as u32),
             Const::Bool("AHEAD", self.reads_ahead()),
             Const::U32("STRIDED", strided),
@@ -364,9 +367,10 @@ impl Planner<'_> {
                 .map(|(_, check)| monoid::nan_breaks(check)),
         );
         consts.extend(&self.elements.consts);
+        consts.extend(tree_consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/group{}/tile{}",
+                "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/{way}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.elements.kind),
@@ -381,7 +385,6 @@ impl Planner<'_> {
                 } else {
                     ""
                 },
-                self.tuning.width,
                 self.grid.tile,
             ),
             consts,

@@ -8,6 +8,7 @@ use crate::plan::columns::RECORD_BYTES;
 use crate::plan::labels::Labels;
 use crate::plan::monoid::{CONTROL_WORDS, Monoid, ReduceOp, Scale};
 use crate::plan::rows::OPENED_BYTES;
+use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::Role;
@@ -329,15 +330,12 @@ impl Chain<'_> {
             piece!("driver/reduce.wgsl"),
             piece!("piece/reduce_params.wgsl"),
             pieces::MATH,
-            pieces::TREE_WORKGROUP,
         ];
+        let tree = Tree::of_tile(self.tuning.width, self.monoid.pieces, self.limits);
+        list.extend(tree.pieces);
         list.extend(self.monoid.pieces);
-        let width = self.tuning.width;
-        let mut consts = vec![
-            Const::U32("WIDTH", width),
-            Const::U32("LANES", width),
-            Const::U32("TILE", tile),
-        ];
+        let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile)];
+        consts.extend(tree.consts);
         consts.extend(&self.monoid.consts);
         let source = match items {
             Items::Input(_, view) => {
@@ -377,11 +375,11 @@ impl Chain<'_> {
         });
         Variant {
             label: format!(
-                "{}/{source}/{}{}/group{}/tile{}",
+                "{}/{source}/{}{}/{}/tile{}",
                 self.label,
                 if last { "last" } else { "level" },
                 scale.name(),
-                self.tuning.width,
+                tree.name,
                 tile,
             ),
             consts,

@@ -26,6 +26,9 @@ const NEAR: usize = 16_384;
 /// Lanes take several rows where that leaves so many workgroups.
 const MIN_TILES: u64 = 8;
 
+/// Turns of a lane where there are too few rows for as many as it could take: whole packs of any kind.
+const FEW_TURNS: u32 = 16;
+
 /// Invocations of a workgroup that gives each row one lane, at most.
 const MAX_LANE_WIDTH: u32 = 64;
 
@@ -85,7 +88,11 @@ impl Spread {
             }
             let pack = pack.filter(|pack| turns >= *pack);
             turns -= turns % pack.unwrap_or(1);
-            if turns > 1 && rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns) {
+            let fill = |turns: u32| rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns);
+            if !fill(turns) {
+                turns = turns.min(FEW_TURNS);
+            }
+            if turns > 1 && fill(turns) {
                 spread.turns = turns;
                 spread.pack = pack;
             }

@@ -1,4 +1,4 @@
-//! How the lanes of a row merge their states: one tree, from register to register where they are of one subgroup, through
+//! How the lanes of a row or a tile merge their states: one tree, from register to register where they are of one subgroup, through
 //! workgroup memory elsewhere, to the same bits.
 
 use super::spread::Spread;
@@ -14,11 +14,13 @@ pub struct Tree {
 }
 
 /// The piece that reads another lane's state, beside the one that defines it.
-const SHUFFLES: [(&str, Piece); 8] = [
+const SHUFFLES: [(&str, Piece); 10] = [
     ("monoid/softmax.wgsl", piece!("shuffle/softmax.wgsl")),
     ("monoid/softmax_dot.wgsl", piece!("shuffle/softmax_dot.wgsl")),
     ("monoid/sum.wgsl", piece!("shuffle/sum.wgsl")),
     ("monoid/extreme.wgsl", piece!("shuffle/extreme.wgsl")),
+    ("monoid/extreme_value.wgsl", piece!("shuffle/extreme_value.wgsl")),
+    ("monoid/count.wgsl", piece!("shuffle/count.wgsl")),
     ("monoid/margin.wgsl", piece!("shuffle/margin.wgsl")),
     ("monoid/nothing.wgsl", piece!("shuffle/nothing.wgsl")),
     ("loss/cosine_embedding.wgsl", piece!("shuffle/cosine_embedding.wgsl")),
@@ -26,6 +28,19 @@ const SHUFFLES: [(&str, Piece); 8] = [
 ];
 
 impl Tree {
+    /// That of the tiles of the elementwise and reduce drivers, one to a workgroup.
+    pub fn of_tile(width: u32, state: &[Piece], limits: &Limits) -> Self {
+        let spread = Spread {
+            width,
+            lanes: width,
+            turns: 1,
+            pack: None,
+        };
+        let mut tree = Self::of(spread, state, limits, false);
+        tree.consts.push(Const::U32("LANES", width));
+        tree
+    }
+
     /// That of a spread, for the state that one of some pieces defines. Where the gradient goes over the input, it takes the
     /// way through memory, whose barrier parts the reads of a workgroup from its writes.
     pub fn of(spread: Spread, state: &[Piece], limits: &Limits, in_place: bool) -> Self {

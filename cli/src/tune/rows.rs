@@ -31,10 +31,14 @@ pub fn elements(class: Class) -> usize {
 /// The values around that of `base`, itself among them, that the drivers work with on a device.
 pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     let own = (field.get)(base);
-    let around = [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)];
+    // Around 0, which only `held` is: some.
+    let around = match own {
+        0 => [0, 4, 8, 16, 32],
+        _ => [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)],
+    };
     let mut values: Vec<u64> = around
         .into_iter()
-        .filter(|&value| fits(field, base, value, limits))
+        .filter(|&value| (value > 0 || own == 0) && fits(field, base, value, limits))
         .collect();
     values.dedup();
     values
@@ -50,7 +54,7 @@ pub fn with(field: &Field, base: &Tuning, value: u64) -> Tuning {
 fn fits(field: &Field, base: &Tuning, value: u64, limits: &Limits) -> bool {
     let tuning = with(field, base, value);
     // A width that the device would bring down is that of another candidate, or none.
-    value > 0 && tuning.check().is_ok() && tuning.within(limits) == tuning
+    tuning.check().is_ok() && tuning.within(limits) == tuning
 }
 
 /// The rows that a value governs, with about so many elements each. A threshold has one row at each candidate but the
@@ -77,6 +81,11 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
             let images = most(elements / (21 * side * side), usize::MAX);
             vec![entropy(at(10, usize::MAX)), entropy(vec![images, 21, side, side])]
         }
+        "held" => vec![
+            entropy(at(1000, usize::MAX)),
+            entropy(at(8192, usize::MAX)),
+            entropy(at(10, 512)),
+        ],
         "wide_tile" => vec![entropy(at(1_000_000, 4))],
         "wide_cols" => beyond_least().map(|cols| entropy(at(cols, 8))).collect(),
         _ => Vec::new(),

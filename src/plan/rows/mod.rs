@@ -55,6 +55,8 @@ struct Planner<'a> {
     gather_elements: u64,
     /// Contiguous rows of more columns go another way.
     wide_cols: u64,
+    /// Quads that a lane keeps of a row, at most.
+    held_most: u32,
 }
 
 /// Storage buffers that one dispatch can bind: WebGPU's default limit.
@@ -123,6 +125,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             gathers: Vec::new(),
             gather_elements: 0,
             wide_cols: tuning.wide_cols,
+            held_most: tuning.held,
         };
         match wide {
             Some(wide) => wide.add(&mut plan, &planner, tuning)?,

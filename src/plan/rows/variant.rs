@@ -26,6 +26,16 @@ impl Planner<'_> {
         self.rows.cols > self.spread.short_cols()
     }
 
+    /// Quads that a lane keeps in its registers from the fold to what is written, in fours; none where it writes nothing, or
+    /// would have too many.
+    fn held(&self) -> Option<u32> {
+        let is_written = self.problem.mode.wants_grad() || self.rows.is_map();
+        let is_held = is_written && self.rows.reads && self.rows.inner_loops == 0 && self.spread.pack.is_none();
+        let quads = self.rows.cols.div_ceil(4).div_ceil(self.spread.lanes as usize);
+        let held = quads.next_multiple_of(4) as u32;
+        (is_held && (1..=self.held_most).contains(&held)).then_some(held)
+    }
+
     /// Whether the packs of a chunk are whole quads of memory.
     fn flat(&self, chunk: Chunk) -> bool {
         let Some(pack) = self.spread.pack.filter(|_| !chunk.gathered) else {
@@ -260,10 +270,18 @@ impl Planner<'_> {
             quads
         };
         let full = self.full();
+        let held = self.held();
         let mut list = if self.spread.pack.is_some() {
             vec![piece!("driver/pack.wgsl")]
         } else {
-            vec![piece!("driver/row.wgsl"), piece!("piece/row_put.wgsl")]
+            vec![
+                piece!("driver/row.wgsl"),
+                piece!("piece/row_put.wgsl"),
+                match held {
+                    Some(_) => piece!("piece/row_held.wgsl"),
+                    None => piece!("piece/row_streamed.wgsl"),
+                },
+            ]
         };
         let tree = self.tree();
         if self.spread.pack.is_none() {
@@ -292,6 +310,10 @@ impl Planner<'_> {
             consts.extend(self.pack_consts(pack, flat));
         } else if !self.has_blocks() {
             way += "/short";
+        }
+        if let Some(held) = held {
+            way += &format!("/held{held}");
+            consts.push(Const::U32("HELD", held));
         }
         let mut marks = vec![losses_name.as_str(), self.scale_mark()];
         marks.extend(self.read_marks(quads));
