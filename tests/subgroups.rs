@@ -123,7 +123,7 @@ fn all_ways_have_one_order() {
         }
     }
     report(failures, total);
-    assert!(ran[1] > 15, "{ran:?}");
+    assert!(ran[1] > 10, "{ran:?}");
     match own.subgroup {
         1 => eprintln!("no subgroups of one size on this device"),
         _ => assert!(ran[0] > 15, "{ran:?}"),
