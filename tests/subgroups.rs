@@ -26,13 +26,8 @@ fn entropy(rows: usize, cols: usize, limits: &Limits, tuning: &Tuning) -> String
     let problem = loss.problem(&Call::new(Mode::Forward, &[&input, &targets])).unwrap();
     let plan = plan(&problem, limits, tuning).unwrap();
     // Wide rows are opened first.
-    let own = labels(&plan)
-        .into_iter()
-        .filter(|label| label.starts_with("cross_entropy"));
-    own.filter(|label| !label.contains("wide_open"))
-        .next()
-        .unwrap()
-        .to_string()
+    let is_own = |label: &&str| label.starts_with("cross_entropy") && !label.contains("wide_open");
+    labels(&plan).into_iter().find(is_own).unwrap().to_string()
 }
 
 /// Each regime where shape, class of adapter and its features have it.
