@@ -13,7 +13,7 @@
 //! | lanes of a workgroup or subgroup | halves | 3 / 8 |
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
-//! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 11 / 6 |
+//! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 23 / 6 |
 //! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 39 |
 //! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 24 |
 //!
@@ -173,7 +173,7 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
         Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
         Family::Rows(rows) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
-        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(pairs, limits, tuning)?),
+        Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),
         Family::Elements(_) => (0, leaf_tile(tuning), tile_depth(u64::from(tuning.tile), tuning.width)),
     };
     if !problem.is_reduced() {

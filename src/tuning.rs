@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
 
-/// Quads that a lane holds at most: half of the registers that a GPU's have.
-const MAX_HELD: u32 = 32;
+/// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read twice.
+const MAX_HELD: u32 = 8;
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.
@@ -16,15 +16,15 @@ pub struct Tuning {
     /// Invocations that fold a row of middling length, of which such a workgroup then has several: a subgroup of the class,
     /// for these merge their states without a barrier.
     pub subgroup: u32,
-    /// Contiguous rows of up to this many classes get a subgroup each, where there are enough of them to fill the adapter.
+    /// Contiguous rows of up to this many classes get a subgroup each, where they are enough for 64 workgroups.
     pub subgroup_cols: u64,
     /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter; those
     /// of up to 32 do however few they are.
     pub lane_cols: u64,
-    /// Rows that a lane takes one after the other, where there are many; 16 where there are fewer.
+    /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
     pub lane_rows: u32,
-    /// Quads of a row that a lane keeps in its registers from the fold to the gradient, so that the row is read once; rows that
-    /// would take more are read twice. The order of additions does not hang on it.
+    /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is
+    /// read once. Rows that would take more are read twice. The order of additions does not hang on it.
     pub held: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
     pub width: u32,
@@ -198,8 +198,9 @@ impl Tuning {
         let expected = format!("a number from 1 to {MAX_ITERATIONS}");
         let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
         require("lane_rows", lane_rows.into(), fits, expected)?;
-        let expected = format!("a number up to {MAX_HELD}");
-        require("held", held.into(), held <= MAX_HELD, expected)?;
+        let expected = format!("a multiple of 4 up to {MAX_HELD}");
+        let fits = held.is_multiple_of(4) && held <= MAX_HELD;
+        require("held", held.into(), fits, expected)?;
         let least = LEAF * width;
         let expected = format!(
             "a power of two from {least} on, {LEAF} for each of the {width} invocations of width, and fewer than \
@@ -287,7 +288,7 @@ mod tests {
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
-            ("held", &[33, u64::MAX]),
+            ("held", &[3, 12, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),
             ("wide_tile", &[0, 2, 65_538, 1 << 24, u64::MAX]),

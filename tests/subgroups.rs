@@ -7,13 +7,18 @@ use crate::common::cases::{Setup, Style, make};
 use crate::common::{bits, engine, report};
 use crate::plans::DEFAULT_LIMITS;
 
-/// Two rows to a workgroup of eight; longer ones have it for themselves.
-const SHARED: Tuning = Tuning {
-    subgroup: 4,
-    subgroup_cols: 200,
-    lane_cols: 16,
-    ..Tuning::SOFTWARE
-};
+/// Two rows to a workgroup, of half of its lanes each: two subgroups of eight, or halves of one. Longer rows have it alone.
+const SHARED: [Tuning; 2] = [shared(16, 8), shared(8, 4)];
+
+const fn shared(row_width: u32, subgroup: u32) -> Tuning {
+    Tuning {
+        row_width,
+        subgroup,
+        subgroup_cols: 200,
+        lane_cols: 16,
+        ..Tuning::SOFTWARE
+    }
+}
 
 fn labels(plan: &Plan) -> Vec<&str> {
     plan.dispatches().map(|own| own.variant.label.as_str()).collect()
@@ -47,9 +52,9 @@ fn rows_go_to_lanes_subgroups_workgroups_or_several() {
         (4096, 1000, with(16), hardware, "/group32of256"),
         (4096, 1000, with(1), hardware, "/group32of256"),
         // So few rows would leave most of an adapter idle.
-        (63, 1000, with(32), hardware, "/group256/short"),
-        (64, 1000, with(32), hardware, "/subgroup32of256"),
-        (64, 2000, with(32), hardware, "/group256/short"),
+        (511, 1000, with(32), hardware, "/group256/short"),
+        (512, 1000, with(32), hardware, "/subgroup32of256"),
+        (512, 2000, with(32), hardware, "/group256/short"),
         (64, 5000, with(32), hardware, "/group256"),
         (8, 131_073, with(32), hardware, "/wide_fold65536/group256"),
         (64, 4096, with(8), software, "/lane8"),
@@ -68,21 +73,23 @@ fn rows_go_to_lanes_subgroups_workgroups_or_several() {
 #[test]
 fn all_ways_have_one_order() {
     let own = engine::fresh().plan_limits().unwrap();
-    let [plain, shuffled, holding] = [(1, 0), (own.subgroup, 0), (1, 16)].map(|(subgroup, held)| {
-        let mut engine = engine::fresh();
-        engine.set_tuning(Tuning { held, ..SHARED }).unwrap();
-        engine.set_plan_limits(Limits { subgroup, ..own }).unwrap();
-        engine
+    let engines = SHARED.map(|tuning| {
+        [(1, 0), (own.subgroup, 0), (1, 8), (own.subgroup, 8)].map(|(subgroup, held)| {
+            let mut engine = engine::fresh();
+            engine.set_tuning(Tuning { held, ..tuning }).unwrap();
+            engine.set_plan_limits(Limits { subgroup, ..own }).unwrap();
+            engine
+        })
     });
     let shapes: [&[usize]; 6] = [
-        &[50, 100],
-        &[49, 131],
+        &[130, 100],
+        &[129, 127],
         &[30, 1000],
         &[3, 150_001],
         &[40, 30],
         &[6, 19, 7],
     ];
-    let (mut failures, mut total, mut ran) = (Vec::new(), 0, [0, 0]);
+    let (mut failures, mut total, mut ran) = (Vec::new(), 0, [0; 3]);
     for (n, info) in REGISTRY.iter().enumerate() {
         for k in [n % 2, 2 + n / 2 % 2, 4 + n % 2] {
             let setup = Setup {
@@ -97,7 +104,11 @@ fn all_ways_have_one_order() {
             let problem = case.loss.problem(&call).unwrap();
             let run = |engine: &Engine| bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap());
             let mut expected = None;
-            for (way, (engine, mark)) in [(&shuffled, "/subgroup"), (&holding, "/held")].into_iter().enumerate() {
+            let [plain, shuffled, holding, both] = &engines[n / 4 % 2];
+            for (way, (engine, mark)) in [(shuffled, "/subgroup"), (holding, "/held"), (both, "/held")]
+                .into_iter()
+                .enumerate()
+            {
                 let (limits, tuning) = (engine.plan_limits().unwrap(), engine.tuning().unwrap());
                 let plan = plan(&problem, &limits, &tuning).unwrap();
                 if !labels(&plan).iter().any(|label| label.contains(mark)) {
@@ -105,7 +116,7 @@ fn all_ways_have_one_order() {
                 }
                 ran[way] += 1;
                 total += 1;
-                let (got, expected) = (run(engine), expected.get_or_insert_with(|| run(&plain)));
+                let (got, expected) = (run(engine), expected.get_or_insert_with(|| run(plain)));
                 let differ: Vec<_> = got.iter().zip(&*expected).filter(|(a, b)| a != b).collect();
                 // Where rows are held, a compiler may fuse another multiplication: llvmpipe does, in one of these losses.
                 let is_fused = mark == "/held"
@@ -123,6 +134,30 @@ fn all_ways_have_one_order() {
         1 => eprintln!("no subgroups of one size on this device"),
         _ => assert!(ran[0] > 15, "{ran:?}"),
     }
+}
+
+/// A state without one would go through memory, and nobody would notice.
+#[test]
+fn every_state_of_rows_and_pairs_has_a_shuffle() {
+    let limits = Limits {
+        subgroup: 8,
+        ..DEFAULT_LIMITS
+    };
+    let mut seen = 0;
+    for info in REGISTRY {
+        let Some(case) = make(info, &Setup::new(&[130, 100])) else {
+            continue;
+        };
+        let problem = case.loss.problem(&case.call(case.most())).unwrap();
+        for dispatch in plan(&problem, &limits, &SHARED[0]).unwrap().dispatches() {
+            let has = |path| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
+            if has("driver/row.wgsl") || has("driver/pair.wgsl") {
+                assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
+                seen += usize::from(has("piece/tree_subgroup.wgsl"));
+            }
+        }
+    }
+    assert!(seen > 10, "{seen}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ struct Planner<'a> {
 
 pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
-    let spread = Spread::of_pairs(pairs, limits, tuning)?;
+    let spread = Spread::of_pairs(problem, pairs, limits, tuning)?;
     let tiles = (pairs.rows as u64).div_ceil(spread.rows_per_tile());
     if tiles >= 1 << 32 {
         return Err(Error::Limit(format!("{tiles} tiles of rows, at most 2^32 - 1")));

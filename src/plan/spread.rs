@@ -26,7 +26,14 @@ const NEAR: usize = 16_384;
 /// Lanes take several rows where that leaves so many workgroups.
 const MIN_TILES: u64 = 8;
 
-/// Turns of a lane where there are too few rows for as many as it could take: whole packs of any kind.
+/// Rows share a workgroup of several lanes each where that leaves so many: GPUs have dozens of processors.
+const MIN_SHARED_TILES: u64 = 64;
+
+/// Lanes take more than [`FEW_TURNS`] rows where that leaves so many workgroups, in each block of rows: the last of a block is
+/// seldom full.
+const MIN_LONG_TILES: u64 = 32;
+
+/// A multiple of the rows of every pack.
 const FEW_TURNS: u32 = 16;
 
 /// Invocations of a workgroup that gives each row one lane, at most.
@@ -49,6 +56,11 @@ pub struct Spread {
 impl Spread {
     pub fn rows_per_tile(self) -> u64 {
         u64::from(self.width / self.lanes * self.turns)
+    }
+
+    /// So many rows are enough for so many workgroups.
+    fn fills(self, rows: u64, workgroups: u64) -> bool {
+        rows >= workgroups * self.rows_per_tile()
     }
 
     /// Rows of up to so many columns are folded quad by quad.
@@ -77,7 +89,8 @@ impl Spread {
             1 => Self::lane_cols(rows.rows(), tuning),
             _ => MAX_STRIDED_LANE_COLS,
         };
-        let mut spread = Self::within((rows.rows(), rows.cols), lane_cols, rows.inner_loops, limits, tuning)?;
+        let shared = if is_near { rows.rows() } else { 0 };
+        let mut spread = Self::within((shared, rows.cols), lane_cols, rows.inner_loops, limits, tuning)?;
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows);
@@ -86,15 +99,15 @@ impl Spread {
             if is_near {
                 turns = turns.min(tuning.tile / (spread.width * rows.cols.max(1) as u32));
             }
+            let of_block = if is_near { rows.rows() } else { rows.inner as u64 };
+            while turns > FEW_TURNS && !(Self { turns, ..spread }).fills(of_block, MIN_LONG_TILES) {
+                turns = (turns / 2).max(FEW_TURNS);
+            }
             let pack = pack.filter(|pack| turns >= *pack);
             turns -= turns % pack.unwrap_or(1);
-            let fill = |turns: u32| rows.rows() >= MIN_TILES * spread.rows_per_tile() * u64::from(turns);
-            if !fill(turns) {
-                turns = turns.min(FEW_TURNS);
-            }
-            if turns > 1 && fill(turns) {
-                spread.turns = turns;
-                spread.pack = pack;
+            let several = Self { turns, pack, ..spread };
+            if turns > 1 && several.fills(rows.rows(), MIN_TILES) {
+                spread = several;
             }
         }
         Ok(spread)
@@ -118,9 +131,10 @@ impl Spread {
     }
 
     /// For contiguous rows of several tensors.
-    pub fn of_pairs(pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
-        let lane_cols = Self::lane_cols(pairs.rows as u64, tuning);
-        Self::within((pairs.rows as u64, pairs.cols), lane_cols, 0, limits, tuning)
+    pub fn of_pairs(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let rows = pairs.rows as u64;
+        let shared = if is_near(problem) { rows } else { 0 };
+        Self::within((shared, pairs.cols), Self::lane_cols(rows, tuning), 0, limits, tuning)
     }
 
     /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
@@ -133,8 +147,9 @@ impl Spread {
         }
     }
 
+    /// Of `shared` rows that may share a workgroup of several lanes each.
     fn within(
-        (rows, cols): (u64, usize),
+        (shared, cols): (u64, usize),
         lane_cols: usize,
         inner_loops: u64,
         limits: &Limits,
@@ -157,8 +172,8 @@ impl Spread {
             turns: 1,
             pack: None,
         };
-        let fills = rows >= MIN_TILES * several.rows_per_tile();
-        if cols as u64 <= tuning.subgroup_cols && fills && fits(several) {
+        let is_short = several.lanes > 1 && cols as u64 <= tuning.subgroup_cols;
+        if is_short && several.fills(shared, MIN_SHARED_TILES) && fits(several) {
             return Ok(several);
         }
         loop {

@@ -33,7 +33,7 @@ pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     let own = (field.get)(base);
     // Around 0, which only `held` is: some.
     let around = match own {
-        0 => [0, 4, 8, 16, 32],
+        0 => [0, 4, 8, 12, 16],
         _ => [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)],
     };
     let mut values: Vec<u64> = around
@@ -84,7 +84,7 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
         "held" => vec![
             entropy(at(1000, usize::MAX)),
             entropy(at(8192, usize::MAX)),
-            entropy(at(10, 512)),
+            entropy(at(250, 60)),
         ],
         "wide_tile" => vec![entropy(at(1_000_000, 4))],
         "wide_cols" => beyond_least().map(|cols| entropy(at(cols, 8))).collect(),

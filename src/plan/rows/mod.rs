@@ -1,6 +1,6 @@
 //! Plans of the row driver.
 //!
-//! A row goes to one lane (few classes, or classes that are not innermost) or to one workgroup. Tiles are the rows of
+//! A row goes to one lane (few classes, or classes that are not innermost), to one subgroup or to one workgroup. Tiles are the rows of
 //! one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its rows are gathered
 //! into scratch by copies, piece by piece, and the gradient is scattered back. Contiguous rows of very many columns are
 //! wide: several workgroups fold one.
