@@ -121,7 +121,7 @@ fn all_ways_have_one_order() {
                 // Where rows are held, a compiler may fuse another multiplication: llvmpipe does, in one of these losses.
                 let is_fused = mark == "/held"
                     && 1000 * differ.len() < got.len()
-                    && differ.iter().all(|(a, b)| a.abs_diff(**b) == 1);
+                    && differ.iter().all(|(a, b)| a.abs_diff(**b) <= 4);
                 if !(differ.is_empty() || is_fused) || got.len() != expected.len() {
                     failures.push(format!("{} {:?} {mark}: {} words", info.name, shapes[k], differ.len()));
                 }
@@ -145,11 +145,11 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
     };
     let mut seen = 0;
     for info in REGISTRY {
-        let Some(case) = make(info, &Setup::new(&[130, 100])) else {
+        let Some(case) = make(info, &Setup::new(&[30, 100])) else {
             continue;
         };
         let problem = case.loss.problem(&case.call(case.most())).unwrap();
-        for dispatch in plan(&problem, &limits, &SHARED[0]).unwrap().dispatches() {
+        for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
             let has = |path| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
             if has("driver/row.wgsl") || has("driver/pair.wgsl") {
                 assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
