@@ -121,18 +121,18 @@ impl Engine {
         device.set_device_lost_callback(move |reason, message| {
             lock(&seen_lost.lost).get_or_insert(format!("{reason:?}: {message}"));
         });
-        Ok(Self::adopt(device, queue, adapter.get_info(), troubles))
+        Ok(Self::adopt(device, queue, troubles))
     }
 
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
     /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
     /// those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        let info = device.adapter_info();
-        Self::adopt(device, queue, info, Arc::default())
+        Self::adopt(device, queue, Arc::default())
     }
 
-    fn adopt(device: wgpu::Device, queue: wgpu::Queue, info: wgpu::AdapterInfo, troubles: Arc<Troubles>) -> Self {
+    fn adopt(device: wgpu::Device, queue: wgpu::Queue, troubles: Arc<Troubles>) -> Self {
+        let info = device.adapter_info();
         let limits = Limits::of(&device);
         let tuning = Tuning::of(&info).within(&limits);
         Self {

@@ -209,13 +209,7 @@ impl Tuning {
         let fits = tile.is_power_of_two() && tile >= least && tile_iterations(tile.into(), width) < MAX_ITERATIONS;
         require("tile", tile.into(), fits, expected)?;
         let row = |cols: u64, lanes: u32| {
-            let spread = Spread {
-                width: lanes,
-                lanes,
-                turns: 1,
-                pack: None,
-            };
-            cols < 1 << 32 && spread.iterations(cols as usize, 0) < MAX_ITERATIONS
+            cols < 1 << 32 && Spread::new(lanes, lanes).iterations(cols as usize, 0) < MAX_ITERATIONS
         };
         let expected = "a number below 2^32".to_string();
         require("subgroup_cols", subgroup_cols, subgroup_cols < 1 << 32, expected)?;

@@ -33,24 +33,17 @@ fn push_held(row: Row, s: State, q: Columns) -> State {
 fn fold_row(row: Row, input_at: u32, part: u32) -> State {
     hold(input_at, part);
     let blocks = blocks_of(0u, params.cols);
-    var run = identity();
     var state = identity();
     for (var k = 0u; k < HELD; k += 4u) {
         let q0 = held_quad(part, k);
         let q1 = held_quad(part, k + 1u);
         let q2 = held_quad(part, k + 2u);
         let q3 = held_quad(part, k + 3u);
-        if (k / 4u < blocks) {
-            run = row_push16(row, run, q0.column, q1.column, q2.column, q3.column, q0.x, q1.x, q2.x, q3.x);
+        if (k < 4u * blocks) {
+            state = row_push16(row, state, q0.column, q1.column, q2.column, q3.column, q0.x, q1.x, q2.x, q3.x);
         } else {
-            if (BLOCKS && k / 4u == blocks) {
-                state = merge(state, merge(identity(), run));
-            }
             state = push_held(row, push_held(row, push_held(row, push_held(row, state, q0), q1), q2), q3);
         }
-    }
-    if (BLOCKS && blocks * 4u == HELD) {
-        state = merge(state, merge(identity(), run));
     }
     return state;
 }

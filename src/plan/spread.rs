@@ -54,6 +54,20 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// Rows of so many lanes in a workgroup, one after the other only where [`Spread::choose`] says so.
+    pub fn new(width: u32, lanes: u32) -> Self {
+        Self {
+            width,
+            lanes,
+            turns: 1,
+            pack: None,
+        }
+    }
+
+    fn of_lanes(tuning: &Tuning) -> Self {
+        Self::new(tuning.width.min(MAX_LANE_WIDTH), 1)
+    }
+
     pub fn rows_per_tile(self) -> u64 {
         u64::from(self.width / self.lanes * self.turns)
     }
@@ -90,7 +104,7 @@ impl Spread {
             _ => MAX_STRIDED_LANE_COLS,
         };
         let shared = if is_near { rows.rows() } else { 0 };
-        let mut spread = Self::within((shared, rows.cols), lane_cols, rows.inner_loops, limits, tuning)?;
+        let mut spread = Self::within(shared, rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows);
@@ -134,13 +148,13 @@ impl Spread {
     pub fn of_pairs(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let rows = pairs.rows as u64;
         let shared = if is_near(problem) { rows } else { 0 };
-        Self::within((shared, pairs.cols), Self::lane_cols(rows, tuning), 0, limits, tuning)
+        Self::within(shared, pairs.cols, Self::lane_cols(rows, tuning), 0, limits, tuning)
     }
 
     /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
     fn lane_cols(rows: u64, tuning: &Tuning) -> usize {
         let most = tuning.lane_cols as usize;
-        if rows >= MIN_TILES * u64::from(tuning.width.min(MAX_LANE_WIDTH)) {
+        if Self::of_lanes(tuning).fills(rows, MIN_TILES) {
             most
         } else {
             most.min(SHORT_COLS)
@@ -149,40 +163,26 @@ impl Spread {
 
     /// Of `shared` rows that may share a workgroup of several lanes each.
     fn within(
-        (shared, cols): (u64, usize),
+        shared: u64,
+        cols: usize,
         lane_cols: usize,
         inner_loops: u64,
         limits: &Limits,
         tuning: &Tuning,
     ) -> Result<Self> {
         let fits = |spread: Self| spread.iterations(cols, inner_loops) < MAX_ITERATIONS;
-        let lane = Self {
-            width: tuning.width.min(MAX_LANE_WIDTH),
-            lanes: 1,
-            turns: 1,
-            pack: None,
-        };
+        let lane = Self::of_lanes(tuning);
         if cols <= lane_cols && fits(lane) {
             return Ok(lane);
         }
         let mut width = tuning.row_width;
-        let several = Self {
-            width,
-            lanes: tuning.subgroup.min(width),
-            turns: 1,
-            pack: None,
-        };
+        let several = Self::new(width, tuning.subgroup.min(width));
         let is_short = several.lanes > 1 && cols as u64 <= tuning.subgroup_cols;
         if is_short && several.fills(shared, MIN_SHARED_TILES) && fits(several) {
             return Ok(several);
         }
         loop {
-            let spread = Self {
-                width,
-                lanes: width,
-                turns: 1,
-                pack: None,
-            };
+            let spread = Self::new(width, width);
             if fits(spread) {
                 return Ok(spread);
             }

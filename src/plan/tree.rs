@@ -30,13 +30,7 @@ const SHUFFLES: [(&str, Piece); 10] = [
 impl Tree {
     /// That of the tiles of the elementwise and reduce drivers, one to a workgroup.
     pub fn of_tile(width: u32, state: &[Piece], limits: &Limits) -> Self {
-        let spread = Spread {
-            width,
-            lanes: width,
-            turns: 1,
-            pack: None,
-        };
-        let mut tree = Self::of(spread, state, limits, false);
+        let mut tree = Self::of(Spread::new(width, width), state, limits, false);
         tree.consts.push(Const::U32("LANES", width));
         tree
     }

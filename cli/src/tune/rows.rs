@@ -31,14 +31,13 @@ pub fn elements(class: Class) -> usize {
 /// The values around that of `base`, itself among them, that the drivers work with on a device.
 pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     let own = (field.get)(base);
-    // Around 0, which only `held` is: some.
-    let around = match own {
-        0 => [0, 4, 8, 12, 16],
-        _ => [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)],
-    };
+    if field.name == "held" {
+        return vec![0, 4, 8]; // all that there are
+    }
+    let around = [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)];
     let mut values: Vec<u64> = around
         .into_iter()
-        .filter(|&value| (value > 0 || own == 0) && fits(field, base, value, limits))
+        .filter(|&value| fits(field, base, value, limits))
         .collect();
     values.dedup();
     values
@@ -54,7 +53,7 @@ pub fn with(field: &Field, base: &Tuning, value: u64) -> Tuning {
 fn fits(field: &Field, base: &Tuning, value: u64, limits: &Limits) -> bool {
     let tuning = with(field, base, value);
     // A width that the device would bring down is that of another candidate, or none.
-    tuning.check().is_ok() && tuning.within(limits) == tuning
+    value > 0 && tuning.check().is_ok() && tuning.within(limits) == tuning
 }
 
 /// The rows that a value governs, with about so many elements each. A threshold has one row at each candidate but the

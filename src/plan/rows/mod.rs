@@ -53,10 +53,7 @@ struct Planner<'a> {
     gathers: Vec<(Slot, Source)>,
     /// Elements of each of them.
     gather_elements: u64,
-    /// Contiguous rows of more columns go another way.
-    wide_cols: u64,
-    /// Quads that a lane keeps of a row, at most.
-    held_most: u32,
+    tuning: &'a Tuning,
 }
 
 /// Storage buffers that one dispatch can bind: WebGPU's default limit.
@@ -124,8 +121,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             multiplicities,
             gathers: Vec::new(),
             gather_elements: 0,
-            wide_cols: tuning.wide_cols,
-            held_most: tuning.held,
+            tuning,
         };
         match wide {
             Some(wide) => wide.add(&mut plan, &planner, tuning)?,
@@ -206,7 +202,7 @@ impl Planner<'_> {
                     "a row of {} classes (or the rows of one workgroup, with the gaps between them) does not fit into a \
                      binding of {} bytes; rows of more than {} classes are cut into tiles, where the classes are innermost and \
                      the loss does not meet each with every other",
-                    self.rows.cols, self.limits.max_binding_bytes, self.wide_cols
+                    self.rows.cols, self.limits.max_binding_bytes, self.tuning.wide_cols
                 )));
             };
             if chunk.gathered {

@@ -33,7 +33,7 @@ impl Planner<'_> {
         let is_held = is_written && self.rows.reads && self.rows.inner_loops == 0 && self.spread.pack.is_none();
         let quads = self.rows.cols.div_ceil(4).div_ceil(self.spread.lanes as usize);
         let held = quads.next_multiple_of(4) as u32;
-        (is_held && (1..=self.held_most).contains(&held)).then_some(held)
+        (is_held && (1..=self.tuning.held).contains(&held)).then_some(held)
     }
 
     /// Whether the packs of a chunk are whole quads of memory.

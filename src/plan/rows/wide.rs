@@ -87,12 +87,7 @@ impl Wide {
     }
 
     pub fn spread(tuning: &Tuning) -> Spread {
-        Spread {
-            width: tuning.row_width,
-            lanes: tuning.row_width,
-            turns: 1,
-            pack: None,
-        }
+        Spread::new(tuning.row_width, tuning.row_width)
     }
 
     pub fn add(self, plan: &mut Plan, own: &Planner<'_>, tuning: &Tuning) -> Result<()> {
