@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::{LEAF, MAX_LANE_COLS, MAX_WIDTH, Spread, tile_iterations};
+use crate::plan::{LEAF, MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, Spread, tile_iterations};
 
 /// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read twice.
 const MAX_HELD: u32 = 8;
@@ -23,6 +23,9 @@ pub struct Tuning {
     pub lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
     pub lane_rows: u32,
+    /// Elements of rows of up to 32 classes that a lane has in its registers together, at most, where it takes several rows.
+    /// Where one row has more, it has them alone.
+    pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is
     /// read once. Rows that would take more are read twice. The order of additions does not hang on it.
     pub held: u32,
@@ -112,16 +115,18 @@ impl Tuning {
         subgroup_cols: 131_072,
         lane_cols: 4096,
         lane_rows: 64,
+        pack: MAX_PACK,
         held: 0,
         width: 8,
         tile: 8192,
         wide_cols: 131_072,
         wide_tile: 65_536,
     };
-    /// Subgroups of 4.
+    /// Subgroups of 4, and a compiler that takes long for large packs.
     pub const SOFTWARE_4: Self = Self {
         row_width: 4,
         subgroup: 4,
+        pack: 40,
         ..Self::SOFTWARE
     };
     pub const HARDWARE: Self = Self {
@@ -130,6 +135,7 @@ impl Tuning {
         subgroup_cols: 1024,
         lane_cols: 32,
         lane_rows: 1,
+        pack: MAX_PACK,
         held: 8,
         width: 256,
         tile: 16_384,
@@ -138,7 +144,7 @@ impl Tuning {
     };
 
     /// All values, in the order in which `wgloss tune` goes through them: a tile has to suit its width.
-    pub const FIELDS: [Field; 10] = [
+    pub const FIELDS: [Field; 11] = [
         field!(width),
         field!(tile),
         field!(row_width),
@@ -146,6 +152,7 @@ impl Tuning {
         field!(subgroup_cols),
         field!(lane_cols),
         field!(lane_rows),
+        field!(pack),
         field!(held),
         field!(wide_tile),
         field!(wide_cols),
@@ -178,6 +185,7 @@ impl Tuning {
             subgroup_cols,
             lane_cols,
             lane_rows,
+            pack,
             held,
             width,
             tile,
@@ -198,6 +206,8 @@ impl Tuning {
         let expected = format!("a number from 1 to {MAX_ITERATIONS}");
         let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
         require("lane_rows", lane_rows.into(), fits, expected)?;
+        let expected = format!("a number from 1 to {MAX_PACK}");
+        require("pack", pack.into(), (1..=MAX_PACK).contains(&pack), expected)?;
         let expected = format!("a multiple of 4 up to {MAX_HELD}");
         let fits = held.is_multiple_of(4) && held <= MAX_HELD;
         require("held", held.into(), fits, expected)?;
@@ -282,6 +292,7 @@ mod tests {
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
+            ("pack", &[0, 129, u64::MAX]),
             ("held", &[3, 12, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),

@@ -9,7 +9,7 @@ use wgloss::{
 
 use crate::common::cases::{Case, Setting, Setup, make};
 use crate::common::own::bytes_of;
-use crate::common::{bits, gpu, report};
+use crate::common::{bits, engine, gpu, report};
 
 /// Constants of the dispatches that take packs.
 fn packs(plan: &Plan, name: &str) -> Vec<Const> {
@@ -21,7 +21,11 @@ fn packs(plan: &Plan, name: &str) -> Vec<Const> {
 }
 
 fn planned(problem: &Problem) -> Plan {
-    plan(problem, &gpu().plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap()
+    planned_by(problem, &Tuning::SOFTWARE)
+}
+
+fn planned_by(problem: &Problem, tuning: &Tuning) -> Plan {
+    plan(problem, &gpu().plan_limits().unwrap(), tuning).unwrap()
 }
 
 /// The rows of dimension 1, where a loss has a choice.
@@ -102,12 +106,12 @@ fn laid(from: &Tensor, first: usize, stride: usize) -> Tensor {
     Tensor::from_buffer(buffer, (first * bytes) as u64, from.dtype(), from.shape(), Some(stride)).unwrap()
 }
 
-fn case_of(name: &str, shape: &[usize], dtype: Dtype) -> Case {
+fn case_of(name: &str, shape: &[usize], dtype: Dtype, reduction: Reduction) -> Case {
     let info = wgloss::find(name).unwrap();
     let setup = Setup {
         dtype,
         other: dtype,
-        reduction: *info.reductions.last().unwrap(),
+        reduction,
         setting: along_classes(info),
         ..Setup::new(shape)
     };
@@ -121,7 +125,7 @@ fn bits_do_not_depend_on_where_packs_lie() {
     let (mut failures, mut total) = (Vec::new(), 0);
     for (n, name) in ["cross_entropy", "nll", "softmax_focal"].into_iter().enumerate() {
         for (k, shape) in [&[1030, 10][..], &[1027, 21], &[2, 6, 1036]].into_iter().enumerate() {
-            let case = case_of(name, shape, Dtype::FLOATS[(n + k) % 3]);
+            let case = case_of(name, shape, Dtype::FLOATS[(n + k) % 3], Reduction::Sum);
             let row: usize = shape[1..].iter().product();
             let call = case.call(Mode::Fused);
             let run = |input: &Tensor, grad_input| {
@@ -148,6 +152,49 @@ fn bits_do_not_depend_on_where_packs_lie() {
                         failures.push(format!("{} from {first}, {gap} apart, over it: {over}", case.what));
                     }
                 }
+            }
+        }
+    }
+    report(failures, total);
+}
+
+/// One row to a pack, or as many as there may be: bits of losses and gradients are the same. Sums go by lane, which takes other
+/// rows.
+#[test]
+fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
+    let (mut failures, mut total) = (Vec::new(), 0);
+    let alone = Tuning {
+        pack: 1,
+        ..Tuning::SOFTWARE
+    };
+    let engines = [alone, Tuning::SOFTWARE].map(|tuning| {
+        let mut engine = engine::fresh();
+        engine.set_tuning(tuning).unwrap();
+        (tuning, engine)
+    });
+    for name in ["cross_entropy", "nll", "softmax_focal", "multi_margin"] {
+        for (shape, most) in [(&[1030, 10][..], 2), (&[1027, 21], 4), (&[2, 6, 1036], 4)] {
+            if name == "multi_margin" && shape.len() > 2 {
+                continue;
+            }
+            let case = case_of(name, shape, Dtype::F32, Reduction::None);
+            let call = case.call(Mode::Fused);
+            let problem = case.loss.problem(&call).unwrap();
+            let [(own, one), (both, several)] = engines.each_ref().map(|(tuning, engine)| {
+                // The last rows, which are no whole pack, are a dispatch of their own.
+                let mut pack = packs(&planned_by(&problem, tuning), "PACK");
+                pack.dedup();
+                (pack, bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()))
+            });
+            assert_eq!(
+                (own, both),
+                (vec![Const::U32("PACK", 1)], vec![Const::U32("PACK", most)]),
+                "{}",
+                case.what
+            );
+            total += 1;
+            if one != several {
+                failures.push(case.what);
             }
         }
     }

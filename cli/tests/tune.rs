@@ -6,7 +6,7 @@ mod common;
 use common::{DIGITS, Done, Folder, npy_f32, run_with};
 use serde_json::Value;
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "width",
     "tile",
     "row_width",
@@ -14,6 +14,7 @@ const FIELDS: [&str; 10] = [
     "subgroup_cols",
     "lane_cols",
     "lane_rows",
+    "pack",
     "held",
     "wide_tile",
     "wide_cols",

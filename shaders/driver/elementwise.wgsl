@@ -60,10 +60,8 @@ fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
 
 // NaN in gives NaN out, whatever a compiler makes of max(NaN, x).
 fn or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
-    let none = vec4<u32>(0x7f800000u);
-    let sign = vec4<u32>(0x7fffffffu);
-    let poisoned = ((bitcast<vec4<u32>>(x) & sign) > none) | ((bitcast<vec4<u32>>(t) & sign) > none)
-        | ((bitcast<vec4<u32>>(u) & sign) > none);
+    let none = vec4<i32>(0x7f800000);
+    let poisoned = (abs_bits(x) > none) | (abs_bits(t) > none) | (abs_bits(u) > none);
     return select(values, vec4<f32>(params.nan), poisoned);
 }
 

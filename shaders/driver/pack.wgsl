@@ -1,5 +1,6 @@
 // Short rows of a (slab, column, inner) array where they are many: PACK of them at once to a lane, TURNS times, one after
-// the other. COLS is a constant, so that compilers unroll the loops over columns. A row is read once, whatever is written.
+// the other. The loops over columns are written out on composition (src/shader.rs): at an index that is no constant, software
+// adapters have arrays in memory, lane by lane. A row is read once, whatever is written.
 //
 // A loss supplies what driver/row.wgsl says.
 
@@ -8,7 +9,7 @@ fn write_row(r: u32, row: Row, state: State, index: u32, spot: vec2<u32>, writes
     let slope = row_slope(row, state);
     let scale = row_scale(index);
     let places = places_of(spot.x, spot.y);
-    for (var column = 0u; column < COLS; column += 4u) {
+    for (var column = 0u; column < COLS; column += 4u) { // unrolled
         let q = pack_quad(r, column);
         if (writes) {
             put_others(row, state, slope, scale, places, q);
@@ -30,8 +31,12 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
     let spot = spot_of(own);
     let row = row_open(own, spot.x, spot.y, r);
     var state = identity();
-    if (READS_ROWS && live && row_reads(row)) {
-        state = fold_pack(row, r);
+    if (READS_ROWS) {
+        // Also of a row that is not read, for nothing: it lies in registers, and a branch around all of this costs more.
+        let folded = fold_pack(row, r);
+        if (live && row_reads(row)) {
+            state = folded;
+        }
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WRITES_ROWS) {
@@ -51,14 +56,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var turn = 0u; turn < TURNS; turn++) {
         let index = first + (turn * WIDTH + lane) * PACK;
         read_pack(index, last);
-        // No loop: its turns would index the pack by a variable, which software adapters do lane by lane.
-        take_row(tile, lane, index, last, 0u);
-        if (PACK > 1u) {
-            take_row(tile, lane, index + 1u, last, 1u);
-        }
-        if (PACK > 2u) {
-            take_row(tile, lane, index + 2u, last, 2u);
-            take_row(tile, lane, index + 3u, last, 3u);
+        for (var r = 0u; r < PACK; r++) { // unrolled
+            take_row(tile, lane, index + r, last, r);
         }
         if (WANTS_GRAD) {
             put_pack(index, min(last + 1u - min(index, last + 1u), PACK));

@@ -49,24 +49,16 @@ fn z_loss_of(row: Row, s: State) -> f32 {
     return params.hyper.z * lse * lse;
 }
 
+// Without a branch: software adapters run both sides of one.
 fn row_loss(row: Row, s: State) -> f32 {
-    if (row.kind == IGNORED) {
-        return 0.0;
-    }
-    if (row.kind == BAD || is_poisoned(s)) {
-        return params.nan;
-    }
     let above = log1p(s.rest); // lse - peak
-    var loss = s.pull + select(s.mass * above, 0.0, s.mass == 0.0);
-    if (row.hit != 0.0) {
-        loss += row.hit * ((s.peak - row.x_hit) + above);
-    }
+    let lse = s.peak + above;
     let z = z_share();
-    if (z != 0.0) {
-        let lse = s.peak + above;
-        loss += z * lse * lse;
-    }
-    return loss;
+    var loss = s.pull + select(s.mass * above, 0.0, s.mass == 0.0);
+    loss += select(row.hit * ((s.peak - row.x_hit) + above), 0.0, row.hit == 0.0);
+    loss += select(z * lse * lse, 0.0, z == 0.0);
+    loss = select(loss, params.nan, (row.kind == BAD) | is_poisoned(s));
+    return select(loss, 0.0, row.kind == IGNORED);
 }
 
 // What the gradients of a row have in common, computed once.

@@ -138,11 +138,8 @@ fn push16(
     t.rest = joined(t.rest, vec2<f32>(sum4(below), sum4(at)), top > s.peak);
     t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
     t.mass += (sum4(q0) + sum4(q1)) + (sum4(q2) + sum4(q3));
-    let sign = vec4<u32>(0x7fffffffu);
-    let bits = max(
-        max(bitcast<vec4<u32>>(x0) & sign, bitcast<vec4<u32>>(x1) & sign),
-        max(bitcast<vec4<u32>>(x2) & sign, bitcast<vec4<u32>>(x3) & sign));
-    t.bits = max(s.bits, max(max(bits.x, bits.y), max(bits.z, bits.w)));
+    let bits = max(max(abs_bits(x0), abs_bits(x1)), max(abs_bits(x2), abs_bits(x3)));
+    t.bits = max(s.bits, most_bits(bits));
     if (WANTS_STATS) {
         let first = first4(t.top, x0, t.peak, columns.x);
         let second = first4(first, x1, t.peak, columns.y);

@@ -134,8 +134,16 @@ fn sum4(x: vec4<f32>) -> f32 {
     return (x.x + x.y) + (x.z + x.w);
 }
 
-// The largest |x| of four as bits, which order as the numbers do, NaN above all.
+// |x| as bits, which order as the numbers do, NaN above all. Signed: processors have no maximum of unsigned integers.
+fn abs_bits(x: vec4<f32>) -> vec4<i32> {
+    return bitcast<vec4<i32>>(x) & vec4<i32>(0x7fffffff);
+}
+
+fn most_bits(b: vec4<i32>) -> u32 {
+    return u32(max(max(b.x, b.y), max(b.z, b.w)));
+}
+
+// The largest |x| of four.
 fn bits4(x: vec4<f32>) -> u32 {
-    let b = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
-    return max(max(b.x, b.y), max(b.z, b.w));
+    return most_bits(abs_bits(x));
 }

@@ -28,7 +28,7 @@ fn set_seat(r: u32, column: u32, value: f32) {
 // would read it lane by lane.
 fn column1(r: u32, column: u32) -> f32 {
     var x = 0.0;
-    for (var c = 0u; c < COLS; c++) {
+    for (var c = 0u; c < COLS; c++) { // unrolled
         x = select(x, seated(r, c), c == column);
     }
     return mapped1(x);
@@ -43,15 +43,15 @@ fn pack_quad(r: u32, column: u32) -> Columns {
 
 fn fold_pack(row: Row, r: u32) -> State {
     var tops = vec4<f32>(params.neg_inf);
-    var bits = vec4<u32>(0u);
-    for (var column = 0u; column < COLS; column += 4u) {
+    var bits = vec4<i32>(0);
+    for (var column = 0u; column < COLS; column += 4u) { // unrolled
         let x = pack_quad(r, column).x;
         tops = max(tops, x);
         // -inf past the last column, where the row has other columns as well
-        bits = max(bits, bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu));
+        bits = max(bits, abs_bits(x));
     }
     var f = fold_of(tops, bits);
-    for (var column = 0u; column < COLS; column += 4u) {
+    for (var column = 0u; column < COLS; column += 4u) { // unrolled
         let q = pack_quad(r, column);
         f = fold4(row, f, column, q.x, q.count);
     }
@@ -75,14 +75,14 @@ fn grad_at(index: u32) -> u32 {
 fn read_pack(index: u32, last: u32) {
     if (FLAT) {
         let at = input_place(spot_of(min(index, last + 1u - PACK)));
-        for (var k = 0u; k < PACK_QUADS; k++) {
+        for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
             pack[k] = input4(at + k * quad_step(), 1u);
         }
         return;
     }
-    for (var r = 0u; r < PACK; r++) {
+    for (var r = 0u; r < PACK; r++) { // unrolled
         let at = input_place(spot_of(min(index + r, last)));
-        for (var c = 0u; c < COLS; c++) {
+        for (var c = 0u; c < COLS; c++) { // unrolled
             set_seat(r, c, input1(at + c * col_step()));
         }
     }
@@ -93,15 +93,18 @@ fn put_pack(index: u32, count: u32) {
     if (FLAT) {
         if (count != 0u) {
             let at = grad_at(index);
-            for (var k = 0u; k < PACK_QUADS; k++) {
+            for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
                 put_grad_input4(at + k * quad_step(), 1u, pack[k]);
             }
         }
         return;
     }
-    for (var r = 0u; r < PACK; r++) {
-        for (var c = 0u; c < select(0u, COLS, r < count); c++) {
-            put_grad_input1(grad_at(index + r) + c * col_step(), seated(r, c));
+    for (var r = 0u; r < PACK; r++) { // unrolled
+        if (r < count) {
+            let at = grad_at(index + r);
+            for (var c = 0u; c < COLS; c++) { // unrolled
+                put_grad_input1(at + c * col_step(), seated(r, c));
+            }
         }
     }
 }

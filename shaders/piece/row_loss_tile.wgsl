@@ -8,9 +8,7 @@ var<private> of_4: f32;
 var<private> of_runs: f32;
 
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
-    if (live && leads) {
-        of_4 += weighted_loss(index, row, s);
-    }
+    of_4 += select(0.0, weighted_loss(index, row, s), live && leads);
     rows_taken++;
     if (rows_taken % 4u == 0u) {
         of_runs += of_4;

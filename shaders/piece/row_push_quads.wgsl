@@ -14,7 +14,7 @@ struct Fold {
     s: State,
 }
 
-fn fold_of(tops: vec4<f32>, bits: vec4<u32>) -> Fold {
+fn fold_of(tops: vec4<f32>, bits: vec4<i32>) -> Fold {
     return Fold(identity());
 }
 

@@ -23,22 +23,32 @@ struct Fold {
 }
 
 // Of the largest columns and the largest |x| as bits, each of every fourth.
-fn fold_of(tops: vec4<f32>, bits: vec4<u32>) -> Fold {
+fn fold_of(tops: vec4<f32>, bits: vec4<i32>) -> Fold {
     var s = identity();
     s.peak = top4(tops);
-    s.bits = max(max(bits.x, bits.y), max(bits.z, bits.w));
+    s.bits = most_bits(bits);
     let zero = vec4<f32>(0.0);
     return Fold(s, zero, zero, zero, zero);
 }
 
+// Of the last quad's columns only those that there are: `count` is a constant where a row is written out.
+fn exps(x: vec4<f32>, count: u32) -> vec4<f32> {
+    if (count == 4u) {
+        return exp(x);
+    }
+    var e = vec4<f32>(exp(x.x), 0.0, 0.0, 0.0);
+    if (count > 1u) { e.y = exp(x.y); }
+    if (count > 2u) { e.z = exp(x.z); }
+    return e;
+}
+
 fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
-    let zero = vec4<f32>(0.0);
     let peak = max(f.s.peak, LOWEST);
     let at = x == vec4<f32>(peak);
     let q = coefs4(row, column, count);
     var r = f;
-    r.below += select(exp(x - peak), zero, at);
-    r.at += select(zero, vec4<f32>(1.0), at);
+    r.below += select(exps(x - peak, count), vec4<f32>(0.0), at);
+    r.at += select(vec4<f32>(0.0), vec4<f32>(1.0), at);
     r.mass += q;
     r.pull += pulls(x, q, peak);
     if (WANTS_STATS) {

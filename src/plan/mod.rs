@@ -36,7 +36,7 @@ pub use naive::plan_naive;
 pub use reduce::plan_reduce;
 pub(crate) use reduce::tile_iterations;
 pub(crate) use rows::is_wide;
-pub(crate) use spread::{MAX_LANE_COLS, MAX_WIDTH, SHORT_COLS, Spread};
+pub(crate) use spread::{MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, SHORT_COLS, Spread};
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.

@@ -20,6 +20,9 @@ const MIN_BLOCK_ROWS: usize = 1024;
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
 pub const SHORT_COLS: usize = 32;
 
+/// Elements of the largest pack.
+pub const MAX_PACK: u32 = 4 * SHORT_COLS as u32;
+
 /// Elements between one row and the next, at most, where lanes take several.
 const NEAR: usize = 16_384;
 
@@ -107,7 +110,7 @@ impl Spread {
         let mut spread = Self::within(shared, rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
-            let pack = Self::pack_of(rows);
+            let pack = Self::pack_of(rows, tuning);
             let one = Self { pack, ..spread }.iterations(rows.cols, rows.inner_loops);
             let mut turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
             if is_near {
@@ -128,20 +131,22 @@ impl Spread {
     }
 
     /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are not
-    /// innermost, four beside each other. Beside other operands and outputs of the input's shape each is alone: compilers
-    /// take seconds for four rows of them.
-    fn pack_of(rows: &Rows) -> Option<u32> {
+    /// innermost, four beside each other. Where these have more elements than the tuning says, and beside other operands and
+    /// outputs of the input's shape, each is alone: compilers take seconds for four rows of them.
+    fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
         if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
             return None;
         }
         if rows.is_map() || matches!(rows.targets, Targets::Full | Targets::ClassList) {
             return Some(1);
         }
-        Some(match (rows.inner, rows.cols % 4) {
+        let pack = match (rows.inner, rows.cols % 4) {
             (1, 0) => 1,
             (1, 2) => 2,
             _ => 4,
-        })
+        };
+        let fits = pack * rows.cols as u32 <= tuning.pack;
+        Some(if fits { pack } else { 1 })
     }
 
     /// For contiguous rows of several tensors.

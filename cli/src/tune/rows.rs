@@ -74,7 +74,7 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
         "row_width" => vec![entropy(at(32_000, usize::MAX)), entropy(at(8192, usize::MAX))],
         "subgroup" => vec![entropy(at(8192, usize::MAX)), entropy(at(512, usize::MAX))],
         "subgroup_cols" | "lane_cols" => beyond_least().map(|cols| entropy(at(cols, usize::MAX))).collect(),
-        "lane_rows" => {
+        "lane_rows" | "pack" => {
             // A side of at most 128: classes in the middle, as those of pixels are.
             let side = most((elements / 21).isqrt(), 128);
             let images = most(elements / (21 * side * side), usize::MAX);
