@@ -23,8 +23,8 @@ pub struct Tuning {
     pub lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
     pub lane_rows: u32,
-    /// Elements of rows of up to 32 classes that a lane has in its registers together, at most, where it takes several rows.
-    /// Where one row has more, it has them alone.
+    /// Rows of up to 32 classes that a lane has in its registers together, at most, where it takes several: 1, 2 or 4. Where
+    /// more would be needed for whole quads of memory, each is alone.
     pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is
     /// read once. Rows that would take more are read twice. The order of additions does not hang on it.
@@ -126,7 +126,7 @@ impl Tuning {
     pub const SOFTWARE_4: Self = Self {
         row_width: 4,
         subgroup: 4,
-        pack: 40,
+        pack: 2,
         ..Self::SOFTWARE
     };
     pub const HARDWARE: Self = Self {
@@ -206,8 +206,9 @@ impl Tuning {
         let expected = format!("a number from 1 to {MAX_ITERATIONS}");
         let fits = (1..=MAX_ITERATIONS).contains(&lane_rows.into());
         require("lane_rows", lane_rows.into(), fits, expected)?;
-        let expected = format!("a number from 1 to {MAX_PACK}");
-        require("pack", pack.into(), (1..=MAX_PACK).contains(&pack), expected)?;
+        let expected = format!("a power of two from 1 to {MAX_PACK}");
+        let fits = pack.is_power_of_two() && pack <= MAX_PACK;
+        require("pack", pack.into(), fits, expected)?;
         let expected = format!("a multiple of 4 up to {MAX_HELD}");
         let fits = held.is_multiple_of(4) && held <= MAX_HELD;
         require("held", held.into(), fits, expected)?;
@@ -292,7 +293,7 @@ mod tests {
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
-            ("pack", &[0, 129, u64::MAX]),
+            ("pack", &[0, 3, 8, u64::MAX]),
             ("held", &[3, 12, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),

@@ -238,7 +238,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
         subgroup_cols: 64,
         lane_cols: 16,
         lane_rows: 4,
-        pack: 24,
+        pack: 2,
         held: 8,
         width: 8,
         tile: 512,

@@ -20,8 +20,8 @@ const MIN_BLOCK_ROWS: usize = 1024;
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
 pub const SHORT_COLS: usize = 32;
 
-/// Elements of the largest pack.
-pub const MAX_PACK: u32 = 4 * SHORT_COLS as u32;
+/// Rows of the largest pack.
+pub const MAX_PACK: u32 = 4;
 
 /// Elements between one row and the next, at most, where lanes take several.
 const NEAR: usize = 16_384;
@@ -131,8 +131,8 @@ impl Spread {
     }
 
     /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are not
-    /// innermost, four beside each other. Where these have more elements than the tuning says, and beside other operands and
-    /// outputs of the input's shape, each is alone: compilers take seconds for four rows of them.
+    /// innermost, four beside each other. Where these are more than the tuning says, and beside other operands and outputs of the
+    /// input's shape, each is alone: compilers take seconds for four rows of them.
     fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
         if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
             return None;
@@ -145,8 +145,7 @@ impl Spread {
             (1, 2) => 2,
             _ => 4,
         };
-        let fits = pack * rows.cols as u32 <= tuning.pack;
-        Some(if fits { pack } else { 1 })
+        Some(if pack <= tuning.pack { pack } else { 1 })
     }
 
     /// For contiguous rows of several tensors.

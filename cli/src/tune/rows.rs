@@ -34,7 +34,11 @@ pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     if field.name == "held" {
         return vec![0, 4, 8]; // all that there are
     }
-    let around = [own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)];
+    let around = match field.name {
+        // No more: compilers that take seconds for larger packs are what the class's value minds.
+        "pack" => vec![own / 4, own / 2, own],
+        _ => vec![own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)],
+    };
     let mut values: Vec<u64> = around
         .into_iter()
         .filter(|&value| fits(field, base, value, limits))
