@@ -7,11 +7,11 @@
 // PyTorch writes (1 - t) x + (1 + (u - 1) t) softplus(-x), which is the same sum but cancels for x << 0.
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
-    return t * u * softplus(-x) + (1.0 - t) * softplus(x);
+    return logit_cost(x, t * u, 1.0 - t);
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
-    return (1.0 - t) * sigmoid(x) - t * u * sigmoid(-x);
+    return logit_slope(x, t * u, 1.0 - t);
 }
 
 // The part that both softplus share is subtracted before it is rounded: for u = 1, -x is left.

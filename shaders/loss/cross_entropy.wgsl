@@ -16,6 +16,7 @@ struct Row {
     label: u32, // the labelled class
     hit: f32,   // (1 - label_smoothing) w_t
     x_hit: f32, // its logit
+    q_hit: f32, // its coefficient q
     targets_at: u32, // where the row of a probability target begins
 }
 
@@ -61,28 +62,9 @@ fn row_loss(row: Row, s: State) -> f32 {
     return select(loss, 0.0, row.kind == IGNORED);
 }
 
-// What the gradients of a row have in common, computed once.
-struct Slope {
-    peak: f32,
-    all: f32,   // sum_j b_j + 2 z lse
-    share: f32, // all / sum_j exp(x_j - peak)
-    top: f32,   // all times 1 - exp(peak - lse)
-    sure: u32,  // 1 where the peak has more than half of the probability
-}
-
-fn row_slope(row: Row, s: State) -> Slope {
+// What stands before the probabilities in a row's gradient: sum_j b_j + 2 z lse.
+fn slope_of(row: Row, s: State) -> f32 {
     let z = z_share();
     let pull = select(2.0 * z * log_sum_exp(s), 0.0, z == 0.0);
-    let all = select(row.hit + s.mass + pull, params.nan, is_poisoned(s));
-    let share = all / (1.0 + s.rest);
-    return Slope(s.peak, all, share, share * s.rest, select(0u, 1u, s.rest < 1.0));
-}
-
-// At the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel; that of a row of many
-// peaks would, which keep the quotient.
-fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
-    let q = coefs4(row, column, count);
-    let b = q + select(vec4<f32>(0.0), vec4<f32>(row.hit), (vec4<u32>(column) + QUAD) == vec4<u32>(row.label));
-    let below = slope.share * exp(x - slope.peak) - b;
-    return select(below, (slope.all - b) - slope.top, (x == vec4<f32>(slope.peak)) & vec4<bool>(slope.sure == 1u));
+    return select(row.hit + s.mass + pull, params.nan, is_poisoned(s));
 }

@@ -16,7 +16,7 @@ fn share_of(row: Row) -> f32 {
 
 // z of four columns; far below 0 at the target and beyond the last class.
 fn short4(row: Row, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
-    let skipped = (QUAD >= vec4<u32>(count)) | (vec4<u32>(column) + QUAD == vec4<u32>(row.label));
+    let skipped = (QUAD >= vec4<u32>(count)) | at4(column, row.label);
     return select(margin() + (x - vec4<f32>(row.x_label)), vec4<f32>(LOWEST), skipped);
 }
 
@@ -54,5 +54,5 @@ fn row_slope(row: Row, s: State) -> Slope {
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
     let others = slope.share * slope4(short4(row, column, x, count));
-    return select(others, vec4<f32>(slope.hit), vec4<u32>(column) + QUAD == vec4<u32>(row.label));
+    return select(others, vec4<f32>(slope.hit), at4(column, row.label));
 }

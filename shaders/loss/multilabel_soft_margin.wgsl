@@ -38,9 +38,10 @@ fn labels4(row: Row, column: u32, count: u32) -> vec4<f32> {
 
 fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State {
     let y = labels4(row, column, count);
-    let miss = vec4<f32>(softplus(-x.x), softplus(-x.y), softplus(-x.z), softplus(-x.w));
-    let hit = vec4<f32>(softplus(x.x), softplus(x.y), softplus(x.z), softplus(x.w));
-    let cost = weights4(column) * (y * miss + (1.0 - y) * hit);
+    let n = 1.0 - y;
+    let each = vec4<f32>(
+        logit_cost(x.x, y.x, n.x), logit_cost(x.y, y.y, n.y), logit_cost(x.z, y.z, n.z), logit_cost(x.w, y.w, n.w));
+    let cost = weights4(column) * each;
     return State(s.sum + sum4(select(vec4<f32>(0.0), cost, QUAD < vec4<u32>(count))));
 }
 
@@ -58,9 +59,9 @@ fn row_slope(row: Row, s: State) -> Slope {
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
     let y = labels4(row, column, count);
-    let rise = vec4<f32>(sigmoid(x.x), sigmoid(x.y), sigmoid(x.z), sigmoid(x.w));
-    let fall = vec4<f32>(sigmoid(-x.x), sigmoid(-x.y), sigmoid(-x.z), sigmoid(-x.w));
-    return weights4(column) * ((1.0 - y) * rise - y * fall);
+    let n = 1.0 - y;
+    return weights4(column) * vec4<f32>(
+        logit_slope(x.x, y.x, n.x), logit_slope(x.y, y.y, n.y), logit_slope(x.z, y.z, n.z), logit_slope(x.w, y.w, n.w));
 }
 
 fn row_grad_target(row: Row, s: State, column: u32, x: f32) -> f32 {

@@ -25,5 +25,5 @@ fn row_slope(row: Row, s: State) -> Slope {
 }
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), vec4<f32>(slope.hit), vec4<u32>(column) + QUAD == vec4<u32>(row.label));
+    return select(vec4<f32>(0.0), vec4<f32>(slope.hit), at4(column, row.label));
 }

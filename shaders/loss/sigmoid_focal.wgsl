@@ -33,7 +33,7 @@ fn alpha_of(t: f32) -> f32 {
 }
 
 fn bce(x: f32, t: f32) -> f32 {
-    return t * softplus(-x) + (1.0 - t) * softplus(x);
+    return logit_cost(x, t, 1.0 - t);
 }
 
 // (r, 1 - r), each from t itself: 1 - (1 - t) would lose a small t.
@@ -61,7 +61,7 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     // Where r is 1, e / e is 1 also once the exponential is 0.
     let share = select(e / (r.y + r.x * e), 1.0, r.y == 0.0);
     let ratio = side * (r.y - r.x) * share / (1.0 + e);
-    let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
+    let slope = logit_slope(x, t, 1.0 - t);
     let focus = select(gamma() * (bce(x, t) * ratio), 0.0, gamma() == 0.0); // the cost may be infinite
     return alpha_of(t) * miss_power(x, t) * (slope + focus);
 }

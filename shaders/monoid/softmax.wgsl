@@ -59,13 +59,6 @@ fn first4(first: u32, x: vec4<f32>, peak: f32, column: u32) -> u32 {
     return min(first, min(min(at.x, at.y), min(at.z, at.w)));
 }
 
-// (sum of exp(x - peak) over the columns below the peak, how many are at it)
-fn split4(x: vec4<f32>, peak: f32) -> vec2<f32> {
-    let at = x == vec4<f32>(peak);
-    return vec2<f32>(
-        sum4(select(exp(x - peak), vec4<f32>(0.0), at)), sum4(select(vec4<f32>(0.0), vec4<f32>(1.0), at)));
-}
-
 // The terms of `pull`.
 fn pulls(x: vec4<f32>, q: vec4<f32>, peak: f32) -> vec4<f32> {
     return select(q * (max(peak, LOWEST) - x), vec4<f32>(0.0), q == vec4<f32>(0.0));
@@ -75,8 +68,17 @@ fn pull4(x: vec4<f32>, q: vec4<f32>, peak: f32) -> f32 {
     return sum4(pulls(x, q, peak));
 }
 
-fn top4(x: vec4<f32>) -> f32 {
-    return max(max(x.x, x.y), max(x.z, x.w));
+// Four columns as the largest and the three others, for a row's peak stays out of the sum of exponentials: what loses
+// against it goes in, its equals too, without a look at where it stands.
+struct Ranked {
+    top: f32,
+    others: vec3<f32>,
+}
+
+fn ranked4(x: vec4<f32>) -> Ranked {
+    let a = max(x.x, x.y);
+    let b = max(x.z, x.w);
+    return Ranked(max(a, b), vec3<f32>(min(x.x, x.y), min(x.z, x.w), min(a, b)));
 }
 
 // The state before columns whose largest is `top` are taken in, and whether that is the new peak. No branch: software
@@ -96,16 +98,17 @@ fn raise(s: State, top: f32) -> State {
     return r;
 }
 
-// `part` is what split4 says of the columns that `raise` was for: their own 1 stays out where the peak is theirs.
-fn joined(rest: f32, part: vec2<f32>, lifts: bool) -> f32 {
-    return rest + (part.x + (part.y - select(0.0, 1.0, lifts)));
+// Their exponentials, without the 1 of the peak where it is theirs.
+fn terms4(r: Ranked, peak: f32, lifts: bool) -> vec4<f32> {
+    return vec4<f32>(exp(r.others - peak), select(exp(r.top - peak), 0.0, lifts));
 }
 
 // Takes in four columns from `column` on, with their coefficients.
 fn push4(s: State, x: vec4<f32>, q: vec4<f32>, column: u32) -> State {
-    let top = top4(x);
-    var t = raise(s, top);
-    t.rest = joined(t.rest, split4(x, max(t.peak, LOWEST)), top > s.peak);
+    let ranked = ranked4(x);
+    var t = raise(s, ranked.top);
+    let peak = max(t.peak, LOWEST);
+    t.rest += sum4(terms4(ranked, peak, ranked.top > s.peak));
     t.pull += pull4(x, q, t.peak);
     t.mass += sum4(q);
     t.bits = max(s.bits, bits4(x));
@@ -123,19 +126,14 @@ fn push16(
     q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>,
     columns: vec4<u32>,
 ) -> State {
-    let top = top4(max(max(x0, x1), max(x2, x3)));
-    var t = raise(s, top);
+    // Of each place in the quads, and then of the four places, the largest and the others.
+    let high01 = max(x0, x1);
+    let high23 = max(x2, x3);
+    let ranked = ranked4(max(high01, high23));
+    var t = raise(s, ranked.top);
     let peak = max(t.peak, LOWEST);
-    let at0 = x0 == vec4<f32>(peak);
-    let at1 = x1 == vec4<f32>(peak);
-    let at2 = x2 == vec4<f32>(peak);
-    let at3 = x3 == vec4<f32>(peak);
-    let zero = vec4<f32>(0.0);
-    let one = vec4<f32>(1.0);
-    let below = (select(exp(x0 - peak), zero, at0) + select(exp(x1 - peak), zero, at1))
-        + (select(exp(x2 - peak), zero, at2) + select(exp(x3 - peak), zero, at3));
-    let at = (select(zero, one, at0) + select(zero, one, at1)) + (select(zero, one, at2) + select(zero, one, at3));
-    t.rest = joined(t.rest, vec2<f32>(sum4(below), sum4(at)), top > s.peak);
+    t.rest += sum4((exp(min(x0, x1) - peak) + exp(min(x2, x3) - peak))
+        + (exp(min(high01, high23) - peak) + terms4(ranked, peak, ranked.top > s.peak)));
     t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
     t.mass += (sum4(q0) + sum4(q1)) + (sum4(q2) + sum4(q3));
     let bits = max(max(abs_bits(x0), abs_bits(x1)), max(abs_bits(x2), abs_bits(x3)));

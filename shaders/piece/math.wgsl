@@ -12,11 +12,11 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
-// 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3: the series in z^2 <= 1/9 ends below 2^-26 at z^15.
+// 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3, by the polynomial in z^2 whose largest relative error is least: 5.4e-9, a
+// tenth of what rounding to f32 does. The series needs three more terms for that.
 fn twice_atanh(z: f32) -> f32 {
     let v = z * z;
-    let tail = 1.0 / 9.0 + v * (1.0 / 11.0 + v * (1.0 / 13.0 + v * (1.0 / 15.0)));
-    return 2.0 * z * (1.0 + v * (1.0 / 3.0 + v * (1.0 / 5.0 + v * (1.0 / 7.0 + v * tail))));
+    return 2.0 * z * (1.0 + v * (0.33333209 + v * (0.20010763 + v * (0.14000902 + v * 0.14005996))));
 }
 
 // log(1 + y) for y in [0, 1], to a few ulps also where 1 + y rounds to 1.
@@ -42,6 +42,19 @@ fn softplus(x: f32) -> f32 {
 fn sigmoid(x: f32) -> f32 {
     let e = exp(-abs(x));
     return select(e, 1.0, x >= 0.0) / (1.0 + e);
+}
+
+// on softplus(-x) + off softplus(x), the two costs of a logit: what they share is computed once.
+fn logit_cost(x: f32, on: f32, off: f32) -> f32 {
+    let curve = log1p_unit(exp(-abs(x)));
+    return on * (max(-x, 0.0) + curve) + off * (max(x, 0.0) + curve);
+}
+
+// off sigmoid(x) - on sigmoid(-x), its derivative.
+fn logit_slope(x: f32, on: f32, off: f32) -> f32 {
+    let e = exp(-abs(x));
+    let sides = select(vec2<f32>(e, 1.0), vec2<f32>(1.0, e), x >= 0.0);
+    return (off * sides.x - on * sides.y) / (1.0 + e);
 }
 
 // y^power for y in [0, 1] and power >= 0, with 0^0 = 1, from y and its logarithm (-inf allowed).

@@ -3,6 +3,11 @@
 // The columns of a quad, to mask those beyond the last.
 const QUAD: vec4<u32> = vec4<u32>(0u, 1u, 2u, 3u);
 
+// Which of four columns is the labelled one.
+fn at4(column: u32, label: u32) -> vec4<bool> {
+    return QUAD == vec4<u32>(label - column);
+}
+
 // What a quad has in every output of the input's shape: its numbers, as they are stored and as the loss sees them.
 struct Columns {
     column: u32,

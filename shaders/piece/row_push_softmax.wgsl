@@ -16,8 +16,8 @@ fn row_push16(
 // A row whose columns are all at hand: its peak is known before the first exponential, and nothing is lifted.
 struct Fold {
     s: State, // with the peak of the row
-    below: vec4<f32>, // exponentials of the columns below the peak
-    at: vec4<f32>, // columns at the peak
+    tops: vec4<f32>, // the largest so far, each of every fourth
+    rest: vec4<f32>, // exponentials of the others
     mass: vec4<f32>,
     pull: vec4<f32>,
 }
@@ -25,13 +25,13 @@ struct Fold {
 // Of the largest columns and the largest |x| as bits, each of every fourth.
 fn fold_of(tops: vec4<f32>, bits: vec4<i32>) -> Fold {
     var s = identity();
-    s.peak = top4(tops);
+    s.peak = ranked4(tops).top;
     s.bits = most_bits(bits);
     let zero = vec4<f32>(0.0);
-    return Fold(s, zero, zero, zero, zero);
+    return Fold(s, vec4<f32>(params.neg_inf), zero, zero, zero);
 }
 
-// Of the last quad's columns only those that there are: `count` is a constant where a row is written out.
+// Of the last quad's columns only those that there are: `count` and `column` are constants where a row is written out.
 fn exps(x: vec4<f32>, count: u32) -> vec4<f32> {
     if (count == 4u) {
         return exp(x);
@@ -44,11 +44,12 @@ fn exps(x: vec4<f32>, count: u32) -> vec4<f32> {
 
 fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
     let peak = max(f.s.peak, LOWEST);
-    let at = x == vec4<f32>(peak);
     let q = coefs4(row, column, count);
     var r = f;
-    r.below += select(exps(x - peak, count), vec4<f32>(0.0), at);
-    r.at += select(vec4<f32>(0.0), vec4<f32>(1.0), at);
+    r.tops = max(f.tops, x);
+    if (column > 0u) {
+        r.rest += exps(min(f.tops, x) - peak, count);
+    }
     r.mass += q;
     r.pull += pulls(x, q, peak);
     if (WANTS_STATS) {
@@ -60,8 +61,7 @@ fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
 
 fn folded(f: Fold) -> State {
     var s = f.s;
-    // One column at the peak stays out; of nothing but -inf there is none.
-    s.rest = sum4(f.below) + max(sum4(f.at) - 1.0, 0.0);
+    s.rest = sum4(f.rest + terms4(ranked4(f.tops), max(s.peak, LOWEST), true));
     s.mass = sum4(f.mass);
     s.pull = sum4(f.pull);
     return s;
