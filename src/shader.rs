@@ -132,8 +132,7 @@ fn unroll(text: &str, consts: &[Const]) -> String {
             let body: Vec<&str> = lines.by_ref().take_while(|line| *line != close).collect();
             let block: String = unroll(&body.join("\n"), consts)
                 .lines()
-                .filter_map(|line| line.split("//").next())
-                .flat_map(|code| [code.trim(), " "])
+                .flat_map(|line| [line.split("//").next().unwrap_or(line).trim(), " "])
                 .collect();
             for value in (0..counter.end).step_by(counter.step) {
                 out += &format!("{{ const {} = {value}u; {block}}} ", counter.name);

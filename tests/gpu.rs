@@ -230,6 +230,25 @@ fn cross_entropy_on_shapes() {
     report(failures, shapes.len() * 6);
 }
 
+/// A confident row's gradient of its label keeps its relative accuracy where logits are so large that a half is lost beside them.
+#[test]
+fn confident_rows_of_huge_logits() {
+    let peak = (1 << 24) as f32;
+    for gap in [8.0f32, 16.0, 20.0] {
+        let x = Tensor::new(&[peak, peak - gap], &[1, 2]).unwrap();
+        let t = Tensor::new(&[0i64], &[1]).unwrap();
+        let loss = CrossEntropy::default();
+        let values = loss
+            .run(gpu(), &Call::new(Mode::Fused, &[&x, &t]))
+            .unwrap()
+            .read(gpu())
+            .unwrap();
+        let e = f64::from(-gap).exp();
+        let (got, want) = (f64::from(values.grad_input.unwrap().data[0]), -e / (1.0 + e));
+        assert!((got - want).abs() <= 1e-5 * want.abs(), "{gap}: {got:e} for {want:e}");
+    }
+}
+
 /// Logits of ±1e4, a row sure of its class, ties, and holes of -inf.
 #[test]
 fn cross_entropy_at_the_extremes() {

@@ -416,7 +416,8 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     let params: wgloss::layout::RowParams = bytemuck::pod_read_unaligned(&dispatch.params);
     let runs = |steps: u64| steps + steps.div_ceil(16);
     if let (Some(pack), Some(cols)) = (constant("PACK"), constant("COLS")) {
-        // Read and written element by element; of each row, the search for its label and three passes over its quads.
+        // More than there are, since these loops are written out: read and written element by element; of each row, the
+        // search for its label and three passes over its quads.
         let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);
         return constant("TURNS").unwrap() * (1 + pack * of_row);
     }

@@ -354,6 +354,9 @@ fn is_shuffled(variant: &Variant) -> bool {
 
 fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {
     let source = variant.compose();
+    if source.text.contains("// unrolled") {
+        return Err(format!("{}: a marked loop is left", variant.label));
+    }
     let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
         let line = error.location(&source.text).map_or(0, |l| l.line_number as usize);
         format!("{}: {} at {}", variant.label, error.message(), source.locate(line))

@@ -50,7 +50,7 @@ fn z_loss_of(row: Row, s: State) -> f32 {
     return params.hyper.z * lse * lse;
 }
 
-// Without a branch: software adapters run both sides of one.
+// Selected, without branches of its own: software adapters run both sides of one.
 fn row_loss(row: Row, s: State) -> f32 {
     let above = log1p(s.rest); // lse - peak
     let lse = s.peak + above;

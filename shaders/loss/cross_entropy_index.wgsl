@@ -19,9 +19,10 @@ fn row_slope(row: Row, s: State) -> Slope {
     let all = slope_of(row, s);
     let share = all / (1.0 + s.rest);
     let b = row.hit + row.q_hit;
-    // Of the class at the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel. Where the
-    // rest is below a half, no other class is as near to the peak.
-    let sure = (s.rest < 0.5) & (row.x_hit > s.peak - 0.5);
+    // Of the class at the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient of its label does not
+    // cancel. Where the rest is below a half, no other class is as near to the peak. The difference of near numbers is
+    // exact, however large they are.
+    let sure = (s.rest < 0.5) & (s.peak - row.x_hit < 0.5);
     let below = share * exp(row.x_hit - s.peak) - b;
     return Slope(s.peak, share, select(below, (all - b) - share * s.rest, sure));
 }

@@ -81,7 +81,7 @@ fn ranked4(x: vec4<f32>) -> Ranked {
     return Ranked(max(a, b), vec3<f32>(min(x.x, x.y), min(x.z, x.w), min(a, b)));
 }
 
-// The state before columns whose largest is `top` are taken in, and whether that is the new peak. No branch: software
+// The state before columns whose largest is `top` are taken in. No branch: software
 // adapters run both of its sides, and each would have an exponential for every column.
 fn raise(s: State, top: f32) -> State {
     let lifts = top > s.peak;

@@ -147,7 +147,7 @@ fn sum4(x: vec4<f32>) -> f32 {
     return (x.x + x.y) + (x.z + x.w);
 }
 
-// |x| as bits, which order as the numbers do, NaN above all. Signed: processors have no maximum of unsigned integers.
+// |x| as bits, which order as the numbers do, NaN above all. Signed: x86 compares no others before AVX-512.
 fn abs_bits(x: vec4<f32>) -> vec4<i32> {
     return bitcast<vec4<i32>>(x) & vec4<i32>(0x7fffffff);
 }

@@ -89,8 +89,8 @@ impl Spread {
     }
 
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
-    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack: its elements read one by one, those
-    /// among which the label's is found, three passes over the quads, the elements written.
+    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out
+    /// but for that over its rows, far more than there are.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         if self.pack.is_some() {
             return u64::from(self.turns) * (4 * cols as u64 + 16);

@@ -199,7 +199,7 @@ impl Planner<'_> {
         consts
     }
 
-    /// What makes a pipeline for short rows of one length: compilers unroll the loops over their columns.
+    /// What makes a pipeline for short rows of one length: the loops over their columns are written out.
     fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 5] {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
         let is_crosswise = pack > 1 && !is_innermost;
