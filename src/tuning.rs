@@ -5,7 +5,7 @@ use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::{LEAF, MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, Spread, tile_iterations};
 
 /// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read twice.
-const MAX_HELD: u32 = 8;
+pub const MAX_HELD: u32 = 8;
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.

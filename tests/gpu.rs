@@ -230,22 +230,39 @@ fn cross_entropy_on_shapes() {
     report(failures, shapes.len() * 6);
 }
 
-/// A confident row's gradient of its label keeps its relative accuracy where logits are so large that a half is lost beside them.
+/// Gradients that are small differences of near numbers keep their relative accuracy: of a confident row's label, also
+/// where logits are so large that a half is lost beside them, and of a class at the peak that has nearly all of a
+/// row's coefficients without being its label.
 #[test]
-fn confident_rows_of_huge_logits() {
-    let peak = (1 << 24) as f32;
-    for gap in [8.0f32, 16.0, 20.0] {
-        let x = Tensor::new(&[peak, peak - gap], &[1, 2]).unwrap();
-        let t = Tensor::new(&[0i64], &[1]).unwrap();
-        let loss = CrossEntropy::default();
-        let values = loss
-            .run(gpu(), &Call::new(Mode::Fused, &[&x, &t]))
-            .unwrap()
-            .read(gpu())
-            .unwrap();
+fn confident_rows_have_accurate_gradients() {
+    for (gap, peak) in [8.0f32, 16.0, 20.0]
+        .into_iter()
+        .flat_map(|gap| [(gap, 0.0), (gap, (1 << 24) as f32)])
+    {
+        let grad = |row: [f32; 2], loss: &CrossEntropy| {
+            let x = Tensor::new(&row, &[1, 2]).unwrap();
+            let t = Tensor::new(&[0i64], &[1]).unwrap();
+            let call = Call::new(Mode::Fused, &[&x, &t]);
+            let values = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+            values.grad_input.unwrap().data
+        };
         let e = f64::from(-gap).exp();
-        let (got, want) = (f64::from(values.grad_input.unwrap().data[0]), -e / (1.0 + e));
-        assert!((got - want).abs() <= 1e-5 * want.abs(), "{gap}: {got:e} for {want:e}");
+        let near = |what: &str, got: f32, want: f64| {
+            let got = f64::from(got);
+            assert!(
+                (got - want).abs() <= 1e-5 * want.abs(),
+                "{what} {gap} {peak}: {got:e} for {want:e}"
+            );
+        };
+        let miss = e / (1.0 + e);
+        near("label", grad([peak, peak - gap], &CrossEntropy::default())[0], -miss);
+        let smoothed = CrossEntropy {
+            label_smoothing: 0.1,
+            weight: Some(Tensor::new(&[0f32, 1.0], &[2]).unwrap()),
+            reduction: Reduction::Sum,
+            ..Default::default()
+        };
+        near("smoothed", grad([peak - gap, peak], &smoothed)[1], -0.05 * miss);
     }
 }
 

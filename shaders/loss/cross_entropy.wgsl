@@ -16,7 +16,6 @@ struct Row {
     label: u32, // the labelled class
     hit: f32,   // (1 - label_smoothing) w_t
     x_hit: f32, // its logit
-    q_hit: f32, // its coefficient q
     targets_at: u32, // where the row of a probability target begins
 }
 

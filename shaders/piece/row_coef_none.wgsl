@@ -1,8 +1,4 @@
 // No column has a coefficient of its own.
-fn coef1(label: u32) -> f32 {
-    return 0.0;
-}
-
 fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
     return vec4<f32>(0.0);
 }

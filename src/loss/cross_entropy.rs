@@ -205,16 +205,21 @@ impl CrossEntropy {
         let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
         let mut kind = String::from(if full { "prob" } else { "index" });
         if full {
-            pieces.push(piece!("loss/cross_entropy_prob.wgsl"));
+            pieces.extend([
+                piece!("loss/cross_entropy_prob.wgsl"),
+                piece!("loss/cross_entropy_grad_each.wgsl"),
+            ]);
         } else if self.label_smoothing == 0.0 {
             pieces.extend([
                 piece!("loss/cross_entropy_index.wgsl"),
                 piece!("piece/row_coef_none.wgsl"),
+                piece!("loss/cross_entropy_grad_label.wgsl"),
             ]);
         } else {
             pieces.extend([
                 piece!("loss/cross_entropy_index.wgsl"),
                 piece!("loss/cross_entropy_coef_smooth.wgsl"),
+                piece!("loss/cross_entropy_grad_each.wgsl"),
             ]);
             kind += "_smooth";
         }

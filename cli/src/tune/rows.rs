@@ -1,6 +1,6 @@
 //! What is measured of each value: a ladder of candidates, and the rows that it governs.
 
-use wgloss::tuning::{Class, Field};
+use wgloss::tuning::{Class, Field, MAX_HELD};
 use wgloss::{Dtype, Limits, Mode, Tuning};
 
 use crate::bench::measure::Job;
@@ -32,7 +32,7 @@ pub fn elements(class: Class) -> usize {
 pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     let own = (field.get)(base);
     if field.name == "held" {
-        return vec![0, 4, 8]; // all that there are
+        return (0..=MAX_HELD.into()).step_by(4).collect(); // all that there are
     }
     let around = match field.name {
         // No more: compilers that take seconds for larger packs are what the class's value minds.

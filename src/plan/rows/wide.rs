@@ -309,10 +309,6 @@ impl Passes<'_> {
         } else if pass == Pass::Open {
             list.extend(own.labels());
         }
-        let tree = own.tree();
-        if matches!(pass, Pass::Fold | Pass::Merge) {
-            list.extend(tree.pieces);
-        }
         // What other passes do is none of a pass's business: reductions and places for gradients share most of them.
         let mut marks: Vec<&str> = own.read_marks(quads).to_vec();
         marks.push(mark(own.problem.stats.any(), "/stats"));
@@ -333,9 +329,16 @@ impl Passes<'_> {
             }
             Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),
         }
-        let way = format!("wide_{}{}/{}", pass.name(), self.wide.tile, tree.name);
         let mut consts = own.consts(quads);
-        consts.extend(tree.consts);
+        let group = if matches!(pass, Pass::Fold | Pass::Merge) {
+            let tree = own.tree();
+            list.extend(tree.pieces);
+            consts.extend(tree.consts);
+            tree.name
+        } else {
+            format!("group{}", own.spread.width)
+        };
+        let way = format!("wide_{}{}/{group}", pass.name(), self.wide.tile);
         consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
         Variant {
             label: own.label(&marks, &way),
