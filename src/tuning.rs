@@ -23,8 +23,9 @@ pub struct Tuning {
     pub lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
     pub lane_rows: u32,
-    /// Rows of up to 32 classes that a lane has in its registers together, at most, where it takes several: 1, 2 or 4. Where
-    /// more would be needed for whole quads of memory, each is alone.
+    /// Rows of up to 32 classes that a lane has in its registers together, at most, where it takes several: a power of two
+    /// up to 16. Up to four are a pack, whole quads of memory together; where they would not be, each is alone. More are packs
+    /// side by side, for gradients of rows whose classes are not innermost.
     pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is
     /// read once. Rows that would take more are read twice. The order of additions does not hang on it.
@@ -115,7 +116,7 @@ impl Tuning {
         subgroup_cols: 131_072,
         lane_cols: 4096,
         lane_rows: 64,
-        pack: MAX_PACK,
+        pack: 16,
         held: 0,
         width: 8,
         tile: 8192,
@@ -135,7 +136,7 @@ impl Tuning {
         subgroup_cols: 1024,
         lane_cols: 32,
         lane_rows: 1,
-        pack: MAX_PACK,
+        pack: 4,
         held: 8,
         width: 256,
         tile: 16_384,
@@ -293,7 +294,7 @@ mod tests {
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
-            ("pack", &[0, 3, 8, u64::MAX]),
+            ("pack", &[0, 3, 32, u64::MAX]),
             ("held", &[3, 12, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),

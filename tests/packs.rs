@@ -163,38 +163,53 @@ fn bits_do_not_depend_on_where_packs_lie() {
 #[test]
 fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
     let (mut failures, mut total) = (Vec::new(), 0);
-    let alone = Tuning {
-        pack: 1,
+    let of = |pack| Tuning {
+        pack,
         ..Tuning::SOFTWARE
     };
-    let engines = [alone, Tuning::SOFTWARE].map(|tuning| {
+    let engines = [1, 4, 16].map(of).map(|tuning| {
         let mut engine = engine::fresh();
         engine.set_tuning(tuning).unwrap();
         (tuning, engine)
     });
     for name in ["cross_entropy", "nll", "softmax_focal", "multi_margin"] {
-        for (shape, most) in [(&[1030, 10][..], 2), (&[1027, 21], 4), (&[2, 6, 1036], 4)] {
+        let shapes: [(&[usize], _, _); 6] = [
+            (&[1030, 10], 2, 1),
+            (&[1027, 21], 4, 1),
+            (&[2, 6, 1036], 4, 1),
+            (&[2, 9, 1152], 4, 4),
+            (&[2, 11, 1088], 4, 2),
+            (&[2, 8, 1036], 4, 1),
+        ];
+        for (shape, rows, beside) in shapes {
             if name == "multi_margin" && shape.len() > 2 {
                 continue;
             }
             let case = case_of(name, shape, Dtype::F32, Reduction::None);
             let call = case.call(Mode::Fused);
             let problem = case.loss.problem(&call).unwrap();
-            let [(own, one), (both, several)] = engines.each_ref().map(|(tuning, engine)| {
+            let runs = engines.each_ref().map(|(tuning, engine)| {
                 // The last rows, which are no whole pack, are a dispatch of their own.
-                let mut pack = packs(&planned_by(&problem, tuning), "PACK");
-                pack.dedup();
-                (pack, bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()))
+                let plan = planned_by(&problem, tuning);
+                let mut consts = [packs(&plan, "PACK"), packs(&plan, "PACKS")].concat();
+                consts.dedup();
+                (
+                    consts,
+                    bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()),
+                )
             });
-            assert_eq!(
-                (own, both),
-                (vec![Const::U32("PACK", 1)], vec![Const::U32("PACK", most)]),
-                "{}",
-                case.what
-            );
-            total += 1;
-            if one != several {
-                failures.push(case.what);
+            let expected = [(1, 1), (rows, 1), (rows, beside)];
+            for ((consts, got), (pack, packs)) in runs.iter().zip(expected) {
+                assert_eq!(
+                    consts,
+                    &[Const::U32("PACK", pack), Const::U32("PACKS", packs)],
+                    "{}",
+                    case.what
+                );
+                total += 1;
+                if *got != runs[0].1 {
+                    failures.push(format!("{}, {packs} packs of {pack}", case.what));
+                }
             }
         }
     }

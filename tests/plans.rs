@@ -419,7 +419,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         // More than there are, since these loops are written out: read and written element by element; of each row, the
         // search for its label and three passes over its quads.
         let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);
-        return constant("TURNS").unwrap() * (1 + pack * of_row);
+        return constant("TURNS").unwrap() * (1 + constant("PACKS").unwrap() * (1 + pack * of_row));
     }
     if let Some(held) = constant("HELD") {
         // Read, folded in fours, written.

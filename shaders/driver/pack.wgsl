@@ -1,4 +1,4 @@
-// Short rows of a (slab, column, inner) array where they are many: PACK of them at once to a lane, TURNS times, one after
+// Short rows of a (slab, column, inner) array where they are many: PACK of them at once to a lane, PACKS times TURNS, one after
 // the other. The loops over columns are written out on composition (src/shader.rs): at an index that is no constant, software
 // adapters have arrays in memory, lane by lane. A row is read once, whatever is written.
 //
@@ -54,13 +54,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let last = block + params.block_rows - 1u;
     let first = block + (tile % params.block_tiles) * ROWS;
     for (var turn = 0u; turn < TURNS; turn++) {
-        let index = first + (turn * WIDTH + lane) * PACK;
-        read_pack(index, last);
-        for (var r = 0u; r < PACK; r++) { // unrolled
-            take_row(tile, lane, index + r, last, r);
+        let index = first + (turn * PACKS * WIDTH + lane) * PACK;
+        read_packs(index, last);
+        for (var p = 0u; p < PACKS; p++) {
+            for (var r = 0u; r < PACK; r++) { // unrolled
+                take_row(tile, lane, index + p * PACK_STEP + r, last, r);
+            }
+            next_pack();
         }
         if (WANTS_GRAD) {
-            put_pack(index, min(last + 1u - min(index, last + 1u), PACK));
+            put_packs(index, last);
         }
     }
     put_tile(tile, lane);

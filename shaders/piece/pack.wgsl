@@ -3,7 +3,28 @@
 //
 // Bits do not depend on how a pack is read: FLAT says that its quads are quads of memory, all there and aligned; else it is
 // read and written element by element.
-var<private> pack: array<vec4<f32>, PACK_QUADS>;
+//
+// A lane may have PACKS of them, side by side in memory with those of its neighbours: far-apart columns are then read and
+// written in longer runs. The plan sees to it that all packs of a turn have rows, or none. The first is the one that is
+// worked on.
+var<private> pack: array<vec4<f32>, PACKS * PACK_QUADS>;
+
+// From the rows of one of a lane's packs to those of the next.
+const PACK_STEP: u32 = WIDTH * PACK;
+
+// Each pack moves one place ahead, the first to the end: at indices that are constants, unlike a loop over packs.
+fn next_pack() {
+    if (PACKS == 1u) {
+        return;
+    }
+    for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
+        let first = pack[k];
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            pack[p * PACK_QUADS + k] = pack[(p + 1u) % PACKS * PACK_QUADS + k];
+        }
+        pack[(PACKS - 1u) * PACK_QUADS + k] = first;
+    }
+}
 
 // Where an element of row r lies: quad and component.
 fn seat(r: u32, column: u32) -> vec2<u32> {
@@ -71,39 +92,49 @@ fn grad_at(index: u32) -> u32 {
     return places_of(spot.x, spot.y).grad;
 }
 
-// Rows from `index` on; past `last`, that one again.
-fn read_pack(index: u32, last: u32) {
+// Rows from `index` on, and those of the packs beside; past `last`, that one again.
+fn read_packs(index: u32, last: u32) {
     if (FLAT) {
-        let at = input_place(spot_of(min(index, last + 1u - PACK)));
+        let at = input_place(spot_of(min(index, last + 1u - PACK - (PACKS - 1u) * PACK_STEP)));
         for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
-            pack[k] = input4(at + k * quad_step(), 1u);
-        }
-        return;
-    }
-    for (var r = 0u; r < PACK; r++) { // unrolled
-        let at = input_place(spot_of(min(index + r, last)));
-        for (var c = 0u; c < COLS; c++) { // unrolled
-            set_seat(r, c, input1(at + c * col_step()));
-        }
-    }
-}
-
-// The gradients of `count` rows, which have taken the place of their logits.
-fn put_pack(index: u32, count: u32) {
-    if (FLAT) {
-        if (count != 0u) {
-            let at = grad_at(index);
-            for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
-                put_grad_input4(at + k * quad_step(), 1u, pack[k]);
+            for (var p = 0u; p < PACKS; p++) { // unrolled
+                pack[p * PACK_QUADS + k] = input4(at + p * PACK_STEP + k * quad_step(), 1u);
             }
         }
         return;
     }
-    for (var r = 0u; r < PACK; r++) { // unrolled
-        if (r < count) {
-            let at = grad_at(index + r);
+    for (var p = 0u; p < PACKS; p++) { // unrolled
+        for (var r = 0u; r < PACK; r++) { // unrolled
+            let at = input_place(spot_of(min(index + p * PACK_STEP + r, last)));
             for (var c = 0u; c < COLS; c++) { // unrolled
-                put_grad_input1(at + c * col_step(), seated(r, c));
+                let s = seat(r, c);
+                pack[p * PACK_QUADS + s.x][s.y] = input1(at + c * col_step());
+            }
+        }
+    }
+}
+
+// Their gradients, which have taken the place of the logits.
+fn put_packs(index: u32, last: u32) {
+    if (FLAT) {
+        if (index <= last) {
+            let at = grad_at(index);
+            for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
+                for (var p = 0u; p < PACKS; p++) { // unrolled
+                    put_grad_input4(at + p * PACK_STEP + k * quad_step(), 1u, pack[p * PACK_QUADS + k]);
+                }
+            }
+        }
+        return;
+    }
+    for (var p = 0u; p < PACKS; p++) { // unrolled
+        for (var r = 0u; r < PACK; r++) { // unrolled
+            if (index + p * PACK_STEP + r <= last) {
+                let at = grad_at(index + p * PACK_STEP + r);
+                for (var c = 0u; c < COLS; c++) { // unrolled
+                    let s = seat(r, c);
+                    put_grad_input1(at + c * col_step(), pack[p * PACK_QUADS + s.x][s.y]);
+                }
             }
         }
     }

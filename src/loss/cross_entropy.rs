@@ -50,7 +50,7 @@ define! {
     /// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0
     /// (with a soft cap it is a logit of -softcap); NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN.
     /// `ignore_index` is compared as i64, so -100 never matches an unsigned label. An ignored row has loss, z-loss and gradient 0
-    /// and, where no statistics are wanted, its logits are not read.
+    /// whatever its logits.
     ///
     /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored row
     /// with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an assertion on the

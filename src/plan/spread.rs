@@ -20,8 +20,14 @@ const MIN_BLOCK_ROWS: usize = 1024;
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
 pub const SHORT_COLS: usize = 32;
 
-/// Rows of the largest pack.
-pub const MAX_PACK: u32 = 4;
+/// Rows that a lane has in packs at most: four packs of four.
+pub const MAX_PACK: u32 = 16;
+
+/// From so many classes on, packs of rows whose classes are not innermost stand side by side.
+const MIN_STREAMS: usize = 8;
+
+/// Quads of packs side by side, at most: llvmpipe takes three seconds to compile so many.
+const MAX_QUADS: usize = 96;
 
 /// Elements between one row and the next, at most, where lanes take several.
 const NEAR: usize = 16_384;
@@ -54,6 +60,8 @@ pub struct Spread {
     pub turns: u32,
     /// So many of them at once, in registers (`shaders/driver/pack.wgsl`).
     pub pack: Option<u32>,
+    /// Packs whose columns are read and written together. It changes no bits: a lane's rows are the same, in the same order.
+    pub packs: u32,
 }
 
 impl Spread {
@@ -64,6 +72,7 @@ impl Spread {
             lanes,
             turns: 1,
             pack: None,
+            packs: 1,
         }
     }
 
@@ -122,7 +131,15 @@ impl Spread {
             }
             let pack = pack.filter(|pack| turns >= *pack);
             turns -= turns % pack.unwrap_or(1);
-            let several = Self { turns, pack, ..spread };
+            let packs = pack.map_or(1, |pack| {
+                Self::packs_of(problem, rows, pack, (spread.width, turns), tuning)
+            });
+            let several = Self {
+                turns,
+                pack,
+                packs,
+                ..spread
+            };
             if turns > 1 && several.fills(rows.rows(), MIN_TILES) {
                 spread = several;
             }
@@ -146,6 +163,24 @@ impl Spread {
             _ => 4,
         };
         Some(if pack <= tuning.pack { pack } else { 1 })
+    }
+
+    /// Rows of many classes that are not innermost, and their gradients, lie in so many streams that memory is slow unless
+    /// each is read and written in runs of some length.
+    fn packs_of(problem: &Problem, rows: &Rows, pack: u32, (width, turns): (u32, u32), tuning: &Tuning) -> u32 {
+        let is_crosswise = rows.inner > 1 && pack > 1;
+        if !is_crosswise || !problem.mode.wants_grad() || rows.cols < MIN_STREAMS {
+            return 1;
+        }
+        let mut packs = (tuning.pack / pack).max(1);
+        // Of every turn all packs have rows, or none has, in whatever place of a slab.
+        let is_whole = |rows_of_lane: u32| {
+            turns.is_multiple_of(rows_of_lane) && rows.inner.is_multiple_of((width * rows_of_lane) as usize)
+        };
+        while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !is_whole(packs * pack)) {
+            packs /= 2;
+        }
+        packs
     }
 
     /// For contiguous rows of several tensors.

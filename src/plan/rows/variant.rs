@@ -184,7 +184,10 @@ impl Planner<'_> {
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
-            Const::U32("TURNS", self.spread.turns / self.spread.pack.unwrap_or(1)),
+            Const::U32(
+                "TURNS",
+                self.spread.turns / (self.spread.pack.unwrap_or(1) * self.spread.packs),
+            ),
             Const::Bool("BLOCKS", self.has_blocks()),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
             Const::Bool("QUADS", quads),
@@ -200,13 +203,14 @@ impl Planner<'_> {
     }
 
     /// What makes a pipeline for short rows of one length: the loops over their columns are written out.
-    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 5] {
+    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 6] {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
         let is_crosswise = pack > 1 && !is_innermost;
         let quads = if is_crosswise { cols } else { (pack * cols).div_ceil(4) };
         [
             Const::U32("COLS", cols),
             Const::U32("PACK", pack),
+            Const::U32("PACKS", self.spread.packs),
             Const::U32("PACK_QUADS", quads),
             Const::Bool("CROSSWISE", is_crosswise),
             Const::Bool("FLAT", flat),
@@ -306,7 +310,11 @@ impl Planner<'_> {
         let mut consts = self.consts(quads);
         consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
-            way += &format!("/cols{}/pack{pack}{}", self.rows.cols, mark(flat, "/flat"));
+            way += &format!("/cols{}/pack{pack}", self.rows.cols);
+            if self.spread.packs > 1 {
+                way += &format!("x{}", self.spread.packs);
+            }
+            way += mark(flat, "/flat");
             consts.extend(self.pack_consts(pack, flat));
         } else if !self.has_blocks() {
             way += "/short";
