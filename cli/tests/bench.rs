@@ -220,6 +220,8 @@ fn a_record_is_found_again_and_compared_with() {
     }
     old["rows"][1]["loss"] = "gone".into();
     old["driver"] = "another".into();
+    let tuning = old["tuning"].as_str().unwrap().replace("tile: ", "tile: 1");
+    old["tuning"] = tuning.into();
     let other = folder.file("other.json", old.to_string().as_bytes());
     // A newer one of other rows does not hide them.
     let mut newer = old.clone();
@@ -236,6 +238,8 @@ fn a_record_is_found_again_and_compared_with() {
     assert!(line.ends_with(old["date"].as_str().unwrap()), "{line}");
     let compare = &record["compare"];
     assert_eq!(compare["same_adapter"], false);
+    // `tile` and `wide_tile`
+    assert_eq!(compare["tuning"].as_array().unwrap().len(), 2);
     assert_eq!(compare["rows"].as_array().unwrap().len(), 1);
     assert_eq!(compare["rows"][0]["time"]["marked"], true);
     assert!(number(&compare["rows"][0]["time"]["ratio"]) < 1.0);
@@ -245,6 +249,7 @@ fn a_record_is_found_again_and_compared_with() {
     for text in [
         "faster",
         "another adapter or driver",
+        "the work was cut otherwise: tile: ",
         "only in the old run: gone",
         "only in the new run: mse",
     ] {

@@ -15,6 +15,9 @@ pub struct Comparison {
     pub runs: usize,
     /// Both ran on the same adapter with the same driver.
     pub same_adapter: bool,
+    /// What is cut otherwise than it was: `pack: 4, was 2`.
+    #[serde(default)]
+    pub tuning: Vec<String>,
     pub rows: Vec<Change>,
     /// Rows that the other run does not have.
     pub only_old: Vec<String>,
@@ -92,15 +95,48 @@ pub fn compare(old: &Record, new: &Record, with: &str) -> Comparison {
         date: old.date.clone(),
         runs: old.runs,
         same_adapter: old.adapter == new.adapter && old.driver == new.driver,
+        tuning: retuned(&old.tuning, &new.tuning),
         rows: new.rows.iter().filter_map(change).collect(),
         only_old: missing(&old.rows, &new.rows),
         only_new: missing(&new.rows, &old.rows),
     }
 }
 
+/// The values that differ, of two tunings as records have them. One that the other does not have is none.
+fn retuned(old: &str, new: &str) -> Vec<String> {
+    fn values(text: &str) -> impl Iterator<Item = (&str, &str)> {
+        let values = text.trim_start_matches("Tuning {").trim_end_matches('}').split(',');
+        values
+            .filter_map(|own| own.split_once(':'))
+            .map(|(name, value)| (name.trim(), value.trim()))
+    }
+    let of = |text, name| {
+        let found = values(text).find(|(own, _)| *own == name);
+        found.map_or("none", |(_, value)| value)
+    };
+    let gone = values(old).filter(|(name, _)| values(new).all(|(own, _)| own != *name));
+    let all = values(new)
+        .chain(gone)
+        .map(|(name, _)| (name, of(old, name), of(new, name)));
+    all.filter(|(_, old, new)| old != new)
+        .map(|(name, old, new)| format!("{name}: {new}, was {old}"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_tuning_is_told_value_by_value() {
+        let old = "Tuning { width: 8, pack: 4, past: 1 }";
+        let new = "Tuning { width: 8, pack: 16, held: 0 }";
+        let told = ["pack: 16, was 4", "held: 0, was none", "past: none, was 1"];
+        assert_eq!(retuned(old, new), told);
+        assert!(retuned(new, new).is_empty());
+        let own = format!("{:?}", wgloss::Tuning::SOFTWARE);
+        assert_eq!(retuned("", &own).len(), wgloss::Tuning::FIELDS.len());
+    }
 
     #[test]
     fn a_ratio_is_marked_outside_of_both_spreads() {

@@ -218,6 +218,9 @@ fn changes(comparison: &Comparison) -> String {
             comparison.adapter, comparison.driver
         );
     }
+    if !comparison.tuning.is_empty() {
+        text += &format!("\n\nthe work was cut otherwise: {}", comparison.tuning.join("; "));
+    }
     for (whose, names) in [("old", &comparison.only_old), ("new", &comparison.only_new)] {
         if !names.is_empty() {
             text += &format!("\n\nonly in the {whose} run: {}", names.join("; "));
