@@ -262,6 +262,19 @@ fn confident_rows_have_accurate_gradients() {
             reduction: Reduction::Sum,
             ..Default::default()
         };
+        let lse = f64::from(peak) + e.ln_1p();
+        let pulled = CrossEntropy {
+            z_loss: 1e-4,
+            ..Default::default()
+        };
+        let want = 2e-4 * lse * (1.0 - miss) - miss;
+        near("z-loss", grad([peak, peak - gap], &pulled)[0], want);
+        let slightly = CrossEntropy {
+            label_smoothing: 1e-3,
+            ..Default::default()
+        };
+        // 1 - b + (1 - p), of which the first is the share of the other class.
+        near("slightly smoothed", grad([peak, peak - gap], &slightly)[0], 5e-4 - miss);
         near("smoothed", grad([peak - gap, peak], &smoothed)[1], -0.05 * miss);
     }
 }

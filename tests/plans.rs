@@ -419,7 +419,8 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         // More than there are, since these loops are written out: read and written element by element; of each row, the
         // search for its label and three passes over its quads.
         let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);
-        return constant("TURNS").unwrap() * (1 + constant("PACKS").unwrap() * (1 + pack * of_row));
+        let packs = constant("PACKS").unwrap();
+        return constant("TURNS").unwrap() / (packs * pack) * (1 + packs * (1 + pack * of_row));
     }
     if let Some(held) = constant("HELD") {
         // Read, folded in fours, written.
@@ -449,6 +450,8 @@ fn no_invocation_runs_long() {
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
         for cols in [
             1,
+            9,
+            24,
             64,
             65,
             4096,
@@ -460,8 +463,8 @@ fn no_invocation_runs_long() {
             400_000_000,
         ] {
             // Few rows, and so many that they share workgroups.
-            for (slabs, inner) in [(2, 1), (2, 2), (2, 3), (600, 1)] {
-                if cols > 1 << 25 && inner > 1 || cols > 4096 && slabs > 2 {
+            for (slabs, inner) in [(2, 1), (2, 2), (2, 3), (600, 1), (2, 1156)] {
+                if cols > 1 << 25 && inner > 1 || cols > 4096 && (slabs > 2 || inner > 3) {
                     continue; // such a row goes to one workgroup
                 }
                 let mut problem = class_problem(&[2, 8, 2], Reduction::Mean, Mode::Fused, false);

@@ -132,6 +132,27 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             }
         }
     }
+    // Packs of rows whose classes are not innermost take many: whole quads of them, and not.
+    for (n, shape) in [[1, 9, 1156], [1, 7, 1028], [1, 7, 1027]].iter().enumerate() {
+        for (k, &(dtype, other)) in DTYPES.iter().enumerate() {
+            for place in 0..3 {
+                let setup = Setup {
+                    dtype,
+                    other,
+                    reduction: info.reductions[(n + k + place) % info.reductions.len()],
+                    style: Style::Zeros,
+                    ..Setup::new(shape)
+                };
+                let choices = Choices {
+                    mode: 1 + (n + k + place) % 2,
+                    grads: 1,
+                    place,
+                    ..Default::default()
+                };
+                add(&setup, choices);
+            }
+        }
+    }
     // The most that a call can ask for: no more buffers than there may be.
     let every = Stats {
         lse: true,
@@ -345,6 +366,27 @@ fn others() -> Vec<Dispatch> {
         }
     }
     list
+}
+
+#[test]
+fn packs_of_columns_come_up() {
+    for wanted in [
+        [Const::U32("PACKS", 4), Const::Bool("FLAT", true)],
+        [Const::U32("PACKS", 1), Const::Bool("FLAT", true)],
+        [Const::U32("PACKS", 1), Const::Bool("FLAT", false)],
+    ] {
+        let has = |own: &&Dispatch, wanted| own.variant.consts.contains(wanted);
+        let of_columns = variants()
+            .iter()
+            .filter(|own| has(own, &Const::Bool("CROSSWISE", true)));
+        assert!(
+            of_columns
+                .filter(|own| wanted.iter().all(|own_const| has(own, own_const)))
+                .count()
+                > 2,
+            "{wanted:?}"
+        );
+    }
 }
 
 /// It needs a feature that not every device has: lanes of a subgroup read each other's registers.

@@ -1,6 +1,7 @@
-// Short rows of a (slab, column, inner) array where they are many: PACK of them at once to a lane, PACKS times TURNS, one after
-// the other. The loops over columns are written out on composition (src/shader.rs): at an index that is no constant, software
-// adapters have arrays in memory, lane by lane. A row is read once, whatever is written.
+// Short rows of a (slab, column, inner) array where they are many: PACK of them at once in a lane's registers, PACKS such packs
+// read and written together, one after the other until the lane has had TURNS rows. The loops over columns are written out on
+// composition (src/shader.rs): at an index that is no constant, software adapters have arrays in memory, lane by lane. A row is
+// read once, whatever is written.
 //
 // A loss supplies what driver/row.wgsl says.
 
@@ -53,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let block = (tile / params.block_tiles) * params.block_rows;
     let last = block + params.block_rows - 1u;
     let first = block + (tile % params.block_tiles) * ROWS;
-    for (var turn = 0u; turn < TURNS; turn++) {
+    for (var turn = 0u; turn < TURNS / (PACKS * PACK); turn++) {
         let index = first + (turn * PACKS * WIDTH + lane) * PACK;
         read_packs(index, last);
         for (var p = 0u; p < PACKS; p++) {

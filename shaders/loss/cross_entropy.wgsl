@@ -9,7 +9,7 @@
 // Probability target p: b_c = w_c ((1 - label_smoothing) p_c + label_smoothing / C)
 //
 // The first term of a class target stands apart, as `hit`; the rest of b is the coefficient q of
-// monoid/softmax.wgsl, which a cross_entropy_coef piece supplies.
+// monoid/softmax.wgsl, which coefs4 supplies; a cross_entropy_grad piece has the gradient.
 
 struct Row {
     kind: u32,  // KEPT, IGNORED or BAD
@@ -61,9 +61,10 @@ fn row_loss(row: Row, s: State) -> f32 {
     return select(loss, 0.0, row.kind == IGNORED);
 }
 
-// What stands before the probabilities in a row's gradient: sum_j b_j + 2 z lse.
-fn slope_of(row: Row, s: State) -> f32 {
+// What stands before the probabilities in a row's gradient, sum_j b_j + 2 z lse, without `hit`: beside that it may be small,
+// and is all that is left of a confident label.
+fn slope_beside_hit(s: State) -> f32 {
     let z = z_share();
     let pull = select(2.0 * z * log_sum_exp(s), 0.0, z == 0.0);
-    return select(row.hit + s.mass + pull, params.nan, is_poisoned(s));
+    return select(s.mass + pull, params.nan, is_poisoned(s));
 }

@@ -4,9 +4,8 @@
 // Bits do not depend on how a pack is read: FLAT says that its quads are quads of memory, all there and aligned; else it is
 // read and written element by element.
 //
-// A lane may have PACKS of them, side by side in memory with those of its neighbours: far-apart columns are then read and
-// written in longer runs. The plan sees to it that all packs of a turn have rows, or none. The first is the one that is
-// worked on.
+// A lane may have PACKS of them, where they are FLAT, side by side in memory with those of its neighbours: far-apart columns
+// are then read and written in longer runs. The first is the one that is worked on.
 var<private> pack: array<vec4<f32>, PACKS * PACK_QUADS>;
 
 // From the rows of one of a lane's packs to those of the next.
@@ -92,24 +91,23 @@ fn grad_at(index: u32) -> u32 {
     return places_of(spot.x, spot.y).grad;
 }
 
-// Rows from `index` on, and those of the packs beside; past `last`, that one again.
+// Rows from `index` on, and those of the packs beside; past `last`, rows up to it again.
 fn read_packs(index: u32, last: u32) {
     if (FLAT) {
-        let at = input_place(spot_of(min(index, last + 1u - PACK - (PACKS - 1u) * PACK_STEP)));
+        let own = min(index, last + 1u - PACK);
+        let at = input_place(spot_of(own));
         for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
             for (var p = 0u; p < PACKS; p++) { // unrolled
-                pack[p * PACK_QUADS + k] = input4(at + p * PACK_STEP + k * quad_step(), 1u);
+                let beside = min(p * PACK_STEP, last + 1u - PACK - own);
+                pack[p * PACK_QUADS + k] = input4(at + beside + k * quad_step(), 1u);
             }
         }
         return;
     }
-    for (var p = 0u; p < PACKS; p++) { // unrolled
-        for (var r = 0u; r < PACK; r++) { // unrolled
-            let at = input_place(spot_of(min(index + p * PACK_STEP + r, last)));
-            for (var c = 0u; c < COLS; c++) { // unrolled
-                let s = seat(r, c);
-                pack[p * PACK_QUADS + s.x][s.y] = input1(at + c * col_step());
-            }
+    for (var r = 0u; r < PACK; r++) { // unrolled
+        let at = input_place(spot_of(min(index + r, last)));
+        for (var c = 0u; c < COLS; c++) { // unrolled
+            set_seat(r, c, input1(at + c * col_step()));
         }
     }
 }
@@ -121,20 +119,19 @@ fn put_packs(index: u32, last: u32) {
             let at = grad_at(index);
             for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
                 for (var p = 0u; p < PACKS; p++) { // unrolled
-                    put_grad_input4(at + p * PACK_STEP + k * quad_step(), 1u, pack[p * PACK_QUADS + k]);
+                    if (p == 0u || index + p * PACK_STEP <= last) {
+                        put_grad_input4(at + p * PACK_STEP + k * quad_step(), 1u, pack[p * PACK_QUADS + k]);
+                    }
                 }
             }
         }
         return;
     }
-    for (var p = 0u; p < PACKS; p++) { // unrolled
-        for (var r = 0u; r < PACK; r++) { // unrolled
-            if (index + p * PACK_STEP + r <= last) {
-                let at = grad_at(index + p * PACK_STEP + r);
-                for (var c = 0u; c < COLS; c++) { // unrolled
-                    let s = seat(r, c);
-                    put_grad_input1(at + c * col_step(), pack[p * PACK_QUADS + s.x][s.y]);
-                }
+    for (var r = 0u; r < PACK; r++) { // unrolled
+        if (index + r <= last) {
+            let at = grad_at(index + r);
+            for (var c = 0u; c < COLS; c++) { // unrolled
+                put_grad_input1(at + c * col_step(), seated(r, c));
             }
         }
     }

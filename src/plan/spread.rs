@@ -1,5 +1,6 @@
 //! How rows are spread over lanes and tiles: a matter of shape and tuning, never of limits (but for the width of a
 //! workgroup, which longer rows need), nor of how tensors lie (but for rows with more than [`NEAR`] elements between them).
+//! Whether gradients are wanted decides on packs side by side alone, which change no bits.
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
@@ -26,7 +27,7 @@ pub const MAX_PACK: u32 = 16;
 /// From so many classes on, packs of rows whose classes are not innermost stand side by side.
 const MIN_STREAMS: usize = 8;
 
-/// Quads of packs side by side, at most: llvmpipe takes three seconds to compile so many.
+/// Quads of packs side by side, at most: 84 of them take llvmpipe three seconds to compile.
 const MAX_QUADS: usize = 96;
 
 /// Elements between one row and the next, at most, where lanes take several.
@@ -60,7 +61,8 @@ pub struct Spread {
     pub turns: u32,
     /// So many of them at once, in registers (`shaders/driver/pack.wgsl`).
     pub pack: Option<u32>,
-    /// Packs whose columns are read and written together. It changes no bits: a lane's rows are the same, in the same order.
+    /// Packs whose columns are read and written together, where they are whole quads of memory. It changes no bits: a lane's
+    /// rows are the same, in the same order.
     pub packs: u32,
 }
 
@@ -98,8 +100,8 @@ impl Spread {
     }
 
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
-    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out
-    /// but for that over its rows, far more than there are.
+    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out,
+    /// far more than there are.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         if self.pack.is_some() {
             return u64::from(self.turns) * (4 * cols as u64 + 16);
@@ -131,9 +133,7 @@ impl Spread {
             }
             let pack = pack.filter(|pack| turns >= *pack);
             turns -= turns % pack.unwrap_or(1);
-            let packs = pack.map_or(1, |pack| {
-                Self::packs_of(problem, rows, pack, (spread.width, turns), tuning)
-            });
+            let packs = pack.map_or(1, |pack| Self::packs_of(problem, rows, pack, turns, tuning));
             let several = Self {
                 turns,
                 pack,
@@ -167,17 +167,17 @@ impl Spread {
 
     /// Rows of many classes that are not innermost, and their gradients, lie in so many streams that memory is slow unless
     /// each is read and written in runs of some length.
-    fn packs_of(problem: &Problem, rows: &Rows, pack: u32, (width, turns): (u32, u32), tuning: &Tuning) -> u32 {
+    fn packs_of(problem: &Problem, rows: &Rows, pack: u32, turns: u32, tuning: &Tuning) -> u32 {
         let is_crosswise = rows.inner > 1 && pack > 1;
         if !is_crosswise || !problem.mode.wants_grad() || rows.cols < MIN_STREAMS {
             return 1;
         }
+        // A weight read for every column, beside so many registers, takes llvmpipe's compiler minutes.
+        if rows.weighs_columns {
+            return 1;
+        }
         let mut packs = (tuning.pack / pack).max(1);
-        // Of every turn all packs have rows, or none has, in whatever place of a slab.
-        let is_whole = |rows_of_lane: u32| {
-            turns.is_multiple_of(rows_of_lane) && rows.inner.is_multiple_of((width * rows_of_lane) as usize)
-        };
-        while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !is_whole(packs * pack)) {
+        while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
             packs /= 2;
         }
         packs

@@ -36,7 +36,7 @@ pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     }
     let around = match field.name {
         // No more: compilers that take seconds for larger packs are what the class's value minds.
-        "pack" => (0..5).map(|n| 1 << n).filter(|pack| *pack <= own).collect(),
+        "pack" => (0..=own.ilog2()).map(|n| 1 << n).collect(),
         _ => vec![own / 4, own / 2, own, own.saturating_mul(2), own.saturating_mul(4)],
     };
     let mut values: Vec<u64> = around

@@ -184,10 +184,7 @@ impl Planner<'_> {
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
             Const::U32("LANES", self.spread.lanes),
-            Const::U32(
-                "TURNS",
-                self.spread.turns / (self.spread.pack.unwrap_or(1) * self.spread.packs),
-            ),
+            Const::U32("TURNS", self.spread.turns),
             Const::Bool("BLOCKS", self.has_blocks()),
             Const::U32("ROWS", self.spread.rows_per_tile() as u32),
             Const::Bool("QUADS", quads),
@@ -202,6 +199,11 @@ impl Planner<'_> {
         consts
     }
 
+    /// Packs side by side: element by element each would be code for every one of them.
+    fn packs(&self, flat: bool) -> u32 {
+        if flat { self.spread.packs } else { 1 }
+    }
+
     /// What makes a pipeline for short rows of one length: the loops over their columns are written out.
     fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 6] {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
@@ -210,7 +212,7 @@ impl Planner<'_> {
         [
             Const::U32("COLS", cols),
             Const::U32("PACK", pack),
-            Const::U32("PACKS", self.spread.packs),
+            Const::U32("PACKS", self.packs(flat)),
             Const::U32("PACK_QUADS", quads),
             Const::Bool("CROSSWISE", is_crosswise),
             Const::Bool("FLAT", flat),
@@ -311,8 +313,8 @@ impl Planner<'_> {
         consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
             way += &format!("/cols{}/pack{pack}", self.rows.cols);
-            if self.spread.packs > 1 {
-                way += &format!("x{}", self.spread.packs);
+            if self.packs(flat) > 1 {
+                way += &format!("x{}", self.packs(flat));
             }
             way += mark(flat, "/flat");
             consts.extend(self.pack_consts(pack, flat));
