@@ -13,9 +13,6 @@ const PACK_STEP: u32 = WIDTH * PACK;
 
 // Each pack moves one place ahead, the first to the end: at indices that are constants, unlike a loop over packs.
 fn next_pack() {
-    if (PACKS == 1u) {
-        return;
-    }
     for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
         let first = pack[k];
         for (var p = 0u; p < PACKS; p++) { // unrolled
