@@ -159,8 +159,8 @@ fn bits_do_not_depend_on_where_packs_lie() {
     report(failures, total);
 }
 
-/// One row to a pack, or as many as there may be, and packs side by side: bits of losses and gradients are the same. Sums go by lane, which takes other
-/// rows.
+/// One row to a pack, or as many as there may be, and packs side by side: bits of losses and gradients are the same. Sums go
+/// by lane, which takes other rows.
 #[test]
 fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -195,10 +195,18 @@ fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
                 let plan = planned_by(&problem, tuning);
                 let mut consts = [packs(&plan, "PACK"), packs(&plan, "PACKS")].concat();
                 consts.dedup();
-                (
-                    consts,
-                    bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()),
-                )
+                // A gradient of its own, and, of one loss, one added to something.
+                let sum = engine.upload(&case.tensors[0]).unwrap();
+                let mut places = vec![GradTo::New];
+                places.extend((name == "cross_entropy").then_some(GradTo::AddTo(&sum)));
+                let got = places.into_iter().map(|grad_input| {
+                    let call = Call {
+                        grad_input,
+                        ..call.clone()
+                    };
+                    bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap())
+                });
+                (consts, got.collect::<Vec<_>>())
             });
             let expected = [(1, 1), (rows, 1), (rows, beside)];
             for (n, ((consts, got), (pack, packs))) in runs.iter().zip(expected).enumerate() {
