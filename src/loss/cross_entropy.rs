@@ -83,7 +83,7 @@ define! {
     statistics: true;
 }
 
-/// Without statistics, rows that are ignored or have a bad label are not read.
+/// Without statistics, rows that are ignored or have a bad label are passed over.
 const RECORDS: [&[Piece]; 2] = [
     &[piece!("loss/cross_entropy_reads_kept.wgsl")],
     &[

@@ -24,7 +24,8 @@ define! {
     /// **Edges.** 1 - p_t comes from the sum of the other classes' exponentials, so a confident row keeps its relative
     /// accuracy; no NaN for any finite logit, also for 0 < gamma < 1, where the gradient as usually written is infinity times
     /// zero for p_t → 1. A target of logit -inf has loss +inf and the cross-entropy's gradient; NaN, +inf, or nothing but -inf
-    /// among the logits makes the row's loss and gradient NaN. An ignored row has loss and gradient 0 and is not read.
+    /// among the logits makes the row's loss and gradient NaN. An ignored row has loss and gradient 0 whatever its
+    /// logits.
     ///
     /// **Differences from PyTorch.** PyTorch has no such loss.
     ///

@@ -169,14 +169,12 @@ impl Spread {
     /// each is read and written in runs of some length.
     fn packs_of(problem: &Problem, rows: &Rows, pack: u32, turns: u32, tuning: &Tuning) -> u32 {
         let is_crosswise = rows.inner > 1 && pack > 1;
-        if !is_crosswise || !problem.mode.wants_grad() || rows.cols < MIN_STREAMS {
-            return 1;
-        }
+        let are_many = rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
         // A weight read for every column, beside so many registers, takes llvmpipe's compiler minutes.
-        if rows.weighs_columns {
+        if !is_crosswise || !are_many || rows.weighs_columns {
             return 1;
         }
-        let mut packs = (tuning.pack / pack).max(1);
+        let mut packs = tuning.pack / pack;
         while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
             packs /= 2;
         }
