@@ -176,6 +176,7 @@ impl<'a> Counter<'a> {
 pub(crate) mod pieces {
     use super::{Dtype, Piece, Slot};
 
+    pub const PARAMS: Piece = piece!("piece/params.wgsl");
     pub const MATH: Piece = piece!("piece/math.wgsl");
     pub const FAULT: Piece = piece!("piece/fault.wgsl");
     pub const TREE_WORKGROUP: Piece = piece!("piece/tree_workgroup.wgsl");

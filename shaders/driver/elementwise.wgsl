@@ -39,13 +39,13 @@ fn place(operand: u32, e: u32) -> u32 {
         return at + select(e, 0u, is_single(operand));
     }
     var carry = e;
-    for (var d = 0u; d < params.dims; d++) {
-        let origin = params.origin[d / 4u][d % 4u];
-        let size = params.sizes[d / 4u][d % 4u];
+    for (var d = 0u; d < uniforms.dims; d++) {
+        let origin = uniforms.origin[d / 4u][d % 4u];
+        let size = uniforms.sizes[d / 4u][d % 4u];
         let moved = origin + carry;
         let coordinate = moved % size;
         carry = moved / size;
-        at += (coordinate - origin) * params.strides[2u * operand + d / 4u][d % 4u];
+        at += (coordinate - origin) * uniforms.strides[2u * operand + d / 4u][d % 4u];
     }
     return at;
 }
@@ -150,8 +150,9 @@ fn carried(s: Sums, fours: u32) -> Sums {
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = params.first_tile + group.y * params.groups_x + group.x;
-    if (tile >= params.end_tile) {
+    params = uniforms;
+    let tile = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
+    if (tile >= uniforms.end_tile) {
         return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
     }
     let nth = tile % params.block_tiles;

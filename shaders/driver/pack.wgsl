@@ -54,8 +54,9 @@ fn take_pack(tile: u32, lane: u32, index: u32, last: u32) {
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = params.first_tile + group.y * params.groups_x + group.x;
-    if (tile >= params.end_tile) {
+    params = uniforms;
+    let tile = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
+    if (tile >= uniforms.end_tile) {
         return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
     }
     let block = (tile / params.block_tiles) * params.block_rows;

@@ -36,8 +36,9 @@ fn update_single(e: u32) {
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = group.y * params.groups_x + group.x;
-    if (tile >= params.tiles) {
+    params = uniforms;
+    let tile = group.y * uniforms.groups_x + group.x;
+    if (tile >= uniforms.tiles) {
         return;
     }
     let start = tile * TILE;

@@ -5,8 +5,9 @@
 
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let index = params.first_tile + group.y * params.groups_x + group.x;
-    if (index >= params.end_tile) {
+    params = uniforms;
+    let index = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
+    if (index >= uniforms.end_tile) {
         return; // the same for the whole workgroup: `index` comes from workgroup_id and uniforms
     }
     let nth = index - params.first_row;

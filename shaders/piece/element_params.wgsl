@@ -22,5 +22,3 @@ struct Params {
     origin: array<vec4<u32>, 2>,   // coordinates of this dispatch's first element, innermost first
     strides: array<vec4<u32>, 24>, // two vectors per operand, innermost first
 }
-
-@group(0) @binding(0) var<uniform> params: Params;

@@ -30,5 +30,3 @@ struct Params {
     pad0: u32,
     hyper: vec4<f32>,   // the loss's own scalars
 }
-
-@group(0) @binding(0) var<uniform> params: Params;

@@ -20,8 +20,6 @@ struct Params {
     first_place: vec2<u32>, // the number of first_item among all elements, as two words
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-
 // The high word of an item's number: items are counted modulo 2^32, and a dispatch has fewer.
 fn item_high(item: u32) -> u32 {
     return params.first_place.y + select(0u, 1u, item < params.first_item);

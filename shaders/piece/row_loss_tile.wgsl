@@ -1,8 +1,7 @@
-// Reduction mean or sum: one partial sum per tile. A lane adds its rows' losses up in runs of four, and a fixed tree over
-// the lanes that lead adds those.
+// Reduction mean or sum: one partial sum per tile. A lane adds its rows' losses up in runs of four, and a tile_sum piece
+// those of the lanes that lead.
 @group(0) @binding(6) var<storage, read_write> states_out: array<f32>; // (tiles) f32: `State` of monoid/sum.wgsl
 
-var<workgroup> lane_losses: array<f32, WIDTH / LANES>;
 var<private> rows_taken: u32;
 var<private> of_4: f32;
 var<private> of_runs: f32;
@@ -18,20 +17,8 @@ fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, 
 }
 
 fn put_tile(tile: u32, lane: u32) {
-    if (lane % LANES == 0u) {
-        lane_losses[lane / LANES] = of_runs + of_4;
-    }
-    if (WIDTH > LANES) {
-        // Every lane comes here. The barrier makes the lanes' sums visible to the tree.
-        workgroupBarrier();
-        for (var half = WIDTH / LANES / 2u; half > 0u; half = half / 2u) {
-            if (lane < half) {
-                lane_losses[lane] = lane_losses[lane] + lane_losses[lane + half];
-            }
-            workgroupBarrier(); // this level's sums before the next level reads them
-        }
-    }
+    let sum = tile_sum(lane, of_runs + of_4);
     if (lane == 0u) {
-        states_out[params.states_base + (tile - params.first_tile)] = lane_losses[0];
+        states_out[params.states_base + (tile - params.first_tile)] = sum;
     }
 }

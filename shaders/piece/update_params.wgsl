@@ -10,5 +10,3 @@ struct Params {
     peak_base: u32,
     hyper: array<vec4<f32>, 2>, // the optimizer's own scalars
 }
-
-@group(0) @binding(0) var<uniform> params: Params;

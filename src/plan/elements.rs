@@ -321,6 +321,7 @@ impl Planner<'_> {
         let mut list = vec![
             piece!("driver/elementwise.wgsl"),
             piece!("piece/element_params.wgsl"),
+            pieces::PARAMS,
             pieces::MATH,
             self.elements.piece,
         ];

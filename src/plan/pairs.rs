@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
 use crate::limits::Limits;
 use crate::plan::spread::Spread;
-use crate::plan::tree::Tree;
+use crate::plan::tree::{Tree, tile_sum};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem, Role};
@@ -220,6 +220,7 @@ impl Planner<'_> {
         let mut list = vec![
             piece!("driver/pair.wgsl"),
             piece!("piece/pair_params.wgsl"),
+            pieces::PARAMS,
             pieces::MATH,
             pieces::SCALE_STATIC,
             self.pairs.piece,
@@ -242,16 +243,17 @@ impl Planner<'_> {
         let losses = match (problem.mode.wants_loss(), self.states) {
             (false, _) => {
                 list.push(piece!("piece/row_loss_skip.wgsl"));
-                ""
+                String::new()
             }
             (true, Some(_)) => {
-                list.push(piece!("piece/row_loss_tile.wgsl"));
-                "/tile"
+                let (sum, mark) = tile_sum(self.spread, self.limits);
+                list.extend([piece!("piece/row_loss_tile.wgsl"), sum]);
+                format!("/tile{mark}")
             }
             (true, None) => {
                 list.push(piece!("piece/row_loss_each.wgsl"));
                 list.push(pieces::write(Slot::Loss, Dtype::F32, false, Put::Write));
-                "/each"
+                "/each".into()
             }
         };
         let wants = |slot: Slot| problem.operand(slot).is_some_and(|own| own.grad.is_some());

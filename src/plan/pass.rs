@@ -5,7 +5,7 @@ use crate::layout::{ReduceParams, Slot};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
-use crate::shader::{Const, Piece, Variant, piece};
+use crate::shader::{Const, Piece, Variant, piece, pieces};
 
 pub(super) struct Pass {
     pub label: String,
@@ -45,7 +45,7 @@ impl Pass {
             pieces: self
                 .pieces
                 .into_iter()
-                .chain([piece!("piece/reduce_params.wgsl")])
+                .chain([piece!("piece/reduce_params.wgsl"), pieces::PARAMS])
                 .collect(),
         };
         let mut first = 0;

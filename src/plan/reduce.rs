@@ -329,6 +329,7 @@ impl Chain<'_> {
         let mut list = vec![
             piece!("driver/reduce.wgsl"),
             piece!("piece/reduce_params.wgsl"),
+            pieces::PARAMS,
             pieces::MATH,
         ];
         let tree = Tree::of_tile(self.tuning.width, self.monoid.pieces, self.limits);

@@ -63,3 +63,15 @@ impl Tree {
         Self { pieces, consts, name }
     }
 }
+
+/// How a workgroup adds up what its rows' leading lanes have: the piece, and its mark in the pipeline's label.
+pub fn tile_sum(spread: Spread, limits: &Limits) -> (Piece, &'static str) {
+    let Spread { width, lanes, .. } = spread;
+    if lanes == width {
+        (piece!("piece/tile_sum_lane.wgsl"), "")
+    } else if limits.subgroup.is_multiple_of(width) {
+        (piece!("shuffle/tile_sum.wgsl"), "_shuffled")
+    } else {
+        (piece!("piece/tile_sum_workgroup.wgsl"), "")
+    }
+}

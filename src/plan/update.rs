@@ -115,6 +115,7 @@ fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Varian
     let mut list = vec![
         piece!("driver/update.wgsl"),
         piece!("piece/update_params.wgsl"),
+        pieces::PARAMS,
         pieces::MATH,
         rule.piece,
     ];

@@ -3,7 +3,7 @@
 use super::{Chunk, Full, Planner};
 use crate::layout::Slot;
 use crate::plan::named;
-use crate::plan::tree::Tree;
+use crate::plan::tree::{Tree, tile_sum};
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -111,7 +111,11 @@ impl Planner<'_> {
         } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
             (vec![piece!("piece/row_loss_skip.wgsl")], String::new())
         } else if self.states.is_some() {
-            (vec![of, piece!("piece/row_loss_tile.wgsl")], "/tile".into())
+            let (sum, mark) = tile_sum(self.spread, self.limits);
+            (
+                vec![of, piece!("piece/row_loss_tile.wgsl"), sum],
+                format!("/tile{mark}"),
+            )
         } else if self.problem.dtype == Dtype::I64 {
             (vec![piece!("piece/row_index_each.wgsl")], "/index".into())
         } else {
@@ -149,6 +153,7 @@ impl Planner<'_> {
         let problem = self.problem;
         let mut list = vec![
             piece!("piece/row_params.wgsl"),
+            pieces::PARAMS,
             piece!("piece/row_columns.wgsl"),
             match self.spread.pack {
                 Some(_) => piece!("piece/pack.wgsl"),

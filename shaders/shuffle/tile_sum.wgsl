@@ -1,0 +1,9 @@
+// The tree of piece/tile_sum_workgroup.wgsl where the workgroup lies in one subgroup, from register to register: the same bits on
+// lane 0. What other lanes come to is read by nobody.
+fn tile_sum(lane: u32, mine: f32) -> f32 {
+    var sum = mine;
+    for (var half = WIDTH / 2u; half >= LANES; half = half / 2u) {
+        sum += subgroupShuffle(sum, (lane + half) % WIDTH);
+    }
+    return sum;
+}
