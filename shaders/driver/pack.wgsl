@@ -16,11 +16,7 @@ fn write_row(r: u32, row: Row, state: State, index: u32, spot: vec2<u32>, writes
             put_others(row, state, slope, scale, places, q);
         }
         if (WANTS_GRAD) {
-            let g = grad_of(row, slope, scale, q, writes);
-            set_seat(r, column, g.x);
-            if (q.count > 1u) { set_seat(r, column + 1u, g.y); }
-            if (q.count > 2u) { set_seat(r, column + 2u, g.z); }
-            if (q.count > 3u) { set_seat(r, column + 3u, g.w); }
+            set_quad(r, q, grad_of(row, slope, scale, q, writes));
         }
     }
 }

@@ -41,6 +41,14 @@ fn set_seat(r: u32, column: u32, value: f32) {
     pack[at.x][at.y] = value;
 }
 
+// The columns of a quad.
+fn set_quad(r: u32, q: Columns, values: vec4<f32>) {
+    set_seat(r, q.column, values.x);
+    if (q.count > 1u) { set_seat(r, q.column + 1u, values.y); }
+    if (q.count > 2u) { set_seat(r, q.column + 2u, values.z); }
+    if (q.count > 3u) { set_seat(r, q.column + 3u, values.w); }
+}
+
 // The logit of one column of row r, as the loss sees it. Not by an index that differs between lanes: software adapters
 // would read it lane by lane.
 fn column1(r: u32, column: u32) -> f32 {
@@ -71,6 +79,9 @@ fn fold_pack(row: Row, r: u32) -> State {
     for (var column = 0u; column < COLS; column += 4u) { // unrolled
         let q = pack_quad(r, column);
         f = fold4(row, f, column, q.x, q.count);
+        if (KEEPS_EXPS) {
+            set_quad(r, q, f.exps); // which the gradient follows from
+        }
     }
     return folded(f);
 }

@@ -16,8 +16,9 @@ fn row_push16(
 // A row whose columns are all at hand: its peak is known before the first exponential, and nothing is lifted.
 struct Fold {
     s: State, // with the peak of the row
-    tops: vec4<f32>, // the largest so far, each of every fourth
-    rest: vec4<f32>, // exponentials of the others
+    exps: vec4<f32>, // exp(x - peak) of the columns taken in last
+    tops: vec4<f32>, // the largest of them so far, each of every fourth
+    rest: vec4<f32>, // the others
     mass: vec4<f32>,
     pull: vec4<f32>,
 }
@@ -28,7 +29,7 @@ fn fold_of(tops: vec4<f32>, bits: vec4<i32>) -> Fold {
     s.peak = ranked4(tops).top;
     s.bits = most_bits(bits);
     let zero = vec4<f32>(0.0);
-    return Fold(s, vec4<f32>(params.neg_inf), zero, zero, zero);
+    return Fold(s, zero, zero, zero, zero, zero);
 }
 
 // Of the last quad's columns only those that there are: `count` and `column` are constants where a row is written out.
@@ -46,10 +47,10 @@ fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
     let peak = max(f.s.peak, LOWEST);
     let q = coefs4(row, column, count);
     var r = f;
-    r.tops = max(f.tops, x);
-    if (column > 0u) {
-        r.rest += exps(min(f.tops, x) - peak, count);
-    }
+    // One exponential stays out, the largest, found as in a tournament: it is the 1 of the peak.
+    r.exps = exps(x - peak, count);
+    r.tops = max(f.tops, r.exps);
+    r.rest += min(f.tops, r.exps);
     r.mass += q;
     r.pull += pulls(x, q, peak);
     if (WANTS_STATS) {
@@ -61,7 +62,7 @@ fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
 
 fn folded(f: Fold) -> State {
     var s = f.s;
-    s.rest = sum4(f.rest + terms4(ranked4(f.tops), max(s.peak, LOWEST), true));
+    s.rest = sum4(f.rest + vec4<f32>(ranked4(f.tops).others, 0.0));
     s.mass = sum4(f.mass);
     s.pull = sum4(f.pull);
     return s;

@@ -156,6 +156,7 @@ impl CrossEntropy {
                 }
             },
             weighs_columns: full || self.label_smoothing > 0.0,
+            keeps_exps: !full && self.label_smoothing == 0.0 && self.softcap == 0.0,
             counts_weights: true,
             pieces,
             records: RECORDS,

@@ -199,6 +199,7 @@ impl Planner<'_> {
             Const::Bool("READS_ROWS", self.rows.reads),
             Const::Bool("WANTS_STATS", self.problem.stats.any()),
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
+            Const::Bool("KEEPS_EXPS", self.rows.keeps_exps && grad && self.spread.pack.is_some()),
         ];
         consts.extend(&self.rows.consts);
         consts
