@@ -59,7 +59,7 @@ impl Slot {
     /// The operand's name in the shaders; `target` is a reserved word there.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Params => "params",
+            Self::Params => "uniforms",
             Self::Input => "input",
             Self::Target => "targets",
             Self::Weight => "weight",

@@ -252,7 +252,7 @@ pub struct Rows {
     pub inner_loops: u64,
     /// Every column has its class's weight in the loss, not only the label's.
     pub weighs_columns: bool,
-    /// The gradient of a column follows from exp(x - peak): rows in registers keep that in the place of x.
+    /// The gradient of a column follows from exp(x - peak): packs keep that in the place of x.
     pub keeps_exps: bool,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,

@@ -4,10 +4,12 @@ use wgloss::plan::{Plan, plan};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::Const;
 use wgloss::{
-    Call, CrossEntropy, Dtype, GradTo, Info, Loss, Mode, REGISTRY, Reduction, Scalar, Stats, Tensor, Tuning, Values,
+    Call, CrossEntropy, Dtype, GradTo, Info, Limits, Loss, Mode, REGISTRY, Reduction, Scalar, Stats, Tensor, Tuning,
+    Values,
 };
 
-use crate::common::cases::{Case, Setting, Setup, make};
+use crate::common::cases::{Case, Setting, Setup, Style, make};
+use crate::common::data::Wild;
 use crate::common::own::bytes_of;
 use crate::common::{bits, engine, gpu, report};
 
@@ -85,6 +87,77 @@ fn packed_rows_are_as_the_reference_has_them() {
     }
     assert!(total >= 15, "{total} cases");
     report(failures, total);
+}
+
+/// Rows of class indices, whose exponentials stay in the place of the logits until the gradient takes it: every small number of
+/// columns, innermost and not, in every dtype, with wild logits, statistics or none.
+#[test]
+fn kept_exponentials_are_gradients_in_the_end() {
+    let (mut failures, mut total) = (Vec::new(), 0);
+    let wild = [Wild::Ties, Wild::Large, Wild::Impossible, Wild::Mixed, Wild::Nan];
+    for name in ["cross_entropy", "softmax_focal"] {
+        let info = wgloss::find(name).unwrap();
+        for cols in 1..=9 {
+            let shape: &[usize] = if cols % 2 == 0 { &[2, cols, 1028] } else { &[1029, cols] };
+            let setup = Setup {
+                dtype: Dtype::FLOATS[cols / 2 % 3],
+                given: cols % 3 == 0,
+                reduction: info.reductions[cols % info.reductions.len()],
+                style: Style::Wild(wild[cols % wild.len()]),
+                ..Setup::new(shape)
+            };
+            let mut case = make(info, &setup).unwrap();
+            case.stats.lse = info.statistics && cols % 4 == 1;
+            let call = case.call(Mode::Fused);
+            let keeps = packs(&planned(&case.loss.problem(&call).unwrap()), "KEEPS_EXPS");
+            assert!(!keeps.is_empty() && keeps.iter().all(|own| *own == Const::Bool("KEEPS_EXPS", true)));
+            total += 1;
+            failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
+        }
+    }
+    report(failures, total);
+    // Where the gradient needs more than them, or there is none.
+    let x = Tensor::new(&[0f32; 5150], &[1030, 5]).unwrap();
+    let t = Tensor::new(&[0i64; 1030], &[1030]).unwrap();
+    let smooth = CrossEntropy {
+        label_smoothing: 0.1,
+        ..Default::default()
+    };
+    let capped = CrossEntropy {
+        softcap: 3.0,
+        ..Default::default()
+    };
+    let plain = CrossEntropy::default();
+    for (loss, mode, target) in [
+        (&smooth, Mode::Fused, &t),
+        (&capped, Mode::Fused, &t),
+        (&plain, Mode::Fused, &x),
+        (&plain, Mode::Forward, &t),
+    ] {
+        let plan = planned(&loss.problem(&Call::new(mode, &[&x, target])).unwrap());
+        let keeps = packs(&plan, "KEEPS_EXPS");
+        assert!(!keeps.is_empty() && keeps.iter().all(|own| *own == Const::Bool("KEEPS_EXPS", false)));
+    }
+}
+
+/// The losses of a workgroup's rows meet in registers or in memory, to the same bits.
+#[test]
+fn tile_sums_have_one_order() {
+    let own = engine::fresh().plan_limits().unwrap();
+    let engines = [1, own.subgroup].map(|subgroup| {
+        let mut engine = engine::fresh();
+        engine.set_tuning(Tuning::SOFTWARE).unwrap();
+        engine.set_plan_limits(Limits { subgroup, ..own }).unwrap();
+        engine
+    });
+    for shape in [&[2000, 10][..], &[2, 7, 2050], &[700, 100]] {
+        let case = case_of("cross_entropy", shape, Dtype::F32, Reduction::Mean);
+        let call = case.call(Mode::Fused);
+        let [through_memory, shuffled] = engines
+            .each_ref()
+            .map(|engine| bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()));
+        assert_eq!(through_memory, shuffled, "{}", case.what);
+    }
 }
 
 /// A tensor's elements in a buffer, from an element on and with gaps between the rows.

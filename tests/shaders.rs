@@ -676,6 +676,19 @@ fn every_file_comes_up() {
     }
 }
 
+/// A kernel that does not copy its params works with zeros, which no validator minds.
+#[test]
+fn every_kernel_begins_with_its_params() {
+    const COPY: &str = "    params = uniforms;\n";
+    for dispatch in variants() {
+        let text = dispatch.variant.compose().text;
+        let (_, main) = text.split_once("\nfn main(").unwrap();
+        let (_, body) = main.split_once("{\n").unwrap();
+        assert!(body.starts_with(COPY), "{}", dispatch.variant.label);
+        assert_eq!(text.matches(" params = ").count(), 1, "{}", dispatch.variant.label);
+    }
+}
+
 /// Variants in which every two pieces or constants that occur together anywhere do.
 fn pairwise() -> &'static [&'static Dispatch] {
     static CHOSEN: OnceLock<Vec<&'static Dispatch>> = OnceLock::new();

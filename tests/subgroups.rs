@@ -143,21 +143,28 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
         subgroup: 8,
         ..DEFAULT_LIMITS
     };
-    let mut seen = 0;
+    let (mut seen, mut sums) = (0, 0);
     for info in REGISTRY {
-        let Some(case) = make(info, &Setup::new(&[30, 100])) else {
-            continue;
-        };
-        let problem = case.loss.problem(&case.call(case.most())).unwrap();
-        for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
-            let has = |path| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
-            if has("driver/row.wgsl") || has("driver/pair.wgsl") {
-                assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
-                seen += usize::from(has("piece/tree_subgroup.wgsl"));
+        for shape in [[30, 100], [1030, 10]] {
+            let setup = Setup {
+                reduction: info.reductions[info.reductions.len() - 1],
+                ..Setup::new(&shape)
+            };
+            let Some(case) = make(info, &setup) else { continue };
+            let problem = case.loss.problem(&case.call(case.most())).unwrap();
+            for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
+                let has = |path| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
+                if has("driver/row.wgsl") || has("driver/pack.wgsl") || has("driver/pair.wgsl") {
+                    assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    assert!(!has("piece/tile_sum_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    seen += usize::from(has("piece/tree_subgroup.wgsl"));
+                    sums += usize::from(has("shuffle/tile_sum.wgsl"));
+                }
             }
         }
     }
     assert!(seen > 10, "{seen}");
+    assert!(sums > 5, "{sums}");
 }
 
 #[test]

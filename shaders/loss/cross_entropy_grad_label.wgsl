@@ -18,11 +18,6 @@ fn row_slope(row: Row, s: State) -> Slope {
     return Slope(s.peak, share, select(below, beside - share * s.rest, sure));
 }
 
-// A pack has kept the exponentials in the place of the logits.
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
-    var e = x;
-    if (!KEEPS_EXPS) {
-        e = exp(x - slope.peak);
-    }
-    return select(slope.share * e, vec4<f32>(slope.hit), at4(column, row.label));
+    return select(slope.share * exps4(x, slope.peak), vec4<f32>(slope.hit), at4(column, row.label));
 }

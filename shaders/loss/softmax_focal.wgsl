@@ -56,6 +56,5 @@ fn row_slope(row: Row, s: State) -> Slope {
 }
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
-    let others = slope.share * exp(x - vec4<f32>(slope.peak));
-    return select(others, vec4<f32>(slope.hit), at4(column, row.label));
+    return select(slope.share * exps4(x, slope.peak), vec4<f32>(slope.hit), at4(column, row.label));
 }

@@ -80,7 +80,7 @@ fn fold_pack(row: Row, r: u32) -> State {
         let q = pack_quad(r, column);
         f = fold4(row, f, column, q.x, q.count);
         if (KEEPS_EXPS) {
-            set_quad(r, q, f.exps); // which the gradient follows from
+            set_quad(r, q, kept4(f, q.x)); // from which the gradient follows
         }
     }
     return folded(f);

@@ -12,15 +12,19 @@ fn row_push16(
 // A row whose columns are all at hand, which gains nothing by it.
 struct Fold {
     s: State,
-    exps: vec4<f32>, // none
 }
 
 fn fold_of(tops: vec4<f32>, bits: vec4<i32>) -> Fold {
-    return Fold(identity(), vec4<f32>(0.0));
+    return Fold(identity());
 }
 
 fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
-    return Fold(row_push4(row, f.s, column, x, count), f.exps);
+    return Fold(row_push4(row, f.s, column, x, count));
+}
+
+// What a pack keeps of the columns taken in last.
+fn kept4(f: Fold, x: vec4<f32>) -> vec4<f32> {
+    return x;
 }
 
 fn folded(f: Fold) -> State {

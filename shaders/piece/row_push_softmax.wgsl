@@ -13,6 +13,14 @@ fn row_push16(
         vec4<u32>(c0, c1, c2, c3));
 }
 
+// exp(x - peak) of four columns of a row, for its gradient: where a pack has kept them, x is that already.
+fn exps4(x: vec4<f32>, peak: f32) -> vec4<f32> {
+    if (KEEPS_EXPS) {
+        return x;
+    }
+    return exp(x - peak);
+}
+
 // A row whose columns are all at hand: its peak is known before the first exponential, and nothing is lifted.
 struct Fold {
     s: State, // with the peak of the row
@@ -58,6 +66,11 @@ fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
         r.s.heat += heat4(x, peak);
     }
     return r;
+}
+
+// What a pack keeps of the columns taken in last.
+fn kept4(f: Fold, x: vec4<f32>) -> vec4<f32> {
+    return f.exps;
 }
 
 fn folded(f: Fold) -> State {

@@ -1,4 +1,4 @@
-// The tree of piece/tile_sum_workgroup.wgsl where the workgroup lies in one subgroup, from register to register: the same bits on
+// The tree of piece/tile_sum_workgroup.wgsl where the workgroup is one subgroup, from register to register: the same bits on
 // lane 0. What other lanes come to is read by nobody.
 fn tile_sum(lane: u32, mine: f32) -> f32 {
     var sum = mine;

@@ -147,6 +147,8 @@ impl CrossEntropy {
         let mut stats = call.stats;
         stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
         let (pieces, kind) = self.pieces(full);
+        // Only the label has a coefficient otherwise, and `cross_entropy_grad_label` the gradient.
+        let weighs_columns = full || self.label_smoothing > 0.0;
         let mut rows = Rows {
             targets: if full {
                 Targets::Full
@@ -155,8 +157,8 @@ impl CrossEntropy {
                     ignore_index: Some(self.ignore_index),
                 }
             },
-            weighs_columns: full || self.label_smoothing > 0.0,
-            keeps_exps: !full && self.label_smoothing == 0.0 && self.softcap == 0.0,
+            weighs_columns,
+            keeps_exps: !weighs_columns && self.softcap == 0.0,
             counts_weights: true,
             pieces,
             records: RECORDS,

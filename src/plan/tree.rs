@@ -69,7 +69,7 @@ pub fn tile_sum(spread: Spread, limits: &Limits) -> (Piece, &'static str) {
     let Spread { width, lanes, .. } = spread;
     if lanes == width {
         (piece!("piece/tile_sum_lane.wgsl"), "")
-    } else if limits.subgroup.is_multiple_of(width) {
+    } else if limits.subgroup == width {
         (piece!("shuffle/tile_sum.wgsl"), "_shuffled")
     } else {
         (piece!("piece/tile_sum_workgroup.wgsl"), "")

@@ -199,10 +199,15 @@ impl Planner<'_> {
             Const::Bool("READS_ROWS", self.rows.reads),
             Const::Bool("WANTS_STATS", self.problem.stats.any()),
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
-            Const::Bool("KEEPS_EXPS", self.rows.keeps_exps && grad && self.spread.pack.is_some()),
+            Const::Bool("KEEPS_EXPS", self.keeps_exps()),
         ];
         consts.extend(&self.rows.consts);
         consts
+    }
+
+    /// A pack keeps exponentials in the place of its logits, for the gradient.
+    fn keeps_exps(&self) -> bool {
+        self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && self.spread.pack.is_some()
     }
 
     /// Packs side by side: element by element each would be code for every one of them.
