@@ -35,6 +35,8 @@ pub enum Slot {
     Merged = 22,
     /// What the tiles of the elementwise driver found of values that break a rule.
     Faults = 23,
+    /// What the tiles of the row driver counted of class targets.
+    Counts = 24,
 }
 
 impl Slot {
@@ -83,6 +85,7 @@ impl Slot {
             Self::Rows => "rows",
             Self::Merged => "merged",
             Self::Faults => "faults_out",
+            Self::Counts => "counts_out",
         }
     }
 }
@@ -113,7 +116,7 @@ params! {
         loss_base: u32, weight_base: u32, grad_output_base: u32, grad_output_step: u32,
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
-        rows_base: u32, states_in_base: u32, merged_base: u32, pad0: u32,
+        rows_base: u32, states_in_base: u32, merged_base: u32, counts_base: u32,
         hyper: [f32; 4],
     }
 }

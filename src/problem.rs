@@ -446,7 +446,7 @@ impl Problem {
         self.divisor == Divisor::Counted
     }
 
-    /// Something is counted before the losses: labels, for their faults, or weights, for the divisor.
+    /// Something is counted before the losses, or with them: labels, for their faults, or weights, for the divisor.
     pub fn has_control(&self) -> bool {
         self.is_counted()
             || self.operand(Slot::SampleWeight).is_some()

@@ -180,6 +180,7 @@ pub(crate) mod pieces {
     pub const MATH: Piece = piece!("piece/math.wgsl");
     pub const FAULT: Piece = piece!("piece/fault.wgsl");
     pub const TREE_WORKGROUP: Piece = piece!("piece/tree_workgroup.wgsl");
+    pub const COUNT_SKIP: Piece = piece!("piece/row_count_skip.wgsl");
     pub const TREE_LANE: Piece = piece!("piece/tree_lane.wgsl");
     pub const SUM: Piece = piece!("monoid/sum.wgsl");
     pub const SCALE_STATIC: Piece = piece!("piece/scale_static.wgsl");

@@ -1,5 +1,6 @@
 //! Bad input: clear errors with the numbers, outputs still there, and an engine that goes on.
 
+use wgloss::plan::plan;
 use wgloss::{
     Array, BceWithLogits, Call, CrossEntropy, Dtype, Engine, Error, GaussianNll, L1, Loss, Mode, Mse, MultiMargin,
     MultilabelMargin, Nll, REGISTRY, Reduce, ReduceOp, Reduction, Role, SigmoidFocal, Softmax, SoftmaxFocal, Stats,
@@ -95,6 +96,93 @@ fn labels_out_of_range_are_reported_and_not_followed() {
             }
         });
     }
+}
+
+/// Forward alone counts its labels in the kernel of the losses, forward and backward before it: the same counts, faults and
+/// denominators, to the bit, in packs, lanes, subgroups and workgroups.
+#[test]
+fn labels_are_counted_on_the_way_as_before() {
+    let mut data = Data::new(6);
+    let limits = gpu().plan_limits().unwrap();
+    let tuning = gpu().tuning().unwrap();
+    let losses: [(&dyn Loss, &dyn Loss); 2] = [
+        (
+            &CrossEntropy::default(),
+            &CrossEntropy {
+                reduction: Reduction::Sum,
+                ..Default::default()
+            },
+        ),
+        (
+            &SoftmaxFocal::default(),
+            &Nll {
+                reduction: Reduction::Sum,
+                ..Default::default()
+            },
+        ),
+    ];
+    for (n, shape) in [&[5000, 10][..], &[2, 7, 2050], &[700, 100], &[40, 1000], &[9, 5000]]
+        .into_iter()
+        .enumerate()
+    {
+        let rows = shape.iter().product::<usize>() / shape[1];
+        let x = Tensor::new(&data.logits(shape.iter().product()), shape).unwrap();
+        let good = data.labels(rows, shape[1], Some(-100));
+        let mut bad = good.clone();
+        for (row, label) in [(rows - 1, -7), (rows / 2, 1 << 33), (rows / 2 + 1, shape[1] as i64)] {
+            bad[row] = label;
+        }
+        for labels in [&good, &bad] {
+            let t = Tensor::new(labels, &row_shape(shape)).unwrap();
+            let (mean, sum) = losses[n % 2];
+            for loss in [mean, sum] {
+                let [forward, fused] = [Mode::Forward, Mode::Fused].map(|mode| {
+                    let call = Call::new(mode, &[&x, &t]);
+                    let plan = plan(&loss.problem(&call).unwrap(), &limits, &tuning).unwrap();
+                    let on_the_way = plan.dispatches().any(|own| own.variant.label.contains("/counts"));
+                    let before = plan
+                        .dispatches()
+                        .any(|own| own.variant.label.starts_with("count_labels/i64"));
+                    assert_eq!(
+                        (on_the_way, before),
+                        (mode == Mode::Forward, mode == Mode::Fused),
+                        "{shape:?}"
+                    );
+                    match loss.run(gpu(), &call).unwrap().read(gpu()) {
+                        Ok(values) => (None, values.loss),
+                        Err(Error::BadLabels {
+                            count,
+                            rows,
+                            first_row,
+                            value,
+                            values,
+                            ..
+                        }) => (Some((count, rows, first_row, value)), values.loss),
+                        Err(error) => panic!("{error}"),
+                    }
+                });
+                let expected = (labels == &bad).then_some((3, rows as u64, rows as u64 / 2, 1 << 33));
+                assert_eq!((forward.0, fused.0), (expected, expected), "{shape:?}");
+                let bits = |loss: &Option<Array<f32>>| loss.as_ref().map(|own| own.data[0].to_bits());
+                assert_eq!(bits(&forward.1), bits(&fused.1), "{shape:?}");
+            }
+        }
+    }
+    // Where the sum of weights has an order, they are counted before.
+    let x = Tensor::new(&[0f32; 12], &[4, 3]).unwrap();
+    let t = Tensor::new(&[0i64; 4], &[4]).unwrap();
+    let w = Tensor::new(&[1f32, 2.0, 3.0], &[3]).unwrap();
+    let loss = CrossEntropy {
+        weight: Some(w),
+        ..Default::default()
+    };
+    let plan = plan(
+        &loss.problem(&Call::new(Mode::Forward, &[&x, &t])).unwrap(),
+        &limits,
+        &tuning,
+    )
+    .unwrap();
+    assert!(plan.dispatches().all(|own| !own.variant.label.contains("/counts")));
 }
 
 /// The same of every loss that takes classes, in every dtype of labels; u8 too, whose range may be all that there is.

@@ -552,8 +552,8 @@ fn binds(dispatch: &Dispatch, module: &naga::Module, info: &ModuleInfo) -> Resul
 fn states(dispatch: &Dispatch, module: &naga::Module) -> Result<(), String> {
     for (_, global) in module.global_variables.iter() {
         let Some(
-            name @ ("states_in" | "states_out" | "records_out" | "records" | "rows_in" | "rows_out" | "merged_in"
-            | "merged_out"),
+            name @ ("states_in" | "states_out" | "counts_out" | "records_out" | "records" | "rows_in" | "rows_out"
+            | "merged_in" | "merged_out"),
         ) = global.name.as_deref()
         else {
             continue;

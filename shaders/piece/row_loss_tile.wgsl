@@ -9,6 +9,7 @@ var<private> of_runs: f32;
 // Also for a lane that does not lead and a row that is not there, whose loss is computed for nothing: it is selected away.
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
     of_4 += select(0.0, weighted_loss(index, row, s), live && leads);
+    count_row(row, index, live && leads);
     rows_taken++;
     if (rows_taken % 4u == 0u) {
         of_runs += of_4;
@@ -16,9 +17,15 @@ fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, 
     }
 }
 
+// Counts of two lanes: their sums, and the least of the last.
+fn joined(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(a.xyz + b.xyz, min(a.w, b.w));
+}
+
 fn put_tile(tile: u32, lane: u32) {
     let sum = tile_sum(lane, of_runs + of_4);
     if (lane == 0u) {
         states_out[params.states_base + (tile - params.first_tile)] = sum;
     }
+    put_counts(tile, lane);
 }

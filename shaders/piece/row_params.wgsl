@@ -34,6 +34,6 @@ struct Params {
     rows_base: u32,     // of wide rows: where the window's first cell of piece/wide_cells.wgsl lies in its binding
     states_in_base: u32,
     merged_base: u32,
-    pad0: u32,
+    counts_base: u32,   // where what is counted of first_tile goes
     hyper: vec4<f32>,   // the loss's own scalars
 }

@@ -8,7 +8,7 @@ use crate::plan::reduce::{Chain, FOUR, Items, control};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::window::Window;
 use crate::plan::{Plan, Source};
-use crate::problem::{Problem, Role, Rows, Targets};
+use crate::problem::{Mode, Problem, Role, Rows, Targets};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, piece, pieces};
 use crate::tensor::{Dtype, View};
@@ -44,19 +44,7 @@ pub(super) fn add_count(
         .operand(Slot::Weight)
         .filter(|_| rows.counts_weights && labels.is_some());
     let sample_weight = problem.view(Slot::SampleWeight);
-    let chain = Chain {
-        label: "count_labels".into(),
-        monoid: Monoid {
-            state_bytes: COUNT_STATE_BYTES,
-            consts: vec![],
-            pieces: &[piece!("monoid/count.wgsl")],
-        },
-        scale: Scale::Static(1.0),
-        empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
-        result: control(),
-        limits,
-        tuning,
-    };
+    let chain = chain(problem, limits, tuning);
     let items = labels.or(sample_weight).map_or(0, View::len);
     let is_list = rows.targets == Targets::ClassList;
     let multiplicities = is_list.then(|| plan.add_scratch(items * Dtype::F32.bytes()));
@@ -76,6 +64,47 @@ pub(super) fn add_count(
     };
     chain.levels(plan, Items::Labels(source), items)?;
     Ok(multiplicities)
+}
+
+fn chain<'a>(problem: &Problem, limits: &'a Limits, tuning: &'a Tuning) -> Chain<'a> {
+    Chain {
+        label: "count_labels".into(),
+        monoid: Monoid {
+            state_bytes: COUNT_STATE_BYTES,
+            consts: vec![],
+            pieces: &[piece!("monoid/count.wgsl")],
+        },
+        scale: Scale::Static(1.0),
+        empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
+        result: control(),
+        limits,
+        tuning,
+    }
+}
+
+/// The kernel of the losses counts what it reads anyway, where the count is wanted for nothing but their sum, and is a sum of
+/// ones: exact in any order, up to 2^24 of them.
+pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows) -> bool {
+    let is_index = matches!(rows.targets, Targets::Index { .. });
+    let are_weighted = rows.counts_weights && problem.operand(Slot::Weight).is_some();
+    is_index
+        && problem.mode == Mode::Forward
+        && problem.is_reduced()
+        && !problem.stats.any()
+        && !are_weighted
+        && problem.view(Slot::SampleWeight).is_none()
+}
+
+/// Adds what the tiles of rows have counted into [`Role::Control`].
+pub(super) fn add_counted(
+    plan: &mut Plan,
+    problem: &Problem,
+    counts: Source,
+    tiles: u64,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<()> {
+    chain(problem, limits, tuning).levels(plan, Items::States(counts), tiles)
 }
 
 impl Labels<'_> {

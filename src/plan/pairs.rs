@@ -247,7 +247,7 @@ impl Planner<'_> {
             }
             (true, Some(_)) => {
                 let (sum, mark) = tile_sum(self.spread, self.limits);
-                list.extend([piece!("piece/row_loss_tile.wgsl"), sum]);
+                list.extend([piece!("piece/row_loss_tile.wgsl"), sum, pieces::COUNT_SKIP]);
                 format!("/tile{mark}")
             }
             (true, None) => {

@@ -45,6 +45,8 @@ struct Planner<'a> {
     tiles: Tiles,
     /// One partial sum per tile.
     states: Option<Source>,
+    /// What the class targets of each tile come to, where they are counted on the way.
+    counts: Option<Source>,
     /// A record of each row, where statistics are wanted.
     records: Option<Source>,
     /// The classes of each row as multiplicities, where the target lists them.
@@ -88,12 +90,13 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     let problem = &problem;
     let wide = wide.filter(|_| count > 0);
     let mut multiplicities = None;
-    if problem.has_control() && wide.is_none() {
+    let counts_on_the_way = wide.is_none() && labels::are_counted_on_the_way(problem, rows);
+    if problem.has_control() && wide.is_none() && !counts_on_the_way {
         multiplicities = labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
-    let (mut states, mut records, mut tile_count) = (None, None, 0);
+    let (mut states, mut counts, mut records, mut tile_count) = (None, None, None, 0);
     if problem.stats.any() {
         records = Some(plan.add_scratch(count * columns::RECORD_BYTES));
     }
@@ -110,6 +113,9 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         if reduced && records.is_none() {
             states = Some(plan.add_scratch(tiles.count * monoid::SUM_STATE_BYTES));
         }
+        if counts_on_the_way {
+            counts = Some(plan.add_scratch(tiles.count * monoid::COUNT_STATE_BYTES));
+        }
         let mut planner = Planner {
             problem,
             rows,
@@ -117,6 +123,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             spread,
             tiles,
             states,
+            counts,
             records,
             multiplicities,
             gathers: Vec::new(),
@@ -127,6 +134,10 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             Some(wide) => wide.add(&mut plan, &planner, tuning)?,
             None => planner.add_chunks(&mut plan)?,
         }
+    }
+    if counts_on_the_way {
+        let counts = counts.unwrap_or_else(|| plan.add_scratch(0));
+        labels::add_counted(&mut plan, problem, counts, tile_count, limits, tuning)?;
     }
     if let Some(records) = records {
         columns::add_outputs(&mut plan, problem, records, count, limits, tuning)?;
@@ -332,6 +343,10 @@ impl Planner<'_> {
             let view = View::contiguous(self.problem.dtype, &[]);
             list.push((Slot::Loss, true, by_row(Role::Loss, &view)));
         }
+        if let Some(counts) = self.counts {
+            let window = Window::scratch(counts, monoid::COUNT_STATE_BYTES, tiles.0, tiles.1);
+            list.push((Slot::Counts, true, window));
+        }
         if self.counted() {
             list.push((Slot::Control, false, reduce::control()));
         }
@@ -437,7 +452,7 @@ impl Planner<'_> {
             rows_base: base(Slot::Rows),
             states_in_base: base(Slot::StatesIn),
             merged_base: base(Slot::Merged),
-            pad0: 0,
+            counts_base: base(Slot::Counts),
             ignore: words(self.rows.ignore_index().unwrap_or_default()),
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,

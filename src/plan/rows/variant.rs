@@ -112,9 +112,13 @@ impl Planner<'_> {
             (vec![piece!("piece/row_loss_skip.wgsl")], String::new())
         } else if self.states.is_some() {
             let (sum, mark) = tile_sum(self.spread, self.limits);
+            let (count, counts) = match self.counts {
+                Some(_) => (piece!("piece/row_count.wgsl"), "/counts"),
+                None => (pieces::COUNT_SKIP, ""),
+            };
             (
-                vec![of, piece!("piece/row_loss_tile.wgsl"), sum],
-                format!("/tile{mark}"),
+                vec![of, piece!("piece/row_loss_tile.wgsl"), sum, count],
+                format!("/tile{mark}{counts}"),
             )
         } else if self.problem.dtype == Dtype::I64 {
             (vec![piece!("piece/row_index_each.wgsl")], "/index".into())
