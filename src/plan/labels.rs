@@ -1,4 +1,4 @@
-//! Class targets and the weights of rows, as the items of the reduce driver.
+//! Class targets and the weights of rows, as the items of the reduce driver; or counted with the losses of their rows.
 
 use crate::error::Result;
 use crate::layout::Slot;
@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::plan::monoid::{COUNT_STATE_BYTES, Monoid, Scale};
 use crate::plan::reduce::{Chain, FOUR, Items, control};
 use crate::plan::rows::OPENED_BYTES;
+use crate::plan::spread::Spread;
 use crate::plan::window::Window;
 use crate::plan::{Plan, Source};
 use crate::problem::{Mode, Problem, Role, Rows, Targets};
@@ -13,6 +14,9 @@ use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, piece, pieces};
 use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+
+/// Rows of a tile that are counted with their losses, at least.
+const MIN_COUNTED_ROWS: u64 = 16;
 
 pub(super) struct Labels<'a> {
     labels: Option<&'a View>,
@@ -83,8 +87,8 @@ fn chain<'a>(problem: &Problem, limits: &'a Limits, tuning: &'a Tuning) -> Chain
 }
 
 /// The kernel of the losses counts what it reads anyway, where the count is wanted for nothing but their sum, and is a sum of
-/// ones: exact in any order, up to 2^24 of them.
-pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows) -> bool {
+/// ones: exact in any order, up to 2^24 of them. A tile's count is 32 bytes, so tiles have to have some rows.
+pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows, spread: Spread) -> bool {
     let is_index = matches!(rows.targets, Targets::Index { .. });
     let are_weighted = rows.counts_weights && problem.operand(Slot::Weight).is_some();
     is_index
@@ -93,6 +97,8 @@ pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows) -> bool {
         && !problem.stats.any()
         && !are_weighted
         && problem.view(Slot::SampleWeight).is_none()
+        && spread.rows_per_tile() >= MIN_COUNTED_ROWS
+        && rows.rows() <= 1 << 24
 }
 
 /// Adds what the tiles of rows have counted into [`Role::Control`].

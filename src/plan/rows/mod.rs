@@ -90,7 +90,13 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     let problem = &problem;
     let wide = wide.filter(|_| count > 0);
     let mut multiplicities = None;
-    let counts_on_the_way = wide.is_none() && labels::are_counted_on_the_way(problem, rows);
+    let spread = match wide {
+        Some(_) => Some(Wide::spread(tuning)),
+        None if count > 0 => Some(Spread::choose(problem, rows, limits, tuning)?),
+        None => None,
+    };
+    let counts_on_the_way =
+        wide.is_none() && spread.is_some_and(|spread| labels::are_counted_on_the_way(problem, rows, spread));
     if problem.has_control() && wide.is_none() && !counts_on_the_way {
         multiplicities = labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
@@ -100,11 +106,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if problem.stats.any() {
         records = Some(plan.add_scratch(count * columns::RECORD_BYTES));
     }
-    if count > 0 {
-        let spread = match wide {
-            Some(_) => Wide::spread(tuning),
-            None => Spread::choose(problem, rows, limits, tuning)?,
-        };
+    if let Some(spread) = spread {
         let tiles = Tiles::new(rows, spread);
         if tiles.count >= 1 << 32 {
             return Err(Error::Limit(format!("{} tiles of rows, at most 2^32 - 1", tiles.count)));
@@ -135,8 +137,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             None => planner.add_chunks(&mut plan)?,
         }
     }
-    if counts_on_the_way {
-        let counts = counts.unwrap_or_else(|| plan.add_scratch(0));
+    if let Some(counts) = counts {
         labels::add_counted(&mut plan, problem, counts, tile_count, limits, tuning)?;
     }
     if let Some(records) = records {
