@@ -618,6 +618,20 @@ fn control_is_laid_out_as_in_rust() {
         ]
     );
     assert_eq!(*span, 32);
+    // What the kernel of the losses leaves is read as that state.
+    let counting = variants().iter().find(|d| d.variant.label.contains("/counts"));
+    let (counting, _) = parse(&counting.unwrap().variant).unwrap();
+    let counted = counting
+        .types
+        .iter()
+        .find(|(_, ty)| ty.name.as_deref() == Some("Counted"))
+        .unwrap()
+        .1;
+    let naga::TypeInner::Struct { members: own, .. } = &counted.inner else {
+        panic!("a struct");
+    };
+    let places = |of: &[naga::StructMember]| of.iter().map(|m| (m.name.clone(), m.offset)).collect::<Vec<_>>();
+    assert_eq!(places(own), places(members));
 }
 
 /// Two variants of one label would be told apart by nobody.

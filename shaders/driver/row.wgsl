@@ -4,8 +4,8 @@
 // folded by driver/wide_fold.wgsl instead, many short ones by driver/pack.wgsl. fold_row and write_row come from
 // piece/row_held.wgsl or piece/row_streamed.wgsl, tree from a tree piece.
 //
-// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a monoid), row_loss, `Slope`, row_slope,
-// row_grad4; a map row_value4 instead of row_loss.
+// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a monoid),
+// row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.
 
 // Row `within` of a tile's block. Every lane of the workgroup comes here.
 fn take_row(tile: u32, lane: u32, within: u32) {
