@@ -550,6 +550,39 @@ fn slabs_larger_than_a_binding_are_gathered() {
     assert_eq!((read, written), (problem.input().end(), problem.input().end()));
 }
 
+/// What a dispatch touches of a slab are the elements of its rows, not all from the first to the last of them: a slab larger than a
+/// dispatch may touch goes in as many pieces as it has budgets, not tile by tile. So does one that lies in two buffers.
+#[test]
+fn slabs_larger_than_a_dispatch_go_in_large_pieces() {
+    let problem = class_problem(&[2, 40, 64, 64], Reduction::Mean, Mode::Fused, false);
+    let bytes = problem.input().end();
+    for max_buffer_bytes in [DEFAULT_LIMITS.max_buffer_bytes, bytes / 4 * 3] {
+        let limits = Limits {
+            max_dispatch_bytes: 512 << 10,
+            max_buffer_bytes,
+            ..DEFAULT_LIMITS
+        };
+        let plan = plan(&problem, &limits, &SMALL).unwrap();
+        verify(&plan, &limits, &sizes(&problem), "cross_entropy/");
+        let losses: Vec<_> = plan
+            .dispatches()
+            .filter(|own| own.variant.label.starts_with("cross_entropy/"))
+            .collect();
+        let touched = |own: &Dispatch| own.bindings.iter().map(|binding| binding.touched).sum::<u64>();
+        // Input and gradient, labels of eight bytes.
+        let all = 2 * bytes + bytes / 40 * 2;
+        let sum: u64 = losses.iter().map(|own| touched(own)).sum();
+        assert!((all..all + all / 100).contains(&sum), "{sum} bytes of {all}");
+        assert!(losses.iter().all(|own| touched(own) <= limits.max_dispatch_bytes));
+        // A piece of each slab may be small.
+        assert!(
+            losses.len() as u64 <= all / limits.max_dispatch_bytes + 3,
+            "{} dispatches",
+            losses.len()
+        );
+    }
+}
+
 #[test]
 fn what_no_splitting_helps_is_an_error() {
     let problem = class_problem(&[2, 8192], Reduction::Mean, Mode::Forward, false);

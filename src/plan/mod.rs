@@ -56,6 +56,8 @@ pub struct Binding {
     pub size: u64,
     /// The bytes of its own elements within that, from the start of the tensor's memory.
     pub own: (u64, u64),
+    /// Bytes of those that the dispatch reads or writes.
+    pub touched: u64,
     /// The shader writes it.
     pub written: bool,
 }
@@ -93,7 +95,7 @@ impl Step {
     /// The bytes that it touches.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.size).sum(),
+            Self::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.touched).sum(),
             Self::Copy(copy) => 2 * copy.size,
         }
     }

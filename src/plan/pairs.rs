@@ -105,7 +105,9 @@ impl Planner<'_> {
         for (slot, source, written, view) in self.whole() {
             let stride = self.stride(&view);
             let last = (end - 1) * stride + self.pairs.cols as u64;
-            list.push((slot, written, Window::of(&view, source, first * stride, last)));
+            let window =
+                Window::of(&view, source, first * stride, last).touching(self.pairs.cols as u64 * (end - first));
+            list.push((slot, written, window));
         }
         let by_row = |role, view: &View| {
             let (first, end) = if view.len() == 1 { (0, 1) } else { (first, end) };

@@ -15,6 +15,8 @@ pub struct Window {
     /// Elements first..end, counted from `origin`.
     pub first: u64,
     pub end: u64,
+    /// So many of them are read or written: fewer, where rows have gaps between their elements.
+    pub touched: u64,
 }
 
 impl Window {
@@ -25,6 +27,7 @@ impl Window {
             element_bytes: view.dtype.bytes(),
             first,
             end,
+            touched: end - first,
         }
     }
 
@@ -36,7 +39,17 @@ impl Window {
             element_bytes,
             first,
             end,
+            touched: end - first,
         }
+    }
+
+    /// The same window, of which so many elements are read or written.
+    pub fn touching(self, touched: u64) -> Self {
+        Self { touched, ..self }
+    }
+
+    fn touched_bytes(&self) -> u64 {
+        self.touched * self.element_bytes
     }
 
     /// The last place before the first element that is aligned and whole elements away from it: states have 12 or 20
@@ -80,6 +93,7 @@ impl Window {
             offset,
             size: self.end_bytes() - offset,
             own: (first, self.origin + self.end * self.element_bytes),
+            touched: self.touched_bytes(),
             written,
         }
     }
@@ -91,9 +105,18 @@ pub type Windows = [(Slot, bool, Window)];
 /// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as long as
 /// bindings can cover it.
 pub fn fit(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
-    let all: u64 = windows.iter().map(|(_, _, window)| window.bytes(limits)).sum();
-    let small = all <= limits.max_dispatch_bytes && !windows.iter().any(|(_, _, window)| window.crosses(limits));
-    in_one_grid(tiles, limits) && windows.iter().all(|(_, _, window)| window.fits(limits)) && (small || tiles == 1)
+    fit_within(windows, tiles, tiles == 1, limits)
+}
+
+/// The same, where each of the tiles alone would have the same windows (`same`), as those of one slab do: from one buffer into the next
+/// they reach in any case.
+pub fn fit_within(windows: &Windows, tiles: u64, same: bool, limits: &Limits) -> bool {
+    let touched: u64 = windows.iter().map(|(_, _, window)| window.touched_bytes()).sum();
+    let crosses = windows.iter().any(|(_, _, window)| window.crosses(limits));
+    in_one_grid(tiles, limits)
+        && windows.iter().all(|(_, _, window)| window.fits(limits))
+        && (tiles == 1 || touched <= limits.max_dispatch_bytes)
+        && (same || !crosses)
 }
 
 /// The bindings of windows.

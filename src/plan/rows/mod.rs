@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::spread::{Spread, Tiles};
-use crate::plan::window::{Window, Windows, base_of, bindings, fit};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_within};
 use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, labels, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
@@ -234,9 +234,11 @@ impl Planner<'_> {
     fn fits(&self, chunk: Chunk) -> bool {
         let (first, end) = self.run(chunk);
         let inner = self.rows.inner as u64;
-        // Gathered rows lie within one slab.
-        let one_slab = !chunk.gathered || first / inner == (end - 1) / inner;
-        one_slab && fit(&self.windows(chunk), chunk.tiles.1 - chunk.tiles.0, self.limits)
+        let (tiles, one_slab) = (chunk.tiles.1 - chunk.tiles.0, first / inner == (end - 1) / inner);
+        if chunk.gathered {
+            return one_slab && fit(&self.windows(chunk), tiles, self.limits);
+        }
+        fit_within(&self.windows(chunk), tiles, tiles == 1 || one_slab, self.limits)
     }
 
     /// The operands and outputs of the input's shape.
@@ -303,6 +305,7 @@ impl Planner<'_> {
                     slabs.start() * stride,
                     slabs.end() * stride + slab,
                 )
+                .touching(self.rows.cols as u64 * (end - first))
             };
             list.push((full.slot, full.written, window));
         }
