@@ -408,7 +408,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         })
     };
     let driver = dispatch.variant.pieces[0].path;
-    let is_of_rows = |name: &str| ["row", "pack", "wide"].iter().any(|own| name.starts_with(own));
+    let is_of_rows = |name: &str| ["row", "pack", "strip", "wide"].iter().any(|own| name.starts_with(own));
     if !driver.strip_prefix("driver/").is_some_and(is_of_rows) {
         return 0;
     }
@@ -421,6 +421,10 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         let of_row = 2 * (1 + cols) + cols + 3 * cols.div_ceil(4);
         let packs = constant("PACKS").unwrap();
         return constant("TURNS").unwrap() / (packs * pack) * (1 + packs * (1 + pack * of_row));
+    }
+    if let Some(strip) = constant("STRIP") {
+        let (cols, quads) = (u64::from(params.cols), u64::from(params.cols).div_ceil(4));
+        return constant("TURNS").unwrap() / strip * (1 + 2 * quads + cols.div_ceil(64));
     }
     if let Some(held) = constant("HELD") {
         // Read, folded in fours, written.

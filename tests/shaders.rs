@@ -132,8 +132,9 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             }
         }
     }
-    // Packs of rows whose classes are not innermost take many: whole quads of them, and not.
-    for (n, shape) in [[1, 9, 1156], [1, 7, 1028], [1, 7, 1027]].iter().enumerate() {
+    // Packs of rows whose classes are not innermost take many: whole quads of them, and not, of few classes and in strips.
+    let shapes = [[1, 9, 1156], [1, 7, 1028], [1, 7, 1027], [1, 33, 1156], [1, 40, 1027]];
+    for (n, shape) in shapes.iter().enumerate() {
         for (k, &(dtype, other)) in DTYPES.iter().enumerate() {
             for place in 0..3 {
                 let setup = Setup {
@@ -144,7 +145,7 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
                     ..Setup::new(shape)
                 };
                 let choices = Choices {
-                    mode: 1 + (n + k + place) % 2,
+                    mode: (n + k + place) % 3,
                     grads: 1,
                     place,
                     ..Default::default()
@@ -380,6 +381,15 @@ fn packs_of_columns_come_up() {
             all.all(|constant| own.variant.consts.contains(constant))
         };
         assert!(variants().iter().filter(has).count() > 2, "{wanted:?}");
+        let is_strip = |own: &&Dispatch| {
+            let consts = &own.variant.consts;
+            own.variant.pieces[0].path == "driver/strip.wgsl" && wanted.iter().all(|own| consts.contains(own))
+        };
+        let few = wanted == [Const::U32("PACKS", 1), Const::Bool("FLAT", true)];
+        assert!(
+            few || variants().iter().filter(is_strip).count() > 2,
+            "strips {wanted:?}"
+        );
     }
 }
 

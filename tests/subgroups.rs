@@ -145,16 +145,19 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
     };
     let (mut seen, mut sums) = (0, 0);
     for info in REGISTRY {
-        for shape in [[30, 100], [1030, 10]] {
+        for shape in [&[30, 100][..], &[1030, 10], &[2, 40, 1028]] {
             let setup = Setup {
                 reduction: info.reductions[info.reductions.len() - 1],
-                ..Setup::new(&shape)
+                ..Setup::new(shape)
             };
             let Some(case) = make(info, &setup) else { continue };
             let problem = case.loss.problem(&case.call(case.most())).unwrap();
             for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
-                let has = |path| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
-                if has("driver/row.wgsl") || has("driver/pack.wgsl") || has("driver/pair.wgsl") {
+                let has = |path: &str| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
+                if ["row", "pack", "strip", "pair"]
+                    .iter()
+                    .any(|own| has(&format!("driver/{own}.wgsl")))
+                {
                     assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
                     assert!(!has("piece/tile_sum_workgroup.wgsl"), "{}", dispatch.variant.label);
                     seen += usize::from(has("piece/tree_subgroup.wgsl"));

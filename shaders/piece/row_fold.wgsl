@@ -5,11 +5,6 @@
 // Blocks that are folded on their own.
 const RUN: u32 = 16u;
 
-// The logit of one column of a row, as the loss sees it.
-fn column1(input_at: u32, column: u32) -> f32 {
-    return mapped1(input1(input_at + column * col_step()));
-}
-
 // Blocks of four quads for each lane. Shorter rows have none, and no code for them: software adapters run a loop of no
 // turns once, with lanes masked.
 fn blocks_of(first: u32, end: u32) -> u32 {

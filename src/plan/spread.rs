@@ -30,6 +30,9 @@ const MIN_STREAMS: usize = 8;
 /// Quads of packs side by side, at most: 84 of them take llvmpipe three seconds to compile.
 const MAX_QUADS: usize = 96;
 
+/// Rows of a strip that are one quad of each column.
+const STRIP_PACK: u32 = 4;
+
 /// Elements between one row and the next, at most, where lanes take several.
 const NEAR: usize = 16_384;
 
@@ -99,10 +102,19 @@ impl Spread {
         }
     }
 
+    /// Packs of rows that are longer than a lane's registers (`shaders/driver/strip.wgsl`).
+    pub fn is_strip(self, cols: usize) -> bool {
+        self.pack.is_some() && cols > SHORT_COLS
+    }
+
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
     /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out,
-    /// far more than there are.
+    /// far more than there are; of a strip, two passes of quads, the first in runs of 16, for four rows at least.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
+        if self.is_strip(cols) {
+            let quads = cols.div_ceil(4) as u64;
+            return u64::from(self.turns.div_ceil(STRIP_PACK)) * (2 * quads + quads / 16 + 16);
+        }
         if self.pack.is_some() {
             return u64::from(self.turns) * (4 * cols as u64 + 16);
         }
@@ -122,8 +134,14 @@ impl Spread {
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows, tuning);
-            let one = Self { pack, ..spread }.iterations(rows.cols, rows.inner_loops);
-            let mut turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
+            let at_once = pack.unwrap_or(1);
+            let once = Self {
+                pack,
+                turns: at_once,
+                ..spread
+            }
+            .iterations(rows.cols, rows.inner_loops);
+            let mut turns = tuning.lane_rows.min(at_once * (MAX_ITERATIONS / (once + 1)) as u32);
             if is_near {
                 turns = turns.min(tuning.tile / (spread.width * rows.cols.max(1) as u32));
             }
@@ -132,7 +150,12 @@ impl Spread {
                 turns = (turns / 2).max(FEW_TURNS);
             }
             let pack = pack.filter(|pack| turns >= *pack);
-            turns -= turns % pack.unwrap_or(1);
+            turns -= turns
+                % if turns >= FEW_TURNS && pack.is_some() {
+                    FEW_TURNS
+                } else {
+                    pack.unwrap_or(1)
+                };
             let packs = pack.map_or(1, |pack| Self::packs_of(problem, rows, pack, turns, tuning));
             let several = Self {
                 turns,
@@ -151,7 +174,11 @@ impl Spread {
     /// innermost, four beside each other. Where these are more than the tuning says, and beside other operands and outputs of the
     /// input's shape, each is alone: compilers take seconds for four rows of them.
     fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
-        if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
+        if rows.cols > SHORT_COLS {
+            let is_strip = rows.inner > 1 && rows.plain_softmax && tuning.pack >= STRIP_PACK;
+            return is_strip.then_some(STRIP_PACK);
+        }
+        if rows.cols == 0 || rows.inner_loops > 0 {
             return None;
         }
         if rows.is_map() || matches!(rows.targets, Targets::Full | Targets::ClassList) {
@@ -169,13 +196,15 @@ impl Spread {
     /// each is read and written in runs of some length.
     fn packs_of(problem: &Problem, rows: &Rows, pack: u32, turns: u32, tuning: &Tuning) -> u32 {
         let is_crosswise = rows.inner > 1 && pack > 1;
-        let are_many = rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
+        let is_strip = rows.cols > SHORT_COLS;
+        let are_many = is_strip || rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
         // A weight read for every column, beside so many registers, takes llvmpipe's compiler minutes.
         if !is_crosswise || !are_many || rows.weighs_columns {
             return 1;
         }
         let mut packs = tuning.pack / pack;
-        while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
+        let quads = if is_strip { STRIP_PACK as usize } else { rows.cols };
+        while packs > 1 && (packs as usize * quads > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
             packs /= 2;
         }
         packs

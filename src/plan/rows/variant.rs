@@ -21,6 +21,11 @@ impl Planner<'_> {
             })
     }
 
+    /// Rows of many classes, some columns of several at a time.
+    fn is_strip(&self) -> bool {
+        self.spread.is_strip(self.rows.cols)
+    }
+
     /// Rows are folded in blocks of four quads.
     fn has_blocks(&self) -> bool {
         self.rows.cols > self.spread.short_cols()
@@ -159,10 +164,6 @@ impl Planner<'_> {
             piece!("piece/row_params.wgsl"),
             pieces::PARAMS,
             piece!("piece/row_columns.wgsl"),
-            match self.spread.pack {
-                Some(_) => piece!("piece/pack.wgsl"),
-                None => piece!("piece/row_fold.wgsl"),
-            },
             pieces::MATH,
             pieces::FAULT,
             piece!("piece/class_weight.wgsl"),
@@ -172,6 +173,11 @@ impl Planner<'_> {
                 piece!("piece/row_writes_read.wgsl")
             },
         ];
+        list.extend(match self.spread.pack {
+            _ if self.is_strip() => vec![piece!("piece/row_column1.wgsl")],
+            Some(_) => vec![piece!("piece/pack.wgsl")],
+            None => vec![piece!("piece/row_column1.wgsl"), piece!("piece/row_fold.wgsl")],
+        });
         list.extend(pieces::half(
             full.iter()
                 .map(|f| f.view.dtype)
@@ -211,7 +217,8 @@ impl Planner<'_> {
 
     /// A pack keeps exponentials in the place of its logits, for the gradient.
     fn keeps_exps(&self) -> bool {
-        self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && self.spread.pack.is_some()
+        let is_whole = self.spread.pack.is_some() && !self.is_strip();
+        self.rows.plain_softmax && self.rows.reads && self.problem.mode.wants_grad() && is_whole
     }
 
     /// Packs side by side: element by element each would be code for every one of them.
@@ -219,19 +226,27 @@ impl Planner<'_> {
         if flat { self.spread.packs } else { 1 }
     }
 
-    /// What makes a pipeline for short rows of one length: the loops over their columns are written out.
-    fn pack_consts(&self, pack: u32, flat: bool) -> [Const; 6] {
+    /// What makes a pipeline for rows in packs. The loops over the columns of short ones are written out, for their length.
+    fn pack_consts(&self, pack: u32, flat: bool) -> Vec<Const> {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
+        let packs = self.packs(flat);
+        let mut consts = vec![
+            Const::U32("PACK", pack),
+            Const::U32("PACKS", packs),
+            Const::Bool("FLAT", flat),
+        ];
+        if self.is_strip() {
+            consts.push(Const::U32("STRIP", pack * packs));
+            return consts;
+        }
         let is_crosswise = pack > 1 && !is_innermost;
         let quads = if is_crosswise { cols } else { (pack * cols).div_ceil(4) };
-        [
+        consts.extend([
             Const::U32("COLS", cols),
-            Const::U32("PACK", pack),
-            Const::U32("PACKS", self.packs(flat)),
             Const::U32("PACK_QUADS", quads),
             Const::Bool("CROSSWISE", is_crosswise),
-            Const::Bool("FLAT", flat),
-        ]
+        ]);
+        consts
     }
 
     /// The label of a variant: what it is told, how it differs for other reasons than that, and its way of taking rows.
@@ -292,7 +307,9 @@ impl Planner<'_> {
         };
         let full = self.full();
         let held = self.held();
-        let mut list = if self.spread.pack.is_some() {
+        let mut list = if self.is_strip() {
+            vec![piece!("driver/strip.wgsl")]
+        } else if self.spread.pack.is_some() {
             vec![piece!("driver/pack.wgsl")]
         } else {
             vec![
@@ -327,7 +344,11 @@ impl Planner<'_> {
         let mut consts = self.consts(quads);
         consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
-            way += &format!("/cols{}/pack{pack}", self.rows.cols);
+            way += &if self.is_strip() {
+                format!("/strip{pack}")
+            } else {
+                format!("/cols{}/pack{pack}", self.rows.cols)
+            };
             if self.packs(flat) > 1 {
                 way += &format!("x{}", self.packs(flat));
             }

@@ -1,0 +1,174 @@
+// Rows of many classes that are not innermost, where they are many: a strip of PACKS times four rows to a lane, four columns of all of them
+// in its registers at a time. So a column is read and written in runs of some length (with eight lanes and four packs, 512
+// bytes); row by row, memory is slow: as many places as there are columns, a few bytes from each. Rows are read once for their
+// statistics and, where a gradient is wanted, once more for that. What is written for constants stands in the code as often: at an
+// index that is no constant, software adapters have arrays in memory, lane by lane.
+//
+// Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory, all there
+// and aligned; else it is read and written element by element, and has one pack.
+//
+// A loss supplies what driver/row.wgsl says. Its columns have no coefficients, and are mapped to themselves.
+
+// What the gradient takes of a row.
+struct Open {
+    row: Row,
+    slope: Slope,
+    scale: f32,
+    writes: bool,
+}
+
+// Columns that are folded on their own, so that no sum is long.
+const RUN: u32 = 64u;
+
+// From a lane's pack to its next: between them lie those of its neighbours.
+const PACK_STEP: u32 = WIDTH * 4u;
+
+var<private> columns: array<vec4<f32>, STRIP>; // the four columns of the first pack, of the second, …
+var<private> runs: array<State, STRIP>;        // of each row
+var<private> states: array<State, STRIP>;
+var<private> open: array<Open, STRIP>;
+
+fn grad_at(index: u32) -> u32 {
+    let spot = spot_of(index);
+    return places_of(spot.x, spot.y).grad;
+}
+
+// Four columns of the rows from `index` on, and of those of the packs beside; past `last`, rows up to it again, past the last column, -inf.
+fn read_columns(index: u32, last: u32, column: u32) {
+    let none = vec4<f32>(params.neg_inf);
+    if (FLAT) {
+        let own = min(index, last - 3u);
+        let at = input_place(spot_of(own));
+        for (var c = 0u; c < PACK; c++) { // unrolled
+            let there = at + min(column + c, params.cols - 1u) * col_step();
+            for (var p = 0u; p < PACKS; p++) { // unrolled
+                let x = input4(there + min(p * PACK_STEP, last - 3u - own), 1u);
+                columns[p * 4u + c] = select(none, x, column + c < params.cols);
+            }
+        }
+        return;
+    }
+    for (var r = 0u; r < PACK; r++) { // unrolled
+        let at = input_place(spot_of(min(index + r, last)));
+        for (var c = 0u; c < PACK; c++) { // unrolled
+            let x = input1(at + min(column + c, params.cols - 1u) * col_step());
+            columns[c][r] = select(params.neg_inf, x, column + c < params.cols);
+        }
+    }
+}
+
+// Their gradients, which have taken the place of the logits.
+fn put_columns(index: u32, last: u32, column: u32) {
+    if (FLAT) {
+        let at = grad_at(min(index, last)) + column * col_step();
+        for (var c = 0u; c < PACK; c++) { // unrolled
+            for (var p = 0u; p < PACKS; p++) { // unrolled
+                if (index + p * PACK_STEP <= last && column + c < params.cols) {
+                    put_grad_input4(at + p * PACK_STEP + c * col_step(), 1u, columns[p * 4u + c]);
+                }
+            }
+        }
+        return;
+    }
+    for (var r = 0u; r < PACK; r++) { // unrolled
+        let at = grad_at(min(index + r, last)) + column * col_step();
+        for (var c = 0u; c < PACK; c++) { // unrolled
+            if (index + r <= last && column + c < params.cols) {
+                put_grad_input1(at + c * col_step(), columns[c][r]);
+            }
+        }
+    }
+}
+
+// The columns at hand of row r of pack p.
+fn quad_of(p: u32, r: u32) -> vec4<f32> {
+    let at = p * 4u;
+    return vec4<f32>(columns[at][r], columns[at + 1u][r], columns[at + 2u][r], columns[at + 3u][r]);
+}
+
+fn set_quad(p: u32, r: u32, values: vec4<f32>) {
+    let at = p * 4u;
+    columns[at][r] = values.x;
+    columns[at + 1u][r] = values.y;
+    columns[at + 2u][r] = values.z;
+    columns[at + 3u][r] = values.w;
+}
+
+// The statistics of all rows of a strip.
+fn fold_strip(index: u32, last: u32) {
+    for (var s = 0u; s < STRIP; s++) { // unrolled
+        states[s] = identity();
+    }
+    var none: Row; // no column has a coefficient
+    for (var first = 0u; first < params.cols; first += RUN) {
+        for (var s = 0u; s < STRIP; s++) { // unrolled
+            runs[s] = identity();
+        }
+        for (var column = first; column < min(first + RUN, params.cols); column += 4u) {
+            read_columns(index, last, column);
+            for (var p = 0u; p < PACKS; p++) { // unrolled
+                for (var r = 0u; r < PACK; r++) { // unrolled
+                    runs[p * 4u + r] = row_push4(none, runs[p * 4u + r], column, quad_of(p, r), 4u);
+                }
+            }
+        }
+        for (var s = 0u; s < STRIP; s++) { // unrolled
+            states[s] = merge(states[s], runs[s]);
+        }
+    }
+}
+
+// The loss of a row, number s of the strip, and what its gradient takes.
+fn take_row(tile: u32, lane: u32, index: u32, last: u32, s: u32) {
+    let own = min(index, last);
+    let live = index <= last;
+    let spot = spot_of(own);
+    let row = row_open(own, spot.x, spot.y, input_place(spot));
+    var state = identity();
+    if (live && row_reads(row)) {
+        state = states[s];
+    }
+    put_row(tile, lane, own, live, true, row, state);
+    if (WANTS_GRAD) {
+        open[s] = Open(row, row_slope(row, state), row_scale(own), live && row_writes(row));
+    }
+}
+
+fn write_strip(index: u32, last: u32) {
+    for (var column = 0u; column < params.cols; column += 4u) {
+        read_columns(index, last, column);
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            for (var r = 0u; r < PACK; r++) { // unrolled
+                let own = open[p * 4u + r];
+                let x = quad_of(p, r);
+                set_quad(p, r, grad_of(own.row, own.slope, own.scale, Columns(column, 4u, x, x), own.writes));
+            }
+        }
+        put_columns(index, last, column);
+    }
+}
+
+@compute @workgroup_size(WIDTH)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    params = uniforms;
+    let tile = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
+    if (tile >= uniforms.end_tile) {
+        return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
+    }
+    let block = (tile / params.block_tiles) * params.block_rows;
+    let last = block + params.block_rows - 1u;
+    let first = block + (tile % params.block_tiles) * ROWS;
+    for (var turn = 0u; turn < TURNS / STRIP; turn++) {
+        let index = first + (turn * PACKS * WIDTH + lane) * 4u;
+        fold_strip(index, last);
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            for (var r = 0u; r < PACK; r++) { // unrolled
+                take_row(tile, lane, index + p * PACK_STEP + r, last, p * 4u + r);
+            }
+        }
+        if (WANTS_GRAD) {
+            write_strip(index, last);
+        }
+    }
+    put_tile(tile, lane);
+}
