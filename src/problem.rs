@@ -252,9 +252,8 @@ pub struct Rows {
     pub inner_loops: u64,
     /// Every column has its class's weight in the loss, not only the label's.
     pub weighs_columns: bool,
-    /// A softmax of the logits as they are, without coefficients of columns: the gradient of a column that is not labelled follows
-    /// from exp(x - peak), which packs keep in the place of x, and rows of many classes may go in strips.
-    pub plain_softmax: bool,
+    /// The gradient of a column follows from exp(x - peak): packs keep that in the place of x.
+    pub keeps_exps: bool,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
     /// One row of everything, whose result the reduce driver finds in many tiles.

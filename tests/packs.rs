@@ -311,7 +311,8 @@ fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
 }
 
 /// Strips of more classes than a lane has registers for: whole quads of rows or not, one end of a run and several, the last columns
-/// no whole quad, in every dtype, every reduction, with wild logits, ignored rows and statistics; against the reference.
+/// no whole quad, in every dtype, every reduction, with wild logits, ignored rows, statistics and coefficients of every column; against the
+/// reference.
 #[test]
 fn strips_are_as_the_reference_has_them() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -323,6 +324,11 @@ fn strips_are_as_the_reference_has_them() {
         &[2, 66, 1156],
         &[1, 300, 1030],
     ];
+    let settings: [Setting; 3] = [
+        Vec::new(),
+        vec![("label_smoothing", Scalar::Float(0.1))],
+        vec![("softcap", Scalar::Float(5.0)), ("label_smoothing", Scalar::Float(0.2))],
+    ];
     for name in ["cross_entropy", "softmax_focal"] {
         let info = wgloss::find(name).unwrap();
         for (k, shape) in shapes.iter().enumerate() {
@@ -332,6 +338,7 @@ fn strips_are_as_the_reference_has_them() {
                 }
                 let setup = Setup {
                     dtype: Dtype::FLOATS[(k + n) % 3],
+                    setting: settings[if name == "cross_entropy" { k % 3 } else { 0 }].clone(),
                     given: k % 2 == 0,
                     reduction: info.reductions[(k + n) % info.reductions.len()],
                     style: Style::Wild(wild[(k + n) % wild.len()]),

@@ -7,11 +7,10 @@
 // Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory, all there
 // and aligned; else it is read and written element by element, and has one pack.
 //
-// A loss supplies what driver/row.wgsl says. Its columns have no coefficients, and are mapped to themselves.
+// A loss supplies what driver/row.wgsl says.
 
-// What the gradient takes of a row.
+// What the gradient takes of a row besides.
 struct Open {
-    row: Row,
     slope: Slope,
     scale: f32,
     writes: bool,
@@ -24,7 +23,8 @@ const RUN: u32 = 64u;
 const PACK_STEP: u32 = WIDTH * 4u;
 
 var<private> columns: array<vec4<f32>, STRIP>; // the four columns of the first pack, of the second, …
-var<private> runs: array<State, STRIP>;        // of each row
+var<private> rows: array<Row, STRIP>;
+var<private> runs: array<State, STRIP>;
 var<private> states: array<State, STRIP>;
 var<private> open: array<Open, STRIP>;
 
@@ -33,17 +33,16 @@ fn grad_at(index: u32) -> u32 {
     return places_of(spot.x, spot.y).grad;
 }
 
-// Four columns of the rows from `index` on, and of those of the packs beside; past `last`, rows up to it again, past the last column, -inf.
+// Four columns of the rows from `index` on, and of those of the packs beside; past `last` rows up to it again, past the last column
+// that one again.
 fn read_columns(index: u32, last: u32, column: u32) {
-    let none = vec4<f32>(params.neg_inf);
     if (FLAT) {
         let own = min(index, last - 3u);
         let at = input_place(spot_of(own));
         for (var c = 0u; c < PACK; c++) { // unrolled
             let there = at + min(column + c, params.cols - 1u) * col_step();
             for (var p = 0u; p < PACKS; p++) { // unrolled
-                let x = input4(there + min(p * PACK_STEP, last - 3u - own), 1u);
-                columns[p * 4u + c] = select(none, x, column + c < params.cols);
+                columns[p * 4u + c] = input4(there + min(p * PACK_STEP, last - 3u - own), 1u);
             }
         }
         return;
@@ -51,8 +50,7 @@ fn read_columns(index: u32, last: u32, column: u32) {
     for (var r = 0u; r < PACK; r++) { // unrolled
         let at = input_place(spot_of(min(index + r, last)));
         for (var c = 0u; c < PACK; c++) { // unrolled
-            let x = input1(at + min(column + c, params.cols - 1u) * col_step());
-            columns[c][r] = select(params.neg_inf, x, column + c < params.cols);
+            columns[c][r] = input1(at + min(column + c, params.cols - 1u) * col_step());
         }
     }
 }
@@ -81,9 +79,11 @@ fn put_columns(index: u32, last: u32, column: u32) {
 }
 
 // The columns at hand of row r of pack p.
-fn quad_of(p: u32, r: u32) -> vec4<f32> {
+fn quad_of(p: u32, r: u32, column: u32) -> Columns {
     let at = p * 4u;
-    return vec4<f32>(columns[at][r], columns[at + 1u][r], columns[at + 2u][r], columns[at + 3u][r]);
+    let count = min(params.cols - column, 4u);
+    let raw = vec4<f32>(columns[at][r], columns[at + 1u][r], columns[at + 2u][r], columns[at + 3u][r]);
+    return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
 fn set_quad(p: u32, r: u32, values: vec4<f32>) {
@@ -99,7 +99,6 @@ fn fold_strip(index: u32, last: u32) {
     for (var s = 0u; s < STRIP; s++) { // unrolled
         states[s] = identity();
     }
-    var none: Row; // no column has a coefficient
     for (var first = 0u; first < params.cols; first += RUN) {
         for (var s = 0u; s < STRIP; s++) { // unrolled
             runs[s] = identity();
@@ -108,7 +107,9 @@ fn fold_strip(index: u32, last: u32) {
             read_columns(index, last, column);
             for (var p = 0u; p < PACKS; p++) { // unrolled
                 for (var r = 0u; r < PACK; r++) { // unrolled
-                    runs[p * 4u + r] = row_push4(none, runs[p * 4u + r], column, quad_of(p, r), 4u);
+                    let s = p * 4u + r;
+                    let q = quad_of(p, r, column);
+                    runs[s] = row_push4(rows[s], runs[s], column, q.x, q.count);
                 }
             }
         }
@@ -118,19 +119,24 @@ fn fold_strip(index: u32, last: u32) {
     }
 }
 
+fn open_row(index: u32, last: u32, s: u32) {
+    let own = min(index, last);
+    let spot = spot_of(own);
+    rows[s] = row_open(own, spot.x, spot.y, input_place(spot));
+}
+
 // The loss of a row, number s of the strip, and what its gradient takes.
 fn take_row(tile: u32, lane: u32, index: u32, last: u32, s: u32) {
     let own = min(index, last);
     let live = index <= last;
-    let spot = spot_of(own);
-    let row = row_open(own, spot.x, spot.y, input_place(spot));
+    let row = rows[s];
     var state = identity();
     if (live && row_reads(row)) {
         state = states[s];
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WANTS_GRAD) {
-        open[s] = Open(row, row_slope(row, state), row_scale(own), live && row_writes(row));
+        open[s] = Open(row_slope(row, state), row_scale(own), live && row_writes(row));
     }
 }
 
@@ -139,9 +145,9 @@ fn write_strip(index: u32, last: u32) {
         read_columns(index, last, column);
         for (var p = 0u; p < PACKS; p++) { // unrolled
             for (var r = 0u; r < PACK; r++) { // unrolled
-                let own = open[p * 4u + r];
-                let x = quad_of(p, r);
-                set_quad(p, r, grad_of(own.row, own.slope, own.scale, Columns(column, 4u, x, x), own.writes));
+                let s = p * 4u + r;
+                let own = open[s];
+                set_quad(p, r, grad_of(rows[s], own.slope, own.scale, quad_of(p, r, column), own.writes));
             }
         }
         put_columns(index, last, column);
@@ -160,6 +166,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = block + (tile % params.block_tiles) * ROWS;
     for (var turn = 0u; turn < TURNS / STRIP; turn++) {
         let index = first + (turn * PACKS * WIDTH + lane) * 4u;
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            for (var r = 0u; r < PACK; r++) { // unrolled
+                open_row(index + p * PACK_STEP + r, last, p * 4u + r);
+            }
+        }
         fold_strip(index, last);
         for (var p = 0u; p < PACKS; p++) { // unrolled
             for (var r = 0u; r < PACK; r++) { // unrolled

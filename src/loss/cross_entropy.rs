@@ -158,7 +158,7 @@ impl CrossEntropy {
                 }
             },
             weighs_columns,
-            plain_softmax: !weighs_columns && self.softcap == 0.0,
+            keeps_exps: !weighs_columns && self.softcap == 0.0,
             counts_weights: true,
             pieces,
             records: RECORDS,

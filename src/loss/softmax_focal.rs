@@ -64,7 +64,7 @@ impl SoftmaxFocal {
                 piece!("piece/row_label.wgsl"),
                 piece!("piece/row_coef_none.wgsl"),
             ],
-            plain_softmax: true,
+            keeps_exps: true,
             reference: RowReference::of(loss, grad),
             ..Rows::default()
         }

@@ -175,7 +175,9 @@ impl Spread {
     /// input's shape, each is alone: compilers take seconds for four rows of them.
     fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
         if rows.cols > SHORT_COLS {
-            let is_strip = rows.inner > 1 && rows.plain_softmax && tuning.pack >= STRIP_PACK;
+            let has_classes = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
+            let is_strip =
+                has_classes && rows.inner > 1 && rows.reads && rows.inner_loops == 0 && tuning.pack >= STRIP_PACK;
             return is_strip.then_some(STRIP_PACK);
         }
         if rows.cols == 0 || rows.inner_loops > 0 {
@@ -199,7 +201,7 @@ impl Spread {
         let is_strip = rows.cols > SHORT_COLS;
         let are_many = is_strip || rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
         // A weight read for every column, beside so many registers, takes llvmpipe's compiler minutes.
-        if !is_crosswise || !are_many || rows.weighs_columns {
+        if !is_crosswise || !are_many || rows.weighs_columns && !is_strip {
             return 1;
         }
         let mut packs = tuning.pack / pack;

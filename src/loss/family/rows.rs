@@ -25,7 +25,7 @@ impl Default for Rows {
             kind: String::new(),
             inner_loops: 0,
             weighs_columns: false,
-            plain_softmax: false,
+            keeps_exps: false,
             counts_weights: false,
             whole: None,
             reference: RowReference::Map {
