@@ -16,7 +16,7 @@
 //! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 23 / 6 |
 //! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 39 |
 //! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 24 |
-//! | columns of a row in a strip (many classes that are not innermost) | quads, 16 of those in a row, such runs in a row | 150 columns: 21 / – |
+//! | columns of a row in a strip (many classes that are not innermost) | quads, 16 of those in a row, 16 such runs in a row, what they make | 150 columns: 22 / – |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
 //! on the longest way going one way by half an ulp: 2.1e-6 · Σ|x| for 10^8 terms. Four equal terms in a row add up exactly,
@@ -142,10 +142,10 @@ pub fn row_depth(cols: u64, lanes: u32) -> u32 {
         + u64::from(halves(lanes))) as u32
 }
 
-/// The same in a strip: its quads, 16 of them in a row, and the runs that these make.
+/// The same in a strip: its quads, 16 of them in a row, 16 such runs in a row, and what they make.
 fn strip_depth(cols: u64) -> u32 {
     let quads = cols.div_ceil(4);
-    (2 + quads.min(16) + quads.div_ceil(16)) as u32
+    (2 + quads.min(16) + quads.div_ceil(16).min(16) + quads.div_ceil(256)) as u32
 }
 
 /// Of the losses of a tile's rows: those of a lane in fours, the fours in a row, the lanes.

@@ -424,7 +424,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     }
     if let Some(strip) = constant("STRIP") {
         let (cols, quads) = (u64::from(params.cols), u64::from(params.cols).div_ceil(4));
-        return constant("TURNS").unwrap() / strip * (1 + 2 * quads + cols.div_ceil(64));
+        return constant("TURNS").unwrap() / strip * (1 + 2 * quads + cols.div_ceil(64) + cols.div_ceil(1024));
     }
     if let Some(held) = constant("HELD") {
         // Read, folded in fours, written.

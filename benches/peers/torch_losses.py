@@ -16,16 +16,10 @@ import torch.nn.functional as F
 RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 9
 
 
-def cross_entropy(rows, cols):
-    x = torch.randn(rows, cols)
-    t = torch.randint(cols, (rows,))
-    return f"cross_entropy {rows}x{cols}", lambda x: F.cross_entropy(x, t), x
-
-
-def cross_entropy_2d(n, c, h, w):
-    x = torch.randn(n, c, h, w)
-    t = torch.randint(c, (n, h, w))
-    return f"cross_entropy {n}x{c}x{h}x{w}", lambda x: F.cross_entropy(x, t), x
+def cross_entropy(*shape):
+    x = torch.randn(*shape)
+    t = torch.randint(shape[1], (shape[0], *shape[2:]))
+    return f"cross_entropy {'x'.join(map(str, shape))}", lambda x: F.cross_entropy(x, t), x
 
 
 def elements(name, loss, count):
@@ -44,8 +38,9 @@ ROWS = [
     lambda: cross_entropy(1024, 32000),
     lambda: cross_entropy(8192, 1000),
     lambda: cross_entropy(3276800, 10),
-    lambda: cross_entropy_2d(8, 21, 512, 512),
-    lambda: cross_entropy_2d(2, 150, 256, 256),
+    lambda: cross_entropy(8, 21, 512, 512),
+    lambda: cross_entropy(2, 150, 256, 256),
+    lambda: cross_entropy(8, 32_000, 128),
     lambda: elements("bce_with_logits", F.binary_cross_entropy_with_logits, 32_768_000),
     lambda: elements("sigmoid_focal", focal, 32_768_000),
     lambda: elements("mse", F.mse_loss, 32_768_000),

@@ -5,7 +5,7 @@
 // index that is no constant, software adapters have arrays in memory, lane by lane.
 //
 // Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory, all there
-// and aligned; else it is read and written element by element, and has one pack.
+// and aligned; else it is read and written element by element.
 //
 // A loss supplies what driver/row.wgsl says.
 
@@ -16,14 +16,16 @@ struct Open {
     writes: bool,
 }
 
-// Columns that are folded on their own, so that no sum is long.
+// Columns that are folded on their own, and columns whose runs are merged on their own: no sum is long.
 const RUN: u32 = 64u;
+const RUNS: u32 = 16u * RUN;
 
 // From a lane's pack to its next: between them lie those of its neighbours.
 const PACK_STEP: u32 = WIDTH * 4u;
 
 var<private> columns: array<vec4<f32>, STRIP>; // the four columns of the first pack, of the second, …
 var<private> rows: array<Row, STRIP>;
+var<private> run: array<State, STRIP>;
 var<private> runs: array<State, STRIP>;
 var<private> states: array<State, STRIP>;
 var<private> open: array<Open, STRIP>;
@@ -47,10 +49,12 @@ fn read_columns(index: u32, last: u32, column: u32) {
         }
         return;
     }
-    for (var r = 0u; r < PACK; r++) { // unrolled
-        let at = input_place(spot_of(min(index + r, last)));
-        for (var c = 0u; c < PACK; c++) { // unrolled
-            columns[c][r] = input1(at + min(column + c, params.cols - 1u) * col_step());
+    for (var p = 0u; p < PACKS; p++) { // unrolled
+        for (var r = 0u; r < PACK; r++) { // unrolled
+            let at = input_place(spot_of(min(index + p * PACK_STEP + r, last)));
+            for (var c = 0u; c < PACK; c++) { // unrolled
+                columns[p * 4u + c][r] = input1(at + min(column + c, params.cols - 1u) * col_step());
+            }
         }
     }
 }
@@ -68,11 +72,14 @@ fn put_columns(index: u32, last: u32, column: u32) {
         }
         return;
     }
-    for (var r = 0u; r < PACK; r++) { // unrolled
-        let at = grad_at(min(index + r, last)) + column * col_step();
-        for (var c = 0u; c < PACK; c++) { // unrolled
-            if (index + r <= last && column + c < params.cols) {
-                put_grad_input1(at + c * col_step(), columns[c][r]);
+    for (var p = 0u; p < PACKS; p++) { // unrolled
+        for (var r = 0u; r < PACK; r++) { // unrolled
+            let own = index + p * PACK_STEP + r;
+            let at = grad_at(min(own, last)) + column * col_step();
+            for (var c = 0u; c < PACK; c++) { // unrolled
+                if (own <= last && column + c < params.cols) {
+                    put_grad_input1(at + c * col_step(), columns[p * 4u + c][r]);
+                }
             }
         }
     }
@@ -99,18 +106,26 @@ fn fold_strip(index: u32, last: u32) {
     for (var s = 0u; s < STRIP; s++) { // unrolled
         states[s] = identity();
     }
-    for (var first = 0u; first < params.cols; first += RUN) {
+    for (var outer = 0u; outer < params.cols; outer += RUNS) {
         for (var s = 0u; s < STRIP; s++) { // unrolled
             runs[s] = identity();
         }
-        for (var column = first; column < min(first + RUN, params.cols); column += 4u) {
-            read_columns(index, last, column);
-            for (var p = 0u; p < PACKS; p++) { // unrolled
-                for (var r = 0u; r < PACK; r++) { // unrolled
-                    let s = p * 4u + r;
-                    let q = quad_of(p, r, column);
-                    runs[s] = row_push4(rows[s], runs[s], column, q.x, q.count);
+        for (var first = outer; first < min(outer + RUNS, params.cols); first += RUN) {
+            for (var s = 0u; s < STRIP; s++) { // unrolled
+                run[s] = identity();
+            }
+            for (var column = first; column < min(first + RUN, params.cols); column += 4u) {
+                read_columns(index, last, column);
+                for (var p = 0u; p < PACKS; p++) { // unrolled
+                    for (var r = 0u; r < PACK; r++) { // unrolled
+                        let s = p * 4u + r;
+                        let q = quad_of(p, r, column);
+                        run[s] = row_push4(rows[s], run[s], column, q.x, q.count);
+                    }
                 }
+            }
+            for (var s = 0u; s < STRIP; s++) { // unrolled
+                runs[s] = merge(runs[s], run[s]);
             }
         }
         for (var s = 0u; s < STRIP; s++) { // unrolled

@@ -109,11 +109,11 @@ impl Spread {
 
     /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
     /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out,
-    /// far more than there are; of a strip, two passes of quads, the first in runs of 16, for four rows at least.
+    /// far more than there are; of a strip, two passes of quads, the first in runs of 16 and of 256.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         if self.is_strip(cols) {
             let quads = cols.div_ceil(4) as u64;
-            return u64::from(self.turns.div_ceil(STRIP_PACK)) * (2 * quads + quads / 16 + 16);
+            return u64::from(self.turns / (STRIP_PACK * self.packs)) * (2 * quads + quads / 16 + quads / 256 + 16);
         }
         if self.pack.is_some() {
             return u64::from(self.turns) * (4 * cols as u64 + 16);
@@ -124,6 +124,9 @@ impl Spread {
     }
 
     pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        if let Some(strip) = Self::strip(rows, tuning) {
+            return Ok(strip);
+        }
         let is_near = rows.inner == 1 && is_near(problem);
         let lane_cols = match rows.inner {
             1 => Self::lane_cols(rows.rows(), tuning),
@@ -134,14 +137,8 @@ impl Spread {
         // A tile stays within a slab.
         if spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS) {
             let pack = Self::pack_of(rows, tuning);
-            let at_once = pack.unwrap_or(1);
-            let once = Self {
-                pack,
-                turns: at_once,
-                ..spread
-            }
-            .iterations(rows.cols, rows.inner_loops);
-            let mut turns = tuning.lane_rows.min(at_once * (MAX_ITERATIONS / (once + 1)) as u32);
+            let one = Self { pack, ..spread }.iterations(rows.cols, rows.inner_loops);
+            let mut turns = tuning.lane_rows.min((MAX_ITERATIONS / (one + 1)) as u32);
             if is_near {
                 turns = turns.min(tuning.tile / (spread.width * rows.cols.max(1) as u32));
             }
@@ -150,12 +147,7 @@ impl Spread {
                 turns = (turns / 2).max(FEW_TURNS);
             }
             let pack = pack.filter(|pack| turns >= *pack);
-            turns -= turns
-                % if turns >= FEW_TURNS && pack.is_some() {
-                    FEW_TURNS
-                } else {
-                    pack.unwrap_or(1)
-                };
+            turns -= turns % pack.unwrap_or(1);
             let packs = pack.map_or(1, |pack| Self::packs_of(problem, rows, pack, turns, tuning));
             let several = Self {
                 turns,
@@ -170,17 +162,39 @@ impl Spread {
         Ok(spread)
     }
 
+    /// Rows of class targets that are too long for packs and not innermost, where they fill workgroups.
+    fn strip(rows: &Rows, tuning: &Tuning) -> Option<Self> {
+        let has_classes = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
+        let are_many = rows.cols > SHORT_COLS && rows.inner > 1 && tuning.pack >= STRIP_PACK;
+        if !has_classes || !are_many || !rows.reads || rows.inner_loops > 0 {
+            return None;
+        }
+        // Whole strips of any number of packs, so that this number changes no bits.
+        let mut turns = tuning.lane_rows / FEW_TURNS * FEW_TURNS;
+        let of = |turns| Self {
+            turns,
+            pack: Some(STRIP_PACK),
+            packs: tuning.pack / STRIP_PACK,
+            ..Self::of_lanes(tuning)
+        };
+        let is_long = |turns| of(turns).iterations(rows.cols, 0) >= MAX_ITERATIONS;
+        while turns > FEW_TURNS && (is_long(turns) || !of(turns).fills(rows.inner as u64, MIN_LONG_TILES)) {
+            turns = (turns / 2 / FEW_TURNS * FEW_TURNS).max(FEW_TURNS);
+        }
+        if turns == 0 || is_long(turns) {
+            return None;
+        }
+        let (inner, per_tile) = (rows.inner as u64, of(turns).rows_per_tile());
+        // Little of the last tile of a slab is idle.
+        let is_snug = inner.next_multiple_of(per_tile) <= inner + inner / 4;
+        (is_snug && of(turns).fills(rows.rows(), MIN_TILES)).then(|| of(turns))
+    }
+
     /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are not
     /// innermost, four beside each other. Where these are more than the tuning says, and beside other operands and outputs of the
     /// input's shape, each is alone: compilers take seconds for four rows of them.
     fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
-        if rows.cols > SHORT_COLS {
-            let has_classes = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
-            let is_strip =
-                has_classes && rows.inner > 1 && rows.reads && rows.inner_loops == 0 && tuning.pack >= STRIP_PACK;
-            return is_strip.then_some(STRIP_PACK);
-        }
-        if rows.cols == 0 || rows.inner_loops > 0 {
+        if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
             return None;
         }
         if rows.is_map() || matches!(rows.targets, Targets::Full | Targets::ClassList) {
@@ -198,15 +212,13 @@ impl Spread {
     /// each is read and written in runs of some length.
     fn packs_of(problem: &Problem, rows: &Rows, pack: u32, turns: u32, tuning: &Tuning) -> u32 {
         let is_crosswise = rows.inner > 1 && pack > 1;
-        let is_strip = rows.cols > SHORT_COLS;
-        let are_many = is_strip || rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
+        let are_many = rows.cols >= MIN_STREAMS && problem.mode.wants_grad();
         // A weight read for every column, beside so many registers, takes llvmpipe's compiler minutes.
-        if !is_crosswise || !are_many || rows.weighs_columns && !is_strip {
+        if !is_crosswise || !are_many || rows.weighs_columns {
             return 1;
         }
         let mut packs = tuning.pack / pack;
-        let quads = if is_strip { STRIP_PACK as usize } else { rows.cols };
-        while packs > 1 && (packs as usize * quads > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
+        while packs > 1 && (packs as usize * rows.cols > MAX_QUADS || !turns.is_multiple_of(packs * pack)) {
             packs /= 2;
         }
         packs
@@ -280,7 +292,8 @@ pub struct Tiles {
 impl Tiles {
     pub fn new(rows: &Rows, spread: Spread) -> Self {
         let per_tile = spread.rows_per_tile();
-        let block_rows = if rows.inner >= MIN_BLOCK_ROWS && per_tile > 1 {
+        let is_block = rows.inner >= MIN_BLOCK_ROWS || spread.is_strip(rows.cols);
+        let block_rows = if is_block && per_tile > 1 {
             rows.inner as u64
         } else {
             rows.rows()

@@ -21,7 +21,8 @@ pub const REDUCED: usize = 33_554_432;
 /// The shapes of the first tensor.
 pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
     let list: &[&[usize]] = match info.name {
-        // A batch of tokens, of images, of records, of pixels (classes in dim 1) of few kinds and of many, and a row for a crowd.
+        // A batch of tokens, of images, of records, of pixels (classes in dim 1) of few kinds and of many, of tokens again in that
+        // order, and a row for a crowd.
         "cross_entropy" => &[
             &[1024, 32_000],
             &[512, 64_000],
@@ -29,6 +30,7 @@ pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
             &[3_276_800, 10],
             &[8, 21, 512, 512],
             &[2, 150, 256, 256],
+            &[8, 32_000, 128],
             &[4, 1_000_000],
         ],
         "bce_with_logits" | "sigmoid_focal" | "mse" | "l1" | "huber" => &[&[16_777_216], &[32_768_000]],

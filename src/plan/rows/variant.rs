@@ -221,9 +221,9 @@ impl Planner<'_> {
         self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && is_whole
     }
 
-    /// Packs side by side: element by element each would be code for every one of them.
+    /// Packs side by side: element by element each would be code for every one of their columns, of which strips have four.
     fn packs(&self, flat: bool) -> u32 {
-        if flat { self.spread.packs } else { 1 }
+        if flat || self.is_strip() { self.spread.packs } else { 1 }
     }
 
     /// What makes a pipeline for rows in packs. The loops over the columns of short ones are written out, for their length.
