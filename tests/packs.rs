@@ -328,7 +328,10 @@ fn strips_are_as_the_reference_has_them() {
     let settings: [Setting; 3] = [
         Vec::new(),
         vec![("label_smoothing", Scalar::Float(0.1))],
-        vec![("softcap", Scalar::Float(50.0)), ("label_smoothing", Scalar::Float(0.2))],
+        vec![
+            ("softcap", Scalar::Float(50.0)),
+            ("label_smoothing", Scalar::Float(0.2)),
+        ],
     ];
     for name in ["cross_entropy", "softmax_focal"] {
         let info = wgloss::find(name).unwrap();
