@@ -246,6 +246,46 @@ fn parts_stay_within_the_memory() {
     }
 }
 
+/// Gradients of slabs go elsewhere with whole slabs, each byte once: where a part ends with a slab or would not, where tiles reach from one slab
+/// into the next, and where a part has room for a piece of one.
+#[test]
+fn slabs_go_elsewhere_whole() {
+    let info = wgloss::find("cross_entropy").unwrap();
+    let shapes: [&[usize]; 5] = [
+        &[4, 60, 1920],
+        &[3, 72, 2048],
+        &[300, 40, 100],
+        &[120, 40, 101],
+        &[2, 12, 16_384],
+    ];
+    for (n, shape) in shapes.into_iter().enumerate() {
+        let setup = Setup {
+            dtype: Dtype::FLOATS[[0, 0, 0, 2, 1][n]],
+            reduction: [Reduction::None, Reduction::Mean][n % 2],
+            ..Setup::new(shape)
+        };
+        let case = make(info, &setup).unwrap();
+        let whole = case
+            .loss
+            .run(gpu(), &case.call(Mode::Fused))
+            .unwrap()
+            .read(gpu())
+            .unwrap();
+        let mut most = 0;
+        for memory in (0..10).map(|k| 700_000 << k >> (k / 2)) {
+            match streamed_within(gpu(), &case, Mode::Fused, memory) {
+                Ok((values, parts)) => {
+                    assert!(bits(&values) == bits(&whole), "{} within {memory}", case.what);
+                    most = most.max(parts);
+                }
+                Err(Error::Limit(_)) => {}
+                Err(error) => panic!("{}: {error}", case.what),
+            }
+        }
+        assert!(most > 2, "{}: {most} parts", case.what);
+    }
+}
+
 /// The reference reads what has no slices once for each part, and says so ahead.
 #[test]
 fn progress_comes_to_what_was_said() {

@@ -105,18 +105,20 @@ pub type Windows = [(Slot, bool, Window)];
 /// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as long as
 /// bindings can cover it.
 pub fn fit(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
-    fit_within(windows, tiles, tiles == 1, limits)
+    let covered: u64 = windows.iter().map(|(_, _, window)| window.bytes(limits)).sum();
+    let crosses = windows.iter().any(|(_, _, window)| window.crosses(limits));
+    can_be_bound(windows, tiles, limits) && (tiles == 1 || covered <= limits.max_dispatch_bytes && !crosses)
 }
 
-/// The same, where each of the tiles alone would have the same windows (`same`), as those of one slab do: from one buffer into the next
-/// they reach in any case.
-pub fn fit_within(windows: &Windows, tiles: u64, same: bool, limits: &Limits) -> bool {
+/// The same of tiles that have their windows in common, those of one slab: fewer of them would cover no less, so what counts is what they
+/// touch.
+pub fn fit_together(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     let touched: u64 = windows.iter().map(|(_, _, window)| window.touched_bytes()).sum();
-    let crosses = windows.iter().any(|(_, _, window)| window.crosses(limits));
-    in_one_grid(tiles, limits)
-        && windows.iter().all(|(_, _, window)| window.fits(limits))
-        && (tiles == 1 || touched <= limits.max_dispatch_bytes)
-        && (same || !crosses)
+    can_be_bound(windows, tiles, limits) && (tiles == 1 || touched <= limits.max_dispatch_bytes)
+}
+
+fn can_be_bound(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
+    in_one_grid(tiles, limits) && windows.iter().all(|(_, _, window)| window.fits(limits))
 }
 
 /// The bindings of windows.

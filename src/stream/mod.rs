@@ -205,7 +205,7 @@ fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(R
             ..gpu.limits
         };
         let plan = plan(problem, &limits, &gpu.tuning)?;
-        let units = units(&plan, &limits, is_paged);
+        let units = units(&plan, &limits, is_paged)?;
         let bytes = held + plan.scratch.iter().sum::<u64>() + flight::bytes(&units);
         let arenas = flight::arenas(&units);
         let fits = arenas.0.max(arenas.1) <= gpu.limits.max_buffer_bytes;

@@ -1,6 +1,7 @@
 //! A plan taken apart into units: what is brought to the device, the steps, what is taken away.
 
 use super::flight::{IN_ARENA, OUT_ARENA};
+use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::plan::{Copy, Plan, Source, Step};
 use crate::problem::Role;
@@ -16,9 +17,20 @@ pub(super) struct Transfer {
     pub size: u64,
 }
 
+/// A window of a tensor that lies elsewhere, and where it begins in an arena.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    role: Role,
+    written: bool,
+    offset: u64,
+    size: u64,
+    at: u64,
+}
+
 /// Steps with one set of windows.
 #[derive(Debug, Default)]
 pub(super) struct Unit {
+    placed: Vec<Placed>,
     pub uploads: Vec<Transfer>,
     /// Of the arena that holds the uploads.
     pub upload_bytes: u64,
@@ -37,27 +49,74 @@ impl Unit {
         self.steps.iter().any(|step| matches!(step, Step::Dispatch(_)))
     }
 
-    /// Makes room for a window of an arena. `own`: the tensor's bytes in it that are moved.
+    /// How the results of the next step lie beside those of this unit.
+    fn beside(&self, step: &Step, paged: &dyn Fn(Source) -> Option<Role>) -> Beside {
+        let Step::Dispatch(dispatch) = step else {
+            return Beside::Apart; // copies move what is theirs alone
+        };
+        let mut beside = Beside::Apart;
+        for own in dispatch.bindings.iter().filter(|own| own.written) {
+            let Some(role) = paged(own.source) else { continue };
+            let overlaps =
+                |old: &&Transfer| old.role == role && old.offset < own.own.1 && own.own.0 < old.offset + old.size;
+            for old in self.downloads.iter().filter(overlaps) {
+                if (old.offset, old.offset + old.size) != own.own {
+                    return Beside::Overlapping;
+                }
+                beside = Beside::Together;
+            }
+        }
+        beside
+    }
+
+    /// Makes room for a window of an arena, unless it has it already. `own`: the tensor's bytes in it that are moved.
     fn place(&mut self, role: Role, written: bool, window: (u64, u64), own: (u64, u64), step: u64) -> (Source, u64) {
+        let (offset, size) = window;
+        let is_same = |old: &&Placed| (old.role, old.written, old.offset, old.size) == (role, written, offset, size);
+        if let Some(old) = self.placed.iter().find(is_same) {
+            return (if written { OUT_ARENA } else { IN_ARENA }, old.at);
+        }
         let (list, bytes, arena) = if written {
             (&mut self.downloads, &mut self.download_bytes, OUT_ARENA)
         } else {
             (&mut self.uploads, &mut self.upload_bytes, IN_ARENA)
         };
         let at = bytes.next_multiple_of(step);
-        *bytes = at + window.1.next_multiple_of(16).max(32);
+        *bytes = at + size.next_multiple_of(16).max(32);
         list.push(Transfer {
             role,
             offset: own.0,
-            at: at + (own.0 - window.0),
+            at: at + (own.0 - offset),
             size: own.1 - own.0,
+        });
+        self.placed.push(Placed {
+            role,
+            written,
+            offset,
+            size,
+            at,
         });
         (arena, at)
     }
 }
 
-/// The units of a plan. A unit ends before the next step that needs windows of its own.
-pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> bool) -> Vec<Unit> {
+/// How a dispatch's results lie beside those of the unit before it.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    /// Apart: they go elsewhere by themselves.
+    Apart,
+    /// In the same windows, of which it writes other rows: they have to go together.
+    Together,
+    /// In windows that overlap, the end of one slab and more.
+    Overlapping,
+}
+
+/// The units of a plan. A unit ends before the next step that needs windows of its own; dispatches that write rows of one slab are
+/// one unit, for their windows are the slab.
+///
+/// # Errors
+/// Of a plan whose dispatches write parts of slabs and on into the next.
+pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> bool) -> Result<Vec<Unit>> {
     let paged = |source| match source {
         Source::Tensor(role) if is_paged(role) => Some(role),
         _ => None,
@@ -77,7 +136,17 @@ pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> boo
             Step::Copy(copy) => paged(copy.from).is_some(),
         };
         if begins && unit.dispatches() {
-            list.push(std::mem::take(&mut unit));
+            match unit.beside(step, &paged) {
+                Beside::Apart => list.push(std::mem::take(&mut unit)),
+                Beside::Together => {}
+                Beside::Overlapping => {
+                    return Err(Error::Limit(
+                        "results that go elsewhere would be cut within what lies between two dimension 0s: \
+                         too few rows lie behind the classes for a workgroup, and too many classes in them for one part"
+                            .into(),
+                    ));
+                }
+            }
         }
         let step = match step {
             Step::Dispatch(dispatch) => {
@@ -111,5 +180,5 @@ pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> boo
     if !unit.steps.is_empty() {
         list.push(unit);
     }
-    list
+    Ok(list)
 }

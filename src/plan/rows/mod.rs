@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::spread::{Spread, Tiles};
-use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_within};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_together};
 use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, labels, monoid, reduce};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
@@ -201,7 +201,7 @@ impl Planner<'_> {
             };
             let chunk = if let Some(end) = fits(false) {
                 Chunk {
-                    tiles: (first, end),
+                    tiles: (first, self.at_slab_end(first, end)),
                     gathered: false,
                 }
             } else if let Some(end) = fits(true).filter(|_| self.rows.inner > 1) {
@@ -231,14 +231,24 @@ impl Planner<'_> {
         (self.tiles.row(chunk.tiles.0), self.tiles.row(chunk.tiles.1))
     }
 
+    /// The last tile up to `end` with which a slab ends, or `end`: results of whole slabs can go elsewhere by themselves.
+    fn at_slab_end(&self, first: u64, end: u64) -> u64 {
+        let inner = self.rows.inner as u64;
+        let ends = |end: &u64| self.tiles.row(*end).is_multiple_of(inner);
+        // Tiles and slabs end together once in so many tiles, or never do.
+        let within = (first + 1).max(end.saturating_sub(inner));
+        (within..=end).rev().find(ends).unwrap_or(end)
+    }
+
     fn fits(&self, chunk: Chunk) -> bool {
         let (first, end) = self.run(chunk);
         let inner = self.rows.inner as u64;
-        let (tiles, one_slab) = (chunk.tiles.1 - chunk.tiles.0, first / inner == (end - 1) / inner);
-        if chunk.gathered {
-            return one_slab && fit(&self.windows(chunk), tiles, self.limits);
+        let one_slab = first / inner == (end - 1) / inner;
+        if chunk.gathered && !one_slab {
+            return false;
         }
-        fit_within(&self.windows(chunk), tiles, tiles == 1 || one_slab, self.limits)
+        let (windows, tiles) = (self.windows(chunk), chunk.tiles.1 - chunk.tiles.0);
+        fit(&windows, tiles, self.limits) || one_slab && inner > 1 && fit_together(&windows, tiles, self.limits)
     }
 
     /// The operands and outputs of the input's shape.
