@@ -26,6 +26,7 @@ fn tensors_span_buffers() {
         (&[1000usize, 100][..], 100 << 10),
         (&[77, 1001], 40 << 10),
         (&[3, 21, 1100], 100 << 10),
+        (&[3, 40, 1160], 200 << 10),
     ] {
         let small = Limits {
             max_buffer_bytes,

@@ -1,8 +1,8 @@
-// Rows of many classes that are not innermost, where they are many: a strip of PACKS times four rows to a lane, four columns of all of them
-// in its registers at a time. So a column is read and written in runs of some length (with eight lanes and four packs, 512
+// Rows of many classes that are not innermost, where they are many: a strip of PACKS times four rows to a lane, COLUMNS columns of all
+// of them in its registers at a time. So a column is read and written in runs of some length (with eight lanes and four packs, 512
 // bytes); row by row, memory is slow: as many places as there are columns, a few bytes from each. Rows are read once for their
-// statistics and, where a gradient is wanted, once more for that. What is written for constants stands in the code as often: at an
-// index that is no constant, software adapters have arrays in memory, lane by lane.
+// statistics and, where a gradient is wanted, once more for that. Marked loops are written out (src/shader.rs): an array
+// at an index that is no constant is memory to software adapters, lane by lane.
 //
 // Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory, all there
 // and aligned; else it is read and written element by element.
@@ -10,7 +10,7 @@
 // A loss supplies what driver/row.wgsl says.
 
 // What the gradient takes of a row besides.
-struct Open {
+struct GradOf {
     slope: Slope,
     scale: f32,
     writes: bool,
@@ -21,39 +21,29 @@ const RUN: u32 = 64u;
 const RUNS: u32 = 16u * RUN;
 
 // From a lane's pack to its next: between them lie those of its neighbours.
-const PACK_STEP: u32 = WIDTH * 4u;
+const PACK_STEP: u32 = WIDTH * PACK;
 
-var<private> columns: array<vec4<f32>, STRIP>; // the four columns of the first pack, of the second, …
+var<private> columns: array<vec4<f32>, PACKS * COLUMNS>; // those of the first pack, of the second, …
 var<private> rows: array<Row, STRIP>;
 var<private> run: array<State, STRIP>;
 var<private> runs: array<State, STRIP>;
 var<private> states: array<State, STRIP>;
-var<private> open: array<Open, STRIP>;
+var<private> grads: array<GradOf, STRIP>;
 
-fn grad_at(index: u32) -> u32 {
-    let spot = spot_of(index);
-    return places_of(spot.x, spot.y).grad;
-}
-
-// Four columns of the rows from `index` on, and of those of the packs beside; past `last` rows up to it again, past the last column
+// COLUMNS columns of the rows from `index` on, and of those of the packs beside; past `last` rows up to it again, past the last column
 // that one again.
 fn read_columns(index: u32, last: u32, column: u32) {
-    if (FLAT) {
-        let own = min(index, last - 3u);
-        let at = input_place(spot_of(own));
-        for (var c = 0u; c < PACK; c++) { // unrolled
-            let there = at + min(column + c, params.cols - 1u) * col_step();
-            for (var p = 0u; p < PACKS; p++) { // unrolled
-                columns[p * 4u + c] = input4(there + min(p * PACK_STEP, last - 3u - own), 1u);
-            }
-        }
-        return;
-    }
-    for (var p = 0u; p < PACKS; p++) { // unrolled
-        for (var r = 0u; r < PACK; r++) { // unrolled
-            let at = input_place(spot_of(min(index + p * PACK_STEP + r, last)));
-            for (var c = 0u; c < PACK; c++) { // unrolled
-                columns[p * 4u + c][r] = input1(at + min(column + c, params.cols - 1u) * col_step());
+    let own = min(index, select(last, last - 3u, FLAT));
+    let at = input_place(spot_of(own));
+    for (var c = 0u; c < COLUMNS; c++) { // unrolled
+        let there = at + min(column + c, params.cols - 1u) * col_step();
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            if (FLAT) {
+                columns[p * COLUMNS + c] = input4(there + min(p * PACK_STEP, last - 3u - own), 1u);
+            } else {
+                for (var r = 0u; r < PACK; r++) { // unrolled
+                    columns[p * COLUMNS + c][r] = input1(there + min(p * PACK_STEP + r, last - own));
+                }
             }
         }
     }
@@ -61,24 +51,19 @@ fn read_columns(index: u32, last: u32, column: u32) {
 
 // Their gradients, which have taken the place of the logits.
 fn put_columns(index: u32, last: u32, column: u32) {
-    if (FLAT) {
-        let at = grad_at(min(index, last)) + column * col_step();
-        for (var c = 0u; c < PACK; c++) { // unrolled
-            for (var p = 0u; p < PACKS; p++) { // unrolled
+    let spot = spot_of(min(index, last));
+    let at = places_of(spot.x, spot.y).grad + column * col_step();
+    for (var c = 0u; c < COLUMNS; c++) { // unrolled
+        for (var p = 0u; p < PACKS; p++) { // unrolled
+            if (FLAT) {
                 if (index + p * PACK_STEP <= last && column + c < params.cols) {
-                    put_grad_input4(at + p * PACK_STEP + c * col_step(), 1u, columns[p * 4u + c]);
+                    put_grad_input4(at + p * PACK_STEP + c * col_step(), 1u, columns[p * COLUMNS + c]);
                 }
-            }
-        }
-        return;
-    }
-    for (var p = 0u; p < PACKS; p++) { // unrolled
-        for (var r = 0u; r < PACK; r++) { // unrolled
-            let own = index + p * PACK_STEP + r;
-            let at = grad_at(min(own, last)) + column * col_step();
-            for (var c = 0u; c < PACK; c++) { // unrolled
-                if (own <= last && column + c < params.cols) {
-                    put_grad_input1(at + c * col_step(), columns[p * 4u + c][r]);
+            } else {
+                for (var r = 0u; r < PACK; r++) { // unrolled
+                    if (index + p * PACK_STEP + r <= last && column + c < params.cols) {
+                        put_grad_input1(at + p * PACK_STEP + r + c * col_step(), columns[p * COLUMNS + c][r]);
+                    }
                 }
             }
         }
@@ -87,14 +72,14 @@ fn put_columns(index: u32, last: u32, column: u32) {
 
 // The columns at hand of row r of pack p.
 fn quad_of(p: u32, r: u32, column: u32) -> Columns {
-    let at = p * 4u;
+    let at = p * COLUMNS;
     let count = min(params.cols - column, 4u);
     let raw = vec4<f32>(columns[at][r], columns[at + 1u][r], columns[at + 2u][r], columns[at + 3u][r]);
     return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
 fn set_quad(p: u32, r: u32, values: vec4<f32>) {
-    let at = p * 4u;
+    let at = p * COLUMNS;
     columns[at][r] = values.x;
     columns[at + 1u][r] = values.y;
     columns[at + 2u][r] = values.z;
@@ -114,11 +99,11 @@ fn fold_strip(index: u32, last: u32) {
             for (var s = 0u; s < STRIP; s++) { // unrolled
                 run[s] = identity();
             }
-            for (var column = first; column < min(first + RUN, params.cols); column += 4u) {
+            for (var column = first; column < min(first + RUN, params.cols); column += COLUMNS) {
                 read_columns(index, last, column);
                 for (var p = 0u; p < PACKS; p++) { // unrolled
                     for (var r = 0u; r < PACK; r++) { // unrolled
-                        let s = p * 4u + r;
+                        let s = p * PACK + r;
                         let q = quad_of(p, r, column);
                         run[s] = row_push4(rows[s], run[s], column, q.x, q.count);
                     }
@@ -151,18 +136,18 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, s: u32) {
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WANTS_GRAD) {
-        open[s] = Open(row_slope(row, state), row_scale(own), live && row_writes(row));
+        grads[s] = GradOf(row_slope(row, state), row_scale(own), live && row_writes(row));
     }
 }
 
 fn write_strip(index: u32, last: u32) {
-    for (var column = 0u; column < params.cols; column += 4u) {
+    for (var column = 0u; column < params.cols; column += COLUMNS) {
         read_columns(index, last, column);
         for (var p = 0u; p < PACKS; p++) { // unrolled
             for (var r = 0u; r < PACK; r++) { // unrolled
-                let s = p * 4u + r;
-                let own = open[s];
-                set_quad(p, r, grad_of(rows[s], own.slope, own.scale, quad_of(p, r, column), own.writes));
+                let s = p * PACK + r;
+                let grad = grads[s];
+                set_quad(p, r, grad_of(rows[s], grad.slope, grad.scale, quad_of(p, r, column), grad.writes));
             }
         }
         put_columns(index, last, column);
@@ -180,16 +165,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let last = block + params.block_rows - 1u;
     let first = block + (tile % params.block_tiles) * ROWS;
     for (var turn = 0u; turn < TURNS / STRIP; turn++) {
-        let index = first + (turn * PACKS * WIDTH + lane) * 4u;
+        let index = first + (turn * PACKS * WIDTH + lane) * PACK;
         for (var p = 0u; p < PACKS; p++) { // unrolled
             for (var r = 0u; r < PACK; r++) { // unrolled
-                open_row(index + p * PACK_STEP + r, last, p * 4u + r);
+                open_row(index + p * PACK_STEP + r, last, p * PACK + r);
             }
         }
         fold_strip(index, last);
         for (var p = 0u; p < PACKS; p++) { // unrolled
             for (var r = 0u; r < PACK; r++) { // unrolled
-                take_row(tile, lane, index + p * PACK_STEP + r, last, p * 4u + r);
+                take_row(tile, lane, index + p * PACK_STEP + r, last, p * PACK + r);
             }
         }
         if (WANTS_GRAD) {

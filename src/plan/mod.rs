@@ -56,7 +56,7 @@ pub struct Binding {
     pub size: u64,
     /// The bytes of its own elements within that, from the start of the tensor's memory.
     pub own: (u64, u64),
-    /// Bytes of those that the dispatch reads or writes.
+    /// Bytes that the dispatch reads or writes there, and those that are brought together for it.
     pub touched: u64,
     /// The shader writes it.
     pub written: bool,

@@ -7,14 +7,14 @@ use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::problem::{Pairs, Problem, Rows, Targets};
 use crate::tuning::Tuning;
 
-/// Rows of strided classes get one lane each up to this many classes: beyond it, a lane's loop would be long and two
+/// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would be long and two
 /// slabs might not fit into one binding.
 const MAX_STRIDED_LANE_COLS: usize = 4096;
 
 /// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
 pub const MAX_LANE_COLS: u64 = 65_536;
 
-/// Inner dimensions from this size on are blocks of their own: tiles then never cross a slab, and the part of the last
+/// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the part of the last
 /// tile that stays idle is small.
 const MIN_BLOCK_ROWS: usize = 1024;
 
@@ -33,6 +33,9 @@ const MAX_QUADS: usize = 96;
 /// Rows of a strip that are one quad of each column.
 const STRIP_PACK: u32 = 4;
 
+/// Elements of a tile of strips, at most: its rows have to fit into a binding.
+const MAX_STRIP_TILE: u64 = 1 << 24;
+
 /// Elements between one row and the next, at most, where lanes take several.
 const NEAR: usize = 16_384;
 
@@ -47,7 +50,7 @@ const MIN_SHARED_TILES: u64 = 64;
 const MIN_LONG_TILES: u64 = 32;
 
 /// A multiple of the rows of every pack.
-const FEW_TURNS: u32 = 16;
+const FEW_TURNS: u32 = MAX_PACK;
 
 /// Invocations of a workgroup that gives each row one lane, at most.
 const MAX_LANE_WIDTH: u32 = 64;
@@ -62,7 +65,7 @@ pub struct Spread {
     pub lanes: u32,
     /// Rows that a lane takes one after the other.
     pub turns: u32,
-    /// So many of them at once, in registers (`shaders/driver/pack.wgsl`).
+    /// So many of them at once, in registers (`shaders/driver/pack.wgsl`, or some columns of them, `strip.wgsl`).
     pub pack: Option<u32>,
     /// Packs whose columns are read and written together, where they are whole quads of memory. It changes no bits: a lane's
     /// rows are the same, in the same order.
@@ -162,14 +165,15 @@ impl Spread {
         Ok(spread)
     }
 
-    /// Rows of class targets that are too long for packs and not innermost, where they fill workgroups.
+    /// Rows of class targets that are too long for packs and not innermost, where they fill workgroups and most of the last one of each
+    /// slab.
     fn strip(rows: &Rows, tuning: &Tuning) -> Option<Self> {
         let has_classes = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
-        let are_many = rows.cols > SHORT_COLS && rows.inner > 1 && tuning.pack >= STRIP_PACK;
-        if !has_classes || !are_many || !rows.reads || rows.inner_loops > 0 {
+        let is_read_twice = rows.cols > SHORT_COLS && rows.reads && rows.inner_loops == 0;
+        if !has_classes || !is_read_twice || rows.inner == 1 || tuning.pack < STRIP_PACK {
             return None;
         }
-        // Whole strips of any number of packs, so that this number changes no bits.
+        // Whole strips of any number of packs: where each allows as many turns, this number changes no bits.
         let mut turns = tuning.lane_rows / FEW_TURNS * FEW_TURNS;
         let of = |turns| Self {
             turns,
@@ -181,10 +185,10 @@ impl Spread {
         while turns > FEW_TURNS && (is_long(turns) || !of(turns).fills(rows.inner as u64, MIN_LONG_TILES)) {
             turns = (turns / 2 / FEW_TURNS * FEW_TURNS).max(FEW_TURNS);
         }
-        if turns == 0 || is_long(turns) {
+        let (inner, per_tile) = (rows.inner as u64, of(turns).rows_per_tile());
+        if turns == 0 || is_long(turns) || per_tile * rows.cols as u64 > MAX_STRIP_TILE {
             return None;
         }
-        let (inner, per_tile) = (rows.inner as u64, of(turns).rows_per_tile());
         // Little of the last tile of a slab is idle.
         let is_snug = inner.next_multiple_of(per_tile) <= inner + inner / 4;
         (is_snug && of(turns).fills(rows.rows(), MIN_TILES)).then(|| of(turns))

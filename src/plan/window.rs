@@ -48,6 +48,10 @@ impl Window {
         Self { touched, ..self }
     }
 
+    fn has_gaps(&self) -> bool {
+        self.touched < self.end - self.first
+    }
+
     fn touched_bytes(&self) -> u64 {
         self.touched * self.element_bytes
     }
@@ -85,6 +89,11 @@ impl Window {
     }
 
     pub fn binding(&self, slot: Slot, written: bool, limits: &Limits) -> Binding {
+        // A window over the end of a buffer is brought together, and taken back where it is written, all of it.
+        let moved = match self.crosses(limits) {
+            true => self.bytes(limits) * (1 + u64::from(written)),
+            false => 0,
+        };
         let offset = self.start_bytes(limits);
         let first = self.origin + self.first * self.element_bytes;
         Binding {
@@ -93,7 +102,7 @@ impl Window {
             offset,
             size: self.end_bytes() - offset,
             own: (first, self.origin + self.end * self.element_bytes),
-            touched: self.touched_bytes(),
+            touched: self.touched_bytes() + moved,
             written,
         }
     }
@@ -110,11 +119,14 @@ pub fn fit(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     can_be_bound(windows, tiles, limits) && (tiles == 1 || covered <= limits.max_dispatch_bytes && !crosses)
 }
 
-/// The same of tiles that have their windows in common, those of one slab: fewer of them would cover no less, so what counts is what they
-/// touch.
+/// The same of tiles of one slab, whose windows with gaps are the same for all: fewer tiles would cover no less of them, so what counts is
+/// what they touch.
 pub fn fit_together(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     let touched: u64 = windows.iter().map(|(_, _, window)| window.touched_bytes()).sum();
-    can_be_bound(windows, tiles, limits) && (tiles == 1 || touched <= limits.max_dispatch_bytes)
+    let crosses = windows
+        .iter()
+        .any(|(_, _, window)| !window.has_gaps() && window.crosses(limits));
+    can_be_bound(windows, tiles, limits) && (tiles == 1 || touched <= limits.max_dispatch_bytes && !crosses)
 }
 
 fn can_be_bound(windows: &Windows, tiles: u64, limits: &Limits) -> bool {

@@ -82,8 +82,8 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
             // A side of at most 128: classes in the middle, as those of pixels are.
             let side = most((elements / 21).isqrt(), 128);
             let images = most(elements / (21 * side * side), usize::MAX);
-            // So many classes go in strips.
-            let of_150 = vec![most(images * 21 / 150, usize::MAX), 150, side, side];
+            // So many classes go in strips, where these may be.
+            let of_150 = vec![most(elements / (150 * side * side), usize::MAX), 150, side, side];
             vec![
                 entropy(at(10, usize::MAX)),
                 entropy(vec![images, 21, side, side]),

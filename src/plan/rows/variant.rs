@@ -236,7 +236,7 @@ impl Planner<'_> {
             Const::Bool("FLAT", flat),
         ];
         if self.is_strip() {
-            consts.push(Const::U32("STRIP", pack * packs));
+            consts.extend([Const::U32("STRIP", pack * packs), Const::U32("COLUMNS", 4)]);
             return consts;
         }
         let is_crosswise = pack > 1 && !is_innermost;
