@@ -140,11 +140,11 @@ pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> boo
                 Beside::Apart => list.push(std::mem::take(&mut unit)),
                 Beside::Together => {}
                 Beside::Overlapping => {
-                    return Err(Error::Limit(
-                        "results that go elsewhere would be cut within what lies between two dimension 0s: \
-                         too few rows lie behind the classes for a workgroup, and too many classes in them for one part"
-                            .into(),
-                    ));
+                    return Err(Error::Limit(format!(
+                        "results with the input's shape that go elsewhere are cut between indices of dimension 0; workgroups of rows \
+                         reach from one into the next here, and as many of them as come out even touch more than the {} bytes of a part",
+                        limits.max_dispatch_bytes
+                    )));
                 }
             }
         }
