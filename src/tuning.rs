@@ -25,8 +25,8 @@ pub struct Tuning {
     pub lane_rows: u32,
     /// Rows of up to 32 classes that a lane has in its registers together, at most, where it takes several: a power of two
     /// up to 16. Up to four are a pack, whole quads of memory together; where they would not be, each is alone. More are packs
-    /// side by side, for gradients of rows whose classes are not innermost. From a `pack` of four on (and with a
-    /// `lane_rows` of 16), many rows of more than 32 classes that are not innermost go side by side as well, with class targets, a few columns
+    /// side by side, for gradients of rows whose classes are not innermost. From a `pack` of four and a `lane_rows` of 16 on,
+    /// many rows of more than 32 classes that are not innermost go side by side as well, with class targets, a few columns
     /// at a time.
     pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is

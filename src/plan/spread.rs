@@ -4,18 +4,19 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
+use crate::plan::window::gcd;
 use crate::problem::{Pairs, Problem, Rows, Targets};
 use crate::tuning::Tuning;
 
-/// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would be long and two
-/// slabs might not fit into one binding.
+/// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would be long
+/// and two slabs might not fit into one binding.
 const MAX_STRIDED_LANE_COLS: usize = 4096;
 
 /// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
 pub const MAX_LANE_COLS: u64 = 65_536;
 
-/// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the part of the last
-/// tile that stays idle is small.
+/// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the part of
+/// the last tile that stays idle is small.
 const MIN_BLOCK_ROWS: usize = 1024;
 
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
@@ -309,6 +310,15 @@ impl Tiles {
             block_rows,
             block_tiles,
             count: rows.rows() / block_rows * block_tiles,
+        }
+    }
+
+    /// Tiles from where one ends with a slab of so many rows to where the next does.
+    pub fn per_slab_end(&self, inner: u64) -> u64 {
+        if self.block_rows == inner {
+            self.block_tiles
+        } else {
+            inner / gcd(inner, self.per_tile)
         }
     }
 

@@ -145,6 +145,6 @@ pub fn base_of(windows: &Windows, slot: Slot, limits: &Limits) -> u32 {
     own.map_or(0, |(_, _, window)| window.base(limits))
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+pub fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }

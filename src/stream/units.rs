@@ -17,20 +17,9 @@ pub(super) struct Transfer {
     pub size: u64,
 }
 
-/// A window of a tensor that lies elsewhere, and where it begins in an arena.
-#[derive(Clone, Copy, Debug)]
-struct Placed {
-    role: Role,
-    written: bool,
-    offset: u64,
-    size: u64,
-    at: u64,
-}
-
 /// Steps with one set of windows.
 #[derive(Debug, Default)]
 pub(super) struct Unit {
-    placed: Vec<Placed>,
     pub uploads: Vec<Transfer>,
     /// Of the arena that holds the uploads.
     pub upload_bytes: u64,
@@ -71,30 +60,23 @@ impl Unit {
 
     /// Makes room for a window of an arena, unless it has it already. `own`: the tensor's bytes in it that are moved.
     fn place(&mut self, role: Role, written: bool, window: (u64, u64), own: (u64, u64), step: u64) -> (Source, u64) {
-        let (offset, size) = window;
-        let is_same = |old: &&Placed| (old.role, old.written, old.offset, old.size) == (role, written, offset, size);
-        if let Some(old) = self.placed.iter().find(is_same) {
-            return (if written { OUT_ARENA } else { IN_ARENA }, old.at);
-        }
         let (list, bytes, arena) = if written {
             (&mut self.downloads, &mut self.download_bytes, OUT_ARENA)
         } else {
             (&mut self.uploads, &mut self.upload_bytes, IN_ARENA)
         };
+        let (ahead, size) = (own.0 - window.0, own.1 - own.0);
+        let is_same = |old: &&Transfer| (old.role, old.offset, old.size) == (role, own.0, size);
+        if let Some(old) = list.iter().find(is_same) {
+            return (arena, old.at - ahead);
+        }
         let at = bytes.next_multiple_of(step);
-        *bytes = at + size.next_multiple_of(16).max(32);
+        *bytes = at + window.1.next_multiple_of(16).max(32);
         list.push(Transfer {
             role,
             offset: own.0,
-            at: at + (own.0 - offset),
-            size: own.1 - own.0,
-        });
-        self.placed.push(Placed {
-            role,
-            written,
-            offset,
+            at: at + ahead,
             size,
-            at,
         });
         (arena, at)
     }

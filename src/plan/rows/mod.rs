@@ -233,11 +233,8 @@ impl Planner<'_> {
 
     /// The last tile up to `end` with which a slab ends, or `end`: results of whole slabs can go elsewhere by themselves.
     fn at_slab_end(&self, first: u64, end: u64) -> u64 {
-        let inner = self.rows.inner as u64;
-        let ends = |end: &u64| self.tiles.row(*end).is_multiple_of(inner);
-        // Tiles and slabs end together once in so many tiles, or never do.
-        let within = (first + 1).max(end.saturating_sub(inner));
-        (within..=end).rev().find(ends).unwrap_or(end)
+        let at = end - end % self.tiles.per_slab_end(self.rows.inner as u64);
+        if at > first && end < self.tiles.count { at } else { end }
     }
 
     fn fits(&self, chunk: Chunk) -> bool {
