@@ -129,6 +129,7 @@ impl Tuning {
     pub const SOFTWARE_4: Self = Self {
         row_width: 4,
         subgroup: 4,
+        width: 4,
         pack: 2,
         ..Self::SOFTWARE
     };

@@ -2,10 +2,10 @@
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn put_OPERAND1(i: u32, value: f32) {
-    let shift = 16u * (i % 2u);
-    let old = from_half((atomicLoad(&OPERAND[i / 2u]) >> shift) & 0xffffu);
-    atomicAnd(&OPERAND[i / 2u], 0xffff0000u >> shift); // the other half stays
-    atomicOr(&OPERAND[i / 2u], to_half(old + value) << shift);
+    let shift = 16u * (i & 1u);
+    let old = from_half((atomicLoad(&OPERAND[i >> 1u]) >> shift) & 0xffffu);
+    atomicAnd(&OPERAND[i >> 1u], 0xffff0000u >> shift); // the other half stays
+    atomicOr(&OPERAND[i >> 1u], to_half(old + value) << shift);
 }
 
 // Four elements from i on, `step` apart.

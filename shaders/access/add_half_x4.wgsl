@@ -5,6 +5,6 @@
 fn put_OPERAND1(i: u32, value: f32) {}
 
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
-    let old = from_half4(split_half(OPERAND[i / 4u]));
-    OPERAND[i / 4u] = join_half(to_half4(old + value));
+    let old = from_half4(split_half(OPERAND[i >> 2u]));
+    OPERAND[i >> 2u] = join_half(to_half4(old + value));
 }

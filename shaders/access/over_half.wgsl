@@ -3,7 +3,7 @@
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn OPERAND1(i: u32) -> f32 {
-    return from_half((atomicLoad(&OPERAND[i / 2u]) >> (16u * (i % 2u))) & 0xffffu);
+    return from_half((atomicLoad(&OPERAND[i >> 1u]) >> (16u * (i & 1u))) & 0xffffu);
 }
 
 // Four elements from i on, `step` apart.
@@ -12,9 +12,9 @@ fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
 }
 
 fn put_OVER1(i: u32, value: f32) {
-    let shift = 16u * (i % 2u);
-    atomicAnd(&OPERAND[i / 2u], 0xffff0000u >> shift); // the other half stays
-    atomicOr(&OPERAND[i / 2u], to_half(value) << shift);
+    let shift = 16u * (i & 1u);
+    atomicAnd(&OPERAND[i >> 1u], 0xffff0000u >> shift); // the other half stays
+    atomicOr(&OPERAND[i >> 1u], to_half(value) << shift);
 }
 
 fn put_OVER4(i: u32, step: u32, value: vec4<f32>) {

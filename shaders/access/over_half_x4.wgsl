@@ -3,15 +3,15 @@
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<vec2<u32>>;
 
 fn OPERAND1(i: u32) -> f32 {
-    return from_half((OPERAND[i / 4u][(i / 2u) % 2u] >> (16u * (i % 2u))) & 0xffffu);
+    return from_half((OPERAND[i >> 2u][(i >> 1u) & 1u] >> (16u * (i & 1u))) & 0xffffu);
 }
 
 fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
-    return from_half4(split_half(OPERAND[i / 4u]));
+    return from_half4(split_half(OPERAND[i >> 2u]));
 }
 
 fn put_OVER1(i: u32, value: f32) {}
 
 fn put_OVER4(i: u32, step: u32, value: vec4<f32>) {
-    OPERAND[i / 4u] = join_half(to_half4(value));
+    OPERAND[i >> 2u] = join_half(to_half4(value));
 }

@@ -2,7 +2,7 @@
 @group(0) @binding(SLOT) var<storage, read> OPERAND: array<u32>;
 
 fn OPERAND_bits(i: u32) -> u32 {
-    return (OPERAND[i / 2u] >> (16u * (i % 2u))) & 0xffffu;
+    return (OPERAND[i >> 1u] >> (16u * (i & 1u))) & 0xffffu;
 }
 
 fn OPERAND1(i: u32) -> f32 {

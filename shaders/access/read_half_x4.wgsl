@@ -2,9 +2,9 @@
 @group(0) @binding(SLOT) var<storage, read> OPERAND: array<vec2<u32>>;
 
 fn OPERAND1(i: u32) -> f32 {
-    return from_half((OPERAND[i / 4u][(i / 2u) % 2u] >> (16u * (i % 2u))) & 0xffffu);
+    return from_half((OPERAND[i >> 2u][(i >> 1u) & 1u] >> (16u * (i & 1u))) & 0xffffu);
 }
 
 fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
-    return from_half4(split_half(OPERAND[i / 4u]));
+    return from_half4(split_half(OPERAND[i >> 2u]));
 }

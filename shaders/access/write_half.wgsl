@@ -3,9 +3,9 @@
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn put_OPERAND_bits(i: u32, bits: u32) {
-    let shift = 16u * (i % 2u);
-    atomicAnd(&OPERAND[i / 2u], 0xffff0000u >> shift); // the other half stays
-    atomicOr(&OPERAND[i / 2u], bits << shift);
+    let shift = 16u * (i & 1u);
+    atomicAnd(&OPERAND[i >> 1u], 0xffff0000u >> shift); // the other half stays
+    atomicOr(&OPERAND[i >> 1u], bits << shift);
 }
 
 fn put_OPERAND1(i: u32, value: f32) {
@@ -15,10 +15,10 @@ fn put_OPERAND1(i: u32, value: f32) {
 // Four elements from i on, `step` apart.
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
     let bits = to_half4(value);
-    if (step == 1u && i % 2u == 0u) {
+    if (step == 1u && (i & 1u) == 0u) {
         let words = join_half(bits);
-        atomicStore(&OPERAND[i / 2u], words.x);
-        atomicStore(&OPERAND[i / 2u + 1u], words.y);
+        atomicStore(&OPERAND[i >> 1u], words.x);
+        atomicStore(&OPERAND[(i >> 1u) + 1u], words.y);
         return;
     }
     put_OPERAND_bits(i, bits.x);

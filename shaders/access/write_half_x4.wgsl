@@ -5,5 +5,5 @@
 fn put_OPERAND1(i: u32, value: f32) {}
 
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
-    OPERAND[i / 4u] = join_half(to_half4(value));
+    OPERAND[i >> 2u] = join_half(to_half4(value));
 }

@@ -137,11 +137,11 @@ struct Sums {
 // `fours` sums of four quads are in `s`.
 fn carried(s: Sums, fours: u32) -> Sums {
     var r = s;
-    if (fours % 4u == 0u) {
+    if ((fours & 3u) == 0u) {
         r.of_64 += r.of_16;
         r.of_16 = 0.0;
     }
-    if (fours % 16u == 0u) {
+    if ((fours & 15u) == 0u) {
         r.total += r.of_64;
         r.of_64 = 0.0;
     }
@@ -177,10 +177,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             s.of_4 += quad_loss(start + e, count, read_quad(start + e, count));
         }
         let nth = quad / WIDTH + 1u;
-        if (nth % 4u == 0u) {
+        if ((nth & 3u) == 0u) {
             s.of_16 += s.of_4;
             s.of_4 = 0.0;
-            s = carried(s, nth / 4u);
+            s = carried(s, nth >> 2u);
         }
     }
     let total = s.total + (s.of_64 + (s.of_16 + s.of_4));

@@ -31,11 +31,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var of_16 = identity();
     for (var run = 0u; run < runs; run++) {
         of_16 = merge(of_16, of_4(start + run * RUN + 4u * lane));
-        if (run % 4u == 3u) {
+        if ((run & 3u) == 3u) {
             of_64 = merge(of_64, of_16);
             of_16 = identity();
         }
-        if (run % 16u == 15u) {
+        if ((run & 15u) == 15u) {
             state = merge(state, of_64);
             of_64 = identity();
         }
