@@ -9,13 +9,16 @@ use crate::common::cases::{Setup, by_rows, make};
 use crate::common::data::{Data, row_shape};
 use crate::common::{F32, bits, engine, gpu};
 
+/// What the pipelines are called in which the engine runs the problem's pieces.
+fn pieces(problem: &wgloss::problem::Problem, engine: &Engine) -> Vec<String> {
+    let plan = wgloss::plan::plan(problem, &engine.plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap();
+    let labels = plan.dispatches().map(|dispatch| dispatch.variant.label.clone());
+    labels.filter(|label| label.starts_with(problem.name)).collect()
+}
+
 /// The engine runs the problem in more than one piece.
 fn is_cut(problem: &wgloss::problem::Problem, engine: &Engine) -> bool {
-    let plan = wgloss::plan::plan(problem, &engine.plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap();
-    plan.dispatches()
-        .filter(|dispatch| dispatch.variant.label.starts_with(problem.name))
-        .count()
-        > 1
+    pieces(problem, engine).len() > 1
 }
 
 #[test]
@@ -29,6 +32,8 @@ fn cutting_changes_no_bit() {
         &[30_000, 3, 2],
         &[2, 21, 9000],
         &[3, 7, 20_000],
+        &[2, 40, 4100], // strips, and not read by quads
+        &[2, 40, 4099],
     ] {
         let len = shape.iter().product();
         let rows = row_shape(shape);
@@ -51,8 +56,15 @@ fn cutting_changes_no_bit() {
             };
             for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
                 let plain = Call::new(Mode::Fused, &[&x, target]);
-                assert!(is_cut(&loss.problem(&plain).unwrap(), &cut), "{shape:?} is not cut");
                 let rows_loss = loss.info().name == "cross_entropy";
+                let pieces = pieces(&loss.problem(&plain).unwrap(), &cut);
+                assert!(pieces.len() > 1, "{shape:?} is not cut");
+                let is_strip = rows_loss && !full && shape[1] == 40;
+                assert_eq!(
+                    is_strip,
+                    pieces.iter().all(|label| label.contains("/strip")),
+                    "{shape:?}"
+                );
                 let run = |engine: &Engine| {
                     let input = engine.upload(&x).unwrap();
                     let call = Call {

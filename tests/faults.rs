@@ -99,7 +99,7 @@ fn labels_out_of_range_are_reported_and_not_followed() {
 }
 
 /// Forward alone counts its labels in the kernel of the losses where tiles have many rows, forward and backward before it: the
-/// same counts, faults and denominators, to the bit, in packs, lanes, subgroups and workgroups, in one dispatch or several.
+/// same counts, faults and denominators, to the bit, in packs, strips, lanes, subgroups and workgroups, in one dispatch or several.
 #[test]
 fn labels_are_counted_on_the_way_as_before() {
     let mut data = Data::new(6);
@@ -129,9 +129,10 @@ fn labels_are_counted_on_the_way_as_before() {
         })
         .unwrap();
     // Some(true): on the way; None: as the adapter's tuning has it.
-    let shapes: [(&[usize], Option<bool>); 5] = [
+    let shapes: [(&[usize], Option<bool>); 6] = [
         (&[5000, 10], Some(true)),
         (&[2, 7, 2050], Some(true)),
+        (&[2, 36, 1156], None), // strips, where the tuning has them
         (&[700, 100], None),
         (&[40, 1000], None),
         (&[9, 5000], Some(false)),

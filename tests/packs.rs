@@ -366,7 +366,7 @@ fn strips_are_as_the_reference_has_them() {
     report(failures, total);
 }
 
-/// One pack of four rows or several side by side, forward and with the gradient: the same bits.
+/// One pack of four rows or several side by side, forward and with the gradient, new or added to zeros: the same bits.
 #[test]
 fn bits_do_not_depend_on_how_many_packs_a_strip_has() {
     let engines = [4, 8, 16].map(|pack| {
@@ -390,6 +390,13 @@ fn bits_do_not_depend_on_how_many_packs_a_strip_has() {
                 fused.loss.as_ref().unwrap().data[0].to_bits(),
                 forward.loss.unwrap().data[0].to_bits()
             );
+            let zeros = Tensor::new(&vec![0f32; shape.iter().product()], shape).unwrap();
+            let zeros = engine.upload(&zeros).unwrap();
+            let added = run(&Call {
+                grad_input: GradTo::AddTo(&zeros),
+                ..call.clone()
+            });
+            assert!(bits(&added) == bits(&fused), "{} added to zeros", case.what);
             (strips[0], bits(&fused))
         });
         let sizes = runs.each_ref().map(|(strip, _)| *strip);

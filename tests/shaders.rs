@@ -698,6 +698,21 @@ fn every_file_comes_up() {
     }
 }
 
+/// naga makes branches of `&&` and `||`, and adapters that are the processor run both sides of a branch.
+#[test]
+fn bools_meet_without_branches() {
+    let pieces: BTreeMap<&str, &str> = variants()
+        .iter()
+        .flat_map(|d| d.variant.pieces.iter().map(|p| (p.path, p.text)))
+        .collect();
+    for (path, text) in pieces {
+        for line in text.lines() {
+            let code = line.split("//").next().unwrap();
+            assert!(!code.contains("&&") && !code.contains("||"), "{path}: {line}");
+        }
+    }
+}
+
 /// A kernel that does not copy its params works with zeros, which no validator minds.
 #[test]
 fn every_kernel_begins_with_its_params() {

@@ -132,6 +132,8 @@ fn all_ways_have_one_order() {
     assert!(ran[1] > 10, "{ran:?}");
     match own.subgroup {
         1 => eprintln!("no subgroups of one size on this device"),
+        // Subgroups of 4 suit one of the two tunings.
+        4 => assert!(ran[0] > 3, "{ran:?}"),
         _ => assert!(ran[0] > 15, "{ran:?}"),
     }
 }

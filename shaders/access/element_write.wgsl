@@ -1,6 +1,6 @@
 // Writes `count` elements of `OPERAND` from element e of the dispatch on.
 fn write_OPERAND(e: u32, count: u32, value: vec4<f32>) {
-    if (count == 4u && !is_strided(AT_OPERAND) && !is_single(AT_OPERAND)) {
+    if ((count == 4u) & !is_strided(AT_OPERAND) & !is_single(AT_OPERAND)) {
         put_OPERAND4(base_of(AT_OPERAND) + e, 1u, value);
         return;
     }

@@ -15,7 +15,7 @@ fn put_OPERAND1(i: u32, value: f32) {
 // Four elements from i on, `step` apart.
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
     let bits = to_half4(value);
-    if (step == 1u && (i & 1u) == 0u) {
+    if ((step == 1u) & ((i & 1u) == 0u)) {
         let words = join_half(bits);
         atomicStore(&OPERAND[i >> 1u], words.x);
         atomicStore(&OPERAND[(i >> 1u) + 1u], words.y);

@@ -31,13 +31,13 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
     if (READS_ROWS) {
         // Also of a row that is not read, for nothing: it lies in registers, and a branch around all of this costs more.
         let folded = fold_pack(row, r);
-        if (live && row_reads(row)) {
+        if (live & row_reads(row)) {
             state = folded;
         }
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WRITES_ROWS) {
-        write_row(r, row, state, own, spot, live && row_writes(row));
+        write_row(r, row, state, own, spot, live & row_writes(row));
     }
 }
 

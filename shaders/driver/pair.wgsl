@@ -155,7 +155,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     put_row(tile, lane, index, live, part == 0u, row, state);
     put_tile(tile, lane);
 
-    if (WANTS_GRAD_A || WANTS_GRAD_B || WANTS_GRAD_C) {
+    if (WANTS_GRAD_A | WANTS_GRAD_B | WANTS_GRAD_C) {
         var scale = 0.0;
         if (live) {
             scale = reduction_scale() * grad_output1(params.grad_output_base + nth * params.grad_output_step);

@@ -10,7 +10,7 @@
 // Row `within` of a tile's block. Every lane of the workgroup comes here.
 fn take_row(tile: u32, lane: u32, within: u32) {
     let index = (tile / params.block_tiles) * params.block_rows + within;
-    let live = within < params.block_rows && index < params.rows;
+    let live = (within < params.block_rows) & (index < params.rows);
     let part = lane % LANES;
 
     let spot = spot_of(index);
@@ -20,8 +20,8 @@ fn take_row(tile: u32, lane: u32, within: u32) {
     if (live) {
         row = row_open(index, spot.x, spot.y, input_at);
     }
-    let reads = live && READS_ROWS && row_reads(row);
-    let writes = live && row_writes(row);
+    let reads = live & READS_ROWS & row_reads(row);
+    let writes = live & row_writes(row);
 
     var state = identity();
     if (reads) {
@@ -31,7 +31,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
 
     put_row(tile, lane, index, live, part == 0u, row, state);
 
-    if (live && WRITES_ROWS) {
+    if (live & WRITES_ROWS) {
         let slope = row_slope(row, state);
         write_row(row, state, slope, row_scale(index), places_of(spot.x, spot.y), writes, input_at, part);
     }

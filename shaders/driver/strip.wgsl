@@ -56,12 +56,12 @@ fn put_columns(index: u32, last: u32, column: u32) {
     for (var c = 0u; c < COLUMNS; c++) { // unrolled
         for (var p = 0u; p < PACKS; p++) { // unrolled
             if (FLAT) {
-                if (index + p * PACK_STEP <= last && column + c < params.cols) {
+                if ((index + p * PACK_STEP <= last) & (column + c < params.cols)) {
                     put_grad_input4(at + p * PACK_STEP + c * col_step(), 1u, columns[p * COLUMNS + c]);
                 }
             } else {
                 for (var r = 0u; r < PACK; r++) { // unrolled
-                    if (index + p * PACK_STEP + r <= last && column + c < params.cols) {
+                    if ((index + p * PACK_STEP + r <= last) & (column + c < params.cols)) {
                         put_grad_input1(at + p * PACK_STEP + r + c * col_step(), columns[p * COLUMNS + c][r]);
                     }
                 }
@@ -131,12 +131,12 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, s: u32) {
     let live = index <= last;
     let row = rows[s];
     var state = identity();
-    if (live && row_reads(row)) {
+    if (live & row_reads(row)) {
         state = states[s];
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WANTS_GRAD) {
-        grads[s] = GradOf(row_slope(row, state), row_scale(own), live && row_writes(row));
+        grads[s] = GradOf(row_slope(row, state), row_scale(own), live & row_writes(row));
     }
 }
 

@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
     let words = label_words(params.targets_base + nth);
     let kept = classify(words, params.ignore, params.cols) == KEPT;
     let column = select(0u, words.x, kept);
-    if (column < own.first || column >= own.end) {
+    if ((column < own.first) | (column >= own.end)) {
         return;
     }
     var weight = 0.0;

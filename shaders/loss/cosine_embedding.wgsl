@@ -79,9 +79,9 @@ struct Slope {
 fn row_slope(s: State, t: f32) -> Slope {
     let w = angle(s);
     // d loss / d cos; the kink has none.
-    var sign = select(0.0, 1.0, t == -1.0 && w.cos > margin());
+    var sign = select(0.0, 1.0, (t == -1.0) & (w.cos > margin()));
     sign = select(sign, -1.0, t == 1.0);
-    sign = select(sign, params.nan, is_nan(w.cos) && abs(t) == 1.0);
+    sign = select(sign, params.nan, is_nan(w.cos) & (abs(t) == 1.0));
     let a = vec2<f32>(w.a, w.b);
     let b = a.yx;
     let lead = vec2<f32>(w.lead, -w.lead);

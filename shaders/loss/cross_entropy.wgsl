@@ -42,7 +42,7 @@ fn z_share() -> f32 {
 }
 
 fn z_loss_of(row: Row, s: State) -> f32 {
-    if (row.kind == IGNORED || params.hyper.z == 0.0) {
+    if ((row.kind == IGNORED) | (params.hyper.z == 0.0)) {
         return 0.0;
     }
     let lse = log_sum_exp(s);

@@ -13,5 +13,5 @@ fn loss(x: f32, t: f32, u: f32) -> f32 {
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
-    return select(1.0, 0.0, t == -1.0) - select(0.0, 1.0, t != 1.0 && margin() > x);
+    return select(1.0, 0.0, t == -1.0) - select(0.0, 1.0, (t != 1.0) & (margin() > x));
 }

@@ -39,7 +39,7 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
-    return select(share_of(row) * s.sum, params.nan, row.kind == BAD || s.bits > 0x7f800000u);
+    return select(share_of(row) * s.sum, params.nan, (row.kind == BAD) | (s.bits > 0x7f800000u));
 }
 
 struct Slope {

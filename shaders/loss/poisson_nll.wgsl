@@ -39,7 +39,7 @@ fn lag(x: f32, t: f32) -> f32 {
 }
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
-    if (FULL && t > 1.0) {
+    if (FULL & (t > 1.0)) {
         return (excess(x, t) + t * lag(x, t)) + (0.5 * ln(t) + CONSTANT);
     }
     return excess(x, t * log_rate(x));
@@ -51,12 +51,12 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     }
     // The first does not cancel near x = t, the second is no quotient of infinities.
     // Beyond all f32 the rate's part alone is left.
-    let near = x < 2.0 * t && is_finite(x);
+    let near = (x < 2.0 * t) & is_finite(x);
     return select(1.0 - t / (x + eps()), ((x - t) + eps()) / (x + eps()), near);
 }
 
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
-    if (FULL && t > 1.0) {
+    if (FULL & (t > 1.0)) {
         return lag(x, t) + 0.5 / t;
     }
     return -log_rate(x);

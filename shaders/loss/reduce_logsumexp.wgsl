@@ -10,7 +10,7 @@ fn row_loss(row: Row, s: State) -> f32 {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    if (s.bits > 0x7f800000u || s.peak < LOWEST) {
+    if ((s.bits > 0x7f800000u) | (s.peak < LOWEST)) {
         return Slope(s.peak, params.nan);
     }
     // exp(x - peak) is 0 beside an infinite peak, and NaN at it.

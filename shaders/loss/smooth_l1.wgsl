@@ -19,7 +19,7 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     let d = x - t;
     let side = select(0.0, 1.0, d > 0.0) - select(0.0, 1.0, d < 0.0);
     // inf - inf; without a parabola PyTorch's sign of NaN is 0.
-    let poisoned = is_nan(d) && beta() > 0.0;
+    let poisoned = is_nan(d) & (beta() > 0.0);
     return select(select(side, d / beta(), abs(d) < beta()), params.nan, poisoned);
 }
 

@@ -36,7 +36,7 @@ fn row_loss(row: Row, s: State) -> f32 {
     if (row.kind == IGNORED) {
         return 0.0;
     }
-    if (row.kind == BAD || is_poisoned(s)) {
+    if ((row.kind == BAD) | is_poisoned(s)) {
         return params.nan;
     }
     let f = focus(row, s);

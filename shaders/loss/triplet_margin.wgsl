@@ -108,7 +108,7 @@ fn norm(n: Norm) -> f32 {
         return sqrt(n.sum);
     }
     let top = value(n.top);
-    if (POWER == INFINITE || top == 0.0 || !is_finite(top)) {
+    if ((POWER == INFINITE) | (top == 0.0) | !is_finite(top)) {
         return top;
     }
     return top * pow(n.sum, 1.0 / power());
@@ -126,7 +126,7 @@ fn distances(s: State) -> Distances {
     let negative = norm(s.negative);
     if (SWAP) {
         let swapped = norm(s.swapped);
-        let nearer = select(min(negative, swapped), params.nan, is_nan(negative) || is_nan(swapped));
+        let nearer = select(min(negative, swapped), params.nan, is_nan(negative) | is_nan(swapped));
         return Distances(positive, negative, swapped, margin() + (positive - nearer));
     }
     return Distances(positive, negative, 0.0, margin() + (positive - negative));

@@ -19,9 +19,9 @@ fn merge(a: State, b: State) -> State {
         }
         return a;
     }
-    let ties = a.seen == 2u || a.value == b.value;
+    let ties = (a.seen == 2u) | (a.value == b.value);
     if (ties) {
-        let earlier = b.item_high < a.item_high || (b.item_high == a.item_high && b.item < a.item);
+        let earlier = (b.item_high < a.item_high) | ((b.item_high == a.item_high) & (b.item < a.item));
         return State(
             a.value, select(a.item, b.item, earlier), select(a.item_high, b.item_high, earlier), a.seen, a.ties + b.ties);
     }

@@ -13,7 +13,7 @@ fn no_fault() -> Fault {
 
 fn join_faults(a: Fault, b: Fault) -> Fault {
     let count = a.count + b.count;
-    let earlier = b.first_high < a.first_high || (b.first_high == a.first_high && b.first_low < a.first_low);
+    let earlier = (b.first_high < a.first_high) | ((b.first_high == a.first_high) & (b.first_low < a.first_low));
     return Fault(
         select(count, 0xffffffffu, count < a.count),
         select(a.first_low, b.first_low, earlier),

@@ -34,7 +34,7 @@ fn lift(s: State, peak: f32) -> State {
         peak,
         select((s.rest + 1.0) * exp(-step), 0.0, nothing),
         s.mass,
-        s.pull + select(s.mass * step, 0.0, s.mass == 0.0 || nothing),
+        s.pull + select(s.mass * step, 0.0, (s.mass == 0.0) | nothing),
         s.bits,
         s.top,
         0.0,
@@ -169,5 +169,5 @@ fn merge(a: State, b: State) -> State {
 
 // NaN or +inf among the logits, or nothing but -inf, leaves no probabilities.
 fn is_poisoned(s: State) -> bool {
-    return s.bits > 0x7f800000u || !is_finite(s.peak);
+    return (s.bits > 0x7f800000u) | !is_finite(s.peak);
 }

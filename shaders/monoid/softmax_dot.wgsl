@@ -54,7 +54,7 @@ fn merge(a: State, b: State) -> State {
 
 // The first true one alone.
 fn first4(m: vec4<bool>) -> vec4<bool> {
-    return vec4<bool>(m.x, m.y && !m.x, m.z && !(m.x || m.y), m.w && !(m.x || m.y || m.z));
+    return vec4<bool>(m.x, m.y & !m.x, m.z & !(m.x | m.y), m.w & !(m.x | m.y | m.z));
 }
 
 // Takes in four columns: missing ones have x = -inf and g = 0.
@@ -76,5 +76,5 @@ fn push_map4(s: State, x: vec4<f32>, g: vec4<f32>) -> State {
 
 // NaN or +inf in the row, or nothing but -inf, leaves no probabilities.
 fn is_poisoned(s: State) -> bool {
-    return s.bits > 0x7f800000u || !is_finite(s.peak);
+    return (s.bits > 0x7f800000u) | !is_finite(s.peak);
 }

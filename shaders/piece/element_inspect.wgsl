@@ -3,7 +3,6 @@
 // is still there: where the gradient goes over it, the plan has it inspected before.)
 @group(0) @binding(23) var<storage, read_write> faults_out: array<Fault>; // (tiles) Fault
 
-var<workgroup> tile_faults: array<Fault, WIDTH>;
 var<private> largest_bits: u32 = 0u;
 
 fn glance(x: vec4<f32>) {
@@ -23,15 +22,8 @@ fn put_tile_fault(tile: u32, lane: u32, start: u32, len: u32) {
             fault = join_faults(fault, placed(seen4(x, count), params.first_place, start + e));
         }
     }
-    tile_faults[lane] = fault;
-    workgroupBarrier(); // every lane comes here
-    for (var half = WIDTH / 2u; half > 0u; half = half / 2u) {
-        if (lane < half) {
-            tile_faults[lane] = join_faults(tile_faults[lane], tile_faults[lane + half]);
-        }
-        workgroupBarrier(); // this level's faults before the next level reads them
-    }
+    fault = tile_fault(lane, fault); // every lane comes here
     if (lane == 0u) {
-        faults_out[params.faults_base + (tile - params.first_tile)] = tile_faults[0];
+        faults_out[params.faults_base + (tile - params.first_tile)] = fault;
     }
 }

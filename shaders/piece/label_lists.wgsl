@@ -7,8 +7,8 @@ struct Named {
 
 fn name1(n: Named, classes: vec4<u32>, i: u32, end: u32) -> Named {
     let words = label_words(min(i, end - 1u));
-    let open = n.open && i < end && words.y < 0x80000000u;
-    let named = (classes == vec4<u32>(words.x)) & vec4<bool>(open && words.y == 0u);
+    let open = n.open & (i < end) & (words.y < 0x80000000u);
+    let named = (classes == vec4<u32>(words.x)) & vec4<bool>(open & (words.y == 0u));
     return Named(open, n.times + select(vec4<f32>(0.0), vec4<f32>(1.0), named));
 }
 
@@ -22,7 +22,7 @@ fn visit_labels(item: u32, count: u32) {
         let end = list + params.classes;
         let stop = min(last, start + params.classes);
         var n = Named(true, vec4<f32>(0.0));
-        for (var i = list; i < end && n.open; i += 4u) {
+        for (var i = list; (i < end) & n.open; i += 4u) {
             let classes = vec4<u32>(at - start) + vec4<u32>(0u, 1u, 2u, 3u);
             n = name1(n, classes, i, end);
             n = name1(n, classes, i + 1u, end);

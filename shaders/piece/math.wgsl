@@ -73,58 +73,69 @@ fn pow_unit(y: f32, log_y: f32, power: f32) -> f32 {
     return exp(power * min(log_y, 0.0));
 }
 
+// A number m 2^k above 0, with m in [sqrt(1/2), sqrt(2)).
+struct Scaled {
+    k: f32,
+    rest: f32, // m - 1, exact
+}
+
+fn scaled(x: f32) -> Scaled {
+    let bits = bitcast<i32>(x);
+    let k = (bits - 0x3f3504f3) >> 23u; // the bits of sqrt(1/2)
+    return Scaled(f32(k), bitcast<f32>(bits - (k << 23u)) - 1.0);
+}
+
+// log(2^k (1 + rest)), to two ulps of itself: log 2 = 0.693359375 - 2.1219444e-4, and k times the first is exact.
+fn log_scaled(s: Scaled) -> f32 {
+    return s.k * 0.693359375 + (twice_atanh(s.rest / (2.0 + s.rest)) - s.k * 2.1219444e-4);
+}
+
 // log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at 0,
 // where WGSL leaves the value of `log` open and SwiftShader has -86. That is made of the bits of x, since a constant
-// infinity is refused.
+// infinity is refused. No branches: adapters that are the processor run both sides of each.
 fn ln(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
-    if ((bits << 1u) == 0u) {
-        return bitcast<f32>(bits | 0xff800000u);
-    }
-    if (bits < 0x00800000u) {
-        return log(f32(bits)) - 103.27893; // a count of units of 2^-149
-    }
-    if (x >= 0.5 && x <= 2.0) {
-        return twice_atanh((x - 1.0) / (x + 1.0));
-    }
-    return log(x);
+    let is_subnormal = bits < 0x00800000u; // its bits are a count of units of 2^-149
+    var s = scaled(select(x, f32(i32(bits)), is_subnormal));
+    s.k -= select(0.0, 149.0, is_subnormal);
+    let edge = select(x, bitcast<f32>(bits | 0xff800000u), (bits << 1u) == 0u); // 0, and inf and NaN, their own
+    return select(edge, log_scaled(s), bits - 1u < 0x7f7fffffu);
 }
 
 // log(1 - p) for p in [0, 1].
 fn log1m(p: f32) -> f32 {
-    if (p <= 0.5) {
-        return twice_atanh(p / (p - 2.0));
-    }
-    return ln(1.0 - p); // 1 - p is exact
+    let x = 1.0 - p; // exact from 1/2 on
+    var s = scaled(x);
+    s.rest = select(s.rest, -p, s.k == 0.0);
+    return select(bitcast<f32>(bitcast<u32>(x) | 0xff800000u), log_scaled(s), x > 0.0); // -inf at 1, NaN stays
 }
 
-// exp(x) - t, also where it nearly cancels; t = 1 makes it expm1. With x = k log 2 + head + rest,
+// exp(x) - t, also where it nearly cancels; t = 1 makes it expm1.
+fn exp_minus(x: f32, t: f32) -> f32 {
+    return select(exp(x) - t, exp_minus_near(x, t), abs(x) < 80.0); // beyond, 2^k and t might not be in range together
+}
+
+// The same for |x| < 80. With x = k log 2 + head + rest,
 //
 //   exp(x) - t = (2^k - t) + 2^k head + 2^k (rest + (exp(r) - 1 - r)),   r = head + rest
 //
 // where the first two terms are exact and only the last, small one is rounded.
-fn exp_minus(x: f32, t: f32) -> f32 {
-    if (abs(x) > 80.0) {
-        return exp(x) - t; // 2^k and t might not be in range together
-    }
+fn exp_minus_near(x: f32, t: f32) -> f32 {
     let k = round(1.442695 * x);
-    let head = x - k * 0.693359375; // log 2 = 0.693359375 - 2.1219444e-4, and the product has few bits
+    let head = x - k * 0.693359375; // log 2 in two parts, as in log_scaled, and the product is exact
     let rest = k * 2.1219444e-4;
     let r = head + rest;
     let series = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0 + r * (1.0 / 40320.0))));
     let tail = rest + r * r * (0.5 + r * (1.0 / 6.0 + r * series));
-    let scale = bitcast<f32>(u32(i32(k) + 127) << 23u);
+    let scale = bitcast<f32>((i32(k) + 127) << 23u);
     return ((scale - t) + scale * head) + scale * tail;
 }
 
 // log(t) - x for t >= 0, also where it nearly cancels: log(t) is then rounded to an ulp of x, exp(x) - t is not.
 fn log_minus(t: f32, x: f32) -> f32 {
     let plain = ln(t) - x;
-    if (abs(plain) < 0.5 && abs(x) < 80.0) {
-        let less = -exp_minus(x, t);
-        return twice_atanh(less / (2.0 * t - less));
-    }
-    return plain;
+    let less = -exp_minus_near(x, t);
+    return select(plain, twice_atanh(less / (2.0 * t - less)), (abs(plain) < 0.5) & (abs(x) < 80.0));
 }
 
 // tanh(u). Near 0 by its continued fraction, where (1 - e) / (1 + e) would lose the digits of u.

@@ -127,7 +127,7 @@ fn put_packs(index: u32, last: u32) {
             let at = grad_at(index);
             for (var k = 0u; k < PACK_QUADS; k++) { // unrolled
                 for (var p = 0u; p < PACKS; p++) { // unrolled
-                    if (p == 0u || index + p * PACK_STEP <= last) {
+                    if ((p == 0u) | (index + p * PACK_STEP <= last)) {
                         put_grad_input4(at + p * PACK_STEP + k * quad_step(), 1u, pack[p * PACK_QUADS + k]);
                     }
                 }

@@ -31,7 +31,7 @@ fn whole_quad(input_at: u32, column: u32) -> Columns {
 
 fn any_quad(input_at: u32, column: u32) -> Columns {
     let count = min(params.cols - column, 4u);
-    if (QUADS || count == 4u) {
+    if (QUADS | (count == 4u)) {
         return whole_quad(input_at, column);
     }
     let raw = tail(input_at + column * col_step(), col_step(), count);

@@ -14,7 +14,7 @@ fn hold(input_at: u32, part: u32) {
     let step = col_step();
     for (var k = 0u; k < HELD; k++) {
         let column = 4u * (k * LANES + part);
-        if (QUADS || column + 4u <= params.cols) {
+        if (QUADS | (column + 4u <= params.cols)) {
             held[k] = input4(input_at + min(column, max(params.cols, 4u) - 4u) * step, step);
         } else {
             let own = min(column, params.cols - 1u);

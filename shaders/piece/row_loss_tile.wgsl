@@ -8,8 +8,8 @@ var<private> of_runs: f32;
 
 // Also for a lane that does not lead and a row that is not there, whose loss is computed for nothing: it is selected away.
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
-    of_4 += select(0.0, weighted_loss(index, row, s), live && leads);
-    count_row(row, index, live && leads);
+    of_4 += select(0.0, weighted_loss(index, row, s), live & leads);
+    count_row(row, index, live & leads);
     rows_taken++;
     if (rows_taken % 4u == 0u) {
         of_runs += of_4;

@@ -4,7 +4,7 @@
 // with all lanes masked, and counts that towards the iterations it allows an invocation.
 fn put_grad_quad(at: u32, count: u32, g: vec4<f32>) {
     let step = col_step();
-    if (QUADS || count == 4u) {
+    if (QUADS | (count == 4u)) {
         put_grad_input4(at, step, g);
         return;
     }

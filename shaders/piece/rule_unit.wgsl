@@ -5,5 +5,5 @@ const PLAIN_BITS: u32 = 0x3f800000u;
 
 fn breaks(x: f32) -> bool {
     let bits = bitcast<u32>(x);
-    return bits > PLAIN_BITS && bits != 0x80000000u;
+    return (bits > PLAIN_BITS) & (bits != 0x80000000u);
 }

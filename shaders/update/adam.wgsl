@@ -17,7 +17,7 @@ fn between(a: vec4<f32>, b: vec4<f32>, part: f32, rest: f32) -> vec4<f32> {
 
 // The larger; NaN where either is.
 fn larger(a: f32, b: f32) -> f32 {
-    return select(max(a, b), a + b, is_nan(a) || is_nan(b));
+    return select(max(a, b), a + b, is_nan(a) | is_nan(b));
 }
 
 fn update(old: Element, grad: vec4<f32>) -> Element {
@@ -31,7 +31,7 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
     let eps = params.hyper[1].w;
     var next = old;
     var g = select(grad, -grad, MAXIMIZES);
-    if (DECAYS && DECOUPLED) {
+    if (DECAYS & DECOUPLED) {
         next.param = old.param * decay;
     } else if (DECAYS) {
         g += decay * old.param;

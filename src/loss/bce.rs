@@ -52,7 +52,6 @@ impl Bce {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/bce.wgsl"),
-            branches: true,
             reference: ElementReference {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],

@@ -53,7 +53,6 @@ impl KlDiv {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         let mut problem = Elements {
             piece: piece!("loss/kl_div.wgsl"),
-            branches: true,
             reference: ElementReference {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],

@@ -56,7 +56,7 @@ impl PoissonNll {
         let flag = |on: bool| f64::from(u8::from(on));
         Elements {
             piece: piece!("loss/poisson_nll.wgsl"),
-            branches: true,
+            branches: self.full,
             reference: ElementReference {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
-use crate::plan::tree::Tree;
+use crate::plan::tree::{Tree, tile_fault};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem, Role};
@@ -331,12 +331,14 @@ impl Planner<'_> {
         }
         list.extend(self.grads());
         list.extend(self.elements.input_rule.map(monoid::rule));
+        let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.faults.is_some() {
-            list.extend([monoid::FAULT, piece!("piece/element_inspect.wgsl")]);
+            let (fault, mark) = tile_fault(self.tuning.width, self.limits);
+            list.extend([monoid::FAULT, fault, piece!("piece/element_inspect.wgsl")]);
+            way += mark;
         } else {
             list.push(piece!("piece/element_inspect_skip.wgsl"));
         }
-        let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
             let tree = Tree::of_tile(self.tuning.width, &[pieces::SUM], self.limits);
             (tree_consts, way) = (tree.consts, tree.name);

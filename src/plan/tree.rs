@@ -75,3 +75,12 @@ pub fn tile_sum(spread: Spread, limits: &Limits) -> (Piece, &'static str) {
         (piece!("piece/tile_sum_workgroup.wgsl"), "")
     }
 }
+
+/// How a workgroup joins what its lanes have found, likewise.
+pub fn tile_fault(width: u32, limits: &Limits) -> (Piece, &'static str) {
+    if limits.subgroup == width {
+        (piece!("shuffle/tile_fault.wgsl"), "_shuffled")
+    } else {
+        (piece!("piece/tile_fault_workgroup.wgsl"), "")
+    }
+}

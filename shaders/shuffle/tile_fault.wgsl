@@ -1,0 +1,15 @@
+// The tree of piece/tile_fault_workgroup.wgsl where the workgroup is one subgroup: the same fault on lane 0. What other lanes
+// come to is read by nobody.
+fn tile_fault(lane: u32, mine: Fault) -> Fault {
+    var fault = mine;
+    for (var half = WIDTH / 2u; half > 0u; half = half / 2u) {
+        let other = (lane + half) % WIDTH;
+        fault = join_faults(fault, Fault(
+            subgroupShuffle(fault.count, other),
+            subgroupShuffle(fault.first_low, other),
+            subgroupShuffle(fault.first_high, other),
+            subgroupShuffle(fault.bits, other),
+        ));
+    }
+    return fault;
+}
