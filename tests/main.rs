@@ -11,6 +11,7 @@ mod deviations;
 mod device;
 mod differences;
 mod faults;
+mod functions;
 mod golden;
 mod gpu;
 mod gradients;
