@@ -35,7 +35,7 @@
 //! | +, -, × | half an ulp; a driver may fuse × and + into one rounding, or not |
 //! | division | 2.5 ulps in WGSL and Vulkan, mostly half |
 //! | exp(x) | 3 + 2\|x\| ulps. Arguments are at most 0, so it is below 4 ulps of the sum that the exponential joins; that of the peak is left out, for 1 |
-//! | log(x) | 2 ulps where the shaders make it of the bits of x and a polynomial (`ln`, `log1m`), and of 1 + y for y up to 1 (`log1p`); beyond, WGSL's 3 |
+//! | log(x) | 3 ulps and those of a division where the shaders make it of the bits of x and a polynomial (`ln`, `log1m`), and of 1 + y for y up to 1 (`log1p`); else WGSL's: 3 ulps, but 2^-21 absolutely for x in [0.5, 2] |
 //! | sqrt, x^y | 3 ulps of 1/sqrt; exp2(y log2 x), so ulps in proportion to y log2 x |
 //! | subnormal numbers | a GPU may take them and give them as 0: [`FLUSHED`] |
 //!

@@ -4,7 +4,7 @@ use wgloss::plan::plan;
 use wgloss::{
     Array, BceWithLogits, Call, CrossEntropy, Dtype, Engine, Error, GaussianNll, L1, Limits, Loss, Mode, Mse,
     MultiMargin, MultilabelMargin, Nll, REGISTRY, Reduce, ReduceOp, Reduction, Role, SigmoidFocal, Softmax,
-    SoftmaxFocal, Stats, Tensor,
+    SoftmaxFocal, Stats, Tensor, Tuning,
 };
 
 use crate::common::cases::{Setup, label_tensor, make};
@@ -128,14 +128,15 @@ fn labels_are_counted_on_the_way_as_before() {
             ..limits
         })
         .unwrap();
+    const STRIPS: [usize; 3] = [2, 36, 1156];
     // Some(true): on the way; None: as the adapter's tuning has it.
     let shapes: [(&[usize], Option<bool>); 6] = [
         (&[5000, 10], Some(true)),
         (&[2, 7, 2050], Some(true)),
-        (&[2, 36, 1156], None), // strips, where the tuning has them
         (&[700, 100], None),
         (&[40, 1000], None),
         (&[9, 5000], Some(false)),
+        (&STRIPS, None),
     ];
     for (n, (shape, expected_way)) in shapes.into_iter().enumerate() {
         let rows = shape.iter().product::<usize>() / shape[1];
@@ -156,6 +157,9 @@ fn labels_are_counted_on_the_way_as_before() {
                     let plan = plan(&loss.problem(&call).unwrap(), &limits, &tuning).unwrap();
                     let is_any = |claim: fn(&str) -> bool| plan.dispatches().any(|own| claim(&own.variant.label));
                     let on_the_way = is_any(|label| label.contains("/counts"));
+                    let reads = loss.info().name != "nll";
+                    let are_strips = reads && shape == STRIPS && tuning == Tuning::SOFTWARE;
+                    assert_eq!(is_any(|label| label.contains("/strip")), are_strips, "{shape:?}");
                     assert_ne!(on_the_way, is_any(|label| label.starts_with("count_labels/i64")));
                     let expected = if mode == Mode::Fused { Some(false) } else { expected_way };
                     assert_eq!(on_the_way, expected.unwrap_or(on_the_way), "{shape:?}");

@@ -39,7 +39,7 @@ suite=(cargo test --release --test suite --)
 echo "Again, held to WebGPU's default limits, without optional features."
 WGLOSS_TEST_LIMITS=webgpu "${suite[@]}" --skip shaders:: --skip plans::
 # It takes seconds to compile what llvmpipe compiles in milliseconds: not all of the suite.
-echo "Labels, differences, sums, functions, gradients, bits and device trouble again, on SwiftShader."
+echo "Labels, differences, sums, functions, values, subgroups, gradients, bits and device trouble again, on SwiftShader."
 driver=$(tests/swiftshader.sh)
 VK_DRIVER_FILES=$driver WGLOSS_TEST_ADAPTER=SwiftShader "${suite[@]}" \
-    faults:: differences:: deviations:: sums:: gradients:: device:: bits::twenty common:: functions:: gpu::confident
+    faults:: differences:: deviations:: sums:: gradients:: device:: bits::twenty common:: functions:: checks:: subgroups:: gpu::confident

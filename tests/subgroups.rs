@@ -1,6 +1,7 @@
 //! Rows of middling length: several in a workgroup, a subgroup or part of one for each; and the two ways their states meet.
 
 use wgloss::plan::{Plan, plan};
+use wgloss::shader::Piece;
 use wgloss::{Call, CrossEntropy, Dtype, Engine, Limits, Loss, Mode, REGISTRY, Tensor, Tuning};
 
 use crate::common::cases::{Setup, Style, make};
@@ -145,7 +146,7 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
         subgroup: 8,
         ..DEFAULT_LIMITS
     };
-    let (mut seen, mut sums) = (0, 0);
+    let (mut seen, mut sums, mut faults) = (0, 0, 0);
     for info in REGISTRY {
         for shape in [&[30, 100][..], &[1030, 10], &[2, 40, 1028]] {
             let setup = Setup {
@@ -156,12 +157,14 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
             let problem = case.loss.problem(&case.call(case.most())).unwrap();
             for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
                 let has = |path: &str| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
-                if ["row", "pack", "strip", "pair"]
+                faults += usize::from(has("shuffle/tile_fault.wgsl"));
+                if ["row", "pack", "strip", "pair", "elementwise"]
                     .iter()
                     .any(|own| has(&format!("driver/{own}.wgsl")))
                 {
                     assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
                     assert!(!has("piece/tile_sum_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    assert!(!has("piece/tile_fault_workgroup.wgsl"), "{}", dispatch.variant.label);
                     seen += usize::from(has("piece/tree_subgroup.wgsl"));
                     sums += usize::from(has("shuffle/tile_sum.wgsl"));
                 }
@@ -170,6 +173,37 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
     }
     assert!(seen > 10, "{seen}");
     assert!(sums > 5, "{sums}");
+    assert!(faults > 0);
+}
+
+/// Where lanes may not read each other's registers no kernel does, whatever the widths.
+#[test]
+fn no_shuffle_without_subgroups() {
+    let limits = Limits {
+        subgroup: 1,
+        ..DEFAULT_LIMITS
+    };
+    for width in [1, 4, 8] {
+        let tuning = Tuning {
+            width,
+            row_width: width,
+            subgroup: width,
+            ..Tuning::SOFTWARE
+        };
+        for info in REGISTRY {
+            for shape in [&[30, 100][..], &[1030, 10]] {
+                let Some(case) = make(info, &Setup::new(shape)) else {
+                    continue;
+                };
+                let problem = case.loss.problem(&case.call(case.most())).unwrap();
+                for dispatch in plan(&problem, &limits, &tuning).unwrap().dispatches() {
+                    let shuffles = |piece: &Piece| piece.path.starts_with("shuffle/");
+                    let label = &dispatch.variant.label;
+                    assert!(!dispatch.variant.pieces.iter().any(shuffles), "width {width}: {label}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

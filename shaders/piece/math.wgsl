@@ -85,37 +85,41 @@ fn scaled(x: f32) -> Scaled {
     return Scaled(f32(k), bitcast<f32>(bits - (k << 23u)) - 1.0);
 }
 
-// log(2^k (1 + rest)), to two ulps of itself: log 2 = 0.693359375 - 2.1219444e-4, and k times the first is exact.
+// log(2^k (1 + rest)) for |rest| <= 1/2, to three ulps of itself and those of the division: log 2 = 0.693359375 - 2.1219444e-4,
+// and k times the first is exact.
 fn log_scaled(s: Scaled) -> f32 {
     return s.k * 0.693359375 + (twice_atanh(s.rest / (2.0 + s.rest)) - s.k * 2.1219444e-4);
 }
 
 // log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at 0,
 // where WGSL leaves the value of `log` open and SwiftShader has -86. That is made of the bits of x, since a constant
-// infinity is refused. No branches: adapters that are the processor run both sides of each.
+// infinity is refused. NaN below 0. No branches: adapters that are the processor run both sides of each.
 fn ln(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
-    let is_subnormal = bits < 0x00800000u; // its bits are a count of units of 2^-149
+    let is_subnormal = bits < 0x00800000u; // its bits, a small number whatever their sign is taken for, count units of 2^-149
     var s = scaled(select(x, f32(i32(bits)), is_subnormal));
     s.k -= select(0.0, 149.0, is_subnormal);
-    let edge = select(x, bitcast<f32>(bits | 0xff800000u), (bits << 1u) == 0u); // 0, and inf and NaN, their own
-    return select(edge, log_scaled(s), bits - 1u < 0x7f7fffffu);
+    let below = bitcast<f32>(bits | select(0x7fc00000u, 0xff800000u, (bits << 1u) == 0u)); // -inf of 0, NaN of what is less
+    let edge = select(x, below, (bits >= 0x80000000u) | (bits == 0u)); // inf and NaN are their own
+    return select(edge, log_scaled(s), bits - 1u < 0x7f7fffffu); // above 0 and finite
 }
 
 // log(1 - p) for p in [0, 1].
 fn log1m(p: f32) -> f32 {
     let x = 1.0 - p; // exact from 1/2 on
+    let is_near = p <= 0.5;
     var s = scaled(x);
-    s.rest = select(s.rest, -p, s.k == 0.0);
+    s.k = select(s.k, 0.0, is_near);
+    s.rest = select(s.rest, -p, is_near);
     return select(bitcast<f32>(bitcast<u32>(x) | 0xff800000u), log_scaled(s), x > 0.0); // -inf at 1, NaN stays
 }
 
 // exp(x) - t, also where it nearly cancels; t = 1 makes it expm1.
 fn exp_minus(x: f32, t: f32) -> f32 {
-    return select(exp(x) - t, exp_minus_near(x, t), abs(x) < 80.0); // beyond, 2^k and t might not be in range together
+    return select(exp(x) - t, exp_minus_near(x, t), abs(x) < 80.0);
 }
 
-// The same for |x| < 80. With x = k log 2 + head + rest,
+// The same for |x| < 80: beyond, 2^k and t might not be in range together, and what comes out means nothing. With x = k log 2 + head + rest,
 //
 //   exp(x) - t = (2^k - t) + 2^k head + 2^k (rest + (exp(r) - 1 - r)),   r = head + rest
 //

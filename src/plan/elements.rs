@@ -331,14 +331,15 @@ impl Planner<'_> {
         }
         list.extend(self.grads());
         list.extend(self.elements.input_rule.map(monoid::rule));
-        let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
+        let mut fault_mark = "";
         if self.faults.is_some() {
             let (fault, mark) = tile_fault(self.tuning.width, self.limits);
             list.extend([monoid::FAULT, fault, piece!("piece/element_inspect.wgsl")]);
-            way += mark;
+            fault_mark = mark;
         } else {
             list.push(piece!("piece/element_inspect_skip.wgsl"));
         }
+        let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
             let tree = Tree::of_tile(self.tuning.width, &[pieces::SUM], self.limits);
             (tree_consts, way) = (tree.consts, tree.name);
@@ -373,7 +374,7 @@ impl Planner<'_> {
         consts.extend(tree_consts);
         Variant {
             label: format!(
-                "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/{way}/tile{}",
+                "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/{way}{fault_mark}/tile{}",
                 problem.name,
                 problem.mode.name(),
                 named(&self.elements.kind),
