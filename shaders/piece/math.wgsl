@@ -96,7 +96,7 @@ fn log_scaled(s: Scaled) -> f32 {
 // infinity is refused. NaN below 0. No branches: adapters that are the processor run both sides of each.
 fn ln(x: f32) -> f32 {
     let bits = bitcast<u32>(x);
-    let is_subnormal = bits < 0x00800000u; // its bits, a small number whatever their sign is taken for, count units of 2^-149
+    let is_subnormal = bits < 0x00800000u; // its bits, signed or not, count units of 2^-149
     var s = scaled(select(x, f32(i32(bits)), is_subnormal));
     s.k -= select(0.0, 149.0, is_subnormal);
     let below = bitcast<f32>(bits | select(0x7fc00000u, 0xff800000u, (bits << 1u) == 0u)); // -inf of 0, NaN of what is less
