@@ -32,8 +32,8 @@ fn cutting_changes_no_bit() {
         &[30_000, 3, 2],
         &[2, 21, 9000],
         &[3, 7, 20_000],
-        &[2, 40, 4100], // strips, and not read by quads
-        &[2, 40, 4099],
+        &[2, 40, 4100], // strips
+        &[2, 40, 4099], // and those that are not read by quads
     ] {
         let len = shape.iter().product();
         let rows = row_shape(shape);

@@ -29,6 +29,7 @@ fn run(loss: &dyn Loss, tensors: &[&Tensor]) -> (Vec<f32>, Vec<f32>) {
 /// `got` is `want` but for so many units of 2^-24 of `scale`.
 fn close(what: &str, x: &[f32], got: &[f32], want: impl Fn(usize) -> (f64, f64)) {
     assert_eq!(got.len(), x.len());
+    let units = units();
     for (i, (&x, &got)) in x.iter().zip(got).enumerate() {
         let (want, scale) = want(i);
         let error = (f64::from(got) - want).abs() * f64::from(1 << 24);
@@ -36,7 +37,7 @@ fn close(what: &str, x: &[f32], got: &[f32], want: impl Fn(usize) -> (f64, f64))
         let tiny = 2.0 * f64::from(f32::MIN_POSITIVE);
         let are_tiny = f64::from(got).abs() <= tiny && want.abs() <= tiny;
         assert!(
-            error <= units() * scale || are_tiny || f64::from(got) == want,
+            error <= units * scale || are_tiny || f64::from(got) == want,
             "{what} of {x:e}: {got:e} instead of {want:e}"
         );
     }
@@ -152,7 +153,7 @@ fn far_exponentials_and_logarithms() {
         let error = (f64::from(got) - want).abs() / want.abs();
         let allowed = (3.0 + 2.0 * f64::from(x.abs())) * f64::from(f32::EPSILON); // of WGSL's exp
         assert!(
-            error <= allowed || got as f64 == f64::from(want as f32),
+            error <= allowed || got == want as f32,
             "{x}: {got:e} instead of {want:e}"
         );
     }

@@ -85,10 +85,13 @@ fn scaled(x: f32) -> Scaled {
     return Scaled(f32(k), bitcast<f32>(bits - (k << 23u)) - 1.0);
 }
 
-// log(2^k (1 + rest)) for |rest| <= 1/2, to three ulps of itself and those of the division: log 2 = 0.693359375 - 2.1219444e-4,
-// and k times the first is exact.
+// log 2 = LOG_2 - LOG_2_EXCESS: a whole number of up to 15 bits times the first is exact.
+const LOG_2: f32 = 0.693359375;
+const LOG_2_EXCESS: f32 = 2.1219444e-4;
+
+// log(2^k (1 + rest)) for |rest| <= 1/2, to three ulps of itself and those of the division.
 fn log_scaled(s: Scaled) -> f32 {
-    return s.k * 0.693359375 + (twice_atanh(s.rest / (2.0 + s.rest)) - s.k * 2.1219444e-4);
+    return s.k * LOG_2 + (twice_atanh(s.rest / (2.0 + s.rest)) - s.k * LOG_2_EXCESS);
 }
 
 // log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at 0,
@@ -119,15 +122,16 @@ fn exp_minus(x: f32, t: f32) -> f32 {
     return select(exp(x) - t, exp_minus_near(x, t), abs(x) < 80.0);
 }
 
-// The same for |x| < 80: beyond, 2^k and t might not be in range together, and what comes out means nothing. With x = k log 2 + head + rest,
+// The same for |x| < 80: beyond, 2^k and t might not be in range together, and what comes out means nothing. With
+// x = k log 2 + head + rest,
 //
 //   exp(x) - t = (2^k - t) + 2^k head + 2^k (rest + (exp(r) - 1 - r)),   r = head + rest
 //
 // where the first two terms are exact and only the last, small one is rounded.
 fn exp_minus_near(x: f32, t: f32) -> f32 {
     let k = round(1.442695 * x);
-    let head = x - k * 0.693359375; // log 2 in two parts, as in log_scaled, and the product is exact
-    let rest = k * 2.1219444e-4;
+    let head = x - k * LOG_2;
+    let rest = k * LOG_2_EXCESS;
     let r = head + rest;
     let series = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0 + r * (1.0 / 40320.0))));
     let tail = rest + r * r * (0.5 + r * (1.0 / 6.0 + r * series));

@@ -331,14 +331,14 @@ impl Planner<'_> {
         }
         list.extend(self.grads());
         list.extend(self.elements.input_rule.map(monoid::rule));
-        let mut fault_mark = "";
-        if self.faults.is_some() {
+        let fault_mark = if self.faults.is_some() {
             let (fault, mark) = tile_fault(self.tuning.width, self.limits);
             list.extend([monoid::FAULT, fault, piece!("piece/element_inspect.wgsl")]);
-            fault_mark = mark;
+            mark
         } else {
             list.push(piece!("piece/element_inspect_skip.wgsl"));
-        }
+            ""
+        };
         let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
             let tree = Tree::of_tile(self.tuning.width, &[pieces::SUM], self.limits);

@@ -76,8 +76,8 @@ pub fn tile_sum(spread: Spread, limits: &Limits) -> (Piece, &'static str) {
     }
 }
 
-/// How a workgroup joins what its lanes have found, likewise. (A width of 1 says nothing of subgroups: the limit is 1 where lanes
-/// may not read each other's registers.)
+/// How a workgroup joins what its lanes have found, likewise. (A width of 1 says nothing of subgroups: the limit is 1 where
+/// lanes may not read each other's registers.)
 pub fn tile_fault(width: u32, limits: &Limits) -> (Piece, &'static str) {
     if width > 1 && limits.subgroup == width {
         (piece!("shuffle/tile_fault.wgsl"), "_shuffled")
