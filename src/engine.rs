@@ -283,7 +283,7 @@ impl Engine {
         output.control = Some(match self.gpu() {
             Some(gpu) => {
                 let plan = plan_count(problem, &gpu.paced_limits(), &gpu.tuning)?;
-                let mut tensors = gpu.place(given)?;
+                let mut tensors = gpu.place(given, Some(problem))?;
                 let control = gpu.allocate(Dtype::U32, &[CONTROL_WORDS as usize])?;
                 tensors.push((Role::Control, control.clone()));
                 gpu.submit(&plan, &tensors)?;

@@ -254,11 +254,25 @@ pub struct Rows {
     pub weighs_columns: bool,
     /// The gradient of a column follows from exp(x - peak): packs keep that in the place of x.
     pub keeps_exps: bool,
+    /// Where elements may have weights of their own, whether they have: of a shape that broadcasts to the input's.
+    pub element_weights: Option<bool>,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
     /// One row of everything, whose result the reduce driver finds in many tiles.
     pub whole: Option<crate::plan::ReduceOp>,
+    /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first of
+    /// those dimensions.
+    pub scattered: Option<Scattered>,
     pub reference: RowReference,
+}
+
+/// Columns that lie along several dimensions of the input with others between them.
+#[derive(Clone, Debug)]
+pub struct Scattered {
+    /// Ascending.
+    pub dims: Vec<usize>,
+    /// What becomes of a row: only reductions are computed run by run.
+    pub op: crate::plan::ReduceOp,
 }
 
 impl Rows {
@@ -269,6 +283,13 @@ impl Rows {
     /// The result has a row for each row of the input.
     pub fn is_map(&self) -> bool {
         matches!(self.reference, RowReference::Map { .. })
+    }
+
+    /// The weights of single elements, of a shape that broadcasts to the input's.
+    pub fn element_weights<'a>(&self, problem: &'a Problem) -> Option<&'a Operand> {
+        problem
+            .operand(Slot::Weight)
+            .filter(|_| self.element_weights == Some(true))
     }
 
     pub fn ignore_index(&self) -> Option<i64> {
@@ -408,6 +429,27 @@ pub struct PairRow<'a> {
 }
 
 impl Problem {
+    /// A forward problem without a reduction or options, in f32: what plans are made of besides losses.
+    pub(crate) fn unreduced(name: &'static str, family: Family, operands: Vec<Operand>, terms: &[usize]) -> Self {
+        Self {
+            name,
+            mode: Mode::Forward,
+            reduction: Reduction::None,
+            divisor: Divisor::Known(1.0),
+            zero_on_empty: false,
+            family,
+            operands,
+            terms: terms.to_vec(),
+            dtype: Dtype::F32,
+            grad_output: None,
+            in_place: false,
+            accumulates: false,
+            stats: Stats::default(),
+            checks: Vec::new(),
+            hyper: [0.0; 4],
+        }
+    }
+
     /// Losses before the reduction.
     pub fn term_count(&self) -> u64 {
         self.terms.iter().map(|&n| n as u64).product()
@@ -478,6 +520,13 @@ impl Problem {
 
     pub fn view(&self, slot: Slot) -> Option<&View> {
         self.operand(slot).map(|operand| &operand.view)
+    }
+
+    /// The dtype that an operand, or the upstream gradient, is taken for: of integers where floats are expected, the floats.
+    pub fn dtype_of(&self, role: Role) -> Option<Dtype> {
+        let upstream = self.grad_output.as_ref().filter(|_| role == Role::GradOutput);
+        let own = self.operands.iter().find(|own| own.role == role);
+        own.map(|own| &own.view).or(upstream).map(|view| view.dtype)
     }
 
     /// The first tensor of the signature, which every loss has.

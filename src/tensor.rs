@@ -1,10 +1,11 @@
 //! Tensors: a window of memory, on the host or in a `wgpu::Buffer`, with shape, row stride and dtype.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Loan, Memory};
-use crate::pages::Pages;
+use crate::pages::{FloatPages, Pages};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -214,22 +215,38 @@ impl Tensor {
         }
     }
 
-    /// The same numbers of a host tensor of floats, rounded to another float dtype.
+    /// The same numbers of a host tensor, rounded to a float dtype. Integers beyond 2^24 are rounded to f32, and so are those
+    /// that become 16-bit floats first.
     ///
     /// # Errors
-    /// [`Error::Operand`] for a tensor on a device, or where either dtype is no float.
+    /// [`Error::Operand`] for a tensor that is not on the host, or a dtype that is no float.
     pub fn to_dtype(&self, dtype: Dtype) -> Result<Self> {
-        let Some(bytes) = self
-            .host_bytes()
-            .filter(|_| self.dtype().is_float() && dtype.is_float())
-        else {
+        let Some(bytes) = self.host_bytes().filter(|_| dtype.is_float()) else {
             return Err(Error::operand(
                 "dtype",
-                format!("{} to {dtype}: expected floats on the host", self.dtype()),
+                format!(
+                    "{} {} to {dtype}: expected a tensor on the host, and a float dtype",
+                    self.dtype(),
+                    self.whereabouts()
+                ),
             ));
         };
-        let wide: Vec<f64> = floats(self.dtype(), bytes).into_iter().map(f64::from).collect();
-        Self::rounded(&wide, dtype, self.shape())
+        Self::filled(dtype, self.shape(), |out| {
+            convert(self.dtype(), bytes, dtype, out);
+            Ok(())
+        })
+    }
+
+    /// The tensor as a problem takes it: the same, or its integers as floats, on the host at once, in pages as they are read.
+    pub(crate) fn taken_as(&self, dtype: Dtype) -> Result<Cow<'_, Self>> {
+        if dtype == self.dtype() {
+            return Ok(Cow::Borrowed(self));
+        }
+        if let Storage::Pages(pages) = &self.storage {
+            let floats = FloatPages::new(pages.clone(), self.view(), dtype);
+            return Self::from_pages(Arc::new(floats), dtype, self.shape()).map(Cow::Owned);
+        }
+        self.to_dtype(dtype).map(Cow::Owned)
     }
 
     /// A window of the user's own buffer, read (or written) in place. `row_stride` is the number of elements from one
@@ -420,14 +437,53 @@ impl Tensor {
     }
 }
 
-/// Floats of any dtype, widened to f32, which holds all of them.
+/// Numbers of any dtype as f32, which holds all floats; of integers, the nearest.
 pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     let widen = |own: &[u8]| match dtype {
+        Dtype::F32 => bytemuck::pod_read_unaligned(own),
         Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(own).to_f32(),
         Dtype::Bf16 => bytemuck::pod_read_unaligned::<half::bf16>(own).to_f32(),
-        _ => bytemuck::pod_read_unaligned(own),
+        Dtype::U8 => f32::from(own[0]),
+        Dtype::I32 => bytemuck::pod_read_unaligned::<i32>(own) as f32,
+        Dtype::U32 => bytemuck::pod_read_unaligned::<u32>(own) as f32,
+        Dtype::I64 => bytemuck::pod_read_unaligned::<i64>(own) as f32,
     };
     bytes.chunks_exact(dtype.bytes() as usize).map(widen).collect()
+}
+
+/// Numbers as those of a float dtype, as many as `out` has room for.
+pub(crate) fn convert(from: Dtype, bytes: &[u8], to: Dtype, out: &mut [u8]) {
+    // In pieces: the numbers in between are not worth memory of the tensor's size.
+    const PIECE: usize = 1 << 14;
+    let (size, own) = (to.bytes() as usize, from.bytes() as usize);
+    for (bytes, out) in bytes.chunks(PIECE * own).zip(out.chunks_mut(PIECE * size)) {
+        for (x, out) in floats(from, bytes).into_iter().zip(out.chunks_exact_mut(size)) {
+            match to {
+                Dtype::F16 => out.copy_from_slice(&half::f16::from_f32(x).to_ne_bytes()),
+                Dtype::Bf16 => out.copy_from_slice(&half::bf16::from_f32(x).to_ne_bytes()),
+                _ => out.copy_from_slice(&x.to_ne_bytes()),
+            }
+        }
+    }
+}
+
+/// Truth values are numbers, 0 and 1.
+impl<S: AsRef<[usize]>> TryFrom<(&[bool], S)> for Tensor {
+    type Error = Error;
+
+    fn try_from((data, shape): (&[bool], S)) -> Result<Self> {
+        let numbers: Vec<u8> = data.iter().map(|&is| is.into()).collect();
+        Self::new(&numbers, shape.as_ref())
+    }
+}
+
+/// A number is a 0-d tensor.
+impl TryFrom<f32> for Tensor {
+    type Error = Error;
+
+    fn try_from(number: f32) -> Result<Self> {
+        Self::new(&[number], &[])
+    }
 }
 
 /// A slice with its shape becomes a host tensor, as the function forms of the losses take them.

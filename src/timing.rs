@@ -256,7 +256,7 @@ impl Engine {
         Stopwatch::new(
             gpu,
             plan,
-            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)])?,
+            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)], None)?,
             None,
         )
     }
@@ -283,7 +283,7 @@ impl Engine {
         Stopwatch::new(
             gpu,
             plan,
-            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)])?,
+            gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)], None)?,
             None,
         )
     }
@@ -291,7 +291,7 @@ impl Engine {
 
 /// A plan that adds up a tensor into one number.
 fn sum<'a>(gpu: &'a Gpu, from: &Tensor, plan: Plan) -> Result<Stopwatch<'a>> {
-    let mut tensors = gpu.place(&[(Role::Input, from)])?;
+    let mut tensors = gpu.place(&[(Role::Input, from)], None)?;
     tensors.push((Role::Loss, gpu.allocate(Dtype::F32, &[])?));
     Stopwatch::new(gpu, plan, tensors, None)
 }

@@ -194,7 +194,8 @@ impl Gpu {
             return self.carry_out(prepared, &bound, asked, None);
         }
         let prepared = self.prepared(prepared, key.as_ref(), &limits, asked)?;
-        let tensors = self.place(&operands(&prepared.problem, asked.call, asked.given))?;
+        let problem = &prepared.problem;
+        let tensors = self.place(&operands(problem, asked.call, asked.given), Some(problem))?;
         let bound = Arc::new(self.bind(&prepared, asked, &tensors)?);
         // What was uploaded for this call does not come again.
         if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
@@ -386,7 +387,7 @@ impl Gpu {
         let problem = &prepared.problem;
         let mut all = match tensors {
             Some(tensors) => tensors,
-            None => self.place(&operands(problem, asked.call, asked.given))?,
+            None => self.place(&operands(problem, asked.call, asked.given), Some(problem))?,
         };
         let grad = asked.grad_input(problem);
         all.extend(grad.map(|grad| (Role::Grad(0), grad.clone())));

@@ -167,13 +167,17 @@ impl Gpu {
         self.wait(None)
     }
 
-    /// The operands on the device: host tensors are uploaded.
-    pub fn place(&self, operands: &[(Role, &Tensor)]) -> Result<Vec<(Role, Tensor)>> {
+    /// The operands on the device: host tensors are uploaded, integers as the floats that a problem takes them for.
+    pub fn place(&self, operands: &[(Role, &Tensor)], problem: Option<&Problem>) -> Result<Vec<(Role, Tensor)>> {
         operands
             .iter()
             .map(|&(role, tensor)| {
+                let dtype = problem.and_then(|problem| problem.dtype_of(role));
                 let placed = match &tensor.storage {
-                    Storage::Host(_) => self.upload(tensor.host_bytes().unwrap_or_default(), &tensor.view)?,
+                    Storage::Host(_) => {
+                        let taken = tensor.taken_as(dtype.unwrap_or(tensor.dtype()))?;
+                        self.upload(taken.host_bytes().unwrap_or_default(), &taken.view)?
+                    }
                     Storage::Device(_) => tensor.clone(),
                     Storage::Pages(_) => {
                         return Err(Error::operand(

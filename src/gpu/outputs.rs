@@ -17,7 +17,7 @@ impl Gpu {
         call: &Call<'_>,
         given: &[(Role, &Tensor)],
     ) -> Result<(Vec<(Role, Tensor)>, Output)> {
-        let mut tensors = self.place(&operands(problem, call, given))?;
+        let mut tensors = self.place(&operands(problem, call, given), Some(problem))?;
         let output = self.outputs(problem, call, &mut tensors, &[])?;
         Ok((tensors, output))
     }

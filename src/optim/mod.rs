@@ -306,7 +306,7 @@ fn prepare(
             .iter()
             .filter_map(|(role, _)| Some((*role, state.get(*role)?))),
     );
-    let mut tensors = gpu.place(&given)?;
+    let mut tensors = gpu.place(&given, None)?;
     tensors.extend(made);
     expect_apart(&tensors)?;
     Ok((plan, tensors))

@@ -145,6 +145,11 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     };
     let elsewhere = stream.goes_elsewhere();
     let all = operands(&problem, call, &given);
+    let taken = taken_as_floats(&problem, &all)?;
+    let all: Vec<_> = all
+        .iter()
+        .map(|&(role, tensor)| (role, paged(&taken, role).unwrap_or(tensor)))
+        .collect();
     let resident: Vec<_> = all
         .iter()
         .copied()
@@ -154,7 +159,7 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     let held: u64 = resident.iter().map(|(_, tensor)| tensor.view().end()).sum::<u64>() + outputs(&problem, &elsewhere);
     let cut = cut(gpu, &problem, held, stream.memory, &is_paged)?;
 
-    let mut tensors = gpu.place(&resident)?;
+    let mut tensors = gpu.place(&resident, Some(&problem))?;
     let output = gpu.outputs(&problem, call, &mut tensors, &elsewhere)?;
     let mut scratch = gpu.exact_scratch(&cut.plan)?;
     let mut flights = Flights::new(gpu, &cut.units)?;
@@ -179,11 +184,23 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     Ok((values?, report))
 }
 
-fn paged<'a>(all: &[(Role, &'a Tensor)], role: Role) -> Option<&'a Tensor> {
+fn paged<'a, T: std::borrow::Borrow<Tensor>>(all: &'a [(Role, T)], role: Role) -> Option<&'a Tensor> {
     let found = all.iter().find(|(own, _)| *own == role);
     found
-        .map(|(_, tensor)| *tensor)
+        .map(|(_, tensor)| tensor.borrow())
         .filter(|tensor| tensor.pages().is_some())
+}
+
+/// The tensors in pages that hold integers where floats are expected, as floats.
+fn taken_as_floats(problem: &Problem, all: &[(Role, &Tensor)]) -> Result<Vec<(Role, Tensor)>> {
+    let mut taken = Vec::new();
+    for &(role, tensor) in all {
+        let dtype = problem.dtype_of(role).unwrap_or(tensor.dtype());
+        if tensor.pages().is_some() && dtype != tensor.dtype() {
+            taken.push((role, tensor.taken_as(dtype)?.into_owned()));
+        }
+    }
+    Ok(taken)
 }
 
 /// A plan in parts that fit into the memory.

@@ -2,15 +2,17 @@
 
 use crate::inspect::{Check, OnNan, Rule};
 use crate::loss::{Call, Loss, OperandKind};
-use crate::problem::Role;
+use crate::problem::{Operand, Role};
 use crate::tensor::Tensor;
 
 /// The inspections of a call, by operand. What is always inspected, PyTorch refuses; there NaN goes its way, as everywhere
 /// in this library.
-pub(super) fn of(loss: &dyn Loss, call: &Call<'_>) -> Vec<Check> {
+pub(super) fn of(loss: &dyn Loss, call: &Call<'_>, operands: &[Operand]) -> Vec<Check> {
     let mut list = Vec::new();
     let mut add = |role, tensor: &Tensor, always: Option<Rule>, strict: Option<Rule>| {
-        if !tensor.dtype().is_float() {
+        // Of classes no numbers are inspected.
+        let taken = operands.iter().find(|own| own.role == role);
+        if !taken.is_some_and(|own| own.view.dtype.is_float()) {
             return;
         }
         let mut check = |rule: Option<Rule>, refuses_nan| {

@@ -9,9 +9,9 @@ use super::{Call, GradTo, Loss, OperandKind};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
-use crate::tensor::{Dtype, View};
+use crate::tensor::{Dtype, Tensor, View};
 
-pub(super) use rows::{SOFTMAX, class_dim, row_dim};
+pub(super) use rows::{Columns, SOFTMAX, are_scattered, class_dim, row_dim};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
 fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {
@@ -28,36 +28,58 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
             ),
         ));
     }
-    let mut list = Vec::new();
+    let mut list: Vec<Operand> = Vec::new();
     for (own, tensor) in info.operands.iter().zip(&call.tensors) {
-        let view = tensor.view();
-        let floats = || match list.first() {
-            None => Dtype::FLOATS.to_vec(),
-            Some(Operand { view, .. }) => or_f32(view.dtype),
-        };
         let name = own.role.name();
-        match own.kind {
-            OperandKind::Index | OperandKind::IndexList => expect_dtype(name, view, &Dtype::LABELS)?,
-            OperandKind::IndexOrDistribution if Dtype::LABELS.contains(&view.dtype) => {}
-            _ => expect_dtype(name, view, &floats())?,
-        }
+        let view = match (own.kind, list.first()) {
+            (OperandKind::Index | OperandKind::IndexList, _) => {
+                expect_dtype(name, tensor.view(), &Dtype::LABELS)?;
+                tensor.view().clone()
+            }
+            (OperandKind::IndexOrDistribution, _) if Dtype::LABELS.contains(&tensor.dtype()) => tensor.view().clone(),
+            (_, Some(first)) => as_floats(name, tensor, &or_f32(first.view.dtype), Dtype::F32)?,
+            // An input of integers goes with the floats that there are.
+            (_, None) => {
+                let others = call.tensors.iter().map(|tensor| tensor.dtype());
+                let like = others.filter(|dtype| dtype.is_float()).next().unwrap_or(Dtype::F32);
+                as_floats(name, tensor, &Dtype::FLOATS, like)?
+            }
+        };
         list.push(Operand {
             role: own.role,
             slot: slot_of(own.role),
-            view: view.clone(),
+            view,
             grad: None,
         });
     }
     for (role, tensor) in loss.tensors() {
-        expect_dtype(role.name(), tensor.view(), &or_f32(list[0].view.dtype))?;
         list.push(Operand {
             role,
             slot: slot_of(role),
-            view: tensor.view().clone(),
+            view: as_floats(role.name(), tensor, &or_f32(list[0].view.dtype), Dtype::F32)?,
             grad: None,
         });
     }
     Ok(list)
+}
+
+/// The view of a tensor where floats are expected. Integers are taken as their values: they become floats on their way to
+/// the device, so that they have to be on this side of it.
+fn as_floats(name: &'static str, tensor: &Tensor, allowed: &[Dtype], integers: Dtype) -> Result<View> {
+    if tensor.dtype().is_float() {
+        expect_dtype(name, tensor.view(), allowed)?;
+        return Ok(tensor.view().clone());
+    }
+    if tensor.memory().is_some() {
+        return Err(Error::operand(
+            name,
+            format!(
+                "is {} on the device, where floats are expected: convert it before the upload (Tensor::to_dtype)",
+                tensor.dtype()
+            ),
+        ));
+    }
+    Ok(View::contiguous(integers, tensor.shape()))
 }
 
 /// What goes with inputs of a dtype.
@@ -100,6 +122,9 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
     let grad = call.mode.wants_grad();
     let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].parts().len() == 1;
     let first = operands[0].view.clone();
+    if grad {
+        expect_slope(operands[0].role.name(), call.tensors[0])?;
+    }
     let fresh = |view: &View| View::contiguous(view.dtype, &view.shape);
     if grad {
         operands[0].grad = Some(match call.grad_input {
@@ -127,10 +152,14 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
                 format!("{} has no gradient by it here, only by {}", info.name, have.join(", ")),
             ));
         };
+        expect_slope(role.name(), call.tensors[place])?;
         if grad && place > 0 {
             operands[place].grad = Some(fresh(&operands[place].view));
         }
     }
+    let upstream = call.grad_output;
+    let grad_output = upstream.map(|tensor| as_floats("grad_output", tensor, &or_f32(first.dtype), Dtype::F32));
+    let grad_output = grad_output.transpose()?;
     let problem = Problem {
         name: info.name,
         mode: call.mode,
@@ -140,22 +169,35 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         family: parts.family,
         terms: parts.terms,
         dtype: parts.dtype,
-        grad_output: call.grad_output.map(|tensor| tensor.view().clone()),
+        grad_output,
         in_place,
         accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
         stats: Stats::default(),
-        checks: checks::of(loss, call),
+        checks: checks::of(loss, call, &operands),
         hyper: parts.hyper,
         operands,
     };
     if let Some(view) = &problem.grad_output {
-        expect_dtype("grad_output", view, &or_f32(first.dtype))?;
         if !view.shape.is_empty() {
             let why = format!("as the loss under reduction {}, or 0-d", reduction.name());
             expect_shape("grad_output", view, problem.loss_shape(), &why)?;
         }
     }
     Ok(problem)
+}
+
+/// Refuses a gradient by integers.
+fn expect_slope(name: &'static str, tensor: &Tensor) -> Result<()> {
+    if tensor.dtype().is_float() {
+        return Ok(());
+    }
+    Err(Error::operand(
+        name,
+        format!(
+            "is {}: there is no gradient by integers, only by floats",
+            tensor.dtype()
+        ),
+    ))
 }
 
 /// The divisor of a mean over so many terms.
