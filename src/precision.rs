@@ -58,8 +58,8 @@
 
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::plan::{SHORT_COLS, Spread, is_wide, leaf_tile};
-use crate::problem::{Family, Problem};
+use crate::plan::{SHORT_COLS, Spread, folds, is_wide, leaf_tile};
+use crate::problem::{Family, Problem, Rows};
 use crate::tensor::Dtype;
 use crate::tuning::Tuning;
 
@@ -181,6 +181,15 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
     let (row, tile, within) = match &problem.family {
         // One row of everything goes through tiles; its gradient has no sum.
         Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
+        Family::Rows(Rows {
+            scattered: Some(own), ..
+        }) => {
+            // Run by run, each a reduction of rows by itself.
+            let runs = folds(problem, own);
+            return runs
+                .iter()
+                .try_fold(0, |sum, run| Ok(sum + loss_depth(run, limits, tuning)?));
+        }
         Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
         Family::Rows(rows) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
         Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),

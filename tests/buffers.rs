@@ -473,7 +473,7 @@ fn gaps_are_stepped_over_or_refused() {
                 );
             }
             let sum = Reduce {
-                dim: Some(0),
+                dim: vec![0],
                 ..Default::default()
             };
             let into = padded(&blank(dtype, shape));

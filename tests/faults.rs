@@ -578,7 +578,7 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
         says(dim.forward(engine, &[&floats(&[4, 3])]), &["dim", "2", "-2 to 1"]);
         let (sums, wrong) = (
             Reduce {
-                dim: Some(1),
+                dim: vec![1],
                 keepdim: true,
                 ..Default::default()
             },

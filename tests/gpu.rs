@@ -14,7 +14,7 @@ use crate::common::{F32, gpu, hardware, report};
 const REDUCTIONS: [Reduction; 3] = [Reduction::None, Reduction::Mean, Reduction::Sum];
 
 /// A call on host tensors, on the GPU and in f64: cut as for this adapter, and as for a hardware one.
-fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
+pub fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
     let want = match reference::run(loss, call) {
         Ok(want) => want,
         Err(error) => return vec![format!("{what}: {error}")],
@@ -548,7 +548,7 @@ fn reductions_along_every_axis() {
                 let keepdim = dim.is_some() && (n + k) % 2 == 0;
                 let loss = Reduce {
                     op,
-                    dim,
+                    dim: dim.into_iter().collect(),
                     keepdim,
                     ..Default::default()
                 };
@@ -590,7 +590,7 @@ fn reductions_along_an_axis_of_nothing() {
         for op in [ReduceOp::Sum, ReduceOp::Mean, ReduceOp::LogSumExp] {
             let loss = Reduce {
                 op,
-                dim: Some(dim),
+                dim: vec![dim],
                 ..Default::default()
             };
             total += 1;
@@ -690,7 +690,7 @@ fn every_sixteen_bit_float() {
             // Loads and stores: the maximum of one number is that number.
             let loss = Reduce {
                 op: ReduceOp::Max,
-                dim: Some(1),
+                dim: vec![1],
                 ..Default::default()
             };
             let column = tensor(bits, &[len, 1]);
@@ -698,7 +698,7 @@ fn every_sixteen_bit_float() {
             same(&format!("{dtype} loads of rows"), &got.loss.unwrap().data, &values);
             // The gradient of a sum over a dimension of size 1 is the upstream gradient, rounded.
             let sum = Reduce {
-                dim: Some(1),
+                dim: vec![1],
                 ..Default::default()
             };
             let mut near = Vec::new();

@@ -232,6 +232,13 @@ fn scalar(option: &OptionInfo) -> Arg {
             .value_name("I")
             .value_parser(value_parser!(i64))
             .allow_negative_numbers(true),
+        ScalarKind::Ints => arg
+            .value_name("I,…")
+            .value_parser(value_parser!(i64))
+            .value_delimiter(',')
+            .action(ArgAction::Append)
+            // -1,0 is not what clap knows as a negative number.
+            .allow_hyphen_values(true),
         ScalarKind::Bool => flag(arg),
         ScalarKind::Choice(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
     }

@@ -143,6 +143,10 @@ fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure>
         let value = match option.kind {
             ScalarKind::Float => matches.get_one(name).copied().map(Scalar::Float),
             ScalarKind::Int => matches.get_one(name).copied().map(Scalar::Int),
+            ScalarKind::Ints => {
+                let list = matches.get_many(name).into_iter().flatten();
+                Some(Scalar::Ints(list.copied().collect()))
+            }
             ScalarKind::Bool => matches.get_one(name).copied().map(Scalar::Bool),
             ScalarKind::Choice(_) => matches.get_one(name).cloned().map(Scalar::Choice),
         };

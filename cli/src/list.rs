@@ -63,6 +63,7 @@ fn type_name(kind: ScalarKind) -> (&'static str, Option<&'static [&'static str]>
     match kind {
         ScalarKind::Float => ("float", None),
         ScalarKind::Int => ("int", None),
+        ScalarKind::Ints => ("ints", None),
         ScalarKind::Bool => ("bool", None),
         ScalarKind::Choice(words) => ("choice", Some(words)),
     }
@@ -84,6 +85,7 @@ fn loss_json(info: &Info) -> Value {
             None => Value::Null,
             Some(Scalar::Float(value)) => print::json_f64(value),
             Some(Scalar::Int(value)) => value.into(),
+            Some(Scalar::Ints(list)) => list.into(),
             Some(Scalar::Bool(value)) => value.into(),
             Some(Scalar::Choice(word)) => word.into(),
         };

@@ -1,5 +1,5 @@
 // logsumexp: y = log sum_c exp(x_c), dy / dx_c = exp(x_c - y), from the statistics apart: y itself is too coarse where it
-// is large. Of nothing but -inf the gradient is NaN, as -inf + inf is.
+// is large. Of nothing but -inf the gradient is 0: its share in any sum is.
 struct Slope {
     peak: f32,
     share: f32,
@@ -10,8 +10,11 @@ fn row_loss(row: Row, s: State) -> f32 {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    if ((s.bits > 0x7f800000u) | (s.peak < LOWEST)) {
+    if (s.bits > 0x7f800000u) {
         return Slope(s.peak, params.nan);
+    }
+    if (s.peak < LOWEST) {
+        return Slope(0.0, 0.0); // exp(-inf - 0) is 0
     }
     // exp(x - peak) is 0 beside an infinite peak, and NaN at it.
     return Slope(s.peak, select(1.0 / (1.0 + s.rest), 1.0, !is_finite(s.peak)));

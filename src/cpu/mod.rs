@@ -6,6 +6,7 @@ mod elements;
 mod inspect;
 mod pairs;
 mod rows;
+mod scattered;
 
 use crate::error::{Error, Result};
 use crate::layout::{Control, Fault, Slot};
@@ -128,7 +129,10 @@ fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
 /// [`Error::Operand`] where a tensor is missing or lies on a device.
 pub(crate) fn run(problem: &Problem, operands: &Operands<'_>, scales: Option<Scales>) -> Result<Results> {
     let mut results = match &problem.family {
-        Family::Rows(rows) => rows::run(problem, rows, operands, scales),
+        Family::Rows(rows) => match &rows.scattered {
+            Some(own) => scattered::run(problem, rows, own, operands),
+            None => rows::run(problem, rows, operands, scales),
+        },
         Family::Elements(elements) => elements::run(problem, elements, operands),
         Family::Pairs(pairs) => pairs::run(problem, pairs, operands),
     }?;

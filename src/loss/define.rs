@@ -41,6 +41,27 @@ macro_rules! option_value {
 }
 option_value!(f64 => Float, f64::to_bits; i64 => Int, |x| x; bool => Bool, |x| x);
 
+/// A list of integers, left open where it is empty; one integer is a list, too.
+impl OptionValue for Vec<i64> {
+    const KIND: super::ScalarKind = super::ScalarKind::Ints;
+
+    fn to_scalar(&self) -> Option<Scalar> {
+        (!self.is_empty()).then(|| Scalar::Ints(self.clone()))
+    }
+
+    fn from_scalar(value: &Scalar) -> Option<Self> {
+        match value {
+            Scalar::Ints(list) => Some(list.clone()),
+            Scalar::Int(one) => Some(vec![*one]),
+            _ => None,
+        }
+    }
+
+    fn identify(&self, mut state: &mut dyn Hasher) {
+        self.hash(&mut state);
+    }
+}
+
 /// An option that may be left open.
 impl<T: OptionValue> OptionValue for Option<T> {
     const KIND: super::ScalarKind = T::KIND;

@@ -15,9 +15,9 @@ define! {
     /// grad_var = (1 - (x - t)² / v) / (2 v)
     /// ```
     ///
-    /// **Shapes.** Input and target of any shapes, which broadcast against each other. `var` has the input's shape, or
-    /// that with one dimension of size 1, or that without the last dimension. Each gradient has its operand's own
-    /// shape.
+    /// **Shapes.** Input and target of any shapes, which broadcast against each other. `var` is a number (a 0-d tensor,
+    /// whose gradient is 0-d), has the input's shape without its last dimension (one for each row), or broadcasts to the
+    /// others; a shape that may be read as either is one for each row. Each gradient has its operand's own shape.
     ///
     /// **Options.** `eps` ≥ 0 bounds the variance from below. As in PyTorch, the gradient does not see the bound: below
     /// it, that of `var` is the formula's and not 0. `full` adds the constant.
@@ -27,7 +27,7 @@ define! {
     /// **Edges.** NaN in gives NaN out. A variance of 0 with `eps` 0 divides by 0, as IEEE has it.
     ///
     /// **Differences from PyTorch.** PyTorch refuses negative variances before it computes; here they are below `eps` like
-    /// any other, and are reported when reading. A number instead of the tensor `var` is not taken.
+    /// any other, and are reported when reading. Its `var` has at most one dimension that broadcasts.
     ///
     /// **Errors.** [`Error::Option`] for an `eps` that is negative or not finite; [`Error::Operand`] for shapes and
     /// dtypes; [`Error::BadValues`] for negative variances, when reading.
@@ -37,7 +37,7 @@ define! {
     operands {
         input: Real, true, "the means";
         target: Real or integers, true, "what was observed";
-        var: Variance, true, "the variances: as the input, with one dimension of 1, or without the last";
+        var: Variance, true, "the variances: a number, one for each row (the input's shape without its last dimension), or as the others";
     }
     options {
         full: bool = false, "add the constant log(2 π) / 2";

@@ -82,7 +82,7 @@ registry! {
 }
 
 pub use cross_entropy::OnEmpty;
-pub(crate) use reduce::sum_of_rows;
+pub(crate) use reduce::{fold_of_rows, sum_of_rows};
 
 /// What the files of the losses use.
 mod prelude {
@@ -92,7 +92,7 @@ mod prelude {
     pub(super) use crate::error::{Error, Result, above, at_least, finite};
     pub(super) use crate::problem::{
         ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats,
-        Rows, Stats, Targets,
+        Rows, Targets,
     };
     pub(super) use crate::shader::{Const, piece};
     pub(super) use crate::tensor::Dtype;
@@ -216,6 +216,8 @@ pub struct OptionInfo {
 pub enum ScalarKind {
     Float,
     Int,
+    /// Any number of integers.
+    Ints,
     Bool,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -226,6 +228,7 @@ pub enum ScalarKind {
 pub enum Scalar {
     Float(f64),
     Int(i64),
+    Ints(Vec<i64>),
     Bool(bool),
     Choice(String),
 }
@@ -235,6 +238,10 @@ impl std::fmt::Display for Scalar {
         match self {
             Self::Float(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
+            Self::Ints(list) => {
+                let words: Vec<_> = list.iter().map(i64::to_string).collect();
+                f.write_str(&words.join(","))
+            }
             Self::Bool(value) => write!(f, "{value}"),
             Self::Choice(word) => f.write_str(word),
         }

@@ -16,15 +16,16 @@ define! {
     /// grad_y_c = -w_c x_c / C
     /// ```
     ///
-    /// **Shapes.** Input (…, C), at least one dimension, a float type; target the input's shape, float; `weight` (C). A row is
-    /// everything along the last dimension: the loss has the input's shape without it.
+    /// **Shapes.** Input (…, C), at least one dimension; target the input's shape; `weight` (C), or a shape that broadcasts to
+    /// the input's: then elements have weights of their own. A row is everything along the last dimension: the loss has the
+    /// input's shape without it.
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
     /// **Edges.** Stable for every finite logit. Targets outside [0, 1] are taken as they are. NaN in a row makes its loss NaN;
     /// gradients are NaN where logit or target is.
     ///
-    /// **Differences from PyTorch.** Target and `weight` do not broadcast.
+    /// **Differences from PyTorch.** The target does not broadcast.
     ///
     /// **Errors.** [`Error::Operand`] for shapes and dtypes.
     MultilabelSoftMargin, multilabel_soft_margin;
@@ -36,7 +37,7 @@ define! {
     }
     options { }
     tensors {
-        weight: "a factor for each class, shape (C)";
+        weight: "a factor for each class, shape (C), or for each element, broadcast to the input";
     }
     reduction: Mean;
     reductions: REDUCED;
@@ -56,6 +57,7 @@ impl MultilabelSoftMargin {
             monoid: &[piece!("monoid/sum.wgsl"), piece!("piece/row_push_quads.wgsl")],
             pieces: vec![piece!("loss/multilabel_soft_margin.wgsl")],
             weighs_columns: true,
+            element_weights: Some(false),
             reference: RowReference::Loss {
                 loss,
                 grad_input: grad,

@@ -1,15 +1,16 @@
-//! Reductions, over everything or along a dimension.
+//! Reductions, over everything or along dimensions.
 
+use super::family::{Columns, are_scattered};
 use super::math::{best, log_softmax, log_sum_exp};
 use super::prelude::*;
 use crate::layout::Slot;
 use crate::plan::ReduceOp;
-use crate::problem::{Divisor, Family, Mode, Operand, Role, RowFill, RowLoss};
+use crate::problem::{Family, Operand, Role, RowFill, RowLoss, Scattered};
 use crate::shader::Piece;
 use crate::tensor::View;
 
 define! {
-    /// A reduction of all elements, or of one dimension
+    /// A reduction of all elements, or along some dimensions
     /// ([PyTorch](https://pytorch.org/docs/stable/torch.html#reduction-ops)).
     ///
     /// | op | result y | gradient | of nothing | NaN in |
@@ -20,24 +21,30 @@ define! {
     /// | argmax | the index of the largest, the first among equals | none | an error | index of the first NaN |
     /// | logsumexp | log Σ exp(x), without overflow | exp(x - y) | -inf | NaN |
     ///
-    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` that dimension goes. Where
-    /// `keepdim` says so, what is reduced stays with size 1. The result is f32 whatever the input's dtype, i64 for argmax (with keepdim or not).
+    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` those dimensions go, which need not
+    /// be neighbours (argmax takes one). Where `keepdim` says so, what is reduced stays with size 1. The result is f32
+    /// whatever the input's dtype, i64 for argmax.
     ///
-    /// **Differences from PyTorch.** `max` and `min` are its `amax` and `amin`: values alone, equals share the gradient. `dim`
-    /// is one dimension, not a list. Of 16-bit inputs the result is f32.
+    /// **Dimensions that are not neighbours** are folded run by run, from the innermost, and the gradient of max, min and
+    /// logsumexp takes scratch of four bytes for each element.
     ///
-    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have;
-    /// [`Error::Operand`] for a dtype that is no float, for the maximum of nothing, or for the gradient of argmax;
-    /// [`Error::Limit`] for 2^32 elements or more where rows have gaps, a `dim` is so long, or a gradient of everything is asked.
+    /// **Differences from PyTorch.** `max` and `min` are its `amax` and `amin`: values alone, equals share the gradient. Of
+    /// 16-bit inputs the result is f32. The gradient of logsumexp over nothing but -inf is 0, where PyTorch has NaN: such a
+    /// sum is 0, so whatever is made of it in log space weighs these elements with exp(x - total) = 0, which the product with
+    /// the upstream gradient is then, too.
+    ///
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have or that is named twice, or for several with
+    /// argmax; [`Error::Operand`] for the maximum of nothing, or for the gradient of argmax; [`Error::Limit`] for 2^32
+    /// elements or more where rows have gaps, a row is so long, or a gradient of everything is asked.
     Reduce, reduce;
-    summary: "sum, mean, max, min, argmax or logsumexp, of everything or along a dimension";
+    summary: "sum, mean, max, min, argmax or logsumexp, of everything or along dimensions";
     url: "https://pytorch.org/docs/stable/torch.html#reduction-ops";
     operands {
         input: Real, true, "any numbers";
     }
     options {
         op: ReduceOp = ReduceOp::Sum, "which reduction";
-        dim: Option<i64> = None, "the dimension that goes; everything where it is left open";
+        dim: Vec<i64> = Vec::new(), "the dimensions that go; everything where it is left open";
         keepdim: bool = false, "what is reduced stays, with size 1";
     }
     tensors { }
@@ -66,8 +73,14 @@ impl Reduce {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         let input = call.input()?;
         let shape = &input.shape;
-        let dim = self.dim.map(|dim| row_dim(dim, shape)).transpose()?;
-        let len = dim.map_or(input.len(), |dim| shape.get(dim).map_or(1, |&n| n as u64));
+        let columns = self.columns(shape)?;
+        let len = match &columns {
+            Columns::All => input.len(),
+            Columns::Along(dims) => dims
+                .iter()
+                .map(|&dim| shape.get(dim).map_or(1, |&n| n as u64))
+                .product(),
+        };
         let needs_one = matches!(self.op, ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax);
         if len == 0 && needs_one {
             return Err(Error::operand(
@@ -82,7 +95,8 @@ impl Reduce {
         if grad && self.op == ReduceOp::Argmax {
             return Err(Error::operand("input", "argmax has no gradient"));
         }
-        if grad && dim.is_none() && !input.is_contiguous() {
+        let is_all = matches!(columns, Columns::All);
+        if grad && is_all && !input.is_contiguous() {
             return Err(Error::operand(
                 "input",
                 "has gaps between its rows, which the gradient of a reduction of everything does not take",
@@ -90,18 +104,60 @@ impl Reduce {
         }
         let mut rows = rows_of(self.op);
         rows.keeps_dim = self.keepdim;
-        if dim.is_none() {
-            rows.whole = Some(self.op);
+        match &columns {
+            Columns::All => rows.whole = Some(self.op),
+            Columns::Along(dims) if are_scattered(dims, shape) => {
+                let (dims, op) = (dims.clone(), self.op);
+                rows.scattered = Some(Scattered { dims, op });
+            }
+            Columns::Along(_) => {}
         }
         let share = match (self.op, len) {
             (ReduceOp::Mean, 0) => f64::NAN,
             (ReduceOp::Mean, len) => 1.0 / len as f64,
             _ => 1.0,
         };
-        let mut problem = rows.problem(self, call, dim, [share, 0.0, 0.0, 0.0])?;
+        let mut problem = rows.problem(self, call, columns, [share, 0.0, 0.0, 0.0])?;
         problem.dtype = self.op.result_dtype();
         Ok(problem)
     }
+
+    /// What is reduced of an input.
+    fn columns(&self, shape: &[usize]) -> Result<Columns> {
+        let mut dims = Vec::new();
+        for &dim in &self.dim {
+            let own = row_dim(dim, shape)?;
+            if dims.contains(&own) {
+                return Err(Error::option(
+                    "dim",
+                    format!(
+                        "{} given, which names dimension {own} of an input {shape:?} twice",
+                        listed(&self.dim)
+                    ),
+                ));
+            }
+            dims.push(own);
+        }
+        if dims.len() > 1 && self.op == ReduceOp::Argmax {
+            return Err(Error::option(
+                "dim",
+                format!(
+                    "{} given, argmax takes one dimension or, without dim, everything",
+                    listed(&self.dim)
+                ),
+            ));
+        }
+        dims.sort_unstable();
+        // Of several that are all there are, the result is that of everything.
+        if dims.is_empty() || dims.len() > 1 && dims.len() == shape.len() {
+            return Ok(Columns::All);
+        }
+        Ok(Columns::Along(dims))
+    }
+}
+
+fn listed(dims: &[i64]) -> String {
+    dims.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn rows_of(op: ReduceOp) -> Rows {
@@ -143,33 +199,38 @@ fn rows_of(op: ReduceOp) -> Rows {
 }
 
 /// The sums of the rows of a (slabs, cols, inner) array in f32, as a problem: what plans use to add up contributions.
-pub(crate) fn sum_of_rows((slabs, cols, inner): (usize, usize, usize), dtype: Dtype) -> Problem {
+pub(crate) fn sum_of_rows(dims: (usize, usize, usize), dtype: Dtype) -> Problem {
+    fold_of_rows(ReduceOp::Sum, dims, &View::contiguous(Dtype::F32, &[]), dtype, 1.0)
+}
+
+/// A reduction of the rows of a (slabs, cols, inner) array that lies where `from` begins, in its dtype; `share` is the factor
+/// of a sum.
+pub(crate) fn fold_of_rows(
+    op: ReduceOp,
+    (slabs, cols, inner): (usize, usize, usize),
+    from: &View,
+    dtype: Dtype,
+    share: f64,
+) -> Problem {
+    let rows = Rows {
+        slabs,
+        cols,
+        inner,
+        ..rows_of(op)
+    };
+    let input = Operand {
+        role: Role::Input,
+        slot: Slot::Input,
+        view: View {
+            offset: from.offset,
+            ..View::contiguous(from.dtype, &[slabs, cols, inner])
+        },
+        grad: None,
+    };
     Problem {
-        name: "sum",
-        mode: Mode::Forward,
-        reduction: Reduction::None,
-        divisor: Divisor::Known(1.0),
-        zero_on_empty: false,
-        family: Family::Rows(Rows {
-            slabs,
-            cols,
-            inner,
-            ..rows_of(ReduceOp::Sum)
-        }),
-        operands: vec![Operand {
-            role: Role::Input,
-            slot: Slot::Input,
-            view: View::contiguous(Dtype::F32, &[slabs, cols, inner]),
-            grad: None,
-        }],
-        terms: vec![slabs, inner],
         dtype,
-        grad_output: None,
-        in_place: false,
-        accumulates: false,
-        stats: Stats::default(),
-        checks: Vec::new(),
-        hyper: [1.0, 0.0, 0.0, 0.0],
+        hyper: [share, 0.0, 0.0, 0.0],
+        ..Problem::unreduced(op.name(), Family::Rows(rows), vec![input], &[slabs, inner])
     }
 }
 
@@ -193,6 +254,10 @@ fn grad_extreme(row: &Row<'_>, grad: &mut [f64], beyond: fn(f64, f64) -> bool) {
 
 fn grad_log_sum_exp(row: &Row<'_>, grad: &mut [f64]) {
     let value = log_sum_exp(row.x);
+    if value == f64::NEG_INFINITY {
+        grad.fill(0.0);
+        return;
+    }
     if value.is_infinite() {
         grad.iter_mut().zip(row.x).for_each(|(g, x)| *g = (x - value).exp());
         return;

@@ -19,27 +19,7 @@ pub(super) fn add_sum_to(
     tuning: &Tuning,
 ) -> Result<()> {
     let missing = whole.len() - view.shape.len();
-    let kept = |d: usize| d >= missing && view.shape[d - missing] == whole[d];
-    // Runs of neighbouring dimensions that go, from the innermost outward; what lies inside of a run has gone already.
-    let mut shape = whole.to_vec();
-    let mut runs = Vec::new();
-    let mut d = whole.len();
-    while d > 0 {
-        let end = d;
-        while d > 0 && !kept(d - 1) {
-            d -= 1;
-        }
-        if d < end && shape[d..end].iter().product::<usize>() > 1 {
-            let inner: usize = shape[end..].iter().product();
-            runs.push((
-                shape[..d].iter().product::<usize>(),
-                shape[d..end].iter().product::<usize>(),
-                inner,
-            ));
-            shape[d..end].fill(1);
-        }
-        d = d.saturating_sub(usize::from(d == end));
-    }
+    let runs = runs(whole, |d| d >= missing && view.shape[d - missing] == whole[d]);
     let mut from = from;
     let last = runs.len().saturating_sub(1);
     for (nth, &(slabs, cols, inner)) in runs.iter().enumerate() {
@@ -54,4 +34,25 @@ pub(super) fn add_sum_to(
         from = into;
     }
     Ok(())
+}
+
+/// (slabs, cols, inner) of each run of neighbouring dimensions that go, from the innermost outward; what lies inside of a run
+/// has gone already.
+pub(super) fn runs(whole: &[usize], kept: impl Fn(usize) -> bool) -> Vec<(usize, usize, usize)> {
+    let mut shape = whole.to_vec();
+    let mut runs = Vec::new();
+    let mut d = whole.len();
+    while d > 0 {
+        let end = d;
+        while d > 0 && !kept(d - 1) {
+            d -= 1;
+        }
+        let cols = shape[d..end].iter().product::<usize>();
+        if d < end && cols != 1 {
+            runs.push((shape[..d].iter().product(), cols, shape[end..].iter().product()));
+            shape[d..end].fill(1);
+        }
+        d = d.saturating_sub(usize::from(d == end));
+    }
+    runs
 }

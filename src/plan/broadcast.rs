@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::limits::MAX_ITERATIONS;
-use crate::plan::{Source, runs_of_four};
-use crate::problem::{Problem, Role};
+use crate::limits::{Limits, MAX_ITERATIONS};
+use crate::plan::{Plan, Source, plan as plan_of, runs_of_four};
+use crate::problem::{Elements, Family, Problem, Role};
+use crate::shader::piece;
 use crate::tensor::View;
 use crate::tuning::Tuning;
 
@@ -264,4 +265,30 @@ pub fn block(sizes: &[u64], len: u64) -> u64 {
         }
     }
     len
+}
+
+/// Adds a copy of an operand in the shape that it broadcasts to, as f32 in scratch.
+pub(super) fn add_copy(
+    plan: &mut Plan,
+    operand: &crate::problem::Operand,
+    shape: &[usize],
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Source> {
+    let own = crate::problem::Operand {
+        role: Role::Input,
+        slot: Slot::Input,
+        ..operand.clone()
+    };
+    let elements = Elements {
+        piece: piece!("loss/broadcast.wgsl"),
+        ..Elements::default()
+    };
+    let problem = Problem::unreduced("broadcast", Family::Elements(elements), vec![own], shape);
+    let to = plan.add_scratch(problem.term_count() * 4);
+    plan.append(plan_of(&problem, limits, tuning)?, |role| match role {
+        Role::Input => Source::Tensor(operand.role),
+        _ => to,
+    });
+    Ok(to)
 }

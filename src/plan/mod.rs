@@ -16,6 +16,7 @@ mod pairs;
 mod pass;
 mod reduce;
 mod rows;
+mod scattered;
 mod spread;
 mod tree;
 mod update;
@@ -36,6 +37,7 @@ pub use naive::plan_naive;
 pub use reduce::plan_reduce;
 pub(crate) use reduce::tile_iterations;
 pub(crate) use rows::is_wide;
+pub(crate) use scattered::folds;
 pub(crate) use spread::{MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, SHORT_COLS, Spread};
 pub use update::plan_update;
 

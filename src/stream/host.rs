@@ -111,7 +111,10 @@ fn slices_of(problem: &Problem) -> usize {
 impl Host<'_> {
     /// A slice of the first dimension is a slice of this tensor.
     fn is_sliced(&self, slot: Slot, view: &View) -> bool {
-        let of_classes = matches!(self.whole.family, Family::Rows(_)) && slot == Slot::Weight;
+        let of_classes = match &self.whole.family {
+            Family::Rows(rows) => slot == Slot::Weight && rows.element_weights(&self.whole).is_none(),
+            Family::Elements(_) | Family::Pairs(_) => false,
+        };
         let rank = match self.whole.family {
             // Rows have a rank less than their input.
             Family::Rows(_) | Family::Pairs(_) => true,

@@ -133,6 +133,7 @@ fn values(name: &str, kind: ScalarKind) -> Vec<Scalar> {
     match (name, kind) {
         (_, ScalarKind::Bool) => vec![Scalar::Bool(true), Scalar::Bool(false)],
         (_, ScalarKind::Choice(words)) => words[1..].iter().map(|word| Scalar::Choice((*word).into())).collect(),
+        (_, ScalarKind::Ints) => vec![Scalar::Int(0), Scalar::Int(1), Scalar::Ints(vec![-1, 0])],
         ("dim", _) => [0, 1].map(Scalar::Int).to_vec(),
         ("p", ScalarKind::Int) => vec![Scalar::Int(2)],
         (_, ScalarKind::Int) => vec![Scalar::Int(1)],

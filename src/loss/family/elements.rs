@@ -1,6 +1,6 @@
 //! Losses of elements.
 
-use super::{Parts, assemble, known, operands};
+use super::{Parts, assemble, expect_gapless, known, operands};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
@@ -44,8 +44,8 @@ impl Elements {
         self.problem_of(loss, call, operands, hyper)
     }
 
-    /// The same under `gaussian_nll`'s rule: a variance of the input's shape, or with one dimension of size 1, or without
-    /// the last dimension.
+    /// The same under `gaussian_nll`'s rule: a variance of the input's shape without the last dimension is one for each row;
+    /// any other broadcasts to the shape of input and target.
     pub(in crate::loss) fn problem_with_variance(
         self,
         loss: &dyn Loss,
@@ -54,27 +54,30 @@ impl Elements {
     ) -> Result<Problem> {
         let mut operands = self.operands(loss, call)?;
         let shape = operands[0].view.shape.clone();
+        let others: Vec<_> = operands
+            .iter()
+            .filter(|own| own.role != Role::Var)
+            .map(|own| (own.role.name(), own.view.shape.as_slice()))
+            .collect();
+        let joint = broadcast(&others)?;
         if let Some(var) = operands.iter_mut().find(|own| own.role == Role::Var) {
             let own = &var.view.shape;
-            let shorter = shape.split_last().is_some_and(|(_, rest)| rest == own);
-            let differ: Vec<usize> = own
-                .iter()
-                .zip(&shape)
-                .filter(|(a, b)| a != b)
-                .map(|(&n, _)| n)
-                .collect();
-            if own.len() == shape.len() && (differ.is_empty() || differ == [1]) {
-            } else if shorter && var.view.is_contiguous() {
+            if shape.split_last().is_some_and(|(_, rest)| rest == own) {
+                expect_gapless("var", &var.view)?;
                 var.view = View {
                     shape: own.iter().copied().chain([1]).collect(),
                     row_stride: own.iter().skip(1).product(),
                     ..var.view
                 };
-            } else {
+            } else if broadcast(&[("var", own), ("input", &joint)]).ok().as_ref() != Some(&joint) {
                 return Err(Error::operand(
                     "var",
                     format!(
-                        "expected the input's shape {shape:?}, with one dimension of size 1 at most, or without the last, got {own:?}"
+                        "expected a number, {} (one for each row), or a shape that broadcasts to {joint:?}, got {own:?}",
+                        match shape.split_last() {
+                            Some((_, rest)) => format!("the input's shape without its last dimension {rest:?}"),
+                            None => "the input's shape".into(),
+                        }
                     ),
                 ));
             }

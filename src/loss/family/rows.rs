@@ -4,8 +4,8 @@ use super::{Parts, assemble, expect_gapless, known, operands};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, expect_shape};
-use crate::shader::{Piece, piece};
+use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, broadcast, expect_shape};
+use crate::shader::{Const, Piece, piece};
 use crate::tensor::{Dtype, View};
 
 impl Default for Rows {
@@ -25,9 +25,11 @@ impl Default for Rows {
             kind: String::new(),
             inner_loops: 0,
             weighs_columns: false,
+            element_weights: None,
             keeps_exps: false,
             counts_weights: false,
             whole: None,
+            scattered: None,
             reference: RowReference::Map {
                 value: |_, _| {},
                 grad_input: |_, _| {},
@@ -44,16 +46,15 @@ pub(in crate::loss) const SOFTMAX: &[Piece] = &[
 ];
 
 impl Rows {
-    /// The problem of a call, for rows along a dimension of the input, or for all of it as one row. `slabs`, `cols` and
-    /// `inner` are filled in.
+    /// The problem of a call. `slabs`, `cols` and `inner` are filled in.
     pub(in crate::loss) fn problem(
         mut self,
         loss: &dyn Loss,
         call: &Call<'_>,
-        dim: impl Into<Option<usize>>,
+        columns: impl Into<Columns>,
         hyper: [f64; 4],
     ) -> Result<Problem> {
-        let dim = dim.into();
+        let columns = columns.into();
         let operands = operands(loss, call, |role| match role {
             Role::Target => Slot::Target,
             Role::Weight | Role::Alpha => Slot::Weight,
@@ -61,19 +62,41 @@ impl Rows {
             _ => Slot::Input,
         })?;
         let input = &operands[0].view;
-        (self.slabs, self.cols, self.inner) = match dim {
-            Some(dim) => row_dims(input, dim)?,
-            None => (1, input.len() as usize, 1),
+        (self.slabs, self.cols, self.inner) = match &columns {
+            Columns::Along(dims) => row_dims(input, dims, self.scattered.is_some())?,
+            Columns::All => (1, input.len() as usize, 1),
         };
         let mut terms = input.shape.clone();
-        match dim {
-            None if self.keeps_dim => terms.fill(1),
-            None => terms.clear(),
-            Some(dim) if self.is_map() || dim >= terms.len() => {}
-            Some(dim) if self.keeps_dim => terms[dim] = 1,
-            Some(dim) => drop(terms.remove(dim)),
+        match &columns {
+            Columns::All if self.keeps_dim => terms.fill(1),
+            Columns::All => terms.clear(),
+            Columns::Along(_) if self.is_map() => {}
+            Columns::Along(dims) => {
+                for &dim in dims.iter().rev().filter(|&&dim| dim < input.shape.len()) {
+                    if self.keeps_dim {
+                        terms[dim] = 1;
+                    } else {
+                        terms.remove(dim);
+                    }
+                }
+            }
         }
         let is_index = matches!(self.targets, Targets::Index { .. });
+        let mut operands = operands;
+        if let Some(each_weighs) = &mut self.element_weights {
+            let shape = operands[0].view.shape.clone();
+            if let Some(weight) = operands.iter_mut().find(|own| own.slot == Slot::Weight) {
+                weight.view = weight_view(&weight.view, &shape)?;
+                *each_weighs = weight.view.shape != [self.cols];
+                self.kind += match weight.view.shape == shape {
+                    _ if !*each_weighs => "",
+                    true => "each_weighs",
+                    false => "each_weighs_f32",
+                };
+            }
+            self.consts.push(Const::Bool("EACH_WEIGHS", *each_weighs));
+        }
+        let input = &operands[0].view;
         for operand in &operands[1..] {
             let (name, view) = (operand.role.name(), &operand.view);
             match operand.slot {
@@ -93,6 +116,7 @@ impl Rows {
                     expect_shape(name, view, &terms, "(one for each row)")?;
                     expect_gapless(name, view)?;
                 }
+                _ if self.element_weights == Some(true) => {}
                 _ => expect_shape(name, view, &[self.cols], "(one for each class)")?,
             }
         }
@@ -124,7 +148,11 @@ impl Rows {
         };
         let problem = assemble(loss, call, parts)?;
         // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.
-        if dim != Some(1) && (dim.is_some() || call.mode.wants_grad()) {
+        let takes_gaps = match &columns {
+            Columns::Along(dims) => dims.first() == Some(&1),
+            Columns::All => !call.mode.wants_grad(),
+        };
+        if !takes_gaps {
             for own in problem
                 .operands
                 .iter()
@@ -168,19 +196,75 @@ pub(in crate::loss) fn class_dim(input: &View) -> Result<usize> {
     Ok(usize::from(input.shape.len() > 1))
 }
 
-/// (slabs, cols, inner) of rows along a dimension.
-fn row_dims(input: &View, dim: usize) -> Result<(usize, usize, usize)> {
+/// Which elements of the input are a row's columns.
+#[derive(Clone, Debug)]
+pub(in crate::loss) enum Columns {
+    All,
+    /// Those along some of its dimensions, at least one, ascending. A 0-d input has one row of one column along its
+    /// dimension 0.
+    Along(Vec<usize>),
+}
+
+impl From<usize> for Columns {
+    fn from(dim: usize) -> Self {
+        Self::Along(vec![dim])
+    }
+}
+
+/// Other dimensions, of more than one index, lie between these.
+pub(in crate::loss) fn are_scattered(dims: &[usize], shape: &[usize]) -> bool {
+    let (first, last) = (dims.first().copied().unwrap_or(0), dims.last().copied().unwrap_or(0));
+    (first..last).any(|dim| !dims.contains(&dim) && shape[dim] != 1)
+}
+
+/// A weight of rows along the last dimension: (C) where every row has the same, else with as many dimensions as the input.
+fn weight_view(weight: &View, shape: &[usize]) -> Result<View> {
+    let cols = shape.last().copied().unwrap_or(1);
+    let all = [("weight", weight.shape.as_slice()), ("input", shape)];
+    if broadcast(&all).ok().as_deref() != Some(shape) {
+        return Err(Error::operand(
+            "weight",
+            format!(
+                "expected shape [{cols}] (one for each class), or one that broadcasts to the input's {shape:?}, got {:?}",
+                weight.shape
+            ),
+        ));
+    }
+    expect_gapless("weight", weight)?;
+    let (last, others) = weight
+        .shape
+        .split_last()
+        .map_or((1, &[][..]), |(&last, others)| (last, others));
+    let own = if last == cols && others.iter().all(|&size| size == 1) {
+        vec![cols]
+    } else {
+        let ones = std::iter::repeat_n(1, shape.len() - weight.shape.len());
+        ones.chain(weight.shape.iter().copied()).collect()
+    };
+    Ok(View {
+        offset: weight.offset,
+        ..View::contiguous(weight.dtype, &own)
+    })
+}
+
+/// (slabs, cols, inner) of rows along dimensions, at least one.
+fn row_dims(input: &View, dims: &[usize], scattered: bool) -> Result<(usize, usize, usize)> {
     let shape = &input.shape;
-    let cols = shape.get(dim).copied().unwrap_or(1);
-    let slabs = shape.iter().take(dim).product();
-    let inner: usize = shape.iter().skip(dim + 1).product();
+    let first = dims.first().copied().unwrap_or(0);
+    let size = |dim: usize| shape.get(dim).copied().unwrap_or(1);
+    let cols = dims.iter().map(|&dim| size(dim)).product::<usize>();
+    let slabs = shape.iter().take(first).product();
+    let inner: usize = (first..shape.len())
+        .filter(|dim| !dims.contains(dim))
+        .map(size)
+        .product();
     if u32::try_from(cols).is_err() || u32::try_from(inner).is_err() {
         return Err(Error::operand(
             "input",
             format!("shape {shape:?}: a row and the dimensions behind it are limited to 2^32 - 1 elements"),
         ));
     }
-    if dim != 1 && !input.is_contiguous() {
+    if (first != 1 || scattered) && !input.is_contiguous() {
         // The gaps then lie within a row, or not between all of them.
         return Err(Error::operand(
             "input",
@@ -190,7 +274,7 @@ fn row_dims(input: &View, dim: usize) -> Result<(usize, usize, usize)> {
     Ok((slabs, cols, inner))
 }
 
-/// The dimension that `dim` means.
+/// The dimension that an index means, as PyTorch counts: from the end where it is negative.
 pub(in crate::loss) fn row_dim(dim: i64, shape: &[usize]) -> Result<usize> {
     let rank = shape.len().max(1) as i64;
     if (-rank..rank).contains(&dim) {

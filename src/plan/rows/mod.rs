@@ -17,7 +17,9 @@ use crate::layout::{RowParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_together};
-use crate::plan::{Dispatch, Plan, Source, Step, columns, furthest, grid, labels, monoid, reduce};
+use crate::plan::{
+    Dispatch, Plan, Source, Step, broadcast, columns, furthest, grid, labels, monoid, reduce, scattered,
+};
 use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
 use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
@@ -51,6 +53,8 @@ struct Planner<'a> {
     records: Option<Source>,
     /// The classes of each row as multiplicities, where the target lists them.
     multiplicities: Option<Source>,
+    /// The weights of single elements, where they were broadcast.
+    weights: Option<Source>,
     /// Scratch for gathered operands of the input's shape, by slot.
     gathers: Vec<(Slot, Source)>,
     /// Elements of each of them.
@@ -62,6 +66,9 @@ struct Planner<'a> {
 const MAX_STORAGE: usize = 8;
 
 pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    if let Some(own) = &rows.scattered {
+        return scattered::plan(problem, own, limits, tuning);
+    }
     let wide = Wide::of(rows, tuning);
     let writes = problem.mode.wants_loss() || problem.stats.any();
     if wide.is_none() && problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
@@ -100,6 +107,16 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if problem.has_control() && wide.is_none() && !counts_on_the_way {
         multiplicities = labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
+    let weights = match rows.element_weights(problem).filter(|_| count > 0) {
+        Some(own) if own.view.shape != problem.input().shape => Some(broadcast::add_copy(
+            &mut plan,
+            own,
+            &problem.input().shape,
+            limits,
+            tuning,
+        )?),
+        _ => None,
+    };
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
     let (mut states, mut counts, mut records, mut tile_count) = (None, None, None, 0);
@@ -128,6 +145,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             counts,
             records,
             multiplicities,
+            weights,
             gathers: Vec::new(),
             gather_elements: 0,
             tuning,
@@ -273,6 +291,14 @@ impl Planner<'_> {
         {
             list.push(full(Slot::Target, tensor(Role::Target), false, view));
         }
+        match (self.weights, self.rows.element_weights(problem)) {
+            (Some(source), _) => {
+                let view = View::contiguous(Dtype::F32, &problem.input().shape);
+                list.push(full(Slot::Weight, source, false, &view));
+            }
+            (None, Some(own)) => list.push(full(Slot::Weight, tensor(own.role), false, &own.view)),
+            (None, None) => {}
+        }
         for (operand, role, view) in problem.grads() {
             if !(problem.in_place && operand.slot == Slot::Input) {
                 list.push(full(operand.slot.grad(), tensor(role), true, view));
@@ -321,7 +347,9 @@ impl Planner<'_> {
             let (role, view) = (operand.role, &operand.view);
             let window = match operand.slot {
                 Slot::Target if matches!(self.rows.targets, Targets::Index { .. }) => by_row(role, view),
-                Slot::Weight => Window::of(view, Source::Tensor(role), 0, view.len()),
+                Slot::Weight if self.rows.element_weights(problem).is_none() => {
+                    Window::of(view, Source::Tensor(role), 0, view.len())
+                }
                 Slot::SampleWeight => by_row(role, view),
                 _ => continue,
             };

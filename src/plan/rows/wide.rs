@@ -202,7 +202,7 @@ impl Passes<'_> {
     fn full(&self, pass: Pass) -> Vec<Full> {
         let mut list = self.own.full();
         list.retain(|full| match full.slot {
-            Slot::Input | Slot::Target | Slot::GradOutput => self.reads(pass, full.slot),
+            Slot::Input | Slot::Target | Slot::Weight | Slot::GradOutput => self.reads(pass, full.slot),
             _ => pass == Pass::Put,
         });
         list.iter_mut().for_each(|full| full.written &= pass == Pass::Put);
@@ -222,7 +222,9 @@ impl Passes<'_> {
             let (role, view) = (operand.role, &operand.view);
             let window = match operand.slot {
                 Slot::Target if self.opened.is_some() => by_row(role, view),
-                Slot::Weight => Window::of(view, Source::Tensor(role), run.cols.0, run.cols.1),
+                Slot::Weight if own.rows.element_weights(problem).is_none() => {
+                    Window::of(view, Source::Tensor(role), run.cols.0, run.cols.1)
+                }
                 Slot::SampleWeight => by_row(role, view),
                 _ => continue,
             };
@@ -269,7 +271,8 @@ impl Passes<'_> {
         if own.rows.is_map() {
             back(&mut params.grad_output_base, run.lead);
         }
-        back(&mut params.weight_base, run.cols.0);
+        let each_weighs = own.rows.element_weights(own.problem).is_some();
+        back(&mut params.weight_base, if each_weighs { run.lead } else { run.cols.0 });
         match pass {
             // A map's results.
             Pass::Put => back(&mut params.loss_base, run.lead),

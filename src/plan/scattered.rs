@@ -1,0 +1,182 @@
+//! Reductions along dimensions with others between them, such as the first and the last of three.
+//!
+//! Forward, each run of neighbouring dimensions is a reduction of rows by itself, from the innermost run outward: the sum of
+//! sums, the largest of the largest. Backward, the elementwise driver has the gradient, from two numbers for each result that
+//! broadcast over the input: the extreme and how many elements have it, or the largest element and the sum of exp(x - largest).
+//! The second is the sum of terms of the input's shape, which lie in scratch: partial log-sum-exps would be too coarse where
+//! they are large, and shares of partial ties would not be equal.
+
+use crate::error::Result;
+use crate::layout::Slot;
+use crate::limits::Limits;
+use crate::loss::fold_of_rows;
+use crate::plan::{Plan, ReduceOp, Source, axis, plan as plan_of};
+use crate::problem::{Elements, Family, Mode, Operand, Problem, Role, Scattered};
+use crate::shader::{Piece, piece};
+use crate::tensor::{Dtype, View};
+use crate::tuning::Tuning;
+
+struct Planner<'a> {
+    problem: &'a Problem,
+    /// (slabs, cols, inner) of each run of dimensions, the innermost first.
+    runs: Vec<(usize, usize, usize)>,
+    /// Of a number for each result, in f32, that broadcasts over the input.
+    kept: View,
+    limits: &'a Limits,
+    tuning: &'a Tuning,
+}
+
+pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    let input = problem.input();
+    let mut kept = input.shape.clone();
+    own.dims.iter().for_each(|&dim| kept[dim] = 1);
+    let planner = Planner {
+        problem,
+        runs: axis::runs(&input.shape, |dim| !own.dims.contains(&dim)),
+        kept: View::contiguous(Dtype::F32, &kept),
+        limits,
+        tuning,
+    };
+    let (mut plan, x) = (Plan::default(), (Source::Tensor(Role::Input), input));
+    let result = Source::Tensor(Role::Loss);
+    if problem.mode.wants_loss() {
+        planner.fold(&mut plan, own.op, x, problem.hyper[0], Some(result))?;
+    }
+    if !problem.mode.wants_grad() || input.is_empty() {
+        return Ok(plan);
+    }
+    let (piece, numbers) = match own.op {
+        ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Argmax => (SHARE, None),
+        ReduceOp::Max | ReduceOp::Min => {
+            let extreme = match problem.mode.wants_loss() {
+                true => result,
+                false => planner.fold(&mut plan, own.op, x, 1.0, None)?,
+            };
+            (EXTREME, Some((extreme, planner.total(&mut plan, EXTREME, extreme)?)))
+        }
+        ReduceOp::LogSumExp => {
+            let largest = planner.fold(&mut plan, ReduceOp::Max, x, 1.0, None)?;
+            (
+                EXPONENTIAL,
+                Some((largest, planner.total(&mut plan, EXPONENTIAL, largest)?)),
+            )
+        }
+    };
+    planner.grad(&mut plan, piece, numbers)?;
+    Ok(plan)
+}
+
+/// The reductions of rows that make such a reduction, in order.
+pub(crate) fn folds(problem: &Problem, own: &Scattered) -> Vec<Problem> {
+    let input = problem.input();
+    let runs = axis::runs(&input.shape, |dim| !own.dims.contains(&dim));
+    folds_of(&runs, own.op, input, problem.hyper[0])
+}
+
+fn folds_of(runs: &[(usize, usize, usize)], op: ReduceOp, from: &View, share: f64) -> Vec<Problem> {
+    let (partial, last) = (View::contiguous(Dtype::F32, &[]), runs.len().saturating_sub(1));
+    let fold = |(nth, &dims)| {
+        let from = if nth == 0 { from } else { &partial };
+        // Only the sum of all has the factor of a mean.
+        let share = if nth == last { share } else { 1.0 };
+        fold_of_rows(op, dims, from, Dtype::F32, share)
+    };
+    runs.iter().enumerate().map(fold).collect()
+}
+
+const SHARE: Piece = piece!("loss/reduce_share.wgsl");
+const EXTREME: Piece = piece!("loss/reduce_extreme_share.wgsl");
+const EXPONENTIAL: Piece = piece!("loss/reduce_logsumexp_share.wgsl");
+
+impl Planner<'_> {
+    /// Folds all runs; into new scratch, where no place is given.
+    fn fold(
+        &self,
+        plan: &mut Plan,
+        op: ReduceOp,
+        (from, view): (Source, &View),
+        share: f64,
+        into: Option<Source>,
+    ) -> Result<Source> {
+        let (mut from, last) = (from, self.runs.len().saturating_sub(1));
+        for (nth, part) in folds_of(&self.runs, op, view, share).iter().enumerate() {
+            let to = match into.filter(|_| nth == last) {
+                Some(place) => place,
+                None => plan.add_scratch(part.term_count() * 4),
+            };
+            let part = plan_of(part, self.limits, self.tuning)?;
+            plan.append(part, |role| if role == Role::Input { from } else { to });
+            from = to;
+        }
+        Ok(from)
+    }
+
+    /// The sum of the terms that a piece makes of each element and the number of its result.
+    fn total(&self, plan: &mut Plan, piece: Piece, number: Source) -> Result<Source> {
+        let whole = View::contiguous(Dtype::F32, &self.problem.input().shape);
+        let terms = plan.add_scratch(whole.end());
+        let part = self.elements(piece, Mode::Forward, &[Slot::Target]);
+        plan.append(plan_of(&part, self.limits, self.tuning)?, |role| match role {
+            Role::Target => number,
+            Role::Loss => terms,
+            own => Source::Tensor(own),
+        });
+        self.fold(plan, ReduceOp::Sum, (terms, &whole), 1.0, None)
+    }
+
+    fn grad(&self, plan: &mut Plan, piece: Piece, numbers: Option<(Source, Source)>) -> Result<()> {
+        let slots: &[Slot] = if numbers.is_some() {
+            &[Slot::Target, Slot::Third]
+        } else {
+            &[]
+        };
+        let part = self.elements(piece, Mode::Backward, slots);
+        plan.append(plan_of(&part, self.limits, self.tuning)?, |role| {
+            match (role, numbers) {
+                (Role::Target, Some((number, _))) => number,
+                (Role::Var, Some((_, total))) => total,
+                (own, _) => Source::Tensor(own),
+            }
+        });
+        Ok(())
+    }
+
+    /// A function of each element and of numbers of its result, in the slots that are named.
+    fn elements(&self, piece: Piece, mode: Mode, numbers: &[Slot]) -> Problem {
+        let problem = self.problem;
+        let number = |&slot: &Slot| Operand {
+            role: if slot == Slot::Third { Role::Var } else { Role::Target },
+            slot,
+            view: self.kept.clone(),
+            grad: None,
+        };
+        let mut operands = problem.operands.clone();
+        operands.extend(numbers.iter().map(number));
+        let wants_grad = mode.wants_grad();
+        if !wants_grad {
+            operands.iter_mut().for_each(|own| own.grad = None);
+        }
+        let upstream = |view: &View| match view.shape.is_empty() {
+            true => view.clone(),
+            false => View {
+                offset: view.offset,
+                ..View::contiguous(view.dtype, &self.kept.shape)
+            },
+        };
+        let elements = Elements {
+            piece,
+            // The stem of the piece tells its pipelines apart.
+            kind: piece.path.trim_start_matches("loss/").trim_end_matches(".wgsl").into(),
+            nan_grads: !numbers.is_empty(),
+            ..Elements::default()
+        };
+        Problem {
+            mode,
+            grad_output: problem.grad_output.as_ref().filter(|_| wants_grad).map(upstream),
+            in_place: problem.in_place && wants_grad,
+            accumulates: problem.accumulates,
+            hyper: problem.hyper,
+            ..Problem::unreduced("reduce", Family::Elements(elements), operands, &problem.input().shape)
+        }
+    }
+}
