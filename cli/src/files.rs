@@ -123,7 +123,10 @@ fn find_npy(bytes: &mut dyn Read, length: u64) -> Result<Layout, String> {
     let version = match start.strip_prefix(npy::MAGIC) {
         Some(&[major, _]) => major,
         _ => {
-            return Err("is neither a .npy file (it does not start as one) nor named file.npz:key or file.safetensors:key".into());
+            return Err(
+                "is neither a .npy file (it does not start as one) nor named file.npz:key or file.safetensors:key"
+                    .into(),
+            );
         }
     };
     let prefix = npy::prefix(version).ok_or_else(|| format!(".npy version {version} is unknown, expected 1 to 3"))?;
@@ -186,7 +189,11 @@ fn find_npz(file: &Regular, key: Option<&str>) -> Result<Layout, String> {
 /// What a file has in place of the key.
 fn no_key(ending: &str, key: Option<&str>, mut keys: Vec<&str>) -> String {
     keys.sort_unstable();
-    let keys = if keys.is_empty() { "none".into() } else { keys.join(", ") };
+    let keys = if keys.is_empty() {
+        "none".into()
+    } else {
+        keys.join(", ")
+    };
     match key {
         Some(key) => format!("has no key {key:?}; its keys: {keys}"),
         None => format!("name a tensor of it, as file.{ending}:key; its keys: {keys}"),
@@ -216,7 +223,10 @@ fn unread(name: &str) -> String {
     let (kind, cure) = match plain.as_bytes() {
         // numpy's words for what ml_dtypes has in a byte, and those of safetensors.
         [b'f' | b'v', b'1'] | [b'f', b'8' | b'6', b'_', ..] => (" (float8 or less)", "save it as one of them"),
-        [b'c', b'0'..=b'9', ..] => (" (complex numbers)", "save real and imaginary part as arrays of their own"),
+        [b'c', b'0'..=b'9', ..] => (
+            " (complex numbers)",
+            "save real and imaginary part as arrays of their own",
+        ),
         [b'o', ..] => (" (Python objects)", "save an array of numbers"),
         _ => ("", "save it as one of them"),
     };

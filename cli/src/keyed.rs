@@ -68,7 +68,9 @@ pub fn parse(text: &[u8]) -> Result<Header, String> {
 fn end_of(entry: &Entry, before: u64) -> Result<u64, String> {
     let (from, to) = entry.data_offsets;
     if from != before || to < from {
-        return Err(format!("lies at bytes {from} to {to}, expected it from byte {before} on"));
+        return Err(format!(
+            "lies at bytes {from} to {to}, expected it from byte {before} on"
+        ));
     }
     let Some(bits) = bits(&entry.dtype) else {
         return Ok(to); // it says for itself how many bytes it has

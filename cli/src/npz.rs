@@ -99,7 +99,10 @@ fn bytes(file: &File, at: u64, count: u64) -> Result<Vec<u8>, String> {
 pub fn entries(file: &File, length: u64) -> Result<Vec<Entry>, String> {
     let directory = find(file, length)?;
     if directory.size > MAX_DIRECTORY {
-        return Err(format!("has a directory of {} bytes, no archive of arrays has one", directory.size));
+        return Err(format!(
+            "has a directory of {} bytes, no archive of arrays has one",
+            directory.size
+        ));
     }
     let text = bytes(file, directory.at, directory.size)?;
     let (mut fields, mut list) = (Fields(&text), Vec::new());
@@ -107,7 +110,12 @@ pub fn entries(file: &File, length: u64) -> Result<Vec<Entry>, String> {
         list.push(entry(&mut fields).ok_or_else(broken)?);
     }
     if list.len() as u64 != directory.count {
-        return Err(format!("{}: it tells of {} members and lists {}", broken(), directory.count, list.len()));
+        return Err(format!(
+            "{}: it tells of {} members and lists {}",
+            broken(),
+            directory.count,
+            list.len()
+        ));
     }
     apart(&list, directory.at)?;
     Ok(list)
@@ -232,7 +240,11 @@ fn apart(list: &[Entry], directory: u64) -> Result<(), String> {
         let next = order.get(place + 1).map_or(directory, |next| next.at);
         let end = (own.at.checked_add(own.packed)).and_then(|end| end.checked_add(LOCAL_BYTES + own.name.len() as u64));
         if end.is_none_or(|end| end > next) {
-            return Err(format!("{}: the member {:?} does not lie in it by itself", broken(), own.name));
+            return Err(format!(
+                "{}: the member {:?} does not lie in it by itself",
+                broken(),
+                own.name
+            ));
         }
     }
     Ok(())
@@ -253,7 +265,11 @@ impl Entry {
         let is_deflated = match self.method {
             0 => false,
             8 => true,
-            other => return failed(&format!("is packed by method {other}, expected np.savez or np.savez_compressed")),
+            other => {
+                return failed(&format!(
+                    "is packed by method {other}, expected np.savez or np.savez_compressed"
+                ));
+            }
         };
         let claim = format!("claims {} bytes in {}", self.length, self.packed);
         if !is_deflated && self.length != self.packed {

@@ -149,7 +149,9 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
         return Err(failed("is no file name".into()));
     };
     if files::is_npz(path) {
-        return Err(failed("archives are read only; name a file that ends in .npy or .safetensors".into()));
+        return Err(failed(
+            "archives are read only; name a file that ends in .npy or .safetensors".into(),
+        ));
     }
     // Two spellings of one folder are one folder.
     let folder = folder_of(path);

@@ -92,7 +92,11 @@ impl Source {
     /// The same classes, of which one is to be ignored. A u64 that i64 does not hold is read as a number that is no class
     /// whatever their count, and not ignored either.
     pub fn sparing(self, ignored: Option<i64>) -> Self {
-        let beyond = if ignored == Some(i64::MAX) { i64::MAX - 1 } else { i64::MAX };
+        let beyond = if ignored == Some(i64::MAX) {
+            i64::MAX - 1
+        } else {
+            i64::MAX
+        };
         Self { beyond, ..self }
     }
 
@@ -101,7 +105,11 @@ impl Source {
         if self.layout.stored != numbers::Dtype::U64 || self.dtype != Dtype::I64 || value != self.beyond {
             return None;
         }
-        let found = if self.is_column_major() { Ok(None) } else { self.find_beyond() };
+        let found = if self.is_column_major() {
+            Ok(None)
+        } else {
+            self.find_beyond()
+        };
         let found = found.ok().flatten().map(|label| label.to_string());
         Some(found.unwrap_or_else(|| format!("at least {value}")))
     }
@@ -320,191 +328,4 @@ fn bytes_of(words: &mut [u64], length: u64) -> &mut [u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use half::{bf16, f16};
-
-    use super::*;
-    use crate::numbers::Dtype as Stored;
-
-    /// A file of elements behind an odd number of other bytes.
-    fn source(stored: Stored, big_endian: bool, data: &[u8]) -> Source {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[7; 13]).unwrap();
-        file.write_all(data).unwrap();
-        let layout = Layout {
-            start: 13,
-            member: None,
-            stored,
-            big_endian,
-            fortran_order: false,
-            shape: vec![data.len() / stored.bytes()],
-        };
-        Source::new("x.npy".into(), file, 13 + data.len() as u64, layout)
-    }
-
-    fn little<const N: usize, T: Copy>(data: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
-        data.iter().flat_map(|&x| bytes(x)).collect()
-    }
-
-    /// The elements of a dtype as bytes of what they are read as, `as` Rust has it.
-    fn cases() -> Vec<(Stored, Vec<u8>, Dtype, Vec<u8>)> {
-        let n = 37;
-        let x: Vec<f64> = (0..n)
-            .map(|i| (f64::from(i) - 17.3) * 1.7e3f64.powi(i % 5 - 2))
-            .collect();
-        let f32s: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-        let f16s: Vec<f16> = f32s.iter().map(|&x| f16::from_f32(x)).collect();
-        let bf16s: Vec<bf16> = f32s.iter().map(|&x| bf16::from_f32(x)).collect();
-        let i: Vec<i64> = (0..i64::from(n)).map(|i| (i - 9) * 0x0001_2345_6789_abcd).collect();
-        let as_f32 = |data: &[i64]| little(&data.iter().map(|&x| x as f32).collect::<Vec<_>>(), f32::to_ne_bytes);
-        macro_rules! integer {
-            ($own:ty, $stored:ident, $wide:ty, $dtype:ident) => {{
-                let own: Vec<$own> = i.iter().map(|&x| (x as $own) >> 1 as $own).collect();
-                let wide: Vec<$wide> = own.iter().map(|&x| x as $wide).collect();
-                let all: Vec<i64> = own.iter().map(|&x| x as i64).collect();
-                let bytes = little(&own, <$own>::to_le_bytes);
-                [
-                    (
-                        Stored::$stored,
-                        bytes.clone(),
-                        Dtype::$dtype,
-                        little(&wide, <$wide>::to_ne_bytes),
-                    ),
-                    (Stored::$stored, bytes, Dtype::F32, as_f32(&all)),
-                ]
-            }};
-        }
-        let f16_bytes = little(&f16s, f16::to_le_bytes);
-        let widened: Vec<f32> = f16s.iter().map(|x| x.to_f32()).collect();
-        let f32_bytes = little(&f32s, f32::to_le_bytes);
-        let mut list = vec![
-            (
-                Stored::F64,
-                little(&x, f64::to_le_bytes),
-                Dtype::F32,
-                little(&f32s, f32::to_ne_bytes),
-            ),
-            (
-                Stored::F64,
-                little(&x, f64::to_le_bytes),
-                Dtype::Bf16,
-                little(&bf16s, bf16::to_ne_bytes),
-            ),
-            (
-                Stored::F32,
-                f32_bytes.clone(),
-                Dtype::F32,
-                little(&f32s, f32::to_ne_bytes),
-            ),
-            (Stored::F32, f32_bytes, Dtype::F16, little(&f16s, f16::to_ne_bytes)),
-            (
-                Stored::F16,
-                f16_bytes.clone(),
-                Dtype::F16,
-                little(&f16s, f16::to_ne_bytes),
-            ),
-            (Stored::F16, f16_bytes, Dtype::F32, little(&widened, f32::to_ne_bytes)),
-            (
-                Stored::Bf16,
-                little(&bf16s, bf16::to_le_bytes),
-                Dtype::Bf16,
-                little(&bf16s, bf16::to_ne_bytes),
-            ),
-        ];
-        list.extend(integer!(i8, I8, i32, I32));
-        list.extend(integer!(u8, U8, u8, U8));
-        list.extend(integer!(i16, I16, i32, I32));
-        list.extend(integer!(u16, U16, i32, I32));
-        list.extend(integer!(i32, I32, i32, I32));
-        list.extend(integer!(u32, U32, u32, U32));
-        list.extend(integer!(i64, I64, i64, I64));
-        list.extend(integer!(u64, U64, i64, I64));
-        list
-    }
-
-    #[test]
-    fn a_window_holds_what_the_whole_holds_wherever_it_begins() {
-        for (stored, little, dtype, want) in cases() {
-            let mut big = little.clone();
-            big.chunks_mut(stored.bytes()).for_each(<[u8]>::reverse);
-            for (bytes, big_endian) in [(&little, false), (&big, true)] {
-                let source = source(stored, big_endian, bytes).into_dtype(dtype);
-                let what = format!("{stored:?} big {big_endian} as {dtype}");
-                assert_eq!(source.bytes(), want.len() as u64, "{what}");
-                let whole = source.read_whole().unwrap();
-                assert_eq!((whole.dtype(), whole.shape()), (dtype, &[37][..]), "{what}");
-                for begin in 0..want.len() {
-                    for end in [begin, begin + 1, begin + 4, begin + 12, want.len() - 3, want.len()] {
-                        let Some(want) = want.get(begin..end) else { continue };
-                        let mut out = vec![0xee; want.len()];
-                        source.read_at(begin as u64, &mut out).unwrap();
-                        assert_eq!(out, want, "{what}: {begin} to {end}");
-                    }
-                }
-                let words = want.len().next_multiple_of(4);
-                let mut out = vec![0xee; words + 1];
-                source.read_at(0, &mut out[..words]).unwrap();
-                assert!(
-                    out[..want.len()] == want && out[want.len()..words].iter().all(|&x| x == 0),
-                    "{what}"
-                );
-                let error = source.read_at(0, &mut out).unwrap_err().to_string();
-                assert!(error.starts_with("x.npy: bytes 0 to"), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn pieces_meet_without_a_seam() {
-        let count = PIECE / 8 * 2 + 3;
-        let data: Vec<f64> = (0..count).map(|i| i as f64).collect();
-        let source = source(Stored::F64, false, &little(&data, f64::to_le_bytes));
-        let whole = source.read_whole().unwrap();
-        assert!(
-            whole
-                .as_slice::<f32>()
-                .unwrap()
-                .iter()
-                .enumerate()
-                .all(|(i, &x)| x == i as f32)
-        );
-        let mut out = vec![0u8; PIECE];
-        source.read_at(12, &mut out).unwrap();
-        assert!(out == bytemuck::cast_slice::<f32, u8>(whole.as_slice().unwrap())[12..12 + PIECE]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_an_error_that_names_the_file() {
-        let holds = source(Stored::U64, false, &[[1; 8], [255; 8]].concat());
-        let mut out = [0; 16];
-        holds.read_at(0, &mut out[..8]).unwrap();
-        let message = "x.npy: holds 18446744073709551615, beyond the range of i64";
-        assert_eq!(holds.read_at(0, &mut out).unwrap_err().to_string(), message);
-        assert_eq!(holds.read_whole().unwrap_err(), message);
-
-        for length in [20, 60] {
-            let changed = source(Stored::F32, false, &[1; 32]);
-            changed.file.set_len(length).unwrap();
-            let message = format!("x.npy: had 45 bytes and has {length} now: it was changed while it was read");
-            assert_eq!(changed.read_at(0, &mut out).unwrap_err().to_string(), message);
-            assert_eq!(changed.read_whole().unwrap_err(), message);
-        }
-    }
-
-    #[test]
-    fn fortran_order_is_read_whole_only() {
-        let bytes: Vec<u8> = (0..6).collect();
-        let mut columns = source(Stored::U8, false, &bytes);
-        columns.layout.fortran_order = true;
-        columns.layout.shape = vec![1, 6];
-        assert!(columns.pageable().is_ok() && columns.read_at(0, &mut [0; 4]).is_ok());
-        columns.layout.shape = vec![2, 1, 3];
-        let message = columns.pageable().unwrap_err();
-        assert!(message.starts_with("x.npy: is in Fortran order"), "{message}");
-        assert_eq!(columns.read_at(0, &mut [0; 4]).unwrap_err().to_string(), message);
-        let whole = columns.into_dtype(Dtype::F32).read_whole().unwrap();
-        assert_eq!(whole.as_slice::<f32>().unwrap(), [0., 2., 4., 1., 3., 5.]);
-    }
-}
+mod tests;

@@ -60,9 +60,12 @@ pub fn read(file: &Path, info: &Info, notes: &mut Vec<String>) -> Result<State, 
 
 /// PyTorch has it as a float.
 fn count(source: &Source) -> Result<u64, String> {
-    source
-        .count()
-        .map_err(|other| format!("{STEP} is {other}, expected one whole number from 0 to {}", State::MAX_STEP))
+    source.count().map_err(|other| {
+        format!(
+            "{STEP} is {other}, expected one whole number from 0 to {}",
+            State::MAX_STEP
+        )
+    })
 }
 
 /// The state as a file to be published.
@@ -82,7 +85,10 @@ pub fn write(path: &Path, state: &State, engine: &Engine) -> Result<Draft, Failu
     let mut list = vec![(STEP, count)];
     list.extend(arrays.iter().map(|(key, array)| (*key, Stored::floats(array))));
 
-    let header: Vec<_> = list.iter().map(|(key, own)| (*key, own.dtype.into(), own.shape)).collect();
+    let header: Vec<_> = list
+        .iter()
+        .map(|(key, own)| (*key, own.dtype.into(), own.shape))
+        .collect();
     let header = keyed::header(&header).map_err(failed)?;
     let length = list.iter().map(|(_, own)| own.bytes.len() as u64).sum();
     let mut draft = Draft::new(label, path, &header, length).map_err(Failure::Failed)?;

@@ -127,7 +127,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return Err(Failure::Failed(message));
     }
     if !update.states.is_empty() && files.state_out.is_none() {
-        notes.push(format!("{word} keeps a state, which is not written without --state-out"));
+        notes.push(format!(
+            "{word} keeps a state, which is not written without --state-out"
+        ));
     }
     for note in &notes {
         print::note(&format!("note: {note}"));
@@ -293,7 +295,10 @@ impl<'a> Files<'a> {
         let failed = |message: String| Failure::Failed(format!("grad: {message}"));
         let mut source = files::open(self.grad).map_err(failed)?;
         if source.stored() == numbers::Dtype::F64 {
-            notes.push(format!("grad ({}) is f64 in its file: it is rounded to f32 for the step", source.name()));
+            notes.push(format!(
+                "grad ({}) is f64 in its file: it is rounded to f32 for the step",
+                source.name()
+            ));
         }
         if source.dtype() != param {
             source = source.into_dtype(Dtype::F32);
@@ -314,7 +319,8 @@ impl<'a> Files<'a> {
         if updated && !file.exists() {
             return Ok(State::default());
         }
-        state::read(file, info, notes).map_err(|message| Failure::Failed(format!("state: {}: {message}", file.display())))
+        state::read(file, info, notes)
+            .map_err(|message| Failure::Failed(format!("state: {}: {message}", file.display())))
     }
 
     /// The new parameter, in the dtype of the old one's file.

@@ -137,7 +137,11 @@ impl State {
     /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of f16
     /// or bf16 on the host becomes f32, which holds the same numbers.
     pub fn attach(&mut self, role: Role, tensor: Tensor) {
-        let wide = if tensor.dtype().is_half() { tensor.to_dtype(Dtype::F32).ok() } else { None };
+        let wide = if tensor.dtype().is_half() {
+            tensor.to_dtype(Dtype::F32).ok()
+        } else {
+            None
+        };
         let tensor = wide.unwrap_or(tensor); // what stays is refused by the step
         self.tensors.retain(|(own, _)| *own != role);
         self.tensors.push((role, tensor));
