@@ -16,6 +16,7 @@ mod golden;
 mod gpu;
 mod gradients;
 mod large;
+mod optimizer_states;
 mod optimizers;
 mod packs;
 mod plans;

@@ -1,4 +1,5 @@
 //! Archives as numpy writes them.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::io::Write;
 
