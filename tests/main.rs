@@ -17,6 +17,7 @@ mod golden;
 mod gpu;
 mod gradients;
 mod large;
+mod optimizer_states;
 mod optimizers;
 mod packs;
 mod plans;

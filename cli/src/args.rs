@@ -119,7 +119,7 @@ pub fn command() -> Command {
 /// `compute`, with a subcommand for each loss.
 fn compute() -> Command {
     Command::new("compute")
-        .about("Compute a loss, and its gradients, from .npy or .safetensors files")
+        .about("Compute a loss, and its gradients, from .npy, .npz or .safetensors files")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_value_name("LOSS")
@@ -132,7 +132,7 @@ fn compute_loss(info: &'static Info) -> Command {
         .alias(info.name)
         .about(info.summary)
         .after_help(format!(
-            "Files read are file.npy or file.safetensors:key, of f16, bf16, f32, f64 (rounded to f32) or, for classes, \
+            "Files read are file.npy, file.npz:key or file.safetensors:key, of f16, bf16, f32, f64 (rounded to f32) or, for classes, \
              integers. Files written are .npy, or .safetensors where they are named so: of one tensor, under the key \
              `loss` for --out, else under the option's name (grad, grad_target, lse, …) or the key named.\n{}",
             info.url

@@ -1,15 +1,13 @@
-//! Arrays in .npy and .safetensors files: found, and held against the files' lengths.
+//! Arrays in .npy, .npz and .safetensors files: found, and held against the files' lengths.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::path::Path;
-
-use safetensors::tensor::Metadata;
-use wgloss::Tensor;
 
 use crate::numbers::Dtype;
 use crate::source::{Layout, Source};
-use crate::{keyed, npy, positional};
+use crate::{keyed, npy, npz, positional};
 
 /// Text headers of .npy files are short; a longer one is not one.
 const MAX_NPY_HEADER: usize = 1 << 20;
@@ -20,10 +18,11 @@ const MAX_DIMENSIONS: usize = 64;
 /// Characters of a message about a file.
 const MAX_MESSAGE: usize = 4000;
 
-/// The file of `file.npy` or `file.safetensors:key`, and the key.
+/// The file of `file.npy`, `file.npz:key` or `file.safetensors:key`, and the key.
 pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
     let with_key = given.to_str().and_then(|text| {
-        let end = text.rfind(".safetensors:")? + ".safetensors".len();
+        let ends = [".safetensors:", ".npz:"].map(|ending| Some(text.rfind(ending)? + ending.len() - 1));
+        let end = ends.into_iter().flatten().max()?;
         Some((Path::new(&text[..end]), Some(&text[end + 1..])))
     });
     with_key.unwrap_or((Path::new(given), None))
@@ -33,20 +32,28 @@ pub fn is_safetensors(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("safetensors"))
 }
 
-/// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.
-pub fn read(given: &OsStr) -> Result<Tensor, String> {
+/// An archive of numpy, which is read and not written.
+pub fn is_npz(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("npz"))
+}
+
+/// Reads a file as [`open`] names it.
+#[cfg(test)]
+pub fn read(given: &OsStr) -> Result<wgloss::Tensor, String> {
     open(given)?.read_whole()
 }
 
-/// Opens `file.npy` or `file.safetensors:key`. Messages name what was given.
+/// Opens `file.npy`, `file.npz:key` or `file.safetensors:key`. Messages name what was given.
 pub fn open(given: &OsStr) -> Result<Source, String> {
     let name = given.to_string_lossy().into_owned();
     let (path, key) = location(given);
     let found = regular(path).and_then(|file| {
         let layout = if is_safetensors(path) {
             find_safetensors(&file, key)
+        } else if is_npz(path) {
+            find_npz(&file, key)
         } else {
-            find_npy(&file)
+            find_npy(&mut npz::Window::of(&file.file, file.length), file.length)
         };
         Ok((file, layout?))
     });
@@ -102,15 +109,25 @@ impl Regular {
     }
 }
 
-fn find_npy(file: &Regular) -> Result<Layout, String> {
-    let length = file.length;
+/// The array in the bytes of a .npy file, of which so many are read from their beginning on.
+fn find_npy(bytes: &mut dyn Read, length: u64) -> Result<Layout, String> {
     if length == 0 {
         return Err("is empty, expected a .npy file".into());
     }
-    let start = file.header(0, length.min(8) as usize)?;
+    let mut next = |count: usize| {
+        let mut own = vec![0; count];
+        bytes.read_exact(&mut own).map_err(|e| e.to_string())?;
+        Ok::<_, String>(own)
+    };
+    let start = next(length.min(8) as usize)?;
     let version = match start.strip_prefix(npy::MAGIC) {
         Some(&[major, _]) => major,
-        _ => return Err("is neither a .npy file (it does not start as one) nor named file.safetensors:key".into()),
+        _ => {
+            return Err(
+                "is neither a .npy file (it does not start as one) nor named file.npz:key or file.safetensors:key"
+                    .into(),
+            );
+        }
     };
     let prefix = npy::prefix(version).ok_or_else(|| format!(".npy version {version} is unknown, expected 1 to 3"))?;
     let cut = || "is cut off within its header".to_string();
@@ -118,7 +135,7 @@ fn find_npy(file: &Regular) -> Result<Layout, String> {
         return Err(cut());
     }
     let mut header_length = [0; 4];
-    header_length[..prefix - 8].copy_from_slice(&file.header(8, prefix - 8)?);
+    header_length[..prefix - 8].copy_from_slice(&next(prefix - 8)?);
     let header_length = u32::from_le_bytes(header_length) as usize;
     if header_length as u64 > length - prefix as u64 {
         return Err(cut());
@@ -126,9 +143,9 @@ fn find_npy(file: &Regular) -> Result<Layout, String> {
     if header_length > MAX_NPY_HEADER {
         return Err(format!("has a header of {header_length} bytes, no array has one"));
     }
-    let text = file.header(prefix, header_length)?;
+    let text = next(header_length)?;
     let header = npy::parse(std::str::from_utf8(&text).map_err(|_| "its header is not text")?)?;
-    let (stored, big_endian) = npy_dtype(&header.descr)?;
+    let (stored, big_endian) = npy::dtype(&header.descr).ok_or_else(|| unread(&header.descr))?;
     let size = byte_count(&header.shape, stored)?;
     let start = (prefix + header_length) as u64;
     let held = length - start;
@@ -142,11 +159,45 @@ fn find_npy(file: &Regular) -> Result<Layout, String> {
     }
     Ok(Layout {
         start,
+        member: None,
         stored,
         big_endian,
         fortran_order: header.fortran_order,
         shape: header.shape,
     })
+}
+
+/// The array under a key of an archive, `key.npy` or, as numpy has it, `key`.
+fn find_npz(file: &Regular, key: Option<&str>) -> Result<Layout, String> {
+    let entries = npz::entries(&file.file, file.length)?;
+    let of = |key| {
+        let exact = entries.iter().find(|own| own.name == key);
+        exact.or_else(|| entries.iter().find(|own| own.key() == key))
+    };
+    let Some(entry) = key.and_then(of) else {
+        return Err(no_key("npz", key, entries.iter().map(npz::Entry::key).collect()));
+    };
+    let member = entry.member(&file.file, file.length)?;
+    let layout = find_npy(&mut member.reader(&file.file), member.length);
+    let layout = layout.map_err(|why| format!("its member {:?} {why}", entry.name))?;
+    Ok(Layout {
+        member: Some(member),
+        ..layout
+    })
+}
+
+/// What a file has in place of the key.
+fn no_key(ending: &str, key: Option<&str>, mut keys: Vec<&str>) -> String {
+    keys.sort_unstable();
+    let keys = if keys.is_empty() {
+        "none".into()
+    } else {
+        keys.join(", ")
+    };
+    match key {
+        Some(key) => format!("has no key {key:?}; its keys: {keys}"),
+        None => format!("name a tensor of it, as file.{ending}:key; its keys: {keys}"),
+    }
 }
 
 /// Bytes of an array. As for a tensor, dimensions beside a 0 have to be addressable, too.
@@ -166,40 +217,30 @@ fn byte_count(shape: &[usize], dtype: Dtype) -> Result<u64, String> {
     }
 }
 
-const ACCEPTED: &str = "expected f16, bf16, f32, f64 or, for classes, an integer dtype";
-
-/// The dtype of a type string such as `<f4`, and whether its bytes are big-endian.
-fn npy_dtype(descr: &str) -> Result<(Dtype, bool), String> {
-    let code = descr.strip_prefix(['<', '>', '|', '=']).unwrap_or(descr);
-    let dtype = match code {
-        "f2" => Dtype::F16,
-        "f4" => Dtype::F32,
-        "f8" => Dtype::F64,
-        "i1" => Dtype::I8,
-        "u1" => Dtype::U8,
-        "i2" => Dtype::I16,
-        "u2" => Dtype::U16,
-        "i4" => Dtype::I32,
-        "u4" => Dtype::U32,
-        "i8" => Dtype::I64,
-        "u8" => Dtype::U64,
-        "b1" => return Err(format!("holds bool, {ACCEPTED}")),
-        _ => return Err(format!("holds '{descr}', {ACCEPTED}")),
+/// Says what a dtype is that is not read, and what to do.
+fn unread(name: &str) -> String {
+    let plain = name.trim_start_matches(['<', '>', '|', '=']).to_lowercase();
+    let (kind, cure) = match plain.as_bytes() {
+        // numpy's words for what ml_dtypes has in a byte, and those of safetensors.
+        [b'f' | b'v', b'1'] | [b'f', b'8' | b'6', b'_', ..] => (" (float8 or less)", "save it as one of them"),
+        [b'c', b'0'..=b'9', ..] => (
+            " (complex numbers)",
+            "save real and imaginary part as arrays of their own",
+        ),
+        [b'o', ..] => (" (Python objects)", "save an array of numbers"),
+        _ => ("", "save it as one of them"),
     };
-    Ok((
-        dtype,
-        descr.starts_with('>') || descr.starts_with('=') && cfg!(target_endian = "big"),
-    ))
+    format!("holds {name}{kind}, expected f16, bf16, f32, f64, bool or an integer dtype; {cure}")
 }
 
 /// The keys of a .safetensors file.
 pub fn keys(path: &Path) -> Result<Vec<String>, String> {
-    let keys = regular(path).and_then(|file| Ok(safetensors_header(&file)?.0.offset_keys()));
+    let keys = regular(path).and_then(|file| Ok(safetensors_header(&file)?.0.keys().map(str::to_owned).collect()));
     keys.map_err(|message| printable(&message))
 }
 
 /// What the header of a .safetensors file says, and where the data begin.
-fn safetensors_header(file: &Regular) -> Result<(Metadata, u64), String> {
+fn safetensors_header(file: &Regular) -> Result<(keyed::Header, u64), String> {
     let length = file.length;
     let broken = || "is not a whole .safetensors file".to_string();
     if length < 8 {
@@ -218,55 +259,31 @@ fn safetensors_header(file: &Regular) -> Result<(Metadata, u64), String> {
         ));
     }
     let text = file.header(8, header_length as usize)?;
-    let metadata = keyed::parse(&text).map_err(|e| format!("{}: {e}", broken()))?;
-    if metadata.data_len() as u64 != length - 8 - header_length {
+    let header = keyed::parse(&text).map_err(|e| format!("{}: {e}", broken()))?;
+    if header.data_length() != length - 8 - header_length {
         return Err(format!(
             "its header tells of {} bytes of data, the file holds {}",
-            metadata.data_len(),
+            header.data_length(),
             length - 8 - header_length
         ));
     }
-    Ok((metadata, 8 + header_length))
+    Ok((header, 8 + header_length))
 }
 
 fn find_safetensors(file: &Regular, key: Option<&str>) -> Result<Layout, String> {
-    let (metadata, start_of_data) = safetensors_header(file)?;
-    let Some(info) = key.and_then(|key| metadata.info(key)) else {
-        let mut keys = metadata.offset_keys();
-        keys.sort();
-        let keys = if keys.is_empty() {
-            "none".into()
-        } else {
-            keys.join(", ")
-        };
-        return Err(match key {
-            Some(key) => format!("has no key {key:?}; its keys: {keys}"),
-            None => format!("name a tensor of it, as file.safetensors:key; its keys: {keys}"),
-        });
+    let (header, start_of_data) = safetensors_header(file)?;
+    let Some(entry) = key.and_then(|key| header.get(key)) else {
+        return Err(no_key("safetensors", key, header.keys().collect()));
     };
-    use safetensors::Dtype as Theirs;
-    let stored = match info.dtype {
-        Theirs::F16 => Dtype::F16,
-        Theirs::BF16 => Dtype::Bf16,
-        Theirs::F32 => Dtype::F32,
-        Theirs::F64 => Dtype::F64,
-        Theirs::I8 => Dtype::I8,
-        Theirs::U8 => Dtype::U8,
-        Theirs::I16 => Dtype::I16,
-        Theirs::U16 => Dtype::U16,
-        Theirs::I32 => Dtype::I32,
-        Theirs::U32 => Dtype::U32,
-        Theirs::I64 => Dtype::I64,
-        Theirs::U64 => Dtype::U64,
-        other => return Err(format!("holds {other}, {ACCEPTED}")),
-    };
-    byte_count(&info.shape, stored)?;
-    // The crate has checked that the offsets follow from the shapes.
+    let stored = keyed::dtype(&entry.dtype).ok_or_else(|| unread(&entry.dtype))?;
+    byte_count(&entry.shape, stored)?;
+    // That the offsets follow from the shapes has been seen.
     Ok(Layout {
-        start: start_of_data + info.data_offsets.0 as u64,
+        start: start_of_data + entry.data_offsets.0,
+        member: None,
         stored,
         big_endian: false,
         fortran_order: false,
-        shape: info.shape.clone(),
+        shape: entry.shape.clone(),
     })
 }

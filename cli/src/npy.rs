@@ -1,7 +1,7 @@
 //! The header of .npy files. Written out here because a header is hostile input: nothing in it may overflow, recurse or
 //! allocate.
 
-use wgloss::Dtype;
+use crate::numbers::Dtype;
 
 /// What a header says.
 #[derive(Debug, PartialEq)]
@@ -119,22 +119,53 @@ fn start(text: &str) -> String {
     text.chars().take(24).collect()
 }
 
-/// The type string of a dtype; numpy has none for bf16.
+/// The type string of a dtype. numpy has none for bf16: what ml_dtypes makes it write, raw pairs of bytes, says nothing
+/// of what they are to who reads them.
 pub fn descr(dtype: Dtype) -> Option<&'static str> {
     match dtype {
-        Dtype::F32 => Some("<f4"),
-        Dtype::F16 => Some("<f2"),
         Dtype::Bf16 => None,
+        Dtype::Bool => Some("|b1"),
+        Dtype::F16 => Some("<f2"),
+        Dtype::F32 => Some("<f4"),
+        Dtype::F64 => Some("<f8"),
+        Dtype::I8 => Some("|i1"),
         Dtype::U8 => Some("|u1"),
+        Dtype::I16 => Some("<i2"),
+        Dtype::U16 => Some("<u2"),
         Dtype::I32 => Some("<i4"),
         Dtype::U32 => Some("<u4"),
         Dtype::I64 => Some("<i8"),
+        Dtype::U64 => Some("<u8"),
     }
+}
+
+/// The dtype of a type string, and whether its bytes are big-endian; `None` for one that is not read.
+pub fn dtype(descr: &str) -> Option<(Dtype, bool)> {
+    let code = descr.strip_prefix(['<', '>', '|', '=']).unwrap_or(descr);
+    let dtype = match code {
+        "b1" => Dtype::Bool,
+        "f2" => Dtype::F16,
+        // As numpy saves bf16 of ml_dtypes, and saves it again once it has loaded that.
+        "V2" => Dtype::Bf16,
+        "f4" => Dtype::F32,
+        "f8" => Dtype::F64,
+        "i1" => Dtype::I8,
+        "u1" => Dtype::U8,
+        "i2" => Dtype::I16,
+        "u2" => Dtype::U16,
+        "i4" => Dtype::I32,
+        "u4" => Dtype::U32,
+        "i8" => Dtype::I64,
+        "u8" => Dtype::U64,
+        _ => return None,
+    };
+    let is_big = descr.starts_with('>') || descr.starts_with('=') && cfg!(target_endian = "big");
+    Some((dtype, is_big))
 }
 
 /// All bytes before the data of an array in row-major order: a multiple of 64, as the format asks.
 pub fn header(dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>, String> {
-    let descr = descr(dtype).ok_or_else(|| format!("a .npy file cannot hold {dtype}"))?;
+    let descr = descr(dtype).ok_or_else(|| format!("a .npy file cannot hold {}", dtype.name()))?;
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     // A tuple of one has a comma, longer ones need none.
     let sizes = if shape.len() == 1 {
@@ -195,6 +226,23 @@ mod tests {
             "((((((((((((((((",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn type_strings_go_around() {
+        for text in [
+            "|b1", "<f2", "<f4", "<f8", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8",
+        ] {
+            let (own, is_big) = dtype(text).unwrap();
+            assert_eq!((descr(own), is_big), (Some(text), false));
+            assert_eq!(dtype(&format!(">{}", &text[1..])), Some((own, true)));
+        }
+        for raw in ["<V2", "|V2"] {
+            assert_eq!(dtype(raw), Some((Dtype::Bf16, false)));
+        }
+        for other in ["<f1", "|V1", "|V4", "<c8", "|O", "<U3", "<f16", "<M8[ns]", "", "<"] {
+            assert_eq!(dtype(other), None);
         }
     }
 }

@@ -53,9 +53,10 @@ impl Operands {
     /// Opens all files, whose floats will be read as `dtype` where that is given.
     pub fn open(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
         let mut list: Vec<Operand> = Vec::new();
+        let ignored = matches.try_get_one::<i64>("ignore_index").ok().flatten().copied();
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
-            let source = files::open(file).map_err(failed)?;
+            let source = files::open(file).map_err(failed)?.sparing(ignored);
             let first = list.first().map(|own| own.tensor.dtype());
             let source = Arc::new(match read_as(info, role, source.dtype(), first, dtype) {
                 Some(dtype) => source.into_dtype(dtype),
@@ -128,7 +129,13 @@ impl Operands {
 
     /// The error, with the file of the tensor concerned: `target (labels.npy): expected shape …`.
     pub fn describe(&self, error: &Error) -> String {
-        let text = error.to_string();
+        let mut text = error.to_string();
+        let target = self.list.iter().find(|own| own.role == Role::Target);
+        if let (Error::BadLabels { value, .. }, Some(target)) = (error, target)
+            && let Some(behind) = target.source.label_behind(*value)
+        {
+            text = text.replacen(&format!("is {value} in"), &format!("is {behind} in"), 1);
+        }
         if let Error::Io { source, .. } = error {
             return source.to_string(); // it names the file
         }

@@ -9,7 +9,7 @@ use wgloss::problem::Problem;
 
 use crate::draft::{Draft, folder_of};
 use crate::parts::{Part, Product};
-use crate::{Failure, files, keyed, npy};
+use crate::{Failure, files, keyed, npy, numbers};
 
 /// A file to be written.
 struct Output {
@@ -83,7 +83,7 @@ impl Outputs {
             let Some(dtype) = problem.result(output.product.part.role()).map(|view| view.dtype) else {
                 continue;
             };
-            if npy::descr(dtype).is_none() {
+            if npy::descr(dtype.into()).is_none() {
                 return Err(format!(
                     "--{} {}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors",
                     output.product.option, output.given
@@ -123,15 +123,16 @@ pub fn draft_of(
     label: String,
     place: &Path,
     key: Option<&str>,
-    dtype: Dtype,
+    dtype: impl Into<numbers::Dtype>,
     shape: &[usize],
 ) -> Result<Draft, Failure> {
+    let dtype = dtype.into();
     let header = match key {
         Some(key) => keyed::header(&[(key, dtype, shape)]),
         None => npy::header(dtype, shape),
     };
     let header = header.map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
-    let length = shape.iter().map(|&size| size as u64).product::<u64>() * dtype.bytes();
+    let length = shape.iter().map(|&size| size as u64).product::<u64>() * dtype.bytes() as u64;
     Draft::new(label, place, &header, length).map_err(Failure::Failed)
 }
 
@@ -147,6 +148,11 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
     let Some(name) = path.file_name() else {
         return Err(failed("is no file name".into()));
     };
+    if files::is_npz(path) {
+        return Err(failed(
+            "archives are read only; name a file that ends in .npy or .safetensors".into(),
+        ));
+    }
     // Two spellings of one folder are one folder.
     let folder = folder_of(path);
     let place = match (fs::canonicalize(path), fs::canonicalize(folder)) {

@@ -1,10 +1,11 @@
 //! The numbers of an opened file: read whole, or window by window.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
 use wgloss::{Dtype, Element, Pages, Tensor};
 
+use crate::npz::{self, Member};
 use crate::numbers::{self, convert, row_major};
 use crate::positional;
 
@@ -14,8 +15,10 @@ const PIECE: usize = 1 << 20;
 /// How a file holds an array, as its header says and its length allows.
 #[derive(Debug)]
 pub struct Layout {
-    /// Where the elements begin.
+    /// Where the elements begin: in the file, or in the member.
     pub start: u64,
+    /// What of an archive holds them.
+    pub member: Option<Member>,
     pub stored: numbers::Dtype,
     pub big_endian: bool,
     pub fortran_order: bool,
@@ -33,6 +36,16 @@ pub struct Source {
     layout: Layout,
     /// What the elements are read as.
     dtype: Dtype,
+    /// What i64 does not hold is read as: no class, and no index to be ignored.
+    beyond: i64,
+}
+
+/// Where bytes come from.
+enum Body<'a> {
+    /// From the file, wherever they lie.
+    Place(u64),
+    /// From a member of an archive, in its order; all of them are held against its checksum.
+    Member(npz::Reader<'a>),
 }
 
 impl Source {
@@ -44,7 +57,23 @@ impl Source {
             length,
             layout,
             dtype,
+            beyond: i64::MAX,
         }
+    }
+
+    /// As the user named it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The dtype in the file.
+    pub fn stored(&self) -> numbers::Dtype {
+        self.layout.stored
+    }
+
+    /// The name of the dtype in the file, which is that of what it is read as where the library has the same.
+    pub fn stored_name(&self) -> &'static str {
+        self.layout.stored.name()
     }
 
     pub fn dtype(&self) -> Dtype {
@@ -55,9 +84,61 @@ impl Source {
         &self.layout.shape
     }
 
-    /// The same numbers, rounded to a float dtype. Integers become floats as PyTorch takes signs.
+    /// The same numbers, rounded to a float dtype. Integers and booleans become floats of their values.
     pub fn into_dtype(self, dtype: Dtype) -> Self {
         Self { dtype, ..self }
+    }
+
+    /// The same classes, of which one is to be ignored. A u64 that i64 does not hold is read as a number that is no class
+    /// whatever their count, and not ignored either.
+    pub fn sparing(self, ignored: Option<i64>) -> Self {
+        let beyond = if ignored == Some(i64::MAX) {
+            i64::MAX - 1
+        } else {
+            i64::MAX
+        };
+        Self { beyond, ..self }
+    }
+
+    /// What stands in the file where the first label is that was read as `value`, where that may be another number.
+    pub fn label_behind(&self, value: i64) -> Option<String> {
+        if self.layout.stored != numbers::Dtype::U64 || self.dtype != Dtype::I64 || value != self.beyond {
+            return None;
+        }
+        let found = if self.is_column_major() {
+            Ok(None)
+        } else {
+            self.find_beyond()
+        };
+        let found = found.ok().flatten().map(|label| label.to_string());
+        Some(found.unwrap_or_else(|| format!("at least {value}")))
+    }
+
+    /// The first u64 that is read as what is beyond i64.
+    fn find_beyond(&self) -> Result<Option<u64>, String> {
+        let mut body = self.body()?;
+        let mut left = self.shape().iter().map(|&size| size as u64).product::<u64>() * 8;
+        let (mut piece, mut at) = (vec![0; left.min(PIECE as u64) as usize], 0);
+        while left > 0 {
+            let own = piece.len().min(left as usize);
+            self.native(&mut body, at, &mut piece[..own])?;
+            let mut all = piece[..own].chunks_exact(8).map(bytemuck::pod_read_unaligned::<u64>);
+            if let Some(label) = all.find(|&label| label >= self.beyond as u64) {
+                return Ok(Some(label));
+            }
+            (at, left) = (at + own as u64, left - own as u64);
+        }
+        Ok(None)
+    }
+
+    /// The only element, as a count. What the file holds instead is the error.
+    pub fn count(&self) -> Result<u64, String> {
+        if self.shape().iter().any(|&size| size != 1) {
+            return Err(format!("{} {:?}", self.stored_name(), self.shape()));
+        }
+        let element = &mut [0; 8][..self.layout.stored.bytes()];
+        self.native(&mut self.body()?, 0, element)?;
+        numbers::count(self.layout.stored, element).map_err(|other| format!("{} {other}", self.stored_name()))
     }
 
     /// Bytes of all elements as they are read.
@@ -67,6 +148,12 @@ impl Source {
 
     /// Whether windows of it are windows of the file.
     pub fn pageable(&self) -> Result<(), String> {
+        if self.layout.member.as_ref().is_some_and(|member| member.is_deflated) {
+            return Err(format!(
+                "{}: is compressed, which cannot be read window by window; save it with np.savez, or np.save",
+                self.name
+            ));
+        }
         if !self.is_column_major() {
             return Ok(());
         }
@@ -88,7 +175,11 @@ impl Source {
     fn whole(&self) -> Result<Tensor, String> {
         let length = self.bytes();
         let mut words = words(length)?;
-        self.fill(0, bytes_of(&mut words, length))?;
+        let mut body = self.body()?;
+        self.fill(&mut body, 0, bytes_of(&mut words, length))?;
+        if let Body::Member(reader) = body {
+            reader.finish()?;
+        }
         if self.is_column_major() {
             let mut rearranged = self::words(length)?;
             row_major(
@@ -110,12 +201,25 @@ impl Source {
         }
     }
 
+    /// The bytes of the elements, from the first on.
+    fn body(&self) -> Result<Body<'_>, String> {
+        let Some(member) = &self.layout.member else {
+            return Ok(Body::Place(self.layout.start));
+        };
+        let mut reader = member.reader(&self.file);
+        let header = io::copy(&mut (&mut reader).take(self.layout.start), &mut io::sink());
+        match header.map_err(|e| e.to_string())? == self.layout.start {
+            true => Ok(Body::Member(reader)),
+            false => Err("is cut off within its header".into()),
+        }
+    }
+
     fn tensor<T: Element>(&self, bytes: &[u8]) -> Result<Tensor, String> {
         Tensor::new::<T>(bytemuck::cast_slice(bytes), self.shape()).map_err(|e| e.to_string())
     }
 
     /// The bytes from `offset` on, in the order of the file, wherever the window begins and ends.
-    fn fill(&self, mut offset: u64, mut out: &mut [u8]) -> Result<(), String> {
+    fn fill(&self, body: &mut Body<'_>, mut offset: u64, mut out: &mut [u8]) -> Result<(), String> {
         let length = self.bytes();
         // Whole words are asked for: there is nothing behind the last element.
         let behind = (offset + out.len() as u64).saturating_sub(length);
@@ -132,11 +236,11 @@ impl Source {
             let (first, cut) = (offset / size as u64, offset as usize % size);
             let whole = if cut == 0 { out.len() / size * size } else { 0 };
             let taken = if whole > 0 {
-                self.elements(first, &mut out[..whole])?;
+                self.elements(body, first, &mut out[..whole])?;
                 whole
             } else {
                 let element = &mut [0; 8][..size];
-                self.elements(first, element)?;
+                self.elements(body, first, element)?;
                 let taken = out.len().min(size - cut);
                 out[..taken].copy_from_slice(&element[cut..cut + taken]);
                 taken
@@ -148,25 +252,29 @@ impl Source {
     }
 
     /// Whole elements, the `first` of the file and those behind it.
-    fn elements(&self, first: u64, out: &mut [u8]) -> Result<(), String> {
+    fn elements(&self, body: &mut Body<'_>, first: u64, out: &mut [u8]) -> Result<(), String> {
         let (from, to) = (self.layout.stored.bytes(), self.dtype.bytes() as usize);
-        let mut at = self.layout.start + first * from as u64;
+        let mut at = first * from as u64;
         if self.layout.stored.same() == Some(self.dtype) {
-            return self.native(at, out);
+            return self.native(body, at, out);
         }
         let mut piece = vec![0; PIECE.min(out.len() / to * from)];
         for out in out.chunks_mut(PIECE / from * to) {
             let bytes = &mut piece[..out.len() / to * from];
-            self.native(at, bytes)?;
-            convert(self.layout.stored, bytes, self.dtype, out)?;
+            self.native(body, at, bytes)?;
+            convert(self.layout.stored, bytes, self.dtype, self.beyond, out)?;
             at += bytes.len() as u64;
         }
         Ok(())
     }
 
-    /// Bytes of the file, in the machine's order.
-    fn native(&self, at: u64, out: &mut [u8]) -> Result<(), String> {
-        if let Err(error) = positional::read(&self.file, at, out) {
+    /// Bytes of the elements, in the machine's order.
+    fn native(&self, body: &mut Body<'_>, at: u64, out: &mut [u8]) -> Result<(), String> {
+        let read = match body {
+            Body::Place(start) => positional::read(&self.file, *start + at, out),
+            Body::Member(reader) => reader.read_exact(out), // one after the other
+        };
+        if let Err(error) = read {
             self.check_length()?;
             return Err(error.to_string());
         }
@@ -197,8 +305,9 @@ impl Source {
 impl Pages for Source {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let filled = self.pageable().map_err(io::Error::other);
+        let in_file = self.layout.member.as_ref().map_or(0, |member| member.start);
         filled.and_then(|()| {
-            self.fill(offset, out)
+            self.fill(&mut Body::Place(in_file + self.layout.start), offset, out)
                 .map_err(|message| io::Error::other(format!("{}: {message}", self.name)))
         })
     }
@@ -219,190 +328,4 @@ fn bytes_of(words: &mut [u64], length: u64) -> &mut [u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use half::{bf16, f16};
-
-    use super::*;
-    use crate::numbers::Dtype as Stored;
-
-    /// A file of elements behind an odd number of other bytes.
-    fn source(stored: Stored, big_endian: bool, data: &[u8]) -> Source {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&[7; 13]).unwrap();
-        file.write_all(data).unwrap();
-        let layout = Layout {
-            start: 13,
-            stored,
-            big_endian,
-            fortran_order: false,
-            shape: vec![data.len() / stored.bytes()],
-        };
-        Source::new("x.npy".into(), file, 13 + data.len() as u64, layout)
-    }
-
-    fn little<const N: usize, T: Copy>(data: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
-        data.iter().flat_map(|&x| bytes(x)).collect()
-    }
-
-    /// The elements of a dtype as bytes of what they are read as, `as` Rust has it.
-    fn cases() -> Vec<(Stored, Vec<u8>, Dtype, Vec<u8>)> {
-        let n = 37;
-        let x: Vec<f64> = (0..n)
-            .map(|i| (f64::from(i) - 17.3) * 1.7e3f64.powi(i % 5 - 2))
-            .collect();
-        let f32s: Vec<f32> = x.iter().map(|&x| x as f32).collect();
-        let f16s: Vec<f16> = f32s.iter().map(|&x| f16::from_f32(x)).collect();
-        let bf16s: Vec<bf16> = f32s.iter().map(|&x| bf16::from_f32(x)).collect();
-        let i: Vec<i64> = (0..i64::from(n)).map(|i| (i - 9) * 0x0001_2345_6789_abcd).collect();
-        let as_f32 = |data: &[i64]| little(&data.iter().map(|&x| x as f32).collect::<Vec<_>>(), f32::to_ne_bytes);
-        macro_rules! integer {
-            ($own:ty, $stored:ident, $wide:ty, $dtype:ident) => {{
-                let own: Vec<$own> = i.iter().map(|&x| (x as $own) >> 1 as $own).collect();
-                let wide: Vec<$wide> = own.iter().map(|&x| x as $wide).collect();
-                let all: Vec<i64> = own.iter().map(|&x| x as i64).collect();
-                let bytes = little(&own, <$own>::to_le_bytes);
-                [
-                    (
-                        Stored::$stored,
-                        bytes.clone(),
-                        Dtype::$dtype,
-                        little(&wide, <$wide>::to_ne_bytes),
-                    ),
-                    (Stored::$stored, bytes, Dtype::F32, as_f32(&all)),
-                ]
-            }};
-        }
-        let f16_bytes = little(&f16s, f16::to_le_bytes);
-        let widened: Vec<f32> = f16s.iter().map(|x| x.to_f32()).collect();
-        let f32_bytes = little(&f32s, f32::to_le_bytes);
-        let mut list = vec![
-            (
-                Stored::F64,
-                little(&x, f64::to_le_bytes),
-                Dtype::F32,
-                little(&f32s, f32::to_ne_bytes),
-            ),
-            (
-                Stored::F64,
-                little(&x, f64::to_le_bytes),
-                Dtype::Bf16,
-                little(&bf16s, bf16::to_ne_bytes),
-            ),
-            (
-                Stored::F32,
-                f32_bytes.clone(),
-                Dtype::F32,
-                little(&f32s, f32::to_ne_bytes),
-            ),
-            (Stored::F32, f32_bytes, Dtype::F16, little(&f16s, f16::to_ne_bytes)),
-            (
-                Stored::F16,
-                f16_bytes.clone(),
-                Dtype::F16,
-                little(&f16s, f16::to_ne_bytes),
-            ),
-            (Stored::F16, f16_bytes, Dtype::F32, little(&widened, f32::to_ne_bytes)),
-            (
-                Stored::Bf16,
-                little(&bf16s, bf16::to_le_bytes),
-                Dtype::Bf16,
-                little(&bf16s, bf16::to_ne_bytes),
-            ),
-        ];
-        list.extend(integer!(i8, I8, i32, I32));
-        list.extend(integer!(u8, U8, u8, U8));
-        list.extend(integer!(i16, I16, i32, I32));
-        list.extend(integer!(u16, U16, i32, I32));
-        list.extend(integer!(i32, I32, i32, I32));
-        list.extend(integer!(u32, U32, u32, U32));
-        list.extend(integer!(i64, I64, i64, I64));
-        list.extend(integer!(u64, U64, i64, I64));
-        list
-    }
-
-    #[test]
-    fn a_window_holds_what_the_whole_holds_wherever_it_begins() {
-        for (stored, little, dtype, want) in cases() {
-            let mut big = little.clone();
-            big.chunks_mut(stored.bytes()).for_each(<[u8]>::reverse);
-            for (bytes, big_endian) in [(&little, false), (&big, true)] {
-                let source = source(stored, big_endian, bytes).into_dtype(dtype);
-                let what = format!("{stored:?} big {big_endian} as {dtype}");
-                assert_eq!(source.bytes(), want.len() as u64, "{what}");
-                let whole = source.read_whole().unwrap();
-                assert_eq!((whole.dtype(), whole.shape()), (dtype, &[37][..]), "{what}");
-                for begin in 0..want.len() {
-                    for end in [begin, begin + 1, begin + 4, begin + 12, want.len() - 3, want.len()] {
-                        let Some(want) = want.get(begin..end) else { continue };
-                        let mut out = vec![0xee; want.len()];
-                        source.read_at(begin as u64, &mut out).unwrap();
-                        assert_eq!(out, want, "{what}: {begin} to {end}");
-                    }
-                }
-                let words = want.len().next_multiple_of(4);
-                let mut out = vec![0xee; words + 1];
-                source.read_at(0, &mut out[..words]).unwrap();
-                assert!(
-                    out[..want.len()] == want && out[want.len()..words].iter().all(|&x| x == 0),
-                    "{what}"
-                );
-                let error = source.read_at(0, &mut out).unwrap_err().to_string();
-                assert!(error.starts_with("x.npy: bytes 0 to"), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn pieces_meet_without_a_seam() {
-        let count = PIECE / 8 * 2 + 3;
-        let data: Vec<f64> = (0..count).map(|i| i as f64).collect();
-        let source = source(Stored::F64, false, &little(&data, f64::to_le_bytes));
-        let whole = source.read_whole().unwrap();
-        assert!(
-            whole
-                .as_slice::<f32>()
-                .unwrap()
-                .iter()
-                .enumerate()
-                .all(|(i, &x)| x == i as f32)
-        );
-        let mut out = vec![0u8; PIECE];
-        source.read_at(12, &mut out).unwrap();
-        assert!(out == bytemuck::cast_slice::<f32, u8>(whole.as_slice().unwrap())[12..12 + PIECE]);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_an_error_that_names_the_file() {
-        let holds = source(Stored::U64, false, &[[1; 8], [255; 8]].concat());
-        let mut out = [0; 16];
-        holds.read_at(0, &mut out[..8]).unwrap();
-        let message = "x.npy: holds 18446744073709551615, beyond the range of i64";
-        assert_eq!(holds.read_at(0, &mut out).unwrap_err().to_string(), message);
-        assert_eq!(holds.read_whole().unwrap_err(), message);
-
-        for length in [20, 60] {
-            let changed = source(Stored::F32, false, &[1; 32]);
-            changed.file.set_len(length).unwrap();
-            let message = format!("x.npy: had 45 bytes and has {length} now: it was changed while it was read");
-            assert_eq!(changed.read_at(0, &mut out).unwrap_err().to_string(), message);
-            assert_eq!(changed.read_whole().unwrap_err(), message);
-        }
-    }
-
-    #[test]
-    fn fortran_order_is_read_whole_only() {
-        let bytes: Vec<u8> = (0..6).collect();
-        let mut columns = source(Stored::U8, false, &bytes);
-        columns.layout.fortran_order = true;
-        columns.layout.shape = vec![1, 6];
-        assert!(columns.pageable().is_ok() && columns.read_at(0, &mut [0; 4]).is_ok());
-        columns.layout.shape = vec![2, 1, 3];
-        let message = columns.pageable().unwrap_err();
-        assert!(message.starts_with("x.npy: is in Fortran order"), "{message}");
-        assert_eq!(columns.read_at(0, &mut [0; 4]).unwrap_err().to_string(), message);
-        let whole = columns.into_dtype(Dtype::F32).read_whole().unwrap();
-        assert_eq!(whole.as_slice::<f32>().unwrap(), [0., 2., 4., 1., 3., 5.]);
-    }
-}
+mod tests;

@@ -8,16 +8,15 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 use wgloss::optim::{self, Info, OPTIMIZERS, OptionInfo, Setting, State};
-use wgloss::{Engine, Error, Optimizer, Role, Sink, Tensor};
+use wgloss::{Array, Dtype, Error, Optimizer, Role, Sink, Tensor};
 
 use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
 use crate::draft::{self, Draft};
+use crate::numbers;
 use crate::parts::Stored;
-use crate::{Failure, files, keyed, npy, output, print, tuned};
-
-/// The key of the step count in a state file.
-const STEP: &str = "step";
+use crate::state::{self, STEP};
+use crate::{Failure, files, npy, output, print, tuned};
 
 /// The options that are true or false.
 pub fn flags() -> impl Iterator<Item = &'static str> {
@@ -43,11 +42,11 @@ fn command_of(info: &'static Info) -> Command {
         tensor("param")
             .value_name("PARAM")
             .required(true)
-            .help("the parameter, of f32, f16 or bf16"),
+            .help("the parameter, of f32, f16, bf16 or f64, which is rounded to f32"),
         tensor("grad")
             .value_name("GRAD")
             .required(true)
-            .help("its gradient, of its dtype or f32"),
+            .help("its gradient, of any dtype, read as f32 where it has not that of PARAM"),
         tensor("out")
             .long("out")
             .required(true)
@@ -62,10 +61,12 @@ fn command_of(info: &'static Info) -> Command {
     Command::new(info.name)
         .about(info.summary)
         .after_help(format!(
-            "FILE is file.npy or file.safetensors:key. A state is a .safetensors file with the keys {STEP} (i64) and, as \
-             far as the options need them, {} (f32). Where --state and --state-out name one file that is not there yet, \
+            "FILE is file.npy, file.npz:key or file.safetensors:key; no .npz is written. A state is a .safetensors file with the \
+             keys {STEP} (one whole number of any dtype{}) and, as far as the options need them, {} (of any float dtype); it is \
+             written with i64 and f32. Where --state and --state-out name one file that is not there yet, \
              this is the first step. No input is written over but PARAM by --out, where its file holds nothing else, and \
              --state by --state-out.\n{}",
+            if info.counts_steps { "" } else { ", which may be missing" },
             states.join(", "),
             info.url
         ))
@@ -113,25 +114,25 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let files = Files::new(matches)?;
 
     // What the files have wrong, before a device is asked.
-    let failed = |role: &str| {
-        let role = role.to_owned();
-        move |message: String| Failure::Failed(format!("{role}: {message}"))
-    };
-    let param = files::read(files.param).map_err(failed("param"))?;
-    let grad = files::read(files.grad).map_err(failed("grad"))?;
-    let mut state = files.state(info)?;
+    let mut notes = Vec::new();
+    let (param, dtype) = files.param(&mut notes)?;
+    let grad = files.grad(param.dtype(), &mut notes)?;
+    let mut state = files.state(info, &mut notes)?;
     let update = optimizer
         .update(param.view(), grad.view(), &state)
         .map_err(|error| files.describe(&error))?;
-    if files.out_key.is_none() && npy::descr(param.dtype()).is_none() {
-        let (file, dtype) = (files.out.display(), param.dtype());
+    if files.out_key.is_none() && npy::descr(dtype).is_none() {
+        let (file, dtype) = (files.out.display(), dtype.name());
         let message = format!("--out {file}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors");
         return Err(Failure::Failed(message));
     }
     if !update.states.is_empty() && files.state_out.is_none() {
-        print::note(&format!(
-            "note: {word} keeps a state, which is not written without --state-out"
+        notes.push(format!(
+            "{word} keeps a state, which is not written without --state-out"
         ));
+    }
+    for note in &notes {
+        print::note(&format!("note: {note}"));
     }
 
     let engine = backend.open()?;
@@ -142,9 +143,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .map_err(|error| files.describe(&error))?;
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
 
-    let mut written = vec![files.write_param(&Stored::floats(&stepped))?];
+    let mut written = vec![files.write_param(&stepped, dtype)?];
     if let Some(path) = &files.state_out {
-        written.push(write_state(path, &state, &engine)?);
+        written.push(state::write(path, &state, &engine)?);
     }
     draft::publish(written).map_err(Failure::Failed)?;
 
@@ -154,17 +155,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             "optimizer": info.name,
             "step": state.step,
             "shape": stepped.shape,
-            "dtype": stepped.dtype.name(),
+            "dtype": dtype.name(),
             "backend": backend,
             "adapter": engine.name(),
             "milliseconds": print::json_ms(milliseconds),
+            "notes": notes,
         });
         if let Some(tuning) = tuned::own(&engine) {
             report["tuning"] = tuned::json(&tuning).into();
         }
         return print::line(&report.to_string());
     }
-    let (shape, dtype, engine) = (&stepped.shape, stepped.dtype, tuned::name(&engine));
+    let (shape, dtype, engine) = (&stepped.shape, dtype.name(), tuned::name(&engine));
     print::line(&format!(
         "{word} step {}   {shape:?} {dtype}   {backend}: {engine}   {milliseconds:.1} ms",
         state.step
@@ -267,8 +269,45 @@ impl<'a> Files<'a> {
         Ok(files)
     }
 
+    /// The parameter, and its dtype in the file, which it keeps there.
+    fn param(&self, notes: &mut Vec<String>) -> Result<(Tensor, numbers::Dtype), Failure> {
+        let failed = |message: String| Failure::Failed(format!("param: {message}"));
+        let source = files::open(self.param).map_err(failed)?;
+        let stored = source.stored();
+        if !stored.is_float() {
+            return Err(failed(format!(
+                "{}: holds {}, which has no room for a step; save it as f32, f16, bf16 or f64",
+                source.name(),
+                stored.name()
+            )));
+        }
+        if stored == numbers::Dtype::F64 {
+            notes.push(format!(
+                "param ({}) is f64 in its file: it is rounded to f32 for the step, and the result is written as f64",
+                source.name()
+            ));
+        }
+        Ok((source.read_whole().map_err(failed)?, stored))
+    }
+
+    /// The gradient of a parameter of a dtype. What is not of that is read as f32, which holds all but f64 and large integers.
+    fn grad(&self, param: Dtype, notes: &mut Vec<String>) -> Result<Tensor, Failure> {
+        let failed = |message: String| Failure::Failed(format!("grad: {message}"));
+        let mut source = files::open(self.grad).map_err(failed)?;
+        if source.stored() == numbers::Dtype::F64 {
+            notes.push(format!(
+                "grad ({}) is f64 in its file: it is rounded to f32 for the step",
+                source.name()
+            ));
+        }
+        if source.dtype() != param {
+            source = source.into_dtype(Dtype::F32);
+        }
+        source.read_whole().map_err(failed)
+    }
+
     /// The state before the step.
-    fn state(&self, info: &Info) -> Result<State, Failure> {
+    fn state(&self, info: &Info, notes: &mut Vec<String>) -> Result<State, Failure> {
         let Some(file) = self.state else {
             return Ok(State::default());
         };
@@ -280,13 +319,19 @@ impl<'a> Files<'a> {
         if updated && !file.exists() {
             return Ok(State::default());
         }
-        read_state(file, info).map_err(|message| Failure::Failed(format!("state: {}: {message}", file.display())))
+        state::read(file, info, notes)
+            .map_err(|message| Failure::Failed(format!("state: {}: {message}", file.display())))
     }
 
-    fn write_param(&self, stored: &Stored<'_>) -> Result<Draft, Failure> {
+    /// The new parameter, in the dtype of the old one's file.
+    fn write_param(&self, stepped: &Array, dtype: numbers::Dtype) -> Result<Draft, Failure> {
         let label = format!("--out {}", self.out.display());
-        let mut draft = output::draft_of(label, &self.out, self.out_key.as_deref(), stored.dtype, stored.shape)?;
-        draft.write_at(0, &stored.bytes).map_err(output::failed)?;
+        let mut draft = output::draft_of(label, &self.out, self.out_key.as_deref(), dtype, &stepped.shape)?;
+        let bytes = match dtype {
+            numbers::Dtype::F64 => stepped.data.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
+            _ => Stored::floats(stepped).bytes,
+        };
+        draft.write_at(0, &bytes).map_err(output::failed)?;
         Ok(draft)
     }
 
@@ -298,77 +343,12 @@ impl<'a> Files<'a> {
         let states = OPTIMIZERS
             .iter()
             .flat_map(|info| info.states)
-            .map(|role| (role.name(), state));
+            .map(|role| (role.name(), state))
+            .chain([(STEP, state)]);
         let found = files.into_iter().chain(states).find_map(|(name, file)| {
             let rest = text.strip_prefix(name)?.strip_prefix(':')?;
             Some(format!("{name} ({}):{rest}", file.to_string_lossy()))
         });
         Failure::Failed(found.unwrap_or(text))
     }
-}
-
-/// The step count and the tensors of a state file.
-fn read_state(file: &Path, info: &Info) -> Result<State, String> {
-    let role_of = |key: &str| info.states.iter().copied().find(|role| role.name() == key);
-    let read = |key: &str| {
-        let mut keyed = file.as_os_str().to_owned();
-        keyed.push(":");
-        keyed.push(key);
-        files::read(&keyed)
-    };
-    let keys = files::keys(file)?;
-    if !keys.iter().any(|key| key == STEP) {
-        return Err(format!("has no key {STEP:?}; its keys: {}", keys.join(", ")));
-    }
-    let mut state = State::after(step_count(&read(STEP)?)?);
-    for key in keys.iter().filter(|key| *key != STEP) {
-        let role = role_of(key).ok_or_else(|| format!("has a key {key:?}, which is no state of {}", info.name))?;
-        state.attach(role, read(key)?);
-    }
-    Ok(state)
-}
-
-/// PyTorch has it as a float.
-fn step_count(tensor: &Tensor) -> Result<u64, String> {
-    let whole = |x: f32| (x >= 0.0 && x.fract() == 0.0).then_some(x as i64);
-    let first = |slice: Option<&[i64]>| slice.and_then(|all| all.first()).copied();
-    let count = first(tensor.as_slice())
-        .or_else(|| tensor.as_slice::<i32>()?.first().map(|&x| x.into()))
-        .or_else(|| whole(*tensor.as_slice::<f32>()?.first()?));
-    let count = count
-        .filter(|_| tensor.view().len() == 1)
-        .and_then(|count| u64::try_from(count).ok());
-    count.ok_or_else(|| {
-        format!(
-            "{STEP} is {} {:?}, expected one whole number, at least 0",
-            tensor.dtype(),
-            tensor.shape()
-        )
-    })
-}
-
-fn write_state(path: &Path, state: &State, engine: &Engine) -> Result<Draft, Failure> {
-    let mut arrays = Vec::new();
-    for (role, tensor) in state.tensors() {
-        arrays.push((role.name(), tensor.numbers(engine)?));
-    }
-    let count = Stored {
-        dtype: wgloss::Dtype::I64,
-        shape: &[],
-        bytes: (state.step as i64).to_le_bytes().to_vec().into(),
-    };
-    let mut list = vec![(STEP, count)];
-    list.extend(arrays.iter().map(|(key, array)| (*key, Stored::floats(array))));
-
-    let label = format!("--state-out {}", path.display());
-    let header: Vec<_> = list.iter().map(|(key, own)| (*key, own.dtype, own.shape)).collect();
-    let header = keyed::header(&header).map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
-    let length = list.iter().map(|(_, own)| own.bytes.len() as u64).sum();
-    let mut draft = Draft::new(label, path, &header, length).map_err(Failure::Failed)?;
-    let mut at = 0;
-    for (_, own) in &list {
-        draft.write_at(at, &own.bytes).map_err(output::failed)?;
-        at += own.bytes.len() as u64;
-    }
-    Ok(draft)
 }

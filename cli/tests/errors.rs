@@ -234,8 +234,10 @@ fn broken_npy_files_are_named() {
         ),
         (npy_f32(&[], "(99999999999999999999999,)"), "bad shape"),
         (npy_f32(&[], "(-1,)"), "bad shape"),
-        (npy("|b1", "(6,)", &[0; 6]), "holds bool"),
-        (npy("<c8", "(6,)", &[0; 48]), "holds '<c8'"),
+        (npy("|V1", "(6,)", &[0; 6]), "holds |V1 (float8 or less)"),
+        (npy("<f1", "(6,)", &[0; 6]), "holds <f1 (float8 or less)"),
+        (npy("<c8", "(6,)", &[0; 48]), "holds <c8 (complex numbers)"),
+        (npy("|O", "(6,)", &[0; 48]), "holds |O (Python objects)"),
     ] {
         let file = folder.file("broken.npy", &bytes);
         refused(&["compute", "cross-entropy", &file, &t], 1, text);
@@ -245,7 +247,48 @@ fn broken_npy_files_are_named() {
         folder.file("x.npy", &whole),
         folder.file("huge.npy", &npy("<u8", "(2,)", &[255; 16])),
     );
-    refused(&["compute", "cross-entropy", &x, &huge], 1, "beyond the range of i64");
+    let text = "2 of 2 class indices out of range: the first is 18446744073709551615 in row 0, expected 0 to 2";
+    for backend in ["cpu", "gpu"] {
+        for memory in ["1GiB", "1kB"] {
+            let args = [
+                "compute",
+                "cross-entropy",
+                &x,
+                &huge,
+                "--memory",
+                memory,
+                "--backend",
+                backend,
+            ];
+            if backend == "cpu" || memory == "1GiB" {
+                refused(&args, 1, text);
+            }
+        }
+        // What wraps around to it is not the index that is ignored.
+        for (ignored, label) in [
+            ("-1", u64::MAX),
+            ("-100", u64::MAX - 99),
+            ("9223372036854775807", u64::MAX),
+        ] {
+            let labels: Vec<u8> = [0, label].iter().flat_map(|x| x.to_le_bytes()).collect();
+            let t = folder.file("t8.npy", &npy("<u8", "(2,)", &labels));
+            let args = [
+                "compute",
+                "cross-entropy",
+                &x,
+                &t,
+                "--ignore-index",
+                ignored,
+                "--backend",
+                backend,
+            ];
+            refused(
+                &args,
+                1,
+                &format!("1 of 2 class indices out of range: the first is {label} in row 1, "),
+            );
+        }
+    }
     refused(
         &["compute", "cross-entropy", &folder.path("missing.npy"), &t],
         1,

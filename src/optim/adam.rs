@@ -36,6 +36,7 @@ define! {
     summary: "Adam; weight decay is added to the gradient";
     url: "https://pytorch.org/docs/stable/generated/torch.optim.Adam.html";
     states: STATES;
+    counts_steps: true;
     options {
         lr: f64 = 1e-3, "the learning rate, at least 0";
         betas: (f64, f64) = (0.9, 0.999), "how much is kept of the running means of gradient and square, in [0, 1)";
@@ -59,6 +60,7 @@ define! {
     summary: "Adam whose weights decay by themselves";
     url: "https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html";
     states: STATES;
+    counts_steps: true;
     options {
         lr: f64 = 1e-3, "the learning rate, at least 0";
         betas: (f64, f64) = (0.9, 0.999), "how much is kept of the running means of gradient and square, in [0, 1)";
@@ -89,7 +91,7 @@ impl Adam {
     /// `decay`: the factor by which the parameter enters, the gradient or, decoupled, itself.
     fn rule_with(&self, state: &State, decay: f64, decoupled: bool) -> Rule {
         let (beta1, beta2) = self.betas;
-        let correction = |beta: f64| 1.0 - beta.powf((state.step + 1) as f64);
+        let correction = |beta: f64| 1.0 - beta.powf(state.step as f64 + 1.0);
         let step_size = self.lr / correction(beta1);
         let root = correction(beta2).sqrt();
         Rule {

@@ -42,6 +42,7 @@ macro_rules! define {
         summary: $summary:literal;
         url: $url:literal;
         states: $states:expr;
+        counts_steps: $counts_steps:literal;
         options { $($option:ident: $option_type:ty = $default:expr, $help:literal;)* }
     ) => {
         $(#[$doc])*
@@ -67,6 +68,7 @@ macro_rules! define {
                     help: $help,
                 }),*],
                 states: $states,
+                counts_steps: $counts_steps,
                 new: || Box::new($type::default()),
             };
         }

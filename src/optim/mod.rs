@@ -20,7 +20,7 @@
 //! ```
 //!
 //! **Shapes and dtypes.** A parameter of any shape, without gaps, in f32, f16 or bf16; a gradient of its shape, in its
-//! dtype or f32. State is f32 of the parameter's shape.
+//! dtype or f32. State is f32 of the parameter's shape; on the host, [`State::attach`] widens f16 and bf16 to it.
 //!
 //! **Arithmetic** is f32 in PyTorch's order of operations (its single-tensor forms); scalars that the step count enters
 //! are computed on the host in f64. The reference computes in f64 and keeps its state in f32.
@@ -67,6 +67,8 @@ pub struct Info {
     pub options: &'static [OptionInfo],
     /// The tensors of its state, some of which need an option.
     pub states: &'static [Role],
+    /// Whether its arithmetic needs to know how many steps were taken.
+    pub counts_steps: bool,
     /// The optimizer with PyTorch's defaults.
     pub new: fn() -> Box<dyn Optimizer>,
 }
@@ -103,12 +105,15 @@ impl std::fmt::Display for Setting {
 /// device the next step of either updates.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Steps taken.
+    /// Steps taken, up to [`State::MAX_STEP`].
     pub step: u64,
     tensors: Vec<(Role, Tensor)>,
 }
 
 impl State {
+    /// The most steps that there can be: PyTorch's files, and ours, count in i64.
+    pub const MAX_STEP: u64 = i64::MAX as u64;
+
     /// A state after so many steps, whose tensors are yet to be attached.
     pub fn after(step: u64) -> Self {
         Self {
@@ -129,8 +134,15 @@ impl State {
             .map(|(_, tensor)| tensor)
     }
 
-    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there.
+    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of f16
+    /// or bf16 on the host becomes f32, which holds the same numbers.
     pub fn attach(&mut self, role: Role, tensor: Tensor) {
+        let wide = if tensor.dtype().is_half() {
+            tensor.to_dtype(Dtype::F32).ok()
+        } else {
+            None
+        };
+        let tensor = wide.unwrap_or(tensor); // what stays is refused by the step
         self.tensors.retain(|(own, _)| *own != role);
         self.tensors.push((role, tensor));
     }
@@ -189,6 +201,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// [`Error::Option`] and [`Error::Operand`], with the numbers.
     fn update(&self, param: &View, grad: &View, state: &State) -> Result<Update> {
         self.check()?;
+        expect_countable(state)?;
         let (info, rule) = (self.info(), self.rule(state));
         expect_dtype("param", param, &Dtype::FLOATS)?;
         expect_whole("param", param)?;
@@ -205,7 +218,7 @@ pub trait Optimizer: Debug + Send + Sync {
                 expect_absent(info, role, state)?;
                 return Ok((role, View::contiguous(Dtype::F32, &param.shape)));
             };
-            expect_dtype(name, tensor.view(), &[Dtype::F32])?;
+            expect_single(name, tensor)?;
             expect_shape(name, tensor.view(), &param.shape, &of_param)?;
             expect_whole(name, tensor.view())?;
             Ok((role, tensor.view().clone()))
@@ -270,6 +283,32 @@ fn expect_whole(name: &'static str, view: &View) -> Result<()> {
             view.slab()
         ),
     ))
+}
+
+/// Refuses a state whose next step could not be counted.
+fn expect_countable(state: &State) -> Result<()> {
+    if state.step < State::MAX_STEP {
+        return Ok(());
+    }
+    let message = format!(
+        "{} steps were taken, and the count ends at {}; begin a new state, or set a lower count",
+        state.step,
+        State::MAX_STEP
+    );
+    Err(Error::operand("step", message))
+}
+
+/// Refuses state that is not f32. A half that is left lies where it was not widened.
+fn expect_single(name: &'static str, tensor: &Tensor) -> Result<()> {
+    if tensor.dtype().is_half() {
+        let message = format!(
+            "expected dtype f32, got {} {}; attach one on the host, which is widened, or f32",
+            tensor.dtype(),
+            tensor.whereabouts()
+        );
+        return Err(Error::operand(name, message));
+    }
+    expect_dtype(name, tensor.view(), &[Dtype::F32])
 }
 
 /// State begins as zeros, at the first step alone. (SGD's buffer begins as the gradient, whenever that is.)

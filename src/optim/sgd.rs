@@ -21,7 +21,7 @@ define! {
     ///
     /// **Shapes, dtypes and differences from PyTorch** are those of [all optimizers](crate::optim).
     ///
-    /// **State.** `momentum_buffer`, with momentum alone.
+    /// **State.** `momentum_buffer`, with momentum alone. Where there is one, the step is not the first, whatever the count.
     ///
     /// **Errors.** [`Error::Option`] for an `lr`, `momentum` or `weight_decay` below 0, for anything not finite, and for
     /// `nesterov` without momentum or with dampening; [`Error::Operand`] for shapes and dtypes.
@@ -29,6 +29,7 @@ define! {
     summary: "stochastic gradient descent with momentum";
     url: "https://pytorch.org/docs/stable/generated/torch.optim.SGD.html";
     states: &[Role::MomentumBuffer];
+    counts_steps: false;
     options {
         lr: f64 = 1e-3, "the learning rate, at least 0";
         momentum: f64 = 0.0, "how much of the momentum buffer is kept, at least 0";

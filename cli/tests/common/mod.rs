@@ -3,6 +3,8 @@
 
 use std::process::Command;
 
+pub mod zip;
+
 pub const DIGITS: [&str; 2] = [
     concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/digits_logits.npy"),
     concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/data/digits_labels.npy"),
@@ -62,6 +64,15 @@ impl Folder {
         self.file(name, &safetensors::serialize([(key, view)], None).unwrap())
     }
 
+    /// Tensors of any dtypes, by key.
+    pub fn tensors(&self, name: &str, list: &[(&str, safetensors::Dtype, &[usize], Vec<u8>)]) -> String {
+        let views = list.iter().map(|(key, dtype, shape, bytes)| {
+            let view = safetensors::tensor::TensorView::new(*dtype, shape.to_vec(), bytes);
+            (*key, view.unwrap())
+        });
+        self.file(name, &safetensors::serialize(views, None).unwrap())
+    }
+
     /// The names of its files.
     pub fn list(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
@@ -88,6 +99,11 @@ pub fn npy_f32(data: &[f32], shape: &str) -> Vec<u8> {
         shape,
         &data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>(),
     )
+}
+
+/// The bytes of numbers in a .safetensors file, which holds them in this order.
+pub fn little<T: Copy, const N: usize>(data: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+    data.iter().flat_map(|&x| bytes(x)).collect()
 }
 
 /// Labels of N bytes each.
