@@ -1,10 +1,11 @@
 //! Losses of rows, and maps of rows.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::definition::RowDefinition;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, expect_shape};
+use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, expect_shape};
 use crate::shader::{Piece, piece};
 use crate::tensor::{Dtype, View};
 
@@ -28,10 +29,7 @@ impl Default for Rows {
             keeps_exps: false,
             counts_weights: false,
             whole: None,
-            reference: RowReference::Map {
-                value: |_, _| {},
-                grad_input: |_, _| {},
-            },
+            definition: RowDefinition::Map(|_, _| {}),
         }
     }
 }
