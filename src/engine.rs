@@ -321,7 +321,8 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
 /// The results of the reference as tensors, but for those that go elsewhere.
 pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
     let stays = |role| !elsewhere.contains(&role);
-    let float = |wanted: bool, numbers: Numbers, shape: &[usize]| wanted.then(|| numbers.into_tensor(Dtype::F32, shape));
+    let float =
+        |wanted: bool, numbers: Numbers, shape: &[usize]| wanted.then(|| numbers.into_tensor(Dtype::F32, shape));
     let whole = |wanted: bool, data: &[u32], shape: &[usize]| -> Result<Option<Tensor>> {
         wanted.then(|| Tensor::new(data, shape)).transpose()
     };

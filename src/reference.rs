@@ -39,7 +39,9 @@ impl Results {
 /// Those of [`Loss::problem`].
 pub fn run(loss: &dyn Loss, call: &Call<'_>) -> Result<Results> {
     let problem = loss.problem(call)?;
-    let made = cpu::run(&problem, &operands(&problem, call, &loss.tensors()), None, &|_| Kept::Exact)?;
+    let made = cpu::run(&problem, &operands(&problem, call, &loss.tensors()), None, &|_| {
+        Kept::Exact
+    })?;
     let grads = made.grads.into_iter().map(|(role, grad)| (role, grad.into_exact()));
     Ok(Results {
         loss: made.loss.into_exact(),

@@ -422,6 +422,9 @@ impl Tensor {
 
 /// Floats of any dtype, widened to f32, which holds all of them.
 pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    if dtype == Dtype::F32 {
+        return bytemuck::pod_collect_to_vec(bytes);
+    }
     let widen = |own: &[u8]| match dtype {
         Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(own).to_f32(),
         Dtype::Bf16 => bytemuck::pod_read_unaligned::<half::bf16>(own).to_f32(),

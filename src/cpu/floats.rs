@@ -164,3 +164,124 @@ impl Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use half::{bf16, f16};
+
+    use super::*;
+
+    /// Integers are their values, through a view of whatever dtype; steps and places count elements.
+    #[test]
+    fn every_dtype_is_read_as_its_values() {
+        let shape = [5];
+        let cases: [(Tensor, [f64; 5]); 7] = [
+            (Tensor::new(&[1f32, -2.5, f32::MAX, 0.1, 7.0], &shape).unwrap(), {
+                [1.0, -2.5, f64::from(f32::MAX), f64::from(0.1f32), 7.0]
+            }),
+            (
+                Tensor::new(&[1.0, -2.5, 65504.0, 6e-8, 7.0].map(f16::from_f32), &shape).unwrap(),
+                [1.0, -2.5, 65504.0, 2f64.powi(-24), 7.0],
+            ),
+            (
+                Tensor::new(&[1.0, -2.5, 1e38, 9.2e-41, 7.0].map(bf16::from_f32), &shape).unwrap(),
+                [
+                    1.0,
+                    -2.5,
+                    f64::from(bf16::from_f32(1e38).to_f32()),
+                    2f64.powi(-133),
+                    7.0,
+                ],
+            ),
+            (
+                Tensor::new(&[0u8, 1, 128, 255, 7], &shape).unwrap(),
+                [0.0, 1.0, 128.0, 255.0, 7.0],
+            ),
+            (
+                Tensor::new(&[i32::MIN, -1, 0, i32::MAX, 7], &shape).unwrap(),
+                [-2147483648.0, -1.0, 0.0, 2147483647.0, 7.0],
+            ),
+            (
+                Tensor::new(&[0u32, 1 << 31, u32::MAX, 16_777_217, 7], &shape).unwrap(),
+                [0.0, 2147483648.0, 4294967295.0, 16_777_217.0, 7.0],
+            ),
+            (
+                Tensor::new(&[1i64 << 53, -(1 << 53) + 1, i64::MIN, 3, 7], &shape).unwrap(),
+                [2f64.powi(53), 1.0 - 2f64.powi(53), -(2f64.powi(63)), 3.0, 7.0],
+            ),
+        ];
+        for (tensor, want) in cases {
+            let view = View::contiguous(Dtype::F32, &shape);
+            let floats = Floats::new(&[(Role::Target, &tensor)], Role::Target, &view).unwrap();
+            assert_eq!(floats.all(), want, "{}", tensor.dtype());
+            let mut odd = [0.0; 2];
+            floats.read(1, 2, &mut odd);
+            assert_eq!((odd, floats.at(4)), ([want[1], want[3]], want[4]), "{}", tensor.dtype());
+        }
+    }
+
+    /// Where an element of a shape lies in a view that broadcasts to it, coordinate by coordinate.
+    fn place(view: &View, shape: &[usize], element: usize) -> usize {
+        let strides = view.strides();
+        let (mut rest, mut at) = (element, 0);
+        for (d, &size) in shape.iter().enumerate().rev() {
+            let coordinate = rest % size;
+            rest /= size;
+            if let Some(k) = (d + strides.len()).checked_sub(shape.len())
+                && view.shape[k] > 1
+            {
+                at += coordinate * strides[k] as usize;
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn stretches_find_each_element_of_what_broadcasts() {
+        let shape = [3, 1, 4, 5];
+        let count = shape.iter().product();
+        let views: [&[usize]; 10] = [
+            &[3, 1, 4, 5],
+            &[1, 4, 5],
+            &[5],
+            &[],
+            &[1],
+            &[4, 1],
+            &[3, 1, 1, 1],
+            &[3, 1, 1, 5],
+            &[3, 1, 4, 1],
+            &[1, 1, 1, 5],
+        ];
+        for own in views {
+            for gap in [0, 2] {
+                let mut view = View::contiguous(Dtype::F32, own);
+                view.row_stride += gap;
+                let walk = Walk::new(&view, &shape);
+                for (start, len) in [(0, count), (7, 30), (19, 1), (20, 40), (59, 1)] {
+                    let mut found = Vec::new();
+                    walk.stretches(start, len, |own| {
+                        assert_eq!(own.from, found.len());
+                        found.extend((0..own.len).map(|n| own.place + n * own.step));
+                    });
+                    let want: Vec<_> = (start..start + len).map(|at| place(&view, &shape, at)).collect();
+                    assert_eq!(found, want, "{own:?} with a gap of {gap}, {len} from {start}");
+                }
+            }
+        }
+        // As few stretches as say the same.
+        let count_of = |own: &[usize]| {
+            let mut stretches = 0;
+            Walk::new(&View::contiguous(Dtype::F32, own), &shape).stretches(0, count, |_| stretches += 1);
+            stretches
+        };
+        assert_eq!(
+            [
+                count_of(&[3, 1, 4, 5]),
+                count_of(&[]),
+                count_of(&[4, 5]),
+                count_of(&[5])
+            ],
+            [1, 1, 3, 12]
+        );
+    }
+}

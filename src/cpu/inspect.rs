@@ -28,7 +28,10 @@ pub(super) fn faults(problem: &Problem, operands: &Operands<'_>) -> Result<Vec<F
             Some((start + first, 1 + bad.count()))
         };
         let join = |a: (usize, usize), b: (usize, usize)| (a.0.min(b.0), a.1 + b.1);
-        let found = (0..len.div_ceil(BLOCK)).into_par_iter().filter_map(look).reduce_with(join);
+        let found = (0..len.div_ceil(BLOCK))
+            .into_par_iter()
+            .filter_map(look)
+            .reduce_with(join);
         Ok(found.map_or(Fault::NONE, |(first, count)| Fault {
             count: u32::try_from(count).unwrap_or(u32::MAX),
             first: words(first as i64),

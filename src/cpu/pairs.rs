@@ -60,7 +60,10 @@ impl Run<'_> {
         };
         for (nth, loss) in tile.losses.iter_mut().enumerate() {
             let row = tile.first + nth;
-            let [a, b, c] = scratch.rows.each_ref().map(|rows| rows.get(nth * cols..(nth + 1) * cols));
+            let [a, b, c] = scratch
+                .rows
+                .each_ref()
+                .map(|rows| rows.get(nth * cols..(nth + 1) * cols));
             let seen = PairRow {
                 a: a.unwrap_or_default(),
                 b: b.unwrap_or_default(),
@@ -90,12 +93,7 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn run(
-    problem: &Problem,
-    pairs: &Pairs,
-    operands: &Operands<'_>,
-    keeping: &Keeping<'_>,
-) -> Result<Made> {
+pub(super) fn run(problem: &Problem, pairs: &Pairs, operands: &Operands<'_>, keeping: &Keeping<'_>) -> Result<Made> {
     let (rows, cols) = (pairs.rows, pairs.cols);
     let slots = [Slot::Input, Slot::Second, Slot::Third];
     let [a, b, c] = slots.map(|slot| Floats::of(problem, operands, slot));

@@ -323,7 +323,9 @@ pub(super) fn run(
         let own = first..count.min(first + batch);
         let each = &mut each[..own.len()];
         if is_straight {
-            let arrays = arrays.each_mut().map(|array| array.as_mut().map(|array| (array, first)));
+            let arrays = arrays
+                .each_mut()
+                .map(|array| array.as_mut().map(|array| (array, first)));
             run.batch(own, each, arrays);
         } else {
             let held_here = held.each_mut().map(|array| array.as_mut().map(|array| (array, 0)));

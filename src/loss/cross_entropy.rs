@@ -2,8 +2,8 @@
 
 use super::math::RowSoftmax;
 use super::prelude::*;
-use crate::layout::Slot;
 use crate::definition::RowScratch;
+use crate::layout::Slot;
 use crate::problem::{Divisor, Family};
 use crate::shader::Piece;
 
@@ -249,7 +249,11 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
         mapped
     };
     let softmax = RowSoftmax::new(x, exps);
-    let z_loss = if z == 0.0 { 0.0 } else { z * softmax.log_sum_exp().powi(2) };
+    let z_loss = if z == 0.0 {
+        0.0
+    } else {
+        z * softmax.log_sum_exp().powi(2)
+    };
     // b_c of the formula above; without smoothing only that of the label is not 0.
     let coefficient = |c: usize| {
         let own = match row.class {
@@ -269,20 +273,30 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
             };
     }
     if let Some(grad) = &mut out.grad_input {
-        let pull = if z == 0.0 { 0.0 } else { 2.0 * z * row.z_ratio * softmax.log_sum_exp() };
+        let pull = if z == 0.0 {
+            0.0
+        } else {
+            2.0 * z * row.z_ratio * softmax.log_sum_exp()
+        };
         // (Σ_j b_j + 2 z lse) p_c - b_c, with b_c (1 - p_c) by itself: p_c may be 1 to the last bit.
         let slope = |total: f64, c: usize, b: f64| (total - b + pull) * softmax.p(c) - b * softmax.miss(c);
         if let Some(t) = single {
             let total = coefficient(t);
-            grad.iter_mut().zip(softmax.scaled(total + pull)).for_each(|(g, p)| *g = p);
+            grad.iter_mut()
+                .zip(softmax.scaled(total + pull))
+                .for_each(|(g, p)| *g = p);
             grad[t] = slope(total, t, total);
         } else {
             let total: f64 = (0..x.len()).map(coefficient).sum();
-            grad.iter_mut().enumerate().for_each(|(c, g)| *g = slope(total, c, coefficient(c)));
+            grad.iter_mut()
+                .enumerate()
+                .for_each(|(c, g)| *g = slope(total, c, coefficient(c)));
         }
         if cap != 0.0 {
             // The derivative of the soft cap, in the form that does not cancel.
-            grad.iter_mut().zip(row.x).for_each(|(g, x)| *g *= 1.0 / (x / cap).cosh().powi(2));
+            grad.iter_mut()
+                .zip(row.x)
+                .for_each(|(g, x)| *g *= 1.0 / (x / cap).cosh().powi(2));
         }
     }
     if let Some(grad) = &mut out.grad_target {

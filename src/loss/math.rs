@@ -53,7 +53,11 @@ impl<'a> RowSoftmax<'a> {
         let rest = first.map_or(f64::NAN, |first| sum(&exps[..first]) + sum(&exps[first + 1..]));
         // The largest term is 1: its log is log1p of the others, exact also where they vanish beside it.
         let log_total = if peak.is_infinite() { f64::NAN } else { rest.ln_1p() };
-        let share = if log_total.is_nan() { f64::NAN } else { 1.0 / (1.0 + rest) };
+        let share = if log_total.is_nan() {
+            f64::NAN
+        } else {
+            1.0 / (1.0 + rest)
+        };
         Self {
             x,
             exps,

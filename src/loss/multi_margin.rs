@@ -97,7 +97,13 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
     let [margin, p, ..] = *row.hyper;
     let share = row.weight(t) / row.x.len() as f64;
     // margin - x_t + x_c of all classes but the target.
-    let shortfalls = || row.x.iter().enumerate().filter(|(c, _)| *c != t).map(|(c, x)| (c, margin + (x - row.x[t])));
+    let shortfalls = || {
+        row.x
+            .iter()
+            .enumerate()
+            .filter(|(c, _)| *c != t)
+            .map(|(c, x)| (c, margin + (x - row.x[t])))
+    };
     if let Some(loss) = &mut out.loss {
         let costs = shortfalls().map(|(_, z)| match z <= 0.0 {
             true => 0.0,

@@ -83,7 +83,11 @@ fn definition(x: f64, t: f64, _: f64, &[eps, log_input, full, _]: &[f64; 4]) -> 
     } else {
         (0.0, 0.0)
     };
-    let by_input = if log_input == 1.0 { rate - t } else { 1.0 - t / (x + eps) };
+    let by_input = if log_input == 1.0 {
+        rate - t
+    } else {
+        1.0 - t / (x + eps)
+    };
     At {
         loss: rate - t * log_rate + stirling,
         grads: [by_input, slope - log_rate, 0.0],

@@ -90,7 +90,9 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
             -log_p * softmax.p(t) / miss
         };
         let slope = factor * (1.0 + gamma * ratio);
-        grad.iter_mut().zip(softmax.scaled(slope)).for_each(|(g, pull)| *g = pull);
+        grad.iter_mut()
+            .zip(softmax.scaled(slope))
+            .for_each(|(g, pull)| *g = pull);
         grad[t] = slope * -miss;
     }
 }

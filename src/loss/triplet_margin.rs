@@ -121,7 +121,11 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     let (a, b, c, hyper) = (row.a, row.b, row.c, row.hyper);
     let (near, far) = (distance(a, b, hyper), distance(a, c, hyper));
     // The distance of the negative, and the shares of |a - c| and |b - c| in that.
-    let swapped = if hyper[3] == 0.0 { f64::INFINITY } else { distance(b, c, hyper) };
+    let swapped = if hyper[3] == 0.0 {
+        f64::INFINITY
+    } else {
+        distance(b, c, hyper)
+    };
     let (nearer, own, other) = match far.partial_cmp(&swapped) {
         _ if hyper[3] == 0.0 => (far, 1.0, 0.0),
         Some(Ordering::Less) => (far, 1.0, 0.0),

@@ -129,9 +129,14 @@ impl Host<'_> {
         let whole = &self.whole;
         let read = whole.operands.iter().map(|own| own.view.end()).sum::<u64>()
             + whole.grad_output.as_ref().map_or(0, View::end);
-        // The reference holds its results in f64, once as rows and once in place.
-        let grads = whole.grads().map(|(.., view)| 16 * view.len()).sum::<u64>();
-        let bytes = read + grads + 64 * whole.term_count();
+        // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where terms add up.
+        let grads = whole.grads().map(|(.., view)| 8 * view.len()).sum::<u64>();
+        let each_term = match whole.family {
+            Family::Rows(_) => 64, // what a row comes to, and its statistics
+            Family::Pairs(_) => 16,
+            Family::Elements(_) => 8,
+        };
+        let bytes = read + grads + each_term * whole.term_count();
         let each = bytes.div_ceil(self.len as u64);
         let slices = (memory / each.max(1)).min(self.len as u64) as usize;
         if slices == 0 {
