@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use crate::cpu::{self, Results};
+use crate::cpu::{self, Kept, Made, Numbers};
 use crate::error::{Error, Result};
 use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
 use crate::layout::{Control, Fault};
@@ -313,54 +313,51 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
     if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
-    let results = cpu::run(problem, &operands(problem, call, given), None)?;
-    output_of(&results, problem, call, &[])
+    let keeping = |role| Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype));
+    let made = cpu::run(problem, &operands(problem, call, given), None, &keeping)?;
+    output_of(made, problem, call, &[])
 }
 
-/// The results of the reference, rounded, but for those that go elsewhere.
-pub(crate) fn output_of(results: &Results, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
+/// The results of the reference as tensors, but for those that go elsewhere.
+pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
     let stays = |role| !elsewhere.contains(&role);
-    let float = |wanted: bool, data: &[f64], dtype, shape: &[usize]| -> Result<Option<Tensor>> {
-        wanted.then(|| Tensor::rounded(data, dtype, shape)).transpose()
-    };
+    let float =
+        |wanted: bool, numbers: Numbers, shape: &[usize]| wanted.then(|| numbers.into_tensor(Dtype::F32, shape));
     let whole = |wanted: bool, data: &[u32], shape: &[usize]| -> Result<Option<Tensor>> {
         wanted.then(|| Tensor::new(data, shape)).transpose()
     };
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
-    let wants_loss = problem.mode.wants_loss() && stays(Role::Loss);
-    if problem.loss_dtype() == Dtype::I64 {
-        let indices: Vec<i64> = results.loss.iter().map(|&x| x as i64).collect();
-        output.argmax = wants_loss.then(|| Tensor::new(&indices, shape)).transpose()?;
-    } else {
-        output.loss = float(wants_loss, &results.loss, problem.loss_dtype(), shape)?;
+    if problem.mode.wants_loss() && stays(Role::Loss) {
+        let loss = Some(made.loss.into_tensor(problem.loss_dtype(), shape));
+        match problem.loss_dtype() {
+            Dtype::I64 => output.argmax = loss,
+            _ => output.loss = loss,
+        }
     }
-    output.z_loss = float(stats.z_loss && stays(Role::ZLoss), &results.z_loss, Dtype::F32, shape)?;
-    output.lse = float(stats.lse && stays(Role::Lse), &results.lse, Dtype::F32, terms)?;
-    output.entropy = float(
-        stats.entropy && stays(Role::Entropy),
-        &results.entropy,
-        Dtype::F32,
-        terms,
-    )?;
+    output.z_loss = float(stats.z_loss && stays(Role::ZLoss), made.z_loss, shape);
+    output.lse = float(stats.lse && stays(Role::Lse), made.lse, terms);
+    output.entropy = float(stats.entropy && stays(Role::Entropy), made.entropy, terms);
     if stats.argmax && stays(Role::Argmax) {
-        output.argmax = whole(true, &results.argmax, terms)?;
+        output.argmax = whole(true, &made.argmax, terms)?;
     }
-    output.correct = whole(stats.accuracy, &[results.correct], &[])?;
-    let control = problem.has_control().then(|| control_tensor(&results.control));
+    output.correct = whole(stats.accuracy, &[made.correct], &[])?;
+    let control = problem.has_control().then(|| control_tensor(&made.control));
     output.control = control.transpose()?;
-    for (check, fault) in problem.checks.iter().zip(&results.faults) {
+    for (check, fault) in problem.checks.iter().zip(&made.faults) {
         let words = bytemuck::cast_slice::<Fault, u32>(std::slice::from_ref(fault));
         output.faults.push((check.clone(), Tensor::new(words, &[words.len()])?));
     }
-    for (place, (operand, tensor)) in problem.operands.iter().zip(&call.tensors).enumerate() {
-        if let Some(grad) = results.grad(Role::Grad(place as u8)) {
-            let made = Tensor::rounded(grad, operand.view.dtype, tensor.shape())?;
-            if place == 0 {
-                output.grad_input = Some(made);
-            } else {
-                output.grads.push((operand.role, made));
-            }
+    for (role, grad) in made.grads {
+        let Role::Grad(place) = role else { continue };
+        let operands = problem.operands.iter().zip(&call.tensors);
+        let Some((operand, tensor)) = operands.skip(usize::from(place)).next() else {
+            continue;
+        };
+        let grad = grad.into_tensor(operand.view.dtype, tensor.shape());
+        match place {
+            0 => output.grad_input = Some(grad),
+            _ => output.grads.push((operand.role, grad)),
         }
     }
     Ok(output)

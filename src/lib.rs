@@ -23,6 +23,7 @@
 
 mod batches;
 mod cpu;
+pub mod definition;
 mod engine;
 mod error;
 mod gpu;

@@ -2,6 +2,7 @@
 //! option that there are; planning can only fail on limits, recording on what
 //! the buffers are.
 
+use crate::definition::{ElementDefinition, PairDefinition, RowDefinition};
 use crate::error::{Error, Result};
 use crate::inspect::{Check, Rule};
 use crate::layout::Slot;
@@ -215,7 +216,7 @@ pub struct Problem {
     pub stats: Stats,
     /// Inspections of the operands, the one to be reported first in front.
     pub checks: Vec<Check>,
-    /// The loss's own scalars, in the order its shader and its reference read them.
+    /// The loss's own scalars, in the order its shader and its definition read them.
     pub hyper: [f64; 4],
 }
 
@@ -263,7 +264,8 @@ pub struct Rows {
     /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first of
     /// those dimensions.
     pub scattered: Option<Scattered>,
-    pub reference: RowReference,
+    /// In f64.
+    pub definition: RowDefinition,
 }
 
 /// Columns that lie along several dimensions of the input with others between them.
@@ -282,7 +284,7 @@ impl Rows {
 
     /// The result has a row for each row of the input.
     pub fn is_map(&self) -> bool {
-        matches!(self.reference, RowReference::Map { .. })
+        matches!(self.definition, RowDefinition::Map(_))
     }
 
     /// The weights of single elements, of a shape that broadcasts to the input's.
@@ -328,7 +330,8 @@ pub struct Elements {
     pub broadcasts: bool,
     /// The rule that the slot functions know of the input: the driver itself inspects it, on the way.
     pub input_rule: Option<Rule>,
-    pub reference: ElementReference,
+    /// In f64.
+    pub definition: &'static dyn ElementDefinition,
 }
 
 /// Losses of two or three arrays of rows, which lie contiguous.
@@ -339,93 +342,8 @@ pub struct Pairs {
     pub piece: Piece,
     pub consts: Vec<Const>,
     pub kind: String,
-    pub reference: PairReference,
-}
-
-/// The definition of a loss of rows, in f64.
-#[derive(Clone, Copy, Debug)]
-pub enum RowReference {
-    Loss {
-        /// The row's loss.
-        loss: RowLoss,
-        /// Its derivative by each element of the row.
-        grad_input: RowFill,
-        /// Its derivative by each number of a full target.
-        grad_target: Option<RowFill>,
-        /// What [`Stats`] asks for.
-        stats: Option<fn(&Row<'_>) -> RowStats>,
-    },
-    Map {
-        value: RowFill,
-        /// Times the upstream gradient of the row.
-        grad_input: RowFill,
-    },
-}
-
-pub type RowLoss = fn(&Row<'_>) -> f64;
-pub type RowFill = fn(&Row<'_>, &mut [f64]);
-
-impl RowReference {
-    /// Of a loss with the gradient of the input alone.
-    pub const fn of(loss: RowLoss, grad_input: RowFill) -> Self {
-        Self::Loss {
-            loss,
-            grad_input,
-            grad_target: None,
-            stats: None,
-        }
-    }
-}
-
-/// Statistics of a row, in f64.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RowStats {
-    pub lse: f64,
-    pub argmax: usize,
-    pub entropy: f64,
-    pub z_loss: f64,
-}
-
-/// A row as the reference sees it.
-pub struct Row<'a> {
-    pub x: &'a [f64],
-    pub class: Option<usize>,
-    /// A full target; empty where there is none.
-    pub p: &'a [f64],
-    pub weight: Option<&'a [f64]>,
-    /// The upstream gradient of a map; empty elsewhere.
-    pub g: &'a [f64],
-    /// The denominator of the losses over that of the z-loss.
-    pub z_ratio: f64,
-    pub hyper: &'a [f64; 4],
-}
-
-/// The definition of a loss of elements, in f64: of x, t, the third operand and the scalars.
-#[derive(Clone, Copy, Debug)]
-pub struct ElementReference {
-    pub loss: ElementFn,
-    /// The derivatives by x, t and the third operand, where there is one.
-    pub grads: [Option<ElementFn>; 3],
-}
-
-pub type ElementFn = fn(f64, f64, f64, &[f64; 4]) -> f64;
-
-/// The definition of a loss of pairs of rows, in f64.
-#[derive(Clone, Copy, Debug)]
-pub struct PairReference {
-    pub loss: fn(&PairRow<'_>) -> f64,
-    pub grads: [Option<PairGrad>; 3],
-}
-
-pub type PairGrad = fn(&PairRow<'_>, &mut [f64]);
-
-/// Rows that belong together; `c` is empty where a loss has but two.
-pub struct PairRow<'a> {
-    pub a: &'a [f64],
-    pub b: &'a [f64],
-    pub c: &'a [f64],
-    pub t: f64,
-    pub hyper: &'a [f64; 4],
+    /// In f64.
+    pub definition: PairDefinition,
 }
 
 impl Problem {

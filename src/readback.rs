@@ -1,5 +1,6 @@
 //! Results: tensors that belong to the returned handle, and their way back to the host.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
@@ -270,7 +271,7 @@ impl Output {
                 values: Box::new(values),
             });
         }
-        let found = |((check, _), bytes): (&(Check, Tensor), Vec<u8>)| {
+        let found = |((check, _), bytes): (&(Check, Tensor), Cow<'_, [u8]>)| {
             check.error(&bytemuck::pod_read_unaligned(&bytes), &values)
         };
         match self.faults.iter().zip(bytes).find_map(found) {
@@ -366,13 +367,13 @@ impl Tensor {
 
 /// The bytes of each tensor's window, after all that was submitted earlier: from the copies that their call made of them,
 /// else by a submission that makes some.
-async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<Vec<Vec<u8>>> {
+async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
     if tensors.iter().all(|tensor| tensor.memory().is_none()) {
-        let host = |tensor: &&Tensor| {
+        let host = |tensor: &&'a Tensor| {
             let window = tensor.window().start as usize..tensor.window().end as usize;
             let bytes = tensor.host_bytes();
             bytes
-                .map(|bytes| bytes[window].to_vec())
+                .map(|bytes| Cow::Borrowed(&bytes[window]))
                 .ok_or_else(|| Error::operand("tensor", format!("is {}, not in memory", tensor.whereabouts())))
         };
         return tensors.iter().map(host).collect();
@@ -442,7 +443,7 @@ async fn download(engine: &Engine, tensors: &[&Tensor], how: Waiting) -> Result<
             }
             (Way::Copied(_), None) => {} // there is a reading where there are copies
         }
-        results.push(bytes);
+        results.push(Cow::Owned(bytes));
     }
     gpu.check()?;
     Ok(results)

@@ -439,6 +439,9 @@ impl Tensor {
 
 /// Numbers of any dtype as f32, which holds all floats; of integers, the nearest.
 pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
+    if dtype == Dtype::F32 {
+        return bytemuck::pod_collect_to_vec(bytes);
+    }
     let widen = |own: &[u8]| match dtype {
         Dtype::F32 => bytemuck::pod_read_unaligned(own),
         Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(own).to_f32(),

@@ -3,7 +3,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use wgloss::{BceWithLogits, Call, CrossEntropy, Engine, GradTo, Loss, Mode, Mse, Output, Tensor};
+use wgloss::{
+    BceWithLogits, Call, CrossEntropy, Engine, GradTo, Loss, Mode, Mse, Nll, Output, Reduction, Role, Softmax, Stats,
+    Tensor, TripletMargin,
+};
 
 /// The system's, counted by thread.
 struct Counting;
@@ -184,4 +187,63 @@ fn a_steady_call_takes_few_allocations() {
             }
         }
     }
+}
+
+/// A call on the processor takes memory for its results and for each thread's scratch, not for rows or elements: of one
+/// thread, which is the one that counts, as much for a thousand times as many.
+#[test]
+fn calls_on_the_processor_allocate_as_much_for_many_rows_as_for_few() {
+    let engine = Engine::cpu();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    let pool = pool.build().unwrap();
+    let ones = |shape: &[usize]| Tensor::new(&vec![1f32; shape.iter().product()], shape).unwrap();
+    let classes = |shape: &[usize]| Tensor::new(&vec![1i64; shape.iter().product()], shape).unwrap();
+    let weighted = BceWithLogits {
+        weight: Some(ones(&[8])),
+        ..Default::default()
+    };
+    let smooth = CrossEntropy {
+        label_smoothing: 0.1,
+        reduction: Reduction::None,
+        ..Default::default()
+    };
+    let taken = |rows: usize| -> Vec<(&'static str, u64)> {
+        let (flat, image) = ([rows, 8], [1, 8, rows]);
+        let calls: [(&dyn Loss, Vec<Tensor>, Vec<Role>); 8] = [
+            (&CrossEntropy::default(), vec![ones(&flat), classes(&[rows])], vec![]),
+            (&smooth, vec![ones(&image), classes(&[1, rows])], vec![]),
+            (
+                &CrossEntropy::default(),
+                vec![ones(&flat), ones(&flat)],
+                vec![Role::Target],
+            ),
+            (&Nll::default(), vec![ones(&flat), classes(&[rows])], vec![]),
+            (&Softmax::default(), vec![ones(&flat)], vec![]),
+            (&weighted, vec![ones(&flat), ones(&flat)], vec![Role::Target]),
+            (&Mse::default(), vec![ones(&flat), ones(&[8])], vec![Role::Target]),
+            (
+                &TripletMargin::default(),
+                vec![ones(&flat), ones(&flat), ones(&flat)],
+                vec![],
+            ),
+        ];
+        let taken = calls.into_iter().map(|(loss, tensors, grads)| {
+            let stats = Stats {
+                lse: loss.info().statistics,
+                argmax: loss.info().statistics,
+                ..Default::default()
+            };
+            let call = Call {
+                grads,
+                stats,
+                ..Call::new(Mode::Fused, &tensors.iter().collect::<Vec<_>>())
+            };
+            let (taken, output) = counted(|| pool.install(|| loss.run(&engine, &call)));
+            assert!(output.unwrap().grad_input.is_some());
+            (loss.info().name, taken)
+        });
+        taken.collect()
+    };
+    taken(16); // whatever is allocated but once
+    assert_eq!(taken(16), taken(16_000));
 }

@@ -180,3 +180,18 @@ fn the_threads_of_a_software_adapter_change_no_bit() {
     }
     report(failures, 5 * want.len());
 }
+
+/// On the processor work is cut by shapes alone, and what is added up is added in one order.
+#[test]
+fn the_threads_of_the_processor_change_no_bit() {
+    let engine = Engine::cpu();
+    let pools = [1, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    let all = cases(3);
+    for case in &all {
+        let [alone, several] = pools
+            .each_ref()
+            .map(|pool| pool.install(|| run(case, &engine)).unwrap());
+        assert!(alone == several, "{}", case.what);
+    }
+    assert!(all.len() > 100);
+}

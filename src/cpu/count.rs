@@ -1,31 +1,57 @@
 //! What class targets and the weights of rows add up to.
 
-use crate::layout::{Control, words};
+use super::{Floats, Operands};
+use crate::error::Result;
+use crate::layout::{Control, Slot, words};
 use crate::problem::{Problem, Rows, Targets};
-use crate::tensor::Dtype;
 
-/// Labels as i64, whatever their dtype.
+/// Class targets.
 pub(super) struct Labels<'a> {
-    pub bytes: &'a [u8],
-    pub dtype: Dtype,
+    floats: Floats<'a>,
+    ignore_index: Option<i64>,
+    cols: usize,
 }
 
-impl Labels<'_> {
-    fn at(&self, row: usize) -> i64 {
-        let size = self.dtype.bytes() as usize;
-        let bytes = &self.bytes[row * size..(row + 1) * size];
-        match self.dtype {
-            Dtype::U8 => i64::from(bytes[0]),
-            Dtype::I32 => i64::from(bytemuck::pod_read_unaligned::<i32>(bytes)),
-            Dtype::U32 => i64::from(bytemuck::pod_read_unaligned::<u32>(bytes)),
-            _ => bytemuck::pod_read_unaligned(bytes),
+impl<'a> Labels<'a> {
+    /// Those of a problem, where its targets are classes.
+    pub fn of(problem: &'a Problem, rows: &Rows, operands: &Operands<'a>) -> Result<Option<Self>> {
+        if !matches!(rows.targets, Targets::Index { .. } | Targets::ClassList) {
+            return Ok(None);
+        }
+        let labels = Floats::of(problem, operands, Slot::Target)?;
+        Ok(labels.map(|floats| Self {
+            floats,
+            ignore_index: rows.ignore_index(),
+            cols: rows.cols,
+        }))
+    }
+
+    pub fn kind(&self, item: usize) -> (Kind, i64) {
+        let label = self.floats.label(item);
+        if self.ignore_index == Some(label) {
+            (Kind::Ignored, label)
+        } else if (0..self.cols as i64).contains(&label) {
+            (Kind::Kept, label)
+        } else {
+            (Kind::Bad, label)
+        }
+    }
+
+    /// How often each class is named before the first negative entry of a row's list.
+    pub fn multiplicities(&self, row: usize, times: &mut [f64]) {
+        times.fill(0.0);
+        let list = (0..self.cols).map(|c| self.floats.label(row * self.cols + c));
+        for label in list.take_while(|&label| label >= 0) {
+            if let Some(times) = times.get_mut(label as usize) {
+                *times += 1.0;
+            }
         }
     }
 }
 
 /// What a row is to be done with.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     Kept,
     Ignored,
     Bad,
@@ -35,7 +61,6 @@ pub(crate) enum Kind {
 #[derive(Default)]
 pub(crate) struct Count {
     pub control: Control,
-    pub labels: Vec<(Kind, usize)>,
     pub weights: Weights,
     pub scales: Scales,
 }
@@ -95,28 +120,26 @@ pub(super) fn count(
         1
     };
     let items = rows.rows() as usize * per_row;
-    let (mut kinds, mut sum, mut row_sum) = (Vec::with_capacity(items), 0.0, 0.0);
+    let (mut sum, mut row_sum) = (0.0, 0.0);
     for item in 0..items {
-        let label = labels.map_or(0, |labels| labels.at(item));
-        if labels.is_some() && rows.ignore_index() == Some(label) {
-            control.ignored += 1;
-            kinds.push((Kind::Ignored, 0));
-        } else if labels.is_some() && !(0..rows.cols as i64).contains(&label) {
-            if control.bad == 0 {
-                control.first_bad = item as u32;
-                [control.bad_low, control.bad_high] = words(label);
+        match labels.map_or((Kind::Kept, 0), |labels| labels.kind(item)) {
+            (Kind::Ignored, _) => control.ignored += 1,
+            (Kind::Bad, label) => {
+                if control.bad == 0 {
+                    control.first_bad = item as u32;
+                    [control.bad_low, control.bad_high] = words(label);
+                }
+                control.bad += 1;
             }
-            control.bad += 1;
-            kinds.push((Kind::Bad, 0));
-        } else {
-            control.kept += 1;
-            let own = sample_weight.map_or(1.0, |w| w[item]);
-            row_sum += own;
-            sum += own
-                * weight
-                    .filter(|_| rows.counts_weights && labels.is_some())
-                    .map_or(1.0, |w| w[label as usize]);
-            kinds.push((Kind::Kept, label as usize));
+            (Kind::Kept, label) => {
+                control.kept += 1;
+                let own = sample_weight.map_or(1.0, |w| w[item]);
+                row_sum += own;
+                sum += own
+                    * weight
+                        .filter(|_| rows.counts_weights && labels.is_some())
+                        .map_or(1.0, |w| w[label as usize]);
+            }
         }
     }
     (control.weight, control.rows) = (sum as f32, row_sum as f32);
@@ -128,7 +151,6 @@ pub(super) fn count(
     let known = problem.static_scale();
     Count {
         control,
-        labels: kinds,
         weights,
         scales: if problem.is_counted() {
             weights.scales(problem.zero_on_empty)
@@ -139,16 +161,4 @@ pub(super) fn count(
             }
         },
     }
-}
-
-/// How often each class is named before the first negative entry.
-pub(super) fn multiplicities(labels: &Labels<'_>, row: usize, cols: usize) -> Vec<f64> {
-    let mut times = vec![0.0; cols];
-    let list = (0..cols)
-        .map(|c| labels.at(row * cols + c))
-        .take_while(|&label| label >= 0);
-    for label in list.filter(|&label| label < cols as i64) {
-        times[label as usize] += 1.0;
-    }
-    times
 }

@@ -1,26 +1,54 @@
 //! Losses of rows, and maps of rows.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
-use super::count::{Count, Kind, Labels, Scales, count, multiplicities};
-use super::{Floats, Operands, Results, find, host, reduce_losses};
-use crate::error::{Error, Result};
+use super::count::{Count, Kind, Labels, Scales, count};
+use super::floats::Walk;
+use super::numbers::{Kept, Numbers, Part};
+use super::{Floats, Keeping, Losses, Made, Operands};
+use crate::definition::{Row, RowDefinition, RowLoss, RowMap, RowScratch, RowStats};
+use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Problem, Row, RowFill, RowReference, RowStats, Rows, Targets};
+use crate::problem::{Problem, Role, Rows, Targets};
 
-/// Rows computed before their gradients are put in place; bounds the memory in between.
-const BATCH: usize = 1024;
+/// Elements of the rows that a thread takes at a time, which stay in a cache; and the most rows.
+const TILE: usize = 16 << 10;
+const TILE_ROWS: usize = 64;
 
-/// What a row comes to.
-#[derive(Default)]
-struct RowResult {
+/// The most rows computed before their losses are added up, one after the other.
+const BATCH_ROWS: usize = 16 << 10;
+
+/// Elements of such rows, where their results have to be put in place.
+const BATCH: usize = 1 << 20;
+
+/// What a row comes to, beside arrays.
+#[derive(Clone, Copy, Default)]
+struct RowMade {
     loss: f64,
     stats: RowStats,
-    correct: bool,
-    value: Vec<f64>,
-    grad_input: Vec<f64>,
-    grad_target: Vec<f64>,
+    is_correct: bool,
 }
+
+/// Memory that a thread uses for one tile after the other.
+#[derive(Default)]
+struct Scratch {
+    x: Vec<f64>,
+    p: Vec<f64>,
+    g: Vec<f64>,
+    /// The weights of elements.
+    w: Vec<f64>,
+    /// Results of a row.
+    arrays: [Vec<f64>; 3],
+    row: RowScratch,
+}
+
+/// What is made of each row: the value of a map, the gradients of input and target.
+const VALUE: usize = 0;
+const GRAD_INPUT: usize = 1;
+const GRAD_TARGET: usize = 2;
 
 /// The tensors of a run, and what its labels come to.
 struct Run<'a> {
@@ -28,208 +56,341 @@ struct Run<'a> {
     rows: &'a Rows,
     input: Floats<'a>,
     weight: Option<Vec<f64>>,
+    /// The weights of single elements, and how they lie under the input's shape.
+    element_weights: Option<(Floats<'a>, Walk)>,
     sample_weight: Option<Vec<f64>>,
     upstream: Option<Floats<'a>>,
     full: Option<Floats<'a>>,
     labels: Option<Labels<'a>>,
     counted: Count,
+    /// Scratch that no thread holds.
+    free: Mutex<Vec<Scratch>>,
+}
+
+/// Adjacent rows, and where what is made of them goes.
+struct Tile<'a> {
+    first: usize,
+    made: &'a mut [RowMade],
+    parts: [Option<Part<'a>>; 3],
 }
 
 impl<'a> Run<'a> {
     fn new(problem: &'a Problem, rows: &'a Rows, operands: &Operands<'a>) -> Result<Self> {
         let of = |slot| Floats::of(problem, operands, slot);
-        let weight = of(Slot::Weight)?.map(|w| w.all());
+        let (mut weight, mut element_weights) = (None, None);
+        match (of(Slot::Weight)?, rows.element_weights(problem)) {
+            (Some(own), Some(operand)) => {
+                element_weights = Some((own, Walk::new(&operand.view, &problem.input().shape)));
+            }
+            (own, _) => weight = own.map(|w| w.all()),
+        }
         let sample_weight = of(Slot::SampleWeight)?.map(|w| w.all());
         let full = match rows.targets {
             Targets::Full => of(Slot::Target)?,
             _ => None,
         };
-        let labels = labels(problem, rows, operands)?;
-        let counted = count(
-            problem,
-            rows,
-            labels.as_ref(),
-            [weight.as_deref(), sample_weight.as_deref()],
-        );
+        let labels = Labels::of(problem, rows, operands)?;
+        let weights = [weight.as_deref(), sample_weight.as_deref()];
         Ok(Self {
+            counted: count(problem, rows, labels.as_ref(), weights),
             input: Floats::new(operands, problem.operands[0].role, problem.input())?,
             upstream: Floats::upstream(problem, operands)?,
             problem,
             rows,
             weight,
+            element_weights,
             sample_weight,
             full,
             labels,
-            counted,
+            free: Mutex::default(),
         })
     }
 
-    /// Where a row begins among slabs so far apart.
-    fn place(&self, row: usize, stride: usize) -> usize {
-        row / self.rows.inner * stride + row % self.rows.inner
-    }
-
-    fn gather(&self, from: &Floats<'_>, row: usize) -> Vec<f64> {
+    /// The elements of adjacent rows, row by row.
+    fn gather(&self, from: &Floats<'_>, rows: Range<usize>, out: &mut Vec<f64>) {
         let (cols, inner) = (self.rows.cols, self.rows.inner);
-        let stride = if from.view.is_contiguous() {
-            cols * inner
-        } else {
-            from.view.row_stride
+        out.resize(rows.len() * cols, 0.0);
+        if inner == 1 {
+            return from.rows(rows.start, cols, out);
+        }
+        let slab = match from.view.is_contiguous() {
+            true => cols * inner,
+            false => from.view.row_stride,
         };
-        from.row(self.place(row, stride), inner, cols)
+        let mut row = rows.start;
+        while row < rows.end {
+            // Rows of one slab lie next to each other, their elements `inner` apart.
+            let n = (rows.end - row).min(inner - row % inner);
+            let mut adjacent = [0.0; TILE_ROWS];
+            let out = &mut out[(row - rows.start) * cols..];
+            for c in 0..cols {
+                let place = row / inner * slab + row % inner + c * inner;
+                from.read(place, 1, &mut adjacent[..n]);
+                let column = out[c..].iter_mut().step_by(cols);
+                column.zip(&adjacent[..n]).for_each(|(out, own)| *out = *own);
+            }
+            row += n;
+        }
     }
 
-    fn result(&self, row: usize) -> RowResult {
-        let (rows, is_list) = (self.rows, self.rows.targets == Targets::ClassList);
-        let (kind, class) = if is_list {
-            (Kind::Kept, 0)
-        } else {
-            self.counted.labels[row]
-        };
-        let x = self.gather(&self.input, row);
-        let p = match (&self.labels, &self.full) {
-            (Some(labels), _) if is_list => multiplicities(labels, row, rows.cols),
-            (_, Some(full)) => self.gather(full, row),
-            _ => Vec::new(),
-        };
-        let g = match &self.upstream {
-            Some(upstream) if rows.is_map() => self.gather(upstream, row),
-            _ => vec![1.0; if rows.is_map() { rows.cols } else { 0 }],
+    fn tile(&self, tile: &mut Tile<'_>) {
+        let held = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = held().pop().unwrap_or_default();
+        let (cols, rows) = (self.rows.cols, tile.first..tile.first + tile.made.len());
+        self.gather(&self.input, rows.clone(), &mut scratch.x);
+        if let Some(full) = &self.full {
+            self.gather(full, rows.clone(), &mut scratch.p);
+        }
+        if let Some((weights, walk)) = &self.element_weights {
+            scratch.w.resize(rows.len() * cols, 0.0);
+            walk.stretches(rows.start * cols, rows.len() * cols, |own| {
+                let out = &mut scratch.w[own.from..own.from + own.len];
+                match own.step {
+                    0 => out.fill(weights.at(own.place)),
+                    step => weights.read(own.place, step, out),
+                }
+            });
+        }
+        match &self.upstream {
+            Some(upstream) if self.rows.is_map() => self.gather(upstream, rows.clone(), &mut scratch.g),
+            None if self.rows.is_map() => scratch.g.resize(rows.len() * cols, 1.0),
+            _ => {}
+        }
+        for array in &mut scratch.arrays {
+            array.resize(cols, 0.0);
+        }
+        for nth in 0..rows.len() {
+            tile.made[nth] = self.row(tile.first + nth, nth, &mut tile.parts, &mut scratch);
+        }
+        held().push(scratch);
+    }
+
+    /// Computes a row, the nth of its tile.
+    fn row(&self, row: usize, nth: usize, parts: &mut [Option<Part<'_>>; 3], scratch: &mut Scratch) -> RowMade {
+        let (cols, is_map) = (self.rows.cols, self.rows.is_map());
+        let (own, is_list) = (nth * cols..(nth + 1) * cols, self.rows.targets == Targets::ClassList);
+        let (kind, class) = match &self.labels {
+            Some(labels) if is_list => {
+                scratch.p.resize(cols, 0.0);
+                labels.multiplicities(row, &mut scratch.p);
+                (Kind::Kept, None)
+            }
+            Some(labels) => match labels.kind(row) {
+                (Kind::Kept, class) => (Kind::Kept, usize::try_from(class).ok()),
+                (kind, _) => (kind, None),
+            },
+            None => (Kind::Kept, None),
         };
         let seen = Row {
-            x: &x,
-            class: (self.labels.is_some() && !is_list && kind == Kind::Kept).then_some(class),
-            p: &p,
-            weight: self.weight.as_deref(),
-            g: &g,
+            x: &scratch.x[own.clone()],
+            class,
+            p: match (&self.full, is_list) {
+                (Some(_), _) => &scratch.p[own.clone()],
+                (None, true) => &scratch.p,
+                (None, false) => &[],
+            },
+            weight: match self.element_weights {
+                Some(_) => Some(&scratch.w[own.clone()]),
+                None => self.weight.as_deref(),
+            },
+            g: if is_map { &scratch.g[own] } else { &[] },
             z_ratio: self.counted.scales.z_loss / self.counted.scales.loss,
             hyper: &self.problem.hyper,
         };
-        match rows.reference {
-            RowReference::Map { value, grad_input } => RowResult {
-                value: self.filled(&seen, self.problem.mode.wants_loss(), value, 1.0),
-                grad_input: self.filled(&seen, self.problem.mode.wants_grad(), grad_input, 1.0),
-                ..Default::default()
-            },
-            RowReference::Loss { .. } => self.loss_result(row, (kind, class), &seen),
-        }
-    }
-
-    fn loss_result(&self, row: usize, (kind, class): (Kind, usize), seen: &Row<'_>) -> RowResult {
-        let mut result = RowResult::default();
-        let RowReference::Loss {
-            loss,
-            grad_input,
-            grad_target,
-            stats,
-        } = self.rows.reference
-        else {
-            return result;
-        };
+        let mut made = RowMade::default();
+        let is_kept = kind == Kind::Kept;
+        let wants = |which: usize| is_kept && parts[which].is_some();
+        let wanted = [VALUE, GRAD_INPUT, GRAD_TARGET].map(wants);
+        let [value, grad_input, grad_target] = scratch.arrays.each_mut();
+        let [value, grad_input, grad_target] = [(VALUE, value), (GRAD_INPUT, grad_input), (GRAD_TARGET, grad_target)]
+            .map(|(which, array)| wanted[which].then_some(array.as_mut_slice()));
         let own = self.sample_weight.as_ref().map_or(1.0, |w| w[row]);
-        if let Some(stats) = stats.filter(|_| self.problem.stats.any()) {
-            result.stats = stats(seen);
-            result.stats.z_loss *= own;
-            result.correct = kind == Kind::Kept && result.stats.argmax == class;
-        }
-        match kind {
-            Kind::Ignored => result.stats.z_loss = 0.0,
-            Kind::Bad => (result.loss, result.stats.z_loss) = (f64::NAN, f64::NAN),
-            Kind::Kept => {
+        let mut factor = 1.0;
+        match self.rows.definition {
+            RowDefinition::Map(define) => define(
+                &seen,
+                &mut RowMap {
+                    value,
+                    grad_input,
+                    scratch: &mut scratch.row,
+                },
+            ),
+            RowDefinition::Loss(define) => {
+                let stats = self.problem.stats.any();
+                let loss = is_kept && self.problem.mode.wants_loss();
+                if is_kept || stats {
+                    let mut out = RowLoss {
+                        loss: loss.then_some(&mut made.loss),
+                        grad_input,
+                        grad_target,
+                        stats: stats.then_some(&mut made.stats),
+                        scratch: &mut scratch.row,
+                    };
+                    define(&seen, &mut out);
+                }
+                made.loss *= own;
+                made.stats.z_loss *= own;
+                made.is_correct = is_kept && Some(made.stats.argmax) == class;
                 let upstream = self.upstream.as_ref();
                 let upstream = upstream.map_or(1.0, |g| g.at(if g.view.shape.is_empty() { 0 } else { row }));
-                let factor = self.counted.scales.loss * upstream * own;
-                let grad = self.problem.mode.wants_grad();
-                let target = self.problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
-                result.loss = own * loss(seen);
-                result.grad_input = self.filled(seen, grad, grad_input, factor);
-                if let Some(grad_target) = grad_target {
-                    result.grad_target = self.filled(seen, grad && target, grad_target, factor);
-                }
+                factor = self.counted.scales.loss * upstream * own;
             }
         }
-        result
-    }
-
-    /// What a function makes of a row, times a factor; nothing where it is not wanted.
-    fn filled(&self, seen: &Row<'_>, wanted: bool, function: RowFill, factor: f64) -> Vec<f64> {
-        let mut values = vec![0.0; if wanted { self.rows.cols } else { 0 }];
-        if wanted {
-            function(seen, &mut values);
-            values.iter_mut().for_each(|x| *x *= factor);
+        match kind {
+            Kind::Kept => {}
+            Kind::Ignored => made.stats.z_loss = 0.0,
+            Kind::Bad => (made.loss, made.stats.z_loss) = (f64::NAN, f64::NAN),
         }
-        values
+        for ((part, array), wanted) in parts.iter_mut().zip(&mut scratch.arrays).zip(wanted) {
+            let Some(part) = part else { continue };
+            match wanted {
+                true => array.iter_mut().for_each(|x| *x *= factor),
+                false => array.fill(0.0),
+            }
+            part.write(nth * cols, array);
+        }
+        made
     }
-}
 
-fn labels<'a>(problem: &Problem, rows: &Rows, operands: &Operands<'a>) -> Result<Option<Labels<'a>>> {
-    let (Targets::Index { .. } | Targets::ClassList, Some(own)) = (rows.targets, problem.operand(Slot::Target)) else {
-        return Ok(None);
-    };
-    let tensor = find(operands, own.role).ok_or_else(|| Error::operand("target", "missing"))?;
-    Ok(Some(Labels {
-        bytes: &host(own.role, tensor)?[own.view.offset as usize..],
-        dtype: own.view.dtype,
-    }))
+    /// Computes a range of rows in tiles; what is made of them goes into arrays that begin with the first of them.
+    fn batch(&self, rows: Range<usize>, made: &mut [RowMade], arrays: [Option<(&mut Numbers, usize)>; 3]) {
+        let cols = self.rows.cols;
+        let tile = (TILE / cols.max(1)).clamp(1, TILE_ROWS);
+        let mut parts = arrays.map(|array| {
+            array.map(|(array, first)| array.parts(first * cols..(first + rows.len()) * cols, tile * cols))
+        });
+        let tiles = made.chunks_mut(tile).enumerate().map(|(nth, made)| Tile {
+            first: rows.start + nth * tile,
+            made,
+            parts: parts.each_mut().map(|parts| parts.as_mut().and_then(Iterator::next)),
+        });
+        let tiles: Vec<Tile<'_>> = tiles.collect();
+        tiles.into_par_iter().for_each(|mut tile| self.tile(&mut tile));
+    }
+
+    /// Puts what was made of a range of rows, row by row, to where it lies among the slabs.
+    fn scatter(&self, rows: Range<usize>, from: &Numbers, to: &mut Numbers) {
+        match to.kept.bytes() {
+            2 => self.scatter_words::<2>(rows, from, to),
+            4 => self.scatter_words::<4>(rows, from, to),
+            _ => self.scatter_words::<8>(rows, from, to),
+        }
+    }
+
+    fn scatter_words<const SIZE: usize>(&self, rows: Range<usize>, from: &Numbers, to: &mut Numbers) {
+        let (cols, inner) = (self.rows.cols, self.rows.inner);
+        let first = rows.start / inner;
+        let (from, _) = from.bytes().as_chunks::<SIZE>();
+        let part = to.part(first * cols * inner..rows.end.div_ceil(inner) * cols * inner);
+        let (to, _) = part.bytes.as_chunks_mut::<SIZE>();
+        to.par_chunks_mut(inner).enumerate().for_each(|(nth, column)| {
+            let (slab, c) = (first + nth / cols, nth % cols);
+            let own = rows.start.max(slab * inner)..rows.end.min((slab + 1) * inner);
+            let from = from[(own.start - rows.start) * cols + c..].iter().step_by(cols);
+            let column = &mut column[own.start - slab * inner..own.end - slab * inner];
+            column.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        });
+    }
 }
 
 /// What the labels and the weights of the rows add up to, without the rows.
 pub(super) fn counted(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Count> {
-    let labels = labels(problem, rows, operands)?;
+    let labels = Labels::of(problem, rows, operands)?;
     let of = |slot| Floats::of(problem, operands, slot).map(|own| own.map(|w| w.all()));
     let weights = [of(Slot::Weight)?, of(Slot::SampleWeight)?];
     let weights = [weights[0].as_deref(), weights[1].as_deref()];
     Ok(count(problem, rows, labels.as_ref(), weights))
 }
 
-pub(super) fn run(problem: &Problem, rows: &Rows, operands: &Operands<'_>, scales: Option<Scales>) -> Result<Results> {
+pub(super) fn run(
+    problem: &Problem,
+    rows: &Rows,
+    operands: &Operands<'_>,
+    scales: Option<Scales>,
+    keeping: &Keeping<'_>,
+) -> Result<Made> {
     let mut run = Run::new(problem, rows, operands)?;
     run.counted.scales = scales.unwrap_or(run.counted.scales);
     let (count, cols, inner) = (rows.rows() as usize, rows.cols, rows.inner);
-    let (grad, wants_loss) = (problem.mode.wants_grad(), problem.mode.wants_loss());
-    let target_grad = grad && problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
-    let mut results = Results {
-        control: run.counted.control,
-        ..Default::default()
-    };
-    let blank = |wanted: bool| vec![0.0; if wanted { count * cols } else { 0 }];
-    let (mut grad_input, mut grad_target) = (blank(grad), blank(target_grad));
-    let mut values = blank(rows.is_map() && wants_loss);
-    let (mut losses, mut z_losses) = (Vec::new(), Vec::new());
-    for first in (0..count).step_by(BATCH) {
-        let end = count.min(first + BATCH);
-        let computed: Vec<RowResult> = (first..end).into_par_iter().map(|row| run.result(row)).collect();
-        for (row, result) in (first..end).zip(computed) {
-            losses.push(result.loss);
-            z_losses.push(result.stats.z_loss);
-            results.lse.push(result.stats.lse);
-            results.entropy.push(result.stats.entropy);
-            results.argmax.push(result.stats.argmax as u32);
-            results.correct += u32::from(result.correct);
-            let at = run.place(row, cols * inner);
-            for (out, from) in [
-                (&mut grad_input, result.grad_input),
-                (&mut grad_target, result.grad_target),
-                (&mut values, result.value),
-            ] {
-                for (c, g) in from.into_iter().enumerate() {
-                    out[at + c * inner] = g;
-                }
-            }
-        }
-    }
-    results.loss = if rows.is_map() {
-        values
-    } else {
-        reduce_losses(problem, &losses, run.counted.scales.loss)
-    };
-    if problem.stats.z_loss {
-        results.z_loss = reduce_losses(problem, &z_losses, run.counted.scales.z_loss);
+    let (stats, wants_loss) = (problem.stats, problem.mode.wants_loss());
+    let mut kept: [Option<(Role, Kept)>; 3] = [None; 3];
+    if rows.is_map() && wants_loss {
+        kept[VALUE] = Some((Role::Loss, keeping(Role::Loss)));
     }
     for (operand, role, _) in problem.grads() {
         let is_target = operand.slot == Slot::Target;
-        let own = if is_target { &mut grad_target } else { &mut grad_input };
-        results.grads.push((role, std::mem::take(own)));
+        kept[if is_target { GRAD_TARGET } else { GRAD_INPUT }] = Some((role, keeping(role)));
     }
-    Ok(results)
+    let mut arrays = kept.map(|kept| kept.map(|(_, kept)| Numbers::new(kept, count * cols)));
+    // Where rows do not lie one behind the other, what is made of them is put in place afterwards.
+    let is_straight = inner == 1;
+    let batch = match is_straight {
+        true => BATCH_ROWS,
+        false => (BATCH / cols.max(1)).clamp(TILE_ROWS, BATCH_ROWS),
+    };
+    let held = |kept: Option<(Role, Kept)>| {
+        kept.filter(|_| !is_straight)
+            .map(|(_, kept)| Numbers::new(kept, batch.min(count) * cols))
+    };
+    let mut held = kept.map(held);
+    let column = |wanted: bool, role| Numbers::new(keeping(role), if wanted { count } else { 0 });
+    let mut made = Made {
+        control: run.counted.control,
+        lse: column(stats.lse, Role::Lse),
+        entropy: column(stats.entropy, Role::Entropy),
+        argmax: Vec::with_capacity(if stats.argmax { count } else { 0 }),
+        ..Default::default()
+    };
+    let mut losses = (wants_loss && !rows.is_map()).then(|| Losses::new(problem, keeping(Role::Loss)));
+    let mut z_losses = stats.z_loss.then(|| Losses::new(problem, keeping(Role::ZLoss)));
+    let mut each = vec![RowMade::default(); batch.min(count)];
+    for first in (0..count).step_by(batch) {
+        let own = first..count.min(first + batch);
+        let each = &mut each[..own.len()];
+        if is_straight {
+            let arrays = arrays
+                .each_mut()
+                .map(|array| array.as_mut().map(|array| (array, first)));
+            run.batch(own, each, arrays);
+        } else {
+            let held_here = held.each_mut().map(|array| array.as_mut().map(|array| (array, 0)));
+            run.batch(own.clone(), each, held_here);
+            for (from, to) in held.iter().zip(&mut arrays) {
+                if let (Some(from), Some(to)) = (from, to) {
+                    run.scatter(own.clone(), from, to);
+                }
+            }
+        }
+        for (row, own) in (first..).zip(each.iter()) {
+            for (losses, loss) in [(&mut losses, own.loss), (&mut z_losses, own.stats.z_loss)] {
+                if let Some(losses) = losses {
+                    losses.push(row, loss);
+                }
+            }
+            if stats.lse {
+                made.lse.part(row..row + 1).write(0, &[own.stats.lse]);
+            }
+            if stats.entropy {
+                made.entropy.part(row..row + 1).write(0, &[own.stats.entropy]);
+            }
+            if stats.argmax {
+                made.argmax.push(own.stats.argmax as u32);
+            }
+            made.correct += u32::from(own.is_correct);
+        }
+    }
+    if let Some(losses) = losses {
+        made.loss = losses.finish(run.counted.scales.loss);
+    }
+    if let Some(losses) = z_losses {
+        made.z_loss = losses.finish(run.counted.scales.z_loss);
+    }
+    for (kept, array) in kept.into_iter().zip(arrays) {
+        match (kept, array) {
+            (Some((Role::Loss, _)), Some(array)) => made.loss = array,
+            (Some((role, _)), Some(array)) => made.grads.push((role, array)),
+            _ => {}
+        }
+    }
+    Ok(made)
 }

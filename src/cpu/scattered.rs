@@ -1,12 +1,20 @@
 //! Rows whose columns lie along dimensions with others between them: the input rearranged so that they do not, and its
 //! gradient put back.
 
-use super::{Operands, Results, find, host, rows};
+use super::floats::{find, host};
+use super::numbers::Numbers;
+use super::{Keeping, Made, Operands, rows};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, Rows, Scattered};
 use crate::tensor::{Tensor, View};
 
-pub(super) fn run(problem: &Problem, rows: &Rows, own: &Scattered, operands: &Operands<'_>) -> Result<Results> {
+pub(super) fn run(
+    problem: &Problem,
+    rows: &Rows,
+    own: &Scattered,
+    operands: &Operands<'_>,
+    keeping: &Keeping<'_>,
+) -> Result<Made> {
     let input = &problem.operands[0];
     let tensor = find(operands, input.role).ok_or_else(|| Error::operand(input.role.name(), "missing"))?;
     let bytes = &host(input.role, tensor)?[input.view.offset as usize..];
@@ -32,13 +40,17 @@ pub(super) fn run(problem: &Problem, rows: &Rows, own: &Scattered, operands: &Op
         .iter()
         .map(|&(role, tensor)| (role, if role == own.role { &rearranged } else { tensor }))
         .collect();
-    let mut results = rows::run(&together, &rows, &operands, None)?;
-    for (_, grad) in &mut results.grads {
-        let mut back = vec![0.0; grad.len()];
-        grad.iter().zip(&places).for_each(|(&g, &place)| back[place] = g);
+    let mut made = rows::run(&together, &rows, &operands, None, keeping)?;
+    for (_, grad) in &mut made.grads {
+        let mut back = Numbers::new(grad.kept, places.len());
+        let size = grad.kept.bytes();
+        let part = back.part(0..places.len());
+        for (own, &place) in grad.bytes().chunks_exact(size).zip(&places) {
+            part.bytes[place * size..][..size].copy_from_slice(own);
+        }
         *grad = back;
     }
-    Ok(results)
+    Ok(made)
 }
 
 /// Where each element of the rearranged array lies in a contiguous one: (dimensions before the first of the columns, those of

@@ -52,10 +52,7 @@ impl Bce {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/bce.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             broadcasts: false,
             input_rule: Some(Rule::UnitInterval),
             ..Elements::default()
@@ -68,28 +65,16 @@ fn is_probability(x: f64) -> bool {
     (0.0..=1.0).contains(&x)
 }
 
-/// (log x, log(1 - x)), each at least -100; NaN for what is no probability.
-fn logs(x: f64) -> (f64, f64) {
-    if is_probability(x) {
-        (x.ln().max(-100.0), (-x).ln_1p().max(-100.0))
-    } else {
-        (f64::NAN, f64::NAN)
+fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+    if !is_probability(x) {
+        return At {
+            loss: f64::NAN,
+            grads: [0.0; 3],
+        };
     }
-}
-
-fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    let (yes, no) = logs(x);
-    -(t * yes + (1.0 - t) * no)
-}
-
-fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    if is_probability(x) {
-        (x - t) / (x * (1.0 - x)).max(1e-12)
-    } else {
-        0.0
+    let (yes, no) = (x.ln(), (-x).ln_1p());
+    At {
+        loss: -(t * yes.max(-100.0) + (1.0 - t) * no.max(-100.0)),
+        grads: [(x - t) / (x * (1.0 - x)).max(1e-12), no - yes, 0.0],
     }
-}
-
-fn grad_target(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    if is_probability(x) { (-x).ln_1p() - x.ln() } else { 0.0 }
 }

@@ -1,6 +1,6 @@
 //! Binary cross-entropy from logits.
 
-use super::math::{sigmoid, softplus};
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -49,10 +49,7 @@ impl BceWithLogits {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/bce_with_logits.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             broadcasts: false,
             ..Elements::default()
         }
@@ -60,14 +57,13 @@ impl BceWithLogits {
     }
 }
 
-fn loss(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
-    t * u * softplus(-x) + (1.0 - t) * softplus(x)
-}
-
-fn grad(x: f64, t: f64, u: f64, _: &[f64; 4]) -> f64 {
-    (1.0 - t) * sigmoid(x) - t * u * sigmoid(-x)
-}
-
-fn grad_target(x: f64, _: f64, u: f64, _: &[f64; 4]) -> f64 {
-    u * softplus(-x) - softplus(x)
+fn definition(x: f64, t: f64, u: f64, _: &[f64; 4]) -> At {
+    let Logistic {
+        softplus: [no, yes],
+        sigmoid: [p, q],
+    } = Logistic::new(x);
+    At {
+        loss: t * u * yes + (1.0 - t) * no,
+        grads: [(1.0 - t) * p - t * u * q, u * yes - no, 0.0],
+    }
 }

@@ -60,61 +60,36 @@ impl CosineEmbedding {
         }
         Pairs {
             piece: piece!("loss/cosine_embedding.wgsl"),
-            reference: PairReference {
-                loss,
-                grads: [Some(grad_a), Some(grad_b), None],
-            },
+            definition,
             ..Pairs::default()
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// A row's squared norm, and PyTorch's ε.
-fn square(a: &[f64]) -> f64 {
-    dot(a, a) + 1e-12
-}
-
-fn cosine(row: &PairRow<'_>) -> f64 {
-    dot(row.a, row.b) / (square(row.a).sqrt() * square(row.b).sqrt())
-}
-
-fn loss(row: &PairRow<'_>) -> f64 {
-    let over = cosine(row) - row.hyper[0];
-    if row.t == 1.0 {
-        1.0 - cosine(row)
-    } else if row.t == -1.0 && (over > 0.0 || over.is_nan()) {
-        over
-    } else {
-        0.0
-    }
-}
-
-/// The gradient of a row a beside b.
-fn grad(row: &PairRow<'_>, a: &[f64], b: &[f64], grad: &mut [f64]) {
-    let cos = cosine(row);
-    let sign = match row.t {
-        1.0 => -1.0,
-        -1.0 if cos > row.hyper[0] || cos.is_nan() => 1.0,
-        _ => {
-            grad.fill(0.0);
-            return;
-        }
+fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    // The squared norms, and PyTorch's ε.
+    let squares = [row.a, row.b].map(|own| dot(own, own) + 1e-12);
+    let both = squares[0].sqrt() * squares[1].sqrt();
+    let cos = dot(row.a, row.b) / both;
+    let over = cos - row.hyper[0];
+    // The loss, and its derivative by the cosine.
+    let (loss, slope) = match row.t {
+        1.0 => (1.0 - cos, -1.0),
+        -1.0 if over > 0.0 || over.is_nan() => (over, 1.0),
+        _ => (0.0, 0.0),
     };
-    let (own, both) = (square(a), square(a).sqrt() * square(b).sqrt());
-    for (g, (a, b)) in grad.iter_mut().zip(a.iter().zip(b)) {
-        *g = sign * (b / both - cos * a / own);
+    out.loss = loss;
+    for (n, grad) in out.grads.iter_mut().take(2).enumerate() {
+        let Some(grad) = grad else { continue };
+        let (own, other) = if n == 0 { (row.a, row.b) } else { (row.b, row.a) };
+        if slope == 0.0 {
+            grad.fill(0.0);
+            continue;
+        }
+        for (g, (a, b)) in grad.iter_mut().zip(own.iter().zip(other)) {
+            *g = slope * (b / both - cos * a / squares[n]);
+        }
     }
-}
-
-fn grad_a(row: &PairRow<'_>, out: &mut [f64]) {
-    grad(row, row.a, row.b, out);
-}
-
-fn grad_b(row: &PairRow<'_>, out: &mut [f64]) {
-    grad(row, row.b, row.a, out);
 }

@@ -1,7 +1,8 @@
 //! Cross-entropy: log-softmax and negative log-likelihood in one pass.
 
-use super::math::{best, log_softmax, log_sum_exp};
+use super::math::RowSoftmax;
 use super::prelude::*;
+use crate::definition::RowScratch;
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family};
 use crate::shader::Piece;
@@ -163,12 +164,7 @@ impl CrossEntropy {
             pieces,
             records: RECORDS,
             kind,
-            reference: RowReference::Loss {
-                loss: reference_loss,
-                grad_input: reference_grad,
-                grad_target: Some(reference_grad_target),
-                stats: Some(reference_stats),
-            },
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         };
         if self.softcap > 0.0 {
@@ -233,34 +229,6 @@ impl CrossEntropy {
     }
 }
 
-/// The logits after the soft cap.
-fn capped(row: &Row<'_>) -> Vec<f64> {
-    match row.hyper[3] {
-        0.0 => row.x.to_vec(),
-        cap => row.x.iter().map(|x| cap * (x / cap).tanh()).collect(),
-    }
-}
-
-/// d capped / d input, in the form that does not cancel.
-fn cap_slope(row: &Row<'_>, c: usize) -> f64 {
-    match row.hyper[3] {
-        0.0 => 1.0,
-        cap => 1.0 / (row.x[c] / cap).cosh().powi(2),
-    }
-}
-
-/// b_c of the formula above.
-fn coefficient(row: &Row<'_>, c: usize) -> f64 {
-    let smoothing = row.hyper[0];
-    let w = |c: usize| row.weight.map_or(1.0, |w| w[c]);
-    let spread = w(c) * smoothing / row.x.len() as f64;
-    match row.class {
-        Some(t) if t == c => (1.0 - smoothing) * w(t) + spread,
-        Some(_) => spread,
-        None => w(c) * (1.0 - smoothing) * row.p[c] + spread,
-    }
-}
-
 /// A coefficient of 0 contributes 0, also where the logarithm is infinite, but not where it is NaN.
 fn product(b: f64, log_p: f64) -> f64 {
     if b == 0.0 && log_p.is_infinite() {
@@ -270,51 +238,79 @@ fn product(b: f64, log_p: f64) -> f64 {
     }
 }
 
-fn reference_loss(row: &Row<'_>) -> f64 {
-    let x = capped(row);
-    let log_p = log_softmax(&x);
-    // From 0.0, so that a certain row has loss 0 and not -0.
-    let loss = (0..x.len()).fold(0.0, |sum, c| sum - product(coefficient(row, c), log_p[c]));
-    loss + row.z_ratio * z_loss(row, &x)
-}
-
-fn z_loss(row: &Row<'_>, x: &[f64]) -> f64 {
-    match row.hyper[2] {
-        0.0 => 0.0,
-        z => z * log_sum_exp(x).powi(2),
-    }
-}
-
-fn reference_grad(row: &Row<'_>, grad: &mut [f64]) {
-    let x = capped(row);
-    let log_p = log_softmax(&x);
-    let total: f64 = (0..x.len()).map(|c| coefficient(row, c)).sum();
-    let pull = match row.hyper[2] {
-        0.0 => 0.0,
-        z => 2.0 * z * row.z_ratio * log_sum_exp(&x),
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let [smoothing, spread, z, cap] = *row.hyper;
+    let RowScratch { exps, mapped } = &mut *out.scratch;
+    let x = if cap == 0.0 {
+        row.x
+    } else {
+        mapped.clear();
+        mapped.extend(row.x.iter().map(|x| cap * (x / cap).tanh()));
+        mapped
     };
-    for (c, g) in grad.iter_mut().enumerate() {
-        // (Σ_j b_j + 2 z lse) p_c - b_c, with 1 - p_c taken from the logarithm: p_c may be 1 to the last bit.
-        let own = coefficient(row, c);
-        let slope = (total - own + pull) * log_p[c].exp() + own * log_p[c].exp_m1();
-        *g = slope * cap_slope(row, c);
+    let softmax = RowSoftmax::new(x, exps);
+    let z_loss = if z == 0.0 {
+        0.0
+    } else {
+        z * softmax.log_sum_exp().powi(2)
+    };
+    // b_c of the formula above; without smoothing only that of the label is not 0.
+    let coefficient = |c: usize| {
+        let own = match row.class {
+            Some(t) => f64::from(u8::from(t == c)),
+            None => row.p[c],
+        };
+        row.weight(c) * ((1.0 - smoothing) * own + spread)
+    };
+    let single = row.class.filter(|_| smoothing == 0.0);
+    if let Some(loss) = &mut out.loss {
+        let costs = |c: usize| -product(coefficient(c), softmax.log_p(c));
+        // From 0.0, so that a certain row has loss 0 and not -0.
+        **loss = row.z_ratio * z_loss
+            + match single {
+                Some(t) => 0.0 + costs(t),
+                None => (0..x.len()).fold(0.0, |sum, c| sum + costs(c)),
+            };
     }
-}
-
-fn reference_grad_target(row: &Row<'_>, grad: &mut [f64]) {
-    let log_p = log_softmax(&capped(row));
-    for (c, g) in grad.iter_mut().enumerate() {
-        *g = -product((1.0 - row.hyper[0]) * row.weight.map_or(1.0, |w| w[c]), log_p[c]);
+    if let Some(grad) = &mut out.grad_input {
+        let pull = if z == 0.0 {
+            0.0
+        } else {
+            2.0 * z * row.z_ratio * softmax.log_sum_exp()
+        };
+        // (Σ_j b_j + 2 z lse) p_c - b_c, with b_c (1 - p_c) by itself: p_c may be 1 to the last bit.
+        let slope = |total: f64, c: usize, b: f64| (total - b + pull) * softmax.p(c) - b * softmax.miss(c);
+        if let Some(t) = single {
+            let total = coefficient(t);
+            grad.iter_mut()
+                .zip(softmax.scaled(total + pull))
+                .for_each(|(g, p)| *g = p);
+            grad[t] = slope(total, t, total);
+        } else {
+            let total: f64 = (0..x.len()).map(coefficient).sum();
+            grad.iter_mut()
+                .enumerate()
+                .for_each(|(c, g)| *g = slope(total, c, coefficient(c)));
+        }
+        if cap != 0.0 {
+            // The derivative of the soft cap, in the form that does not cancel.
+            grad.iter_mut()
+                .zip(row.x)
+                .for_each(|(g, x)| *g *= 1.0 / (x / cap).cosh().powi(2));
+        }
     }
-}
-
-fn reference_stats(row: &Row<'_>) -> RowStats {
-    let x = capped(row);
-    let log_p = log_softmax(&x);
-    RowStats {
-        lse: log_sum_exp(&x),
-        argmax: best(&x, |a, b| a > b),
-        entropy: -log_p.iter().fold(0.0, |sum, &log_p| sum + product(log_p.exp(), log_p)),
-        z_loss: z_loss(row, &x),
+    if let Some(grad) = &mut out.grad_target {
+        for (c, (g, log_p)) in grad.iter_mut().zip(softmax.logs()).enumerate() {
+            *g = -product((1.0 - smoothing) * row.weight(c), log_p);
+        }
+    }
+    if let Some(stats) = &mut out.stats {
+        let terms = softmax.scaled(1.0).zip(softmax.logs());
+        **stats = RowStats {
+            lse: softmax.log_sum_exp(),
+            argmax: softmax.argmax(),
+            entropy: 0.0 - terms.fold(0.0, |sum, (p, log_p)| sum + product(p, log_p)),
+            z_loss,
+        };
     }
 }

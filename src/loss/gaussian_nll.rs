@@ -56,10 +56,7 @@ impl GaussianNll {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/gaussian_nll.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), Some(grad_var)],
-            },
+            definition: &Elementwise([true, true, true], definition),
             consts: vec![Const::Bool("FULL", self.full)],
             kind: if self.full { "full" } else { "" }.into(),
             ..Elements::default()
@@ -68,24 +65,11 @@ impl GaussianNll {
     }
 }
 
-fn variance(u: f64, eps: f64) -> f64 {
-    if u < eps { eps } else { u }
-}
-
-fn loss(x: f64, t: f64, u: f64, &[eps, full, ..]: &[f64; 4]) -> f64 {
-    let v = variance(u, eps);
-    0.5 * (v.ln() + (x - t).powi(2) / v) + full * 0.5 * TAU.ln()
-}
-
-fn grad(x: f64, t: f64, u: f64, &[eps, ..]: &[f64; 4]) -> f64 {
-    (x - t) / variance(u, eps)
-}
-
-fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    -grad(x, t, u, hyper)
-}
-
-fn grad_var(x: f64, t: f64, u: f64, &[eps, ..]: &[f64; 4]) -> f64 {
-    let v = variance(u, eps);
-    0.5 * (1.0 - (x - t).powi(2) / v) / v
+fn definition(x: f64, t: f64, u: f64, &[eps, full, ..]: &[f64; 4]) -> At {
+    let v = if u < eps { eps } else { u };
+    let (d, square) = (x - t, (x - t).powi(2));
+    At {
+        loss: 0.5 * (v.ln() + square / v) + full * 0.5 * TAU.ln(),
+        grads: [d / v, -d / v, 0.5 * (1.0 - square / v) / v],
+    }
 }

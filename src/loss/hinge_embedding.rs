@@ -47,10 +47,7 @@ impl HingeEmbedding {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/hinge_embedding.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), None, None],
-            },
+            definition: &Elementwise([true, false, false], definition),
             nan_grads: false,
             ..Elements::default()
         }
@@ -58,18 +55,17 @@ impl HingeEmbedding {
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> f64 {
-    if t == 1.0 {
-        x
-    } else if t == -1.0 {
-        (margin - x).max(0.0)
-    } else {
-        x.max(margin)
-    }
-}
-
-fn grad(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> f64 {
+fn definition(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> At {
     let similar = f64::from(u8::from(t != -1.0));
     let dissimilar = f64::from(u8::from(t != 1.0 && margin > x));
-    similar - dissimilar
+    At {
+        loss: if t == 1.0 {
+            x
+        } else if t == -1.0 {
+            (margin - x).max(0.0)
+        } else {
+            x.max(margin)
+        },
+        grads: [similar - dissimilar, 0.0, 0.0],
+    }
 }

@@ -46,29 +46,22 @@ impl Huber {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/huber.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             ..Elements::default()
         }
         .problem(self, call, [self.delta, 0.0, 0.0, 0.0])
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, &[delta, ..]: &[f64; 4]) -> f64 {
+fn definition(x: f64, t: f64, _: f64, &[delta, ..]: &[f64; 4]) -> At {
     let d = x - t;
-    if d.abs() <= delta {
-        d * d / 2.0
-    } else {
-        delta * (d.abs() - delta / 2.0)
+    let grad = d.clamp(-delta, delta);
+    At {
+        loss: if d.abs() <= delta {
+            d * d / 2.0
+        } else {
+            delta * (d.abs() - delta / 2.0)
+        },
+        grads: [grad, -grad, 0.0],
     }
-}
-
-fn grad(x: f64, t: f64, _: f64, &[delta, ..]: &[f64; 4]) -> f64 {
-    (x - t).clamp(-delta, delta)
-}
-
-fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    -grad(x, t, u, hyper)
 }

@@ -53,10 +53,7 @@ impl KlDiv {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         let mut problem = Elements {
             piece: piece!("loss/kl_div.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             consts: vec![Const::Bool("LOG_TARGET", self.log_target)],
             kind: if self.log_target { "log_target" } else { "" }.into(),
             nan_grads: false,
@@ -72,24 +69,19 @@ impl KlDiv {
 }
 
 /// (p, log p)
-fn both(t: f64, &[log_target, ..]: &[f64; 4]) -> (f64, f64) {
-    if log_target == 1.0 { (t.exp(), t) } else { (t, t.ln()) }
-}
-
-fn loss(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
-    let (p, log_p) = both(t, hyper);
-    if p == 0.0 { 0.0 } else { p * (log_p - x) }
-}
-
-fn grad(_: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
-    -both(t, hyper).0
-}
-
-fn grad_target(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
-    let (p, log_p) = both(t, hyper);
-    match hyper[0] {
-        0.0 => log_p - x + 1.0,
-        _ if p == 0.0 => 0.0,
-        _ => p * (log_p - x + 1.0),
+fn definition(x: f64, t: f64, _: f64, &[log_target, ..]: &[f64; 4]) -> At {
+    let is_log = log_target == 1.0;
+    let (p, log_p) = if is_log { (t.exp(), t) } else { (t, t.ln()) };
+    At {
+        loss: if p == 0.0 { 0.0 } else { p * (log_p - x) },
+        grads: [
+            -p,
+            match is_log {
+                false => log_p - x + 1.0,
+                true if p == 0.0 => 0.0,
+                true => p * (log_p - x + 1.0),
+            },
+            0.0,
+        ],
     }
 }

@@ -41,10 +41,7 @@ impl L1 {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/l1.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             nan_grads: false,
             ..Elements::default()
         }
@@ -52,14 +49,10 @@ impl L1 {
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    (x - t).abs()
-}
-
-fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    sign(x - t)
-}
-
-fn grad_target(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    -sign(x - t)
+fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+    let grad = sign(x - t);
+    At {
+        loss: (x - t).abs(),
+        grads: [grad, -grad, 0.0],
+    }
 }

@@ -1,6 +1,6 @@
 //! The logarithm of the logistic function.
 
-use super::math::{sigmoid, softplus};
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -37,20 +37,17 @@ impl LogSigmoid {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/log_sigmoid.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), None, None],
-            },
+            definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])
     }
 }
 
-fn loss(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    -softplus(-x)
-}
-
-fn grad(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    sigmoid(-x)
+fn definition(x: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+    let logistic = Logistic::new(x);
+    At {
+        loss: -logistic.softplus[1],
+        grads: [logistic.sigmoid[1], 0.0, 0.0],
+    }
 }

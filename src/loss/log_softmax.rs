@@ -1,6 +1,6 @@
 //! Log-softmax.
 
-use super::math;
+use super::math::{RowSoftmax, sum};
 use super::prelude::*;
 use super::softmax::MAP;
 
@@ -49,24 +49,21 @@ impl LogSoftmax {
         Rows {
             monoid: MAP,
             pieces: vec![piece!("loss/log_softmax.wgsl")],
-            reference: RowReference::Map {
-                value,
-                grad_input: grad,
-            },
+            definition: RowDefinition::Map(definition),
             ..Rows::default()
         }
         .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])
     }
 }
 
-fn value(row: &Row<'_>, y: &mut [f64]) {
-    y.copy_from_slice(&math::log_softmax(row.x));
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    value(row, grad);
-    let total: f64 = row.g.iter().sum();
-    for (y, g) in grad.iter_mut().zip(row.g) {
-        *y = g - y.exp() * total;
+fn definition(row: &Row<'_>, out: &mut RowMap<'_>) {
+    let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
+    if let Some(value) = &mut out.value {
+        value.iter_mut().zip(softmax.logs()).for_each(|(y, log_p)| *y = log_p);
+    }
+    if let Some(grad) = &mut out.grad_input {
+        for (out, (g, pull)) in grad.iter_mut().zip(row.g.iter().zip(softmax.scaled(sum(row.g)))) {
+            *out = g - pull;
+        }
     }
 }

@@ -54,10 +54,7 @@ impl MarginRanking {
         }
         Elements {
             piece: piece!("loss/margin_ranking.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), Some(grad_input2)],
-            },
+            definition: &Elementwise([true, true, true], definition),
             nan_grads: false,
             ..Elements::default()
         }
@@ -65,30 +62,11 @@ impl MarginRanking {
     }
 }
 
-fn short_by(x: f64, t: f64, u: f64, &[margin, ..]: &[f64; 4]) -> f64 {
-    margin - t * (x - u)
-}
-
-fn loss(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    match short_by(x, t, u, hyper) {
-        short if short <= 0.0 => 0.0,
-        short => short, // inf - inf is NaN
+fn definition(x: f64, t: f64, u: f64, &[margin, ..]: &[f64; 4]) -> At {
+    let short = margin - t * (x - u);
+    let missed = f64::from(u8::from(short > 0.0));
+    At {
+        loss: if short <= 0.0 { 0.0 } else { short }, // inf - inf is NaN
+        grads: [missed * -t, missed * (u - x), missed * t],
     }
-}
-
-/// 1 where the margin is missed, a factor: 0 times NaN or infinity is NaN.
-fn missed(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    f64::from(u8::from(short_by(x, t, u, hyper) > 0.0))
-}
-
-fn grad(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    missed(x, t, u, hyper) * -t
-}
-
-fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    missed(x, t, u, hyper) * (u - x)
-}
-
-fn grad_input2(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    missed(x, t, u, hyper) * t
 }

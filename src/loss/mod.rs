@@ -82,6 +82,7 @@ registry! {
 }
 
 pub use cross_entropy::OnEmpty;
+pub(crate) use math::sum;
 pub(crate) use reduce::{fold_of_rows, sum_of_rows};
 
 /// What the files of the losses use.
@@ -89,11 +90,11 @@ mod prelude {
     pub(super) use super::define::{choice, define};
     pub(super) use super::family::{class_dim, row_dim};
     pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN};
-    pub(super) use crate::error::{Error, Result, above, at_least, finite};
-    pub(super) use crate::problem::{
-        ElementReference, Elements, PairReference, PairRow, Pairs, Problem, Reduction, Row, RowReference, RowStats,
-        Rows, Targets,
+    pub(super) use crate::definition::{
+        At, Elementwise, PairOut, PairRow, Row, RowDefinition, RowLoss, RowMap, RowStats,
     };
+    pub(super) use crate::error::{Error, Result, above, at_least, finite};
+    pub(super) use crate::problem::{Elements, Pairs, Problem, Reduction, Rows, Targets};
     pub(super) use crate::shader::{Const, piece};
     pub(super) use crate::tensor::Dtype;
 }

@@ -40,24 +40,17 @@ impl Mse {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/mse.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    (x - t).powi(2)
-}
-
-fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    2.0 * (x - t)
-}
-
-fn grad_target(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    -2.0 * (x - t)
+fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+    let d = x - t;
+    At {
+        loss: d.powi(2),
+        grads: [2.0 * d, -2.0 * d, 0.0],
+    }
 }

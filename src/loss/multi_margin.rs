@@ -61,7 +61,7 @@ impl MultiMargin {
             pieces: vec![piece!("loss/multi_margin.wgsl"), piece!("piece/row_label.wgsl")],
             consts: vec![Const::Bool("SQUARED", self.p == 2)],
             kind: format!("p{}", self.p),
-            reference: RowReference::of(loss, grad),
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
         .problem(
@@ -92,38 +92,39 @@ pub(super) fn matrix_dim(input: &View) -> Result<usize> {
 }
 
 /// The shortfall z of a class behind the target; `None` for the target.
-fn shortfall(row: &Row<'_>, t: usize, c: usize) -> Option<f64> {
-    (c != t).then(|| row.hyper[0] + (row.x[c] - row.x[t]))
-}
-
-/// w_t / C
-fn share(row: &Row<'_>, t: usize) -> f64 {
-    row.weight.map_or(1.0, |w| w[t]) / row.x.len() as f64
-}
-
-fn loss(row: &Row<'_>) -> f64 {
-    row.class.map_or(0.0, |t| {
-        let all = (0..row.x.len()).filter_map(|c| shortfall(row, t, c));
-        let costs = all.map(|z| if z <= 0.0 { 0.0 } else { z.powf(row.hyper[1]) });
-        share(row, t) * costs.sum::<f64>()
-    })
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    grad.fill(0.0);
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
     let Some(t) = row.class else { return };
-    let p = row.hyper[1];
-    let all = |c| shortfall(row, t, c);
-    if (0..row.x.len()).filter_map(all).any(f64::is_nan) {
-        grad.fill(f64::NAN);
-        return;
+    let [margin, p, ..] = *row.hyper;
+    let share = row.weight(t) / row.x.len() as f64;
+    // margin - x_t + x_c of all classes but the target.
+    let shortfalls = || {
+        row.x
+            .iter()
+            .enumerate()
+            .filter(|(c, _)| *c != t)
+            .map(|(c, x)| (c, margin + (x - row.x[t])))
+    };
+    if let Some(loss) = &mut out.loss {
+        let costs = shortfalls().map(|(_, z)| match z <= 0.0 {
+            true => 0.0,
+            false if p == 1.0 => z,
+            false => z * z,
+        });
+        **loss = share * costs.sum::<f64>();
     }
-    let mut own = 0.0;
-    for (c, g) in grad.iter_mut().enumerate() {
-        if let Some(z) = shortfall(row, t, c).filter(|&z| z > 0.0) {
-            *g = share(row, t) * p * z.powf(p - 1.0);
-            own -= *g;
+    if let Some(grad) = &mut out.grad_input {
+        grad.fill(0.0);
+        let (mut own, mut nan) = (0.0, false);
+        for (c, z) in shortfalls() {
+            nan |= z.is_nan();
+            if z > 0.0 {
+                grad[c] = share * p * if p == 1.0 { 1.0 } else { z };
+                own -= grad[c];
+            }
+        }
+        grad[t] = own;
+        if nan {
+            grad.fill(f64::NAN);
         }
     }
-    grad[t] = own;
 }

@@ -52,7 +52,7 @@ impl MultilabelMargin {
             monoid: MARGIN,
             pieces: vec![piece!("loss/multilabel_margin.wgsl")],
             inner_loops: input.shape.get(dim).map_or(1, |n| n.div_ceil(4)) as u64,
-            reference: RowReference::of(loss, grad),
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
         .problem(self, call, dim, [0.0; 4])
@@ -60,27 +60,20 @@ impl MultilabelMargin {
 }
 
 /// (i, j, m_j, 1 - x_j + x_i) of every class i that is not named with every class j that is.
-fn pairs<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (usize, usize, f64, f64)> + 'a {
-    let named = move |named: bool| (0..row.p.len()).filter(move |&c| (row.p[c] > 0.0) == named);
-    named(false).flat_map(move |i| named(true).map(move |j| (i, j, row.p[j], 1.0 - row.x[j] + row.x[i])))
-}
-
-/// 1 / C, or NaN where the row has one.
-fn share(row: &Row<'_>) -> f64 {
-    if row.x.iter().any(|x| x.is_nan()) {
-        return f64::NAN;
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let is_nan = row.x.iter().any(|x| x.is_nan());
+    let share = if is_nan { f64::NAN } else { 1.0 / row.x.len() as f64 };
+    let named = |named: bool| (0..row.p.len()).filter(move |&c| (row.p[c] > 0.0) == named);
+    // Each class not named with each that is: both, how often the latter is, and 1 - x_j + x_i.
+    let pairs = || named(false).flat_map(|i| named(true).map(move |j| (i, j, row.p[j], 1.0 - row.x[j] + row.x[i])));
+    if let Some(loss) = &mut out.loss {
+        **loss = share * pairs().map(|(.., m, z)| m * z.max(0.0)).sum::<f64>();
     }
-    1.0 / row.x.len() as f64
-}
-
-fn loss(row: &Row<'_>) -> f64 {
-    share(row) * pairs(row).map(|(_, _, m, z)| m * z.max(0.0)).sum::<f64>()
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    grad.fill(0.0 * share(row));
-    for (i, j, m, _) in pairs(row).filter(|&(.., z)| z > 0.0) {
-        grad[i] += m * share(row);
-        grad[j] -= m * share(row);
+    if let Some(grad) = &mut out.grad_input {
+        grad.fill(0.0 * share);
+        for (i, j, m, _) in pairs().filter(|&(.., z)| z > 0.0) {
+            grad[i] += m * share;
+            grad[j] -= m * share;
+        }
     }
 }

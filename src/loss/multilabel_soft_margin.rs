@@ -1,6 +1,6 @@
 //! Multi-label soft margin loss.
 
-use super::math::{sigmoid, softplus};
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -58,12 +58,7 @@ impl MultilabelSoftMargin {
             pieces: vec![piece!("loss/multilabel_soft_margin.wgsl")],
             weighs_columns: true,
             element_weights: Some(false),
-            reference: RowReference::Loss {
-                loss,
-                grad_input: grad,
-                grad_target: Some(grad_target),
-                stats: None,
-            },
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
         .problem(self, call, dim, [0.0; 4])
@@ -71,26 +66,26 @@ impl MultilabelSoftMargin {
 }
 
 /// w_c / C
-fn share(row: &Row<'_>, c: usize) -> f64 {
-    row.weight.map_or(1.0, |w| w[c]) / row.x.len() as f64
-}
-
-fn loss(row: &Row<'_>) -> f64 {
-    let pairs = row.x.iter().zip(row.p).enumerate();
-    pairs
-        .map(|(c, (&x, &y))| share(row, c) * (y * softplus(-x) + (1.0 - y) * softplus(x)))
-        .sum()
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    for (c, g) in grad.iter_mut().enumerate() {
-        let (x, y) = (row.x[c], row.p[c]);
-        *g = share(row, c) * ((1.0 - y) * sigmoid(x) - y * sigmoid(-x));
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let classes = row.x.len() as f64;
+    if let Some(grad) = &mut out.grad_target {
+        for (c, g) in grad.iter_mut().enumerate() {
+            *g = -row.weight(c) / classes * row.x[c];
+        }
     }
-}
-
-fn grad_target(row: &Row<'_>, grad: &mut [f64]) {
-    for (c, g) in grad.iter_mut().enumerate() {
-        *g = -share(row, c) * row.x[c];
+    let mut sum = 0.0;
+    for (c, (&x, &y)) in row.x.iter().zip(row.p).enumerate() {
+        let share = row.weight(c) / classes;
+        let Logistic {
+            softplus: [no, yes],
+            sigmoid: [p, q],
+        } = Logistic::new(x);
+        sum += share * (y * yes + (1.0 - y) * no);
+        if let Some(grad) = &mut out.grad_input {
+            grad[c] = share * ((1.0 - y) * p - y * q);
+        }
+    }
+    if let Some(loss) = &mut out.loss {
+        **loss = sum;
     }
 }

@@ -56,20 +56,22 @@ impl Nll {
             monoid: &[piece!("monoid/nothing.wgsl"), piece!("piece/row_push_quads.wgsl")],
             pieces: vec![piece!("loss/nll.wgsl"), piece!("piece/row_label.wgsl")],
             counts_weights: true,
-            reference: RowReference::of(loss, grad),
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
         .problem(self, call, class_dim(call.input()?)?, [0.0; 4])
     }
 }
 
-fn loss(row: &Row<'_>) -> f64 {
-    row.class.map_or(0.0, |t| -row.weight.map_or(1.0, |w| w[t]) * row.x[t])
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    grad.fill(0.0);
-    if let Some(t) = row.class {
-        grad[t] = -row.weight.map_or(1.0, |w| w[t]);
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let own = row.class.map(|t| (t, -row.weight(t)));
+    if let Some(loss) = &mut out.loss {
+        **loss = own.map_or(0.0, |(t, slope)| slope * row.x[t]);
+    }
+    if let Some(grad) = &mut out.grad_input {
+        grad.fill(0.0);
+        if let Some((t, slope)) = own {
+            grad[t] = slope;
+        }
     }
 }

@@ -57,10 +57,7 @@ impl PoissonNll {
         Elements {
             piece: piece!("loss/poisson_nll.wgsl"),
             branches: self.full,
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             consts: vec![Const::Bool("LOG_INPUT", self.log_input), Const::Bool("FULL", self.full)],
             kind: format!(
                 "{}{}",
@@ -74,34 +71,25 @@ impl PoissonNll {
 }
 
 /// The hyperparameters: `eps`, then `log_input` and `full` as 0 or 1.
-fn log_rate(x: f64, &[eps, log_input, ..]: &[f64; 4]) -> f64 {
-    if log_input == 1.0 { x } else { (x + eps).ln() }
-}
-
-fn loss(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
-    let [_, log_input, full, _] = *hyper;
-    let rate = if log_input == 1.0 { x.exp() } else { x };
-    let stirling = if full == 1.0 && t > 1.0 {
-        t * t.ln() - t + 0.5 * (TAU * t).ln()
+fn definition(x: f64, t: f64, _: f64, &[eps, log_input, full, _]: &[f64; 4]) -> At {
+    let (rate, log_rate) = if log_input == 1.0 {
+        (x.exp(), x)
     } else {
-        0.0
+        (x, (x + eps).ln())
     };
-    rate - t * log_rate(x, hyper) + stirling
-}
-
-fn grad(x: f64, t: f64, _: f64, &[eps, log_input, ..]: &[f64; 4]) -> f64 {
-    if log_input == 1.0 {
-        x.exp() - t
+    // Stirling's approximation of log t! and its derivative.
+    let (stirling, slope) = if full == 1.0 && t > 1.0 {
+        (t * t.ln() - t + 0.5 * (TAU * t).ln(), t.ln() + 0.5 / t)
+    } else {
+        (0.0, 0.0)
+    };
+    let by_input = if log_input == 1.0 {
+        rate - t
     } else {
         1.0 - t / (x + eps)
-    }
-}
-
-fn grad_target(x: f64, t: f64, _: f64, hyper: &[f64; 4]) -> f64 {
-    let stirling = if hyper[2] == 1.0 && t > 1.0 {
-        t.ln() + 0.5 / t
-    } else {
-        0.0
     };
-    stirling - log_rate(x, hyper)
+    At {
+        loss: rate - t * log_rate + stirling,
+        grads: [by_input, slope - log_rate, 0.0],
+    }
 }

@@ -1,11 +1,11 @@
 //! Reductions, over everything or along dimensions.
 
 use super::family::{Columns, are_scattered};
-use super::math::{best, log_softmax, log_sum_exp};
+use super::math::{RowSoftmax, best, sum};
 use super::prelude::*;
 use crate::layout::Slot;
 use crate::plan::ReduceOp;
-use crate::problem::{Family, Operand, Role, RowFill, RowLoss, Scattered};
+use crate::problem::{Family, Operand, Role, Scattered};
 use crate::shader::Piece;
 use crate::tensor::View;
 
@@ -175,25 +175,19 @@ fn rows_of(op: ReduceOp) -> Rows {
             super::family::SOFTMAX
         }
     };
-    let (loss, grad_input): (RowLoss, RowFill) = match op {
-        ReduceOp::Sum | ReduceOp::Mean => (sum, grad_sum),
-        ReduceOp::Max => (
-            |row| row.x[best(row.x, |a, b| a > b)],
-            |row, grad| grad_extreme(row, grad, |a, b| a > b),
-        ),
-        ReduceOp::Min => (
-            |row| row.x[best(row.x, |a, b| a < b)],
-            |row, grad| grad_extreme(row, grad, |a, b| a < b),
-        ),
-        ReduceOp::Argmax => (|row| best(row.x, |a, b| a > b) as f64, |_, grad| grad.fill(f64::NAN)),
-        ReduceOp::LogSumExp => (|row| log_sum_exp(row.x), grad_log_sum_exp),
+    let definition = match op {
+        ReduceOp::Sum | ReduceOp::Mean => add,
+        ReduceOp::Max => |row: &Row<'_>, out: &mut RowLoss<'_>| extreme(row, out, |a, b| a > b),
+        ReduceOp::Min => |row: &Row<'_>, out: &mut RowLoss<'_>| extreme(row, out, |a, b| a < b),
+        ReduceOp::Argmax => argmax,
+        ReduceOp::LogSumExp => log_sum_exp,
     };
     Rows {
         monoid,
         pieces,
         consts: vec![Const::Bool("LARGEST", op != ReduceOp::Min)],
         kind: op.name().into(),
-        reference: RowReference::of(loss, grad_input),
+        definition: RowDefinition::Loss(definition),
         ..Rows::default()
     }
 }
@@ -234,35 +228,48 @@ pub(crate) fn fold_of_rows(
     }
 }
 
-fn sum(row: &Row<'_>) -> f64 {
-    // Of nothing 0, where `Iterator::sum` has -0.
-    row.x.iter().fold(0.0, |sum, x| sum + x) * row.hyper[0]
+fn add(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    if let Some(loss) = &mut out.loss {
+        **loss = sum(row.x) * row.hyper[0];
+    }
+    if let Some(grad) = &mut out.grad_input {
+        grad.fill(row.hyper[0]);
+    }
 }
 
-fn grad_sum(row: &Row<'_>, grad: &mut [f64]) {
-    grad.fill(row.hyper[0]);
-}
-
-fn grad_extreme(row: &Row<'_>, grad: &mut [f64], beyond: fn(f64, f64) -> bool) {
+fn extreme(row: &Row<'_>, out: &mut RowLoss<'_>, beyond: impl Fn(f64, f64) -> bool) {
     let value = row.x[best(row.x, beyond)];
-    let ties = row.x.iter().filter(|&&x| x == value).count() as f64;
-    for (g, &x) in grad.iter_mut().zip(row.x) {
-        // Of a NaN there are no equals: 0 / 0.
-        *g = f64::from(u8::from(x == value)) / ties;
+    if let Some(loss) = &mut out.loss {
+        **loss = value;
+    }
+    if let Some(grad) = &mut out.grad_input {
+        let ties = row.x.iter().filter(|&&x| x == value).count() as f64;
+        for (g, &x) in grad.iter_mut().zip(row.x) {
+            // Of a NaN there are no equals: 0 / 0.
+            *g = f64::from(u8::from(x == value)) / ties;
+        }
     }
 }
 
-fn grad_log_sum_exp(row: &Row<'_>, grad: &mut [f64]) {
-    let value = log_sum_exp(row.x);
-    if value == f64::NEG_INFINITY {
-        grad.fill(0.0);
-        return;
+fn argmax(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    if let Some(loss) = &mut out.loss {
+        **loss = best(row.x, |a, b| a > b) as f64;
     }
-    if value.is_infinite() {
-        grad.iter_mut().zip(row.x).for_each(|(g, x)| *g = (x - value).exp());
-        return;
+}
+
+fn log_sum_exp(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
+    let value = softmax.log_sum_exp();
+    if let Some(loss) = &mut out.loss {
+        **loss = value;
     }
-    for (g, log_p) in grad.iter_mut().zip(log_softmax(row.x)) {
-        *g = log_p.exp();
+    if let Some(grad) = &mut out.grad_input {
+        if value == f64::NEG_INFINITY {
+            grad.fill(0.0);
+        } else if value.is_infinite() {
+            grad.iter_mut().zip(row.x).for_each(|(g, x)| *g = (x - value).exp());
+        } else {
+            grad.iter_mut().zip(softmax.scaled(1.0)).for_each(|(g, p)| *g = p);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The logistic function.
 
-use super::math;
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -38,20 +38,17 @@ impl Sigmoid {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/sigmoid.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), None, None],
-            },
+            definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])
     }
 }
 
-fn loss(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    math::sigmoid(x)
-}
-
-fn grad(x: f64, _: f64, _: f64, _: &[f64; 4]) -> f64 {
-    math::sigmoid(x) * math::sigmoid(-x)
+fn definition(x: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+    let [p, q] = Logistic::new(x).sigmoid;
+    At {
+        loss: p,
+        grads: [p * q, 0.0, 0.0],
+    }
 }

@@ -1,6 +1,6 @@
 //! Sigmoid focal loss.
 
-use super::math::{sigmoid, softplus};
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -64,10 +64,7 @@ impl SigmoidFocal {
             consts: vec![Const::U32("WHOLE_GAMMA", whole.unwrap_or(u32::MAX))],
             branches: whole.is_none(),
             kind: whole.map_or(String::new(), |whole| format!("gamma{whole}")),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             broadcasts: false,
             ..Elements::default()
         }
@@ -75,46 +72,40 @@ impl SigmoidFocal {
     }
 }
 
-/// a_t and its slope in t.
-fn balance(t: f64, alpha: f64) -> (f64, f64) {
-    if alpha < 0.0 {
+fn definition(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> At {
+    let Logistic {
+        softplus: [no, yes],
+        sigmoid: [p, q],
+    } = Logistic::new(x);
+    // a_t and its slope in t.
+    let (balance, tilt) = if alpha < 0.0 {
         (1.0, 0.0)
     } else {
         (alpha * t + (1.0 - alpha) * (1.0 - t), 2.0 * alpha - 1.0)
-    }
-}
-
-/// 1 - p_t
-fn miss(x: f64, t: f64) -> f64 {
-    (1.0 - t) * sigmoid(x) + t * sigmoid(-x)
-}
-
-fn bce(x: f64, t: f64) -> f64 {
-    t * softplus(-x) + (1.0 - t) * softplus(x)
-}
-
-fn loss(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {
-    balance(t, alpha).0 * miss(x, t).powf(gamma) * bce(x, t)
-}
-
-fn grad(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {
-    let miss = miss(x, t);
-    let slope = (1.0 - t) * sigmoid(x) - t * sigmoid(-x);
-    let turn = (1.0 - 2.0 * t) * sigmoid(x) * sigmoid(-x);
-    // Where f64 cannot hold 1 - p_t, turn / miss has its limit ±1: the odds cancel.
-    let ratio = if miss == 0.0 {
-        (1.0 - 2.0 * t).signum()
-    } else {
-        turn / miss
     };
-    let focus = if gamma == 0.0 { 0.0 } else { gamma * bce(x, t) * ratio };
-    balance(t, alpha).0 * miss.powf(gamma) * (slope + focus)
-}
-
-fn grad_target(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {
-    let miss = miss(x, t);
-    let (a, slope) = balance(t, alpha);
-    // And bce / miss has its limit 1.
-    let ratio = if miss == 0.0 { 1.0 } else { bce(x, t) / miss };
-    miss.powf(gamma) * (slope * bce(x, t) + a * (gamma * ratio * (1.0 - 2.0 * sigmoid(x)) - x))
+    let bce = t * yes + (1.0 - t) * no;
+    // 1 - p_t
+    let miss = (1.0 - t) * p + t * q;
+    let power = match gamma {
+        0.0 => 1.0,
+        1.0 => miss,
+        2.0 => miss * miss,
+        _ => miss.powf(gamma),
+    };
+    let slope = (1.0 - t) * p - t * q;
+    // Where f64 cannot hold 1 - p_t, the ratios to it have their limits: the odds cancel.
+    let (turn, cost) = if miss == 0.0 {
+        ((1.0 - 2.0 * t).signum(), 1.0)
+    } else {
+        ((1.0 - 2.0 * t) * p * q / miss, bce / miss)
+    };
+    let focus = if gamma == 0.0 { 0.0 } else { gamma * bce * turn };
+    At {
+        loss: balance * power * bce,
+        grads: [
+            balance * power * (slope + focus),
+            power * (tilt * bce + balance * (gamma * cost * (1.0 - 2.0 * p) - x)),
+            0.0,
+        ],
+    }
 }

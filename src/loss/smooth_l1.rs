@@ -48,10 +48,7 @@ impl SmoothL1 {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Elements {
             piece: piece!("loss/smooth_l1.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), Some(grad_target), None],
-            },
+            definition: &Elementwise([true, true, false], definition),
             nan_grads: self.beta != 0.0,
             ..Elements::default()
         }
@@ -59,23 +56,20 @@ impl SmoothL1 {
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
+fn definition(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> At {
     let d = x - t;
-    if d.abs() < beta {
-        d * d / (2.0 * beta)
-    } else {
-        d.abs() - beta / 2.0
+    let is_near = d.abs() < beta;
+    // inf - inf is NaN, whose sign is 0.
+    let grad = match is_near || d.is_nan() && beta > 0.0 {
+        true => d / beta,
+        false => sign(d),
+    };
+    At {
+        loss: if is_near {
+            d * d / (2.0 * beta)
+        } else {
+            d.abs() - beta / 2.0
+        },
+        grads: [grad, -grad, 0.0],
     }
-}
-
-fn grad(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> f64 {
-    let d = x - t;
-    if d.is_nan() && beta > 0.0 {
-        return f64::NAN;
-    }
-    if d.abs() < beta { d / beta } else { sign(d) }
-}
-
-fn grad_target(x: f64, t: f64, u: f64, hyper: &[f64; 4]) -> f64 {
-    -grad(x, t, u, hyper)
 }

@@ -1,6 +1,6 @@
 //! Soft margin loss.
 
-use super::math::{sigmoid, softplus};
+use super::math::Logistic;
 use super::prelude::*;
 
 define! {
@@ -44,10 +44,7 @@ impl SoftMargin {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         let problem = Elements {
             piece: piece!("loss/soft_margin.wgsl"),
-            reference: ElementReference {
-                loss,
-                grads: [Some(grad), None, None],
-            },
+            definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])?;
@@ -66,10 +63,10 @@ impl SoftMargin {
     }
 }
 
-fn loss(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    softplus(-t * x)
-}
-
-fn grad(x: f64, t: f64, _: f64, _: &[f64; 4]) -> f64 {
-    -t * sigmoid(-t * x)
+fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+    let logistic = Logistic::new(t * x);
+    At {
+        loss: logistic.softplus[1],
+        grads: [-t * logistic.sigmoid[1], 0.0, 0.0],
+    }
 }

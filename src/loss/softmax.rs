@@ -1,6 +1,6 @@
 //! Softmax.
 
-use super::math::{best, log_softmax};
+use super::math::RowSoftmax;
 use super::prelude::*;
 
 define! {
@@ -48,10 +48,7 @@ impl Softmax {
         Rows {
             monoid: MAP,
             pieces: vec![piece!("loss/softmax.wgsl")],
-            reference: RowReference::Map {
-                value,
-                grad_input: grad,
-            },
+            definition: RowDefinition::Map(definition),
             ..Rows::default()
         }
         .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])
@@ -65,18 +62,17 @@ pub(super) const MAP: &[crate::shader::Piece] = &[
     piece!("piece/row_push_quads.wgsl"),
 ];
 
-fn value(row: &Row<'_>, y: &mut [f64]) {
-    for (y, log_y) in y.iter_mut().zip(log_softmax(row.x)) {
-        *y = log_y.exp();
+fn definition(row: &Row<'_>, out: &mut RowMap<'_>) {
+    let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
+    if let Some(value) = &mut out.value {
+        value.iter_mut().zip(softmax.scaled(1.0)).for_each(|(y, p)| *y = p);
     }
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    value(row, grad);
-    // All g relative to that of the largest element, whose y may be 1 to the last bit.
-    let own = row.g.get(best(row.x, |a, b| a > b)).copied().unwrap_or_default();
-    let mean: f64 = grad.iter().zip(row.g).map(|(y, g)| y * (g - own)).sum();
-    for (y, g) in grad.iter_mut().zip(row.g) {
-        *y *= (g - own) - mean;
+    if let Some(grad) = &mut out.grad_input {
+        // All g relative to that of the largest element, whose y may be 1 to the last bit.
+        let own = softmax.first().map_or(f64::NAN, |first| row.g[first]);
+        let mean: f64 = softmax.scaled(1.0).zip(row.g).map(|(y, g)| y * (g - own)).sum();
+        for (out, (y, g)) in grad.iter_mut().zip(softmax.scaled(1.0).zip(row.g)) {
+            *out = y * ((g - own) - mean);
+        }
     }
 }

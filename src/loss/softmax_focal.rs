@@ -1,6 +1,6 @@
 //! Focal loss over many classes.
 
-use super::math::log_softmax;
+use super::math::RowSoftmax;
 use super::prelude::*;
 
 define! {
@@ -65,47 +65,34 @@ impl SoftmaxFocal {
                 piece!("piece/row_coef_none.wgsl"),
             ],
             keeps_exps: true,
-            reference: RowReference::of(loss, grad),
+            definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
         .problem(self, call, class_dim(call.input()?)?, [self.gamma, 0.0, 0.0, 0.0])
     }
 }
 
-/// alpha_t (1 - p_t)^gamma, 1 - p_t and log p_t.
-fn focus(row: &Row<'_>, t: usize, log_p: &[f64]) -> (f64, f64, f64) {
-    let miss = -log_p[t].exp_m1();
-    (
-        row.weight.map_or(1.0, |w| w[t]) * miss.powf(row.hyper[0]),
-        miss,
-        log_p[t],
-    )
-}
-
-fn loss(row: &Row<'_>) -> f64 {
-    row.class.map_or(0.0, |t| {
-        let (factor, _, log_p) = focus(row, t, &log_softmax(row.x));
-        -factor * log_p
-    })
-}
-
-fn grad(row: &Row<'_>, grad: &mut [f64]) {
-    let Some(t) = row.class else {
-        grad.fill(0.0);
-        return;
-    };
-    let all = log_softmax(row.x);
-    let (factor, miss, log_p) = focus(row, t, &all);
-    // The limits of -log(p) p / (1 - p) where f64 cannot hold 1 - p, and where p is 0.
-    let ratio = if miss == 0.0 {
-        1.0
-    } else if log_p == f64::NEG_INFINITY {
-        0.0
-    } else {
-        -log_p * log_p.exp() / miss
-    };
-    let slope = factor * (1.0 + row.hyper[0] * ratio);
-    for (c, g) in grad.iter_mut().enumerate() {
-        *g = slope * if c == t { -miss } else { all[c].exp() };
+fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let Some(t) = row.class else { return };
+    let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
+    let (gamma, miss, log_p) = (row.hyper[0], softmax.miss(t), softmax.log_p(t));
+    let factor = row.weight(t) * miss.powf(gamma);
+    if let Some(loss) = &mut out.loss {
+        **loss = -factor * log_p;
+    }
+    if let Some(grad) = &mut out.grad_input {
+        // The limits of -log(p) p / (1 - p) where f64 cannot hold 1 - p, and where p is 0.
+        let ratio = if miss == 0.0 {
+            1.0
+        } else if log_p == f64::NEG_INFINITY {
+            0.0
+        } else {
+            -log_p * softmax.p(t) / miss
+        };
+        let slope = factor * (1.0 + gamma * ratio);
+        grad.iter_mut()
+            .zip(softmax.scaled(slope))
+            .for_each(|(g, pull)| *g = pull);
+        grad[t] = slope * -miss;
     }
 }

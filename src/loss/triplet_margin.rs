@@ -1,5 +1,7 @@
 //! Triplet margin loss.
 
+use std::cmp::Ordering;
+
 use super::prelude::*;
 
 define! {
@@ -69,10 +71,7 @@ impl TripletMargin {
             piece: piece!("loss/triplet_margin.wgsl"),
             consts: vec![Const::U32("POWER", power), Const::Bool("SWAP", self.swap)],
             kind: format!("{name}{}", if self.swap { "_swap" } else { "" }),
-            reference: PairReference {
-                loss,
-                grads: [Some(grad_a), Some(grad_b), Some(grad_c)],
-            },
+            definition,
             ..Pairs::default()
         }
         .problem(
@@ -83,80 +82,73 @@ impl TripletMargin {
     }
 }
 
-fn differences<'a>(x: &'a [f64], y: &'a [f64], hyper: &'a [f64; 4]) -> impl Iterator<Item = f64> + 'a {
-    x.iter().zip(y).map(|(x, y)| x - y + hyper[2])
+fn differences<'a>(x: &'a [f64], y: &'a [f64], eps: f64) -> impl Iterator<Item = f64> + 'a {
+    x.iter().zip(y).map(move |(x, y)| x - y + eps)
 }
 
 /// |x - y|; its powers relative to the largest, which f64 may not hold either.
-fn distance(x: &[f64], y: &[f64], hyper: &[f64; 4]) -> f64 {
-    let p = hyper[1];
+fn distance(x: &[f64], y: &[f64], &[_, p, eps, _]: &[f64; 4]) -> f64 {
     let larger = |top: f64, d: f64| if d.is_nan() || d.abs() > top { d.abs() } else { top };
-    let top = differences(x, y, hyper).fold(0.0, larger);
+    let top = differences(x, y, eps).fold(0.0, larger);
     if p.is_infinite() || top == 0.0 || !top.is_finite() {
         return top;
     }
-    let sum: f64 = differences(x, y, hyper).map(|d| (d.abs() / top).powf(p)).sum();
-    top * sum.powf(1.0 / p)
+    let relative = differences(x, y, eps).map(|d| d.abs() / top);
+    match p {
+        1.0 => top * relative.sum::<f64>(),
+        2.0 => top * relative.map(|d| d * d).sum::<f64>().sqrt(),
+        _ => top * relative.map(|d| d.powf(p)).sum::<f64>().powf(1.0 / p),
+    }
 }
 
-/// Adds `factor` times the derivatives of |x - y| by x.
-fn add_slopes(grad: &mut [f64], factor: f64, x: &[f64], y: &[f64], hyper: &[f64; 4]) {
-    let (p, size) = (hyper[1], distance(x, y, hyper));
-    let largest = differences(x, y, hyper).filter(|d| d.abs() == size).count() as f64;
-    for (g, d) in grad.iter_mut().zip(differences(x, y, hyper)) {
+/// Adds `factor` times the derivatives of |x - y|, which is `size`, by x.
+fn add_slopes(grad: &mut [f64], factor: f64, x: &[f64], y: &[f64], size: f64, &[_, p, eps, _]: &[f64; 4]) {
+    let largest = differences(x, y, eps).filter(|d| d.abs() == size).count() as f64;
+    for (g, d) in grad.iter_mut().zip(differences(x, y, eps)) {
         let share = match p {
             _ if d == 0.0 => 0.0,
             f64::INFINITY if d.abs() == size => 1.0 / largest,
             f64::INFINITY => 0.0,
+            1.0 => 1.0,
+            2.0 => d.abs() / size,
             _ => (d.abs() / size).powf(p - 1.0),
         };
         *g += factor * d.signum() * share;
     }
 }
 
-/// margin + |a - b| - the distance of the negative, and the shares of |a - c| and |b - c| in that.
-fn shortfall(row: &PairRow<'_>) -> (f64, f64, f64) {
-    let positive = distance(row.a, row.b, row.hyper);
-    let negative = distance(row.a, row.c, row.hyper);
-    let swapped = distance(row.b, row.c, row.hyper);
-    let (nearer, own) = match negative.partial_cmp(&swapped) {
-        _ if row.hyper[3] == 0.0 => (negative, 1.0),
-        Some(std::cmp::Ordering::Less) => (negative, 1.0),
-        Some(std::cmp::Ordering::Equal) => (negative, 0.5),
-        Some(std::cmp::Ordering::Greater) => (swapped, 0.0),
-        None => (f64::NAN, 0.5),
+fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
+    let (a, b, c, hyper) = (row.a, row.b, row.c, row.hyper);
+    let (near, far) = (distance(a, b, hyper), distance(a, c, hyper));
+    // The distance of the negative, and the shares of |a - c| and |b - c| in that.
+    let swapped = if hyper[3] == 0.0 {
+        f64::INFINITY
+    } else {
+        distance(b, c, hyper)
     };
-    (row.hyper[0] + positive - nearer, own, 1.0 - own)
-}
-
-fn loss(row: &PairRow<'_>) -> f64 {
-    let (short, ..) = shortfall(row);
-    if short <= 0.0 { 0.0 } else { short }
-}
-
-/// The gradient of a row: factors times the derivatives of distances by the first of two rows.
-fn grad(row: &PairRow<'_>, grad: &mut [f64], terms: [(f64, &[f64], &[f64]); 2]) {
-    let (short, ..) = shortfall(row);
-    grad.fill(if short.is_nan() { f64::NAN } else { 0.0 });
-    if short > 0.0 {
-        for (factor, x, y) in terms.into_iter().filter(|(factor, ..)| *factor != 0.0) {
-            add_slopes(grad, factor, x, y, row.hyper);
+    let (nearer, own, other) = match far.partial_cmp(&swapped) {
+        _ if hyper[3] == 0.0 => (far, 1.0, 0.0),
+        Some(Ordering::Less) => (far, 1.0, 0.0),
+        Some(Ordering::Equal) => (far, 0.5, 0.5),
+        Some(Ordering::Greater) => (swapped, 0.0, 1.0),
+        None => (f64::NAN, 0.5, 0.5),
+    };
+    let short = hyper[0] + near - nearer;
+    out.loss = if short <= 0.0 { 0.0 } else { short };
+    // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of the
+    // negative are subtracted.
+    let ends = [
+        [(1.0, a, b, near), (-own, a, c, far)],
+        [(-1.0, a, b, near), (-other, b, c, swapped)],
+        [(own, a, c, far), (other, b, c, swapped)],
+    ];
+    for (grad, ends) in out.grads.iter_mut().zip(ends) {
+        let Some(grad) = grad else { continue };
+        grad.fill(if short.is_nan() { f64::NAN } else { 0.0 });
+        if short > 0.0 {
+            for (factor, x, y, size) in ends.into_iter().filter(|(factor, ..)| *factor != 0.0) {
+                add_slopes(grad, factor, x, y, size, hyper);
+            }
         }
     }
-}
-
-fn grad_a(row: &PairRow<'_>, out: &mut [f64]) {
-    let (_, own, _) = shortfall(row);
-    grad(row, out, [(1.0, row.a, row.b), (-own, row.a, row.c)]);
-}
-
-fn grad_b(row: &PairRow<'_>, out: &mut [f64]) {
-    let (_, _, swapped) = shortfall(row);
-    grad(row, out, [(-1.0, row.a, row.b), (-swapped, row.b, row.c)]);
-}
-
-// d |x - y| / d y = -d |x - y| / d x, and the distances of the negative are subtracted.
-fn grad_c(row: &PairRow<'_>, out: &mut [f64]) {
-    let (_, own, swapped) = shortfall(row);
-    grad(row, out, [(own, row.a, row.c), (swapped, row.b, row.c)]);
 }

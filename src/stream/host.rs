@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Stream, Streamed};
-use crate::cpu::{self, Results};
+use crate::cpu::{self, Kept, Made, Numbers};
 use crate::engine::{Engine, output_of};
 use crate::error::{Error, Result};
 use crate::gpu::operands;
@@ -58,7 +58,7 @@ pub(super) fn run(
         }
         scales = Some(sums.scales(host.whole.zero_on_empty));
     }
-    let mut joint = Results {
+    let mut joint = Made {
         control: Control {
             first_bad: u32::MAX,
             ..Default::default()
@@ -67,7 +67,7 @@ pub(super) fn run(
     };
     for slice in &slices {
         let (problem, tensors) = host.part(slice, &|_| true)?;
-        let part = cpu::run(&problem, &by_role(&tensors), scales)?;
+        let part = cpu::run(&problem, &by_role(&tensors), scales, &|role| host.kept(role))?;
         host.join(&mut joint, part, slice, stream)?;
         stream.tell(&host.report, total)?;
     }
@@ -84,7 +84,7 @@ pub(super) fn run(
         }
     }
     host.report.parts = slices.len() as u64;
-    let values = output_of(&joint, &host.whole, call, &stream.goes_elsewhere())?.read(engine);
+    let values = output_of(joint, &host.whole, call, &stream.goes_elsewhere())?.read(engine);
     host.report.wall_ns = start.elapsed().as_nanos() as f64;
     Ok((values?, host.report))
 }
@@ -132,9 +132,14 @@ impl Host<'_> {
         let whole = &self.whole;
         let read = whole.operands.iter().map(|own| own.view.end()).sum::<u64>()
             + whole.grad_output.as_ref().map_or(0, View::end);
-        // The reference holds its results in f64, once as rows and once in place.
-        let grads = whole.grads().map(|(.., view)| 16 * view.len()).sum::<u64>();
-        let bytes = read + grads + 64 * whole.term_count();
+        // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where terms add up.
+        let grads = whole.grads().map(|(.., view)| 8 * view.len()).sum::<u64>();
+        let each_term = match whole.family {
+            Family::Rows(_) => 64, // what a row comes to, and its statistics
+            Family::Pairs(_) => 16,
+            Family::Elements(_) => 8,
+        };
+        let bytes = read + grads + each_term * whole.term_count();
         let each = bytes.div_ceil(self.len as u64);
         let slices = (memory / each.max(1)).min(self.len as u64) as usize;
         if slices == 0 {
@@ -254,27 +259,37 @@ impl Host<'_> {
         read
     }
 
-    /// Adds what a slice came to: to the joint results, or into the sinks.
-    fn join(&mut self, joint: &mut Results, part: Results, slice: &Slice, stream: &mut Stream<'_>) -> Result<()> {
-        let at = slice.start as u64 * (self.whole.term_count() / self.len as u64);
-        let reduced = self.whole.is_reduced();
-        let sum = |own: &mut Vec<f64>, next: Vec<f64>| match own.first_mut() {
-            Some(own) => *own += next.first().copied().unwrap_or_default(),
-            None => *own = next,
+    /// The gradient of an operand of which each slice has a slice; of another, what the slices contribute adds up.
+    fn is_grad_sliced(&self, place: u8) -> bool {
+        let own = &self.whole.operands[usize::from(place)];
+        self.is_sliced(own.slot, &own.view)
+    }
+
+    /// What adds up over the slices is kept in f64 until it has.
+    fn kept(&self, role: Role) -> Kept {
+        let adds_up = match role {
+            Role::Loss | Role::ZLoss => self.whole.is_reduced(),
+            Role::Grad(place) => !self.is_grad_sliced(place),
+            _ => false,
         };
-        if reduced {
-            sum(&mut joint.loss, part.loss);
-            sum(&mut joint.z_loss, part.z_loss);
+        if adds_up {
+            return Kept::Exact;
+        }
+        Kept::Rounded(self.whole.result(role).map_or(Dtype::F32, |view| view.dtype))
+    }
+
+    /// Adds what a slice came to: to the joint results, or into the sinks.
+    fn join(&mut self, joint: &mut Made, part: Made, slice: &Slice, stream: &mut Stream<'_>) -> Result<()> {
+        let at = slice.start as u64 * (self.whole.term_count() / self.len as u64);
+        if self.whole.is_reduced() {
+            joint.loss.add(part.loss);
+            joint.z_loss.add(part.z_loss);
         } else {
             self.keep(Role::Loss, at, part.loss, &mut joint.loss, stream)?;
             self.keep(Role::ZLoss, at, part.z_loss, &mut joint.z_loss, stream)?;
         }
-        if self.whole.stats.lse {
-            self.keep(Role::Lse, at, part.lse, &mut joint.lse, stream)?;
-        }
-        if self.whole.stats.entropy {
-            self.keep(Role::Entropy, at, part.entropy, &mut joint.entropy, stream)?;
-        }
+        self.keep(Role::Lse, at, part.lse, &mut joint.lse, stream)?;
+        self.keep(Role::Entropy, at, part.entropy, &mut joint.entropy, stream)?;
         if stream.has(Role::Argmax) {
             let top: Vec<u8> = part.argmax.iter().flat_map(|top| top.to_ne_bytes()).collect();
             self.send(Role::Argmax, 4 * at, &top, stream)?;
@@ -301,19 +316,19 @@ impl Host<'_> {
         joint.control.join(&part.control, at as u32 * self.labels_per_row());
         for (role, grad) in part.grads {
             let Role::Grad(place) = role else { continue };
-            let own = &self.whole.operands[usize::from(place)];
-            let sliced = self.is_sliced(own.slot, &own.view);
-            if sliced && stream.has(role) {
-                let at = slice.start as u64 * own.view.slab() as u64;
-                self.write(role, at, &grad, stream)?;
-                continue;
-            }
-            let held = joint.grads.iter_mut().find(|(held, _)| *held == role);
-            match held {
-                None => joint.grads.push((role, grad)),
-                Some((_, held)) if sliced => held.extend(grad),
-                // It broadcasts over the slices: what they contribute adds up.
-                Some((_, held)) => held.iter_mut().zip(grad).for_each(|(own, next)| *own += next),
+            let held = match joint.grads.iter().position(|(held, _)| *held == role) {
+                Some(held) => held,
+                None => {
+                    joint.grads.push((role, Numbers::default()));
+                    joint.grads.len() - 1
+                }
+            };
+            let held = &mut joint.grads[held].1;
+            if self.is_grad_sliced(place) {
+                let first = slice.start as u64 * self.whole.operands[usize::from(place)].view.slab() as u64;
+                self.keep(role, first, grad, held, stream)?;
+            } else {
+                held.add(grad);
             }
         }
         Ok(())
@@ -326,32 +341,36 @@ impl Host<'_> {
         }
     }
 
-    /// Numbers of a result that has one for each term: into its sink, or behind those before.
+    /// Numbers of a result of which a slice has a part: into its sink, or to their place among the others.
     fn keep(
         &mut self,
         role: Role,
-        at: u64,
-        numbers: Vec<f64>,
-        held: &mut Vec<f64>,
+        first: u64,
+        numbers: Numbers,
+        held: &mut Numbers,
         stream: &mut Stream<'_>,
     ) -> Result<()> {
+        let Some(view) = self.whole.result(role) else {
+            return Ok(());
+        };
         if stream.has(role) {
-            return self.write(role, at, &numbers, stream);
+            return self.write(role, first, &numbers, stream);
         }
-        held.extend(numbers);
+        held.put(first as usize, view.len() as usize, numbers);
         Ok(())
     }
 
     /// Numbers into a sink, rounded to its dtype, from an element on.
-    fn write(&mut self, role: Role, at: u64, numbers: &[f64], stream: &mut Stream<'_>) -> Result<()> {
+    fn write(&mut self, role: Role, first: u64, numbers: &Numbers, stream: &mut Stream<'_>) -> Result<()> {
         let dtype = self.whole.result(role).map_or(Dtype::F32, |view| view.dtype);
-        let tensor = Tensor::rounded(numbers, dtype, &[numbers.len()])?;
-        self.send(
-            role,
-            at * dtype.bytes(),
-            tensor.host_bytes().unwrap_or_default(),
-            stream,
-        )
+        let offset = first * dtype.bytes();
+        match numbers.kept {
+            Kept::Rounded(_) => self.send(role, offset, numbers.bytes(), stream),
+            Kept::Exact => {
+                let rounded = Numbers::of(Kept::Rounded(dtype), numbers.exact());
+                self.send(role, offset, rounded.bytes(), stream)
+            }
+        }
     }
 
     fn send(&mut self, role: Role, offset: u64, bytes: &[u8], stream: &mut Stream<'_>) -> Result<()> {

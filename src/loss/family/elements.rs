@@ -1,12 +1,11 @@
 //! Losses of elements.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::definition::{At, Elementwise};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{
-    Divisor, ElementReference, Elements, Family, Operand, Problem, Reduction, Role, broadcast, expect_shape,
-};
+use crate::problem::{Divisor, Elements, Family, Operand, Problem, Reduction, Role, broadcast, expect_shape};
 use crate::shader::pieces;
 use crate::tensor::{Dtype, View};
 
@@ -20,11 +19,15 @@ impl Default for Elements {
             nan_grads: true,
             broadcasts: true,
             input_rule: None,
-            reference: ElementReference {
-                loss: |_, _, _, _| f64::NAN,
-                grads: [None; 3],
-            },
+            definition: &Elementwise([false; 3], undefined),
         }
+    }
+}
+
+fn undefined(_: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+    At {
+        loss: f64::NAN,
+        grads: [f64::NAN; 3],
     }
 }
 

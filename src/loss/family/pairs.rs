@@ -4,7 +4,7 @@ use super::{Parts, assemble, expect_gapless, known, operands};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, Loss};
-use crate::problem::{Family, PairReference, Pairs, Problem, Role, expect_shape};
+use crate::problem::{Family, Pairs, Problem, Role, expect_shape};
 use crate::shader::pieces;
 use crate::tensor::Dtype;
 
@@ -16,10 +16,7 @@ impl Default for Pairs {
             piece: pieces::MATH,
             consts: Vec::new(),
             kind: String::new(),
-            reference: PairReference {
-                loss: |_| f64::NAN,
-                grads: [None; 3],
-            },
+            definition: |_, out| out.loss = f64::NAN,
         }
     }
 }

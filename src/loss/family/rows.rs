@@ -1,10 +1,11 @@
 //! Losses of rows, and maps of rows.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::definition::RowDefinition;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Family, Problem, Reduction, Role, RowReference, Rows, Targets, broadcast, expect_shape};
+use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, broadcast, expect_shape};
 use crate::shader::{Const, Piece, piece};
 use crate::tensor::{Dtype, View};
 
@@ -30,10 +31,7 @@ impl Default for Rows {
             counts_weights: false,
             whole: None,
             scattered: None,
-            reference: RowReference::Map {
-                value: |_, _| {},
-                grad_input: |_, _| {},
-            },
+            definition: RowDefinition::Map(|_, _| {}),
         }
     }
 }
