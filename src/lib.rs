@@ -39,6 +39,7 @@ mod readback;
 pub mod reference;
 mod reuse;
 pub mod shader;
+mod shapes;
 mod stream;
 mod tensor;
 mod timing;

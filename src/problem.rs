@@ -548,28 +548,3 @@ pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], wh
         format!("expected shape {wanted:?} {why}, got {:?}", view.shape),
     ))
 }
-
-/// The shape that shapes broadcast to, as PyTorch has it.
-pub(crate) fn broadcast(shapes: &[(&'static str, &[usize])]) -> Result<Vec<usize>> {
-    let rank = shapes.iter().map(|(_, shape)| shape.len()).max().unwrap_or_default();
-    let mut joint = vec![1; rank];
-    for (name, shape) in shapes {
-        for (d, &size) in shape.iter().enumerate() {
-            let at = &mut joint[d + rank - shape.len()];
-            if *at == 1 {
-                *at = size;
-            } else if size != 1 && size != *at {
-                let others: Vec<_> = shapes
-                    .iter()
-                    .filter(|(n, _)| n != name)
-                    .map(|(n, s)| format!("{n} {s:?}"))
-                    .collect();
-                return Err(Error::operand(
-                    name,
-                    format!("shape {shape:?} does not broadcast with {}", others.join(" and ")),
-                ));
-            }
-        }
-    }
-    Ok(joint)
-}

@@ -16,6 +16,7 @@ mod golden;
 mod gpu;
 mod gradients;
 mod large;
+mod messages;
 mod optimizers;
 mod packs;
 mod plans;

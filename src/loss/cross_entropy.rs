@@ -2,8 +2,7 @@
 
 use super::math::{best, log_softmax, log_sum_exp};
 use super::prelude::*;
-use crate::layout::Slot;
-use crate::problem::{Divisor, Family};
+use crate::problem::Divisor;
 use crate::shader::Piece;
 
 /// What the mean of nothing is.
@@ -129,15 +128,6 @@ impl CrossEntropy {
             ));
         }
         let full = call.tensors.get(1).is_some_and(|target| target.dtype().is_float());
-        if full && self.ignore_index >= 0 {
-            return Err(Error::option(
-                "ignore_index",
-                format!(
-                    "{} given with a probability target, which has no index to ignore",
-                    self.ignore_index
-                ),
-            ));
-        }
         if full && call.stats.accuracy {
             return Err(Error::operand(
                 "target",
@@ -185,15 +175,14 @@ impl CrossEntropy {
                 self.softcap,
             ],
         )?;
-        if let Family::Rows(Rows {
-            targets: Targets::Index { .. },
-            ..
-        }) = &problem.family
-            && problem
-                .operand(Slot::Target)
-                .is_some_and(|target| target.grad.is_some())
-        {
-            return Err(Error::operand("target", "class indices have no gradient"));
+        if full && self.ignore_index >= 0 {
+            return Err(Error::option(
+                "ignore_index",
+                format!(
+                    "{} given with a probability target, which has no index to ignore",
+                    self.ignore_index
+                ),
+            ));
         }
         problem.stats = stats;
         problem.zero_on_empty = self.on_empty == OnEmpty::Zero;

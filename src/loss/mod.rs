@@ -182,6 +182,11 @@ pub enum OperandKind {
 }
 
 impl OperandKind {
+    /// Holds classes, where it holds integers.
+    pub fn is_classes(self) -> bool {
+        matches!(self, Self::Index | Self::IndexOrDistribution | Self::IndexList)
+    }
+
     /// The name in the catalogue.
     pub fn name(self) -> &'static str {
         match self {

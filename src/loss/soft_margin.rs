@@ -57,8 +57,8 @@ impl SoftMargin {
             return Err(Error::operand(
                 "target",
                 format!(
-                    "does not broadcast to the input's shape {input:?}, but to {:?} with it",
-                    problem.terms
+                    "shape {:?} does not broadcast to the input's {input:?}, which the losses have here",
+                    call.tensors[1].shape()
                 ),
             ));
         }

@@ -4,10 +4,9 @@ use super::{Parts, assemble, known, operands};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{
-    Divisor, ElementReference, Elements, Family, Operand, Problem, Reduction, Role, broadcast, expect_shape,
-};
+use crate::problem::{Divisor, ElementReference, Elements, Family, Operand, Problem, Reduction, Role, expect_shape};
 use crate::shader::pieces;
+use crate::shapes::broadcast;
 use crate::tensor::{Dtype, View};
 
 impl Default for Elements {

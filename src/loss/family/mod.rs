@@ -5,7 +5,7 @@ mod elements;
 mod pairs;
 mod rows;
 
-use super::{Call, GradTo, Loss, OperandKind};
+use super::{Call, GradTo, Info, Loss, OperandKind};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
@@ -37,7 +37,7 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         };
         let name = own.role.name();
         match own.kind {
-            OperandKind::Index | OperandKind::IndexList => expect_dtype(name, view, &Dtype::LABELS)?,
+            OperandKind::Index | OperandKind::IndexList => expect_classes(name, own.kind, view)?,
             OperandKind::IndexOrDistribution if Dtype::LABELS.contains(&view.dtype) => {}
             _ => expect_dtype(name, view, &floats())?,
         }
@@ -58,6 +58,27 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         });
     }
     Ok(list)
+}
+
+/// Refuses class targets that are no integers.
+fn expect_classes(name: &'static str, kind: OperandKind, view: &View) -> Result<()> {
+    if Dtype::LABELS.contains(&view.dtype) {
+        return Ok(());
+    }
+    let names: Vec<_> = Dtype::LABELS.iter().map(|dtype| dtype.name()).collect();
+    let each = if kind == OperandKind::IndexList {
+        "classes"
+    } else {
+        "class"
+    };
+    Err(Error::operand(
+        name,
+        format!(
+            "expected dtype {}, got {}: it holds the {each} of each row, as integers (save it as int64)",
+            names.join(" or "),
+            view.dtype
+        ),
+    ))
 }
 
 /// What goes with inputs of a dtype.
@@ -113,20 +134,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         });
     }
     for role in &call.grads {
-        let place = info.operands.iter().position(|own| own.role == *role && own.grad);
-        let allowed = place.filter(|&place| operands[place].view.dtype.is_float());
-        let Some(place) = allowed else {
-            let have: Vec<_> = info
-                .operands
-                .iter()
-                .filter(|own| own.grad)
-                .map(|own| own.role.name())
-                .collect();
-            return Err(Error::operand(
-                role.name(),
-                format!("{} has no gradient by it here, only by {}", info.name, have.join(", ")),
-            ));
-        };
+        let place = gradient_place(info, &operands, *role)?;
         if grad && place > 0 {
             operands[place].grad = Some(fresh(&operands[place].view));
         }
@@ -156,6 +164,25 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         }
     }
     Ok(problem)
+}
+
+/// The place of an operand whose gradient is wanted.
+fn gradient_place(info: &Info, operands: &[Operand], role: Role) -> Result<usize> {
+    let place = info.operands.iter().position(|own| own.role == role);
+    if let Some(place) = place.filter(|&place| !operands[place].view.dtype.is_float()) {
+        let what = if info.operands[place].kind.is_classes() {
+            "class indices have"
+        } else {
+            "an integer tensor has"
+        };
+        return Err(Error::operand(role.name(), format!("{what} no gradient")));
+    }
+    place.filter(|&place| info.operands[place].grad).ok_or_else(|| {
+        let have = info.operands.iter().filter(|own| own.grad).map(|own| own.role.name());
+        let have: Vec<_> = have.collect();
+        let message = format!("{} has no gradient by it, only by {}", info.name, have.join(" and "));
+        Error::operand(role.name(), message)
+    })
 }
 
 /// The divisor of a mean over so many terms.
