@@ -23,6 +23,7 @@ mod plans;
 mod properties;
 mod reuse;
 mod shaders;
+mod signs;
 mod steady;
 mod streams;
 mod subgroups;
