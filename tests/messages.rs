@@ -1,9 +1,13 @@
 //! What an error says of a call that PyTorch's users write: the tensor that is wrong, and what would be right.
 
+use std::sync::Arc;
+
 use wgloss::{
-    Call, CosineEmbedding, CrossEntropy, Engine, Error, Loss, MarginRanking, Mode, MultiMargin, MultilabelMargin, Nll,
-    Role, SoftMargin, SoftmaxFocal, Tensor, TripletMargin,
+    Call, CosineEmbedding, CrossEntropy, Dtype, Engine, Error, Loss, MarginRanking, Mode, Mse, MultiMargin,
+    MultilabelMargin, Nll, Pages, Role, SoftMargin, SoftmaxFocal, Stream, Tensor, TripletMargin,
 };
+
+use crate::common::gpu;
 
 fn floats(shape: &[usize]) -> Tensor {
     Tensor::new(&vec![0.5f32; shape.iter().product()], shape).unwrap()
@@ -129,4 +133,42 @@ fn gradients_that_there_are_not() {
         by(&CrossEntropy::default(), &[&x, &t], Role::Weight),
         "weight: cross_entropy has no gradient by it, only by input and target"
     );
+}
+
+/// The least that is named does, and it is what can be asked for before.
+#[test]
+fn a_stream_says_what_memory_it_takes() {
+    let loss = Mse::default();
+    let x = Tensor::from_pages(Arc::new(Zeros), Dtype::F32, &[1 << 18]).unwrap();
+    let call = Call::new(Mode::Fused, &[&x, &x]);
+    for engine in [gpu(), &Engine::cpu()] {
+        let least = Stream::within(0).least(engine, &loss, &call).unwrap();
+        let run = |memory: u64| Stream::within(memory).run(engine, &loss, &call);
+        for memory in [10, least - 1] {
+            match run(memory).err() {
+                Some(Error::Memory {
+                    least: named, given, ..
+                }) => assert_eq!((named, given), (least, memory)),
+                other => panic!("{memory}: {other:?}"),
+            }
+        }
+        let text = run(10).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            text.starts_with(&format!(
+                "memory: 10 bytes are allowed, the stream takes at least {least}: "
+            )),
+            "{text}"
+        );
+        assert_eq!(run(least).unwrap().0.scalar(), Some(0.0));
+    }
+}
+
+#[derive(Debug)]
+struct Zeros;
+
+impl Pages for Zeros {
+    fn read_at(&self, _: u64, out: &mut [u8]) -> std::io::Result<()> {
+        out.fill(0);
+        Ok(())
+    }
 }
