@@ -256,6 +256,8 @@ pub struct Rows {
     pub keeps_exps: bool,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
+    /// What comes of a row of a single number, whatever that is.
+    pub alone: Option<f64>,
     /// One row of everything, whose result the reduce driver finds in many tiles.
     pub whole: Option<crate::plan::ReduceOp>,
     pub reference: RowReference,
@@ -411,6 +413,14 @@ impl Problem {
     /// Losses before the reduction.
     pub fn term_count(&self) -> u64 {
         self.terms.iter().map(|&n| n as u64).product()
+    }
+
+    /// What every term is, whatever the numbers of the input: a softmax of a single class is 1, and its loss 0.
+    pub fn constant(&self) -> Option<f64> {
+        match &self.family {
+            Family::Rows(rows) if rows.cols == 1 && self.term_count() > 0 => rows.alone,
+            _ => None,
+        }
     }
 
     pub fn is_reduced(&self) -> bool {

@@ -61,6 +61,7 @@ define! {
     CrossEntropy, cross_entropy;
     summary: "log-softmax and negative log-likelihood, from logits and classes or probabilities";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html";
+    aliases: ["CrossEntropyLoss"];
     operands {
         input: Logit, true, "logits, (C), (N, C) or (N, C, d1, …)";
         target: IndexOrDistribution, true, "the class of each row, or a probability for each of its classes";
@@ -159,6 +160,7 @@ impl CrossEntropy {
                 grad_target: Some(reference_grad_target),
                 stats: Some(reference_stats),
             },
+            alone: (self.z_loss == 0.0).then_some(0.0),
             ..Rows::default()
         };
         if self.softcap > 0.0 {

@@ -27,6 +27,7 @@ define! {
     MarginRanking, margin_ranking;
     summary: "the one of two scores that should be higher, by a margin";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MarginRankingLoss.html";
+    aliases: ["margin_ranking_loss", "MarginRankingLoss"];
     operands {
         input1: Real, true, "scores";
         input2: Real, true, "scores to compare with";

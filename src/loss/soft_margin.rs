@@ -26,6 +26,7 @@ define! {
     SoftMargin, soft_margin;
     summary: "logistic loss of scores and signs";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html";
+    aliases: ["soft_margin_loss", "SoftMarginLoss"];
     operands {
         input: Real, true, "scores";
         target: Sign or integers, false, "1 or -1";

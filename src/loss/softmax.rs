@@ -28,6 +28,7 @@ define! {
     Softmax, softmax;
     summary: "exponentials that add up to 1 along a dimension";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html";
+    aliases: ["Softmax"];
     operands {
         input: Logit, true, "any numbers";
     }
@@ -52,6 +53,7 @@ impl Softmax {
                 value,
                 grad_input: grad,
             },
+            alone: Some(1.0),
             ..Rows::default()
         }
         .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])

@@ -27,6 +27,7 @@ impl Default for Rows {
             weighs_columns: false,
             keeps_exps: false,
             counts_weights: false,
+            alone: None,
             whole: None,
             reference: RowReference::Map {
                 value: |_, _| {},
