@@ -23,14 +23,15 @@ const MAX_MESSAGE: usize = 4000;
 /// The file of `file.npy` or `file.safetensors:key`, and the key.
 pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
     let with_key = given.to_str().and_then(|text| {
-        let end = text.rfind(".safetensors:")? + ".safetensors".len();
+        let end = text.to_ascii_lowercase().rfind(".safetensors:")? + ".safetensors".len();
         Some((Path::new(&text[..end]), Some(&text[end + 1..])))
     });
     with_key.unwrap_or((Path::new(given), None))
 }
 
 pub fn is_safetensors(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("safetensors"))
+    path.extension()
+        .is_some_and(|own| own.eq_ignore_ascii_case("safetensors"))
 }
 
 /// Reads `file.npy` or `file.safetensors:key`. Messages name what was given.

@@ -13,8 +13,9 @@ use wgloss::{Engine, Error, Optimizer, Role, Sink, Tensor};
 use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
 use crate::draft::{self, Draft};
+use crate::output::Target;
 use crate::parts::Stored;
-use crate::{Failure, files, keyed, npy, output, print, tuned};
+use crate::{Failure, files, keyed, output, print, tuned};
 
 /// The key of the step count in a state file.
 const STEP: &str = "step";
@@ -62,7 +63,7 @@ fn command_of(info: &'static Info) -> Command {
     Command::new(info.name)
         .about(info.summary)
         .after_help(format!(
-            "FILE is file.npy or file.safetensors:key. A state is a .safetensors file with the keys {STEP} (i64) and, as \
+            "FILE is file.npy or file.safetensors:key; --out may be -, standard output. A state is a .safetensors file with the keys {STEP} (i64) and, as \
              far as the options need them, {} (f32). Where --state and --state-out name one file that is not there yet, \
              this is the first step. No input is written over but PARAM by --out, where its file holds nothing else, and \
              --state by --state-out.\n{}",
@@ -123,11 +124,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let update = optimizer
         .update(param.view(), grad.view(), &state)
         .map_err(|error| files.describe(&error))?;
-    if files.out_key.is_none() && npy::descr(param.dtype()).is_none() {
-        let (file, dtype) = (files.out.display(), param.dtype());
-        let message = format!("--out {file}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors");
-        return Err(Failure::Failed(message));
-    }
+    let held = files.out.check(param.dtype(), "");
+    held.map_err(|why| Failure::Failed(format!("--out {}: {why}", files.out)))?;
     if !update.states.is_empty() && files.state_out.is_none() {
         print::note(&format!(
             "note: {word} keeps a state, which is not written without --state-out"
@@ -146,8 +144,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &files.state_out {
         written.push(write_state(path, &state, &engine)?);
     }
-    draft::publish(written).map_err(Failure::Failed)?;
+    draft::publish(written)?;
 
+    let say = |text: &str| print::report(text, files.out == Target::Stdout);
     let backend = if engine.adapter_info().is_some() { "gpu" } else { "cpu" };
     if matches.get_flag("json") {
         let mut report = json!({
@@ -162,16 +161,16 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if let Some(tuning) = tuned::own(&engine) {
             report["tuning"] = tuned::json(&tuning).into();
         }
-        return print::line(&report.to_string());
+        return say(&report.to_string());
     }
     let (shape, dtype, engine) = (&stepped.shape, stepped.dtype, tuned::name(&engine));
-    print::line(&format!(
+    say(&format!(
         "{word} step {}   {shape:?} {dtype}   {backend}: {engine}   {milliseconds:.1} ms",
         state.step
     ))?;
-    print::line(&format!("parameter written to {}", files.out.display()))?;
+    say(&format!("parameter written to {}", files.out))?;
     if let Some(path) = &files.state_out {
-        print::line(&format!("state written to {}", path.display()))?;
+        say(&format!("state written to {}", path.display()))?;
     }
     Ok(())
 }
@@ -205,9 +204,7 @@ struct Files<'a> {
     param: &'a OsStr,
     grad: &'a OsStr,
     state: Option<&'a Path>,
-    out: PathBuf,
-    /// The key in a .safetensors file; `None` for .npy.
-    out_key: Option<String>,
+    out: Target,
     state_out: Option<PathBuf>,
 }
 
@@ -225,39 +222,39 @@ impl<'a> Files<'a> {
                 )));
             }
         }
-        let ((param_file, param_key), (grad_file, _), (out_file, out_key)) =
-            (files::location(param), files::location(grad), files::location(out));
+        let ((param_file, param_key), (grad_file, _)) = (files::location(param), files::location(grad));
         let own_key = || param_key.unwrap_or("param").to_owned();
         let files = Self {
             param,
             grad,
             state: given("state").map(Path::new),
-            out: output::place("out", out)?,
-            out_key: files::is_safetensors(out_file).then(|| out_key.map_or_else(own_key, str::to_owned)),
+            out: Target::new("out", out, own_key)?,
             state_out: given("state-out")
                 .map(|file| output::place("state-out", file))
                 .transpose()?,
         };
 
-        let is = |input: Option<&Path>, place: &Path| {
-            input.and_then(|input| input.canonicalize().ok()).as_deref() == Some(place)
+        let is = |input: Option<&Path>, place: Option<&Path>| {
+            let input = input.and_then(|input| input.canonicalize().ok());
+            input.is_some() && input.as_deref() == place
         };
         let spoils =
             |option: &str, input: &str| Err(Failure::Usage(format!("--{option} would overwrite the input {input}")));
-        if files.state_out.as_ref() == Some(&files.out) {
+        let (out, state_out) = (files.out.path(), files.state_out.as_deref());
+        if state_out.is_some() && state_out == out {
             return Err(Failure::Usage("--out and --state-out name the same file".into()));
         }
         for (input, name) in [(Some(grad_file), "GRAD"), (files.state, "--state")] {
-            if is(input, &files.out) {
+            if is(input, out) {
                 return spoils("out", name);
             }
         }
         for (input, name) in [(param_file, "PARAM"), (grad_file, "GRAD")] {
-            if files.state_out.as_ref().is_some_and(|place| is(Some(input), place)) {
+            if is(Some(input), state_out) {
                 return spoils("state-out", name);
             }
         }
-        if is(Some(param_file), &files.out) && files::is_safetensors(param_file) {
+        if is(Some(param_file), out) && files::is_safetensors(param_file) {
             let keys = files::keys(param_file).map_err(|message| Failure::Failed(format!("param: {message}")))?;
             if keys.len() > 1 {
                 let message = format!("--out would overwrite PARAM's file, which holds {} tensors", keys.len());
@@ -284,8 +281,9 @@ impl<'a> Files<'a> {
     }
 
     fn write_param(&self, stored: &Stored<'_>) -> Result<Draft, Failure> {
-        let label = format!("--out {}", self.out.display());
-        let mut draft = output::draft_of(label, &self.out, self.out_key.as_deref(), stored.dtype, stored.shape)?;
+        let mut draft = self
+            .out
+            .draft(format!("--out {}", self.out), stored.dtype, stored.shape)?;
         draft.write_at(0, &stored.bytes).map_err(output::failed)?;
         Ok(draft)
     }
