@@ -19,6 +19,15 @@ pub enum Error {
     #[error("beyond the adapter's limits: {0}")]
     Limit(String),
 
+    /// A stream's memory is less than it takes for one part and what stays in memory.
+    #[error("memory: {given} bytes are allowed, the stream takes at least {least}: {what}")]
+    Memory {
+        /// So many bytes would do.
+        least: u64,
+        given: u64,
+        what: String,
+    },
+
     /// No adapter fits the request.
     #[error("no adapter: {0}")]
     NoAdapter(String),

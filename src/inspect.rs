@@ -9,8 +9,9 @@ use crate::readback::Values;
 /// negative variances of `gaussian_nll` are always reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checks {
-    /// Reports targets outside [0, 1] where a loss expects probabilities, and negative weights; NaN in either.
-    /// PyTorch computes with them (but for the target of `bce`), and so does the result.
+    /// Reports targets outside [0, 1] where a loss expects probabilities, targets other than 1 and -1 where it expects
+    /// signs, and negative weights; NaN in any of them. PyTorch computes with them (but for the target of `bce`), and so
+    /// does the result.
     pub strict: bool,
     pub nan: OnNan,
 }
@@ -33,6 +34,8 @@ pub enum Rule {
     UnitInterval,
     /// At least 0.
     NonNegative,
+    /// 1 or -1.
+    Sign,
 }
 
 impl Rule {
@@ -42,6 +45,7 @@ impl Rule {
             Self::Finite => "finite",
             Self::UnitInterval => "unit",
             Self::NonNegative => "non_negative",
+            Self::Sign => "sign",
         }
     }
 
@@ -50,6 +54,7 @@ impl Rule {
             Self::Finite => "a finite number",
             Self::UnitInterval => "a number in [0, 1]",
             Self::NonNegative => "a number of at least 0",
+            Self::Sign => "1 or -1",
         }
     }
 }
@@ -75,6 +80,7 @@ impl Check {
             Rule::Finite => !x.is_finite(),
             Rule::UnitInterval => !(0.0..=1.0).contains(&x),
             Rule::NonNegative => x < 0.0,
+            Rule::Sign => x.abs() != 1.0,
         }
     }
 

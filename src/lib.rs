@@ -40,6 +40,7 @@ mod readback;
 pub mod reference;
 mod reuse;
 pub mod shader;
+mod shapes;
 mod stream;
 mod tensor;
 mod timing;
@@ -54,8 +55,8 @@ pub use limits::Limits;
 pub use loss::{
     Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
     L1, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll,
-    OnEmpty, OperandInfo, OperandKind, OptionInfo, PoissonNll, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid,
-    SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
+    OnEmpty, OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid,
+    SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use pages::{Pages, Sink};

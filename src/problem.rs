@@ -259,6 +259,8 @@ pub struct Rows {
     pub element_weights: Option<bool>,
     /// `mean` divides by the weights of the classes, not the rows kept.
     pub counts_weights: bool,
+    /// What comes of a row of a single number, whatever that is.
+    pub alone: Option<f64>,
     /// One row of everything, whose result the reduce driver finds in many tiles.
     pub whole: Option<crate::plan::ReduceOp>,
     /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first of
@@ -371,6 +373,14 @@ impl Problem {
     /// Losses before the reduction.
     pub fn term_count(&self) -> u64 {
         self.terms.iter().map(|&n| n as u64).product()
+    }
+
+    /// What every term is, whatever the numbers of the input: a softmax of a single class is 1, and its loss 0.
+    pub fn constant(&self) -> Option<f64> {
+        match &self.family {
+            Family::Rows(rows) if rows.cols == 1 && self.term_count() > 0 => rows.alone,
+            _ => None,
+        }
     }
 
     pub fn is_reduced(&self) -> bool {
@@ -514,29 +524,4 @@ pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], wh
         name,
         format!("expected shape {wanted:?} {why}, got {:?}", view.shape),
     ))
-}
-
-/// The shape that shapes broadcast to, as PyTorch has it.
-pub(crate) fn broadcast(shapes: &[(&'static str, &[usize])]) -> Result<Vec<usize>> {
-    let rank = shapes.iter().map(|(_, shape)| shape.len()).max().unwrap_or_default();
-    let mut joint = vec![1; rank];
-    for (name, shape) in shapes {
-        for (d, &size) in shape.iter().enumerate() {
-            let at = &mut joint[d + rank - shape.len()];
-            if *at == 1 {
-                *at = size;
-            } else if size != 1 && size != *at {
-                let others: Vec<_> = shapes
-                    .iter()
-                    .filter(|(n, _)| n != name)
-                    .map(|(n, s)| format!("{n} {s:?}"))
-                    .collect();
-                return Err(Error::operand(
-                    name,
-                    format!("shape {shape:?} does not broadcast with {}", others.join(" and ")),
-                ));
-            }
-        }
-    }
-    Ok(joint)
 }

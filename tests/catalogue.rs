@@ -1,8 +1,9 @@
-//! The README's table of losses is that of the registry.
+//! The README's table of losses is that of the registry, and every name finds its loss.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use wgloss::{Info, REGISTRY, Reduction};
+use wgloss::{Info, REGISTRY, Reduction, Scalar, find, find_preset, optim};
 
 fn list(names: impl Iterator<Item = String>) -> String {
     names.collect::<Vec<_>>().join(", ")
@@ -42,4 +43,56 @@ fn the_readme_has_every_loss() {
     }
     let readme = include_str!("../README.md");
     assert!(readme.contains(&table), "the README's table should be:\n{table}");
+}
+
+/// No name is of two losses, in any spelling; PyTorch's function and module find what they are.
+#[test]
+fn every_name_finds_its_loss() {
+    let mut seen = BTreeSet::new();
+    for info in REGISTRY {
+        let presets = info.presets.iter().map(|own| own.name);
+        let own: BTreeSet<_> = info
+            .names()
+            .chain(presets)
+            .map(|name| name.replace('_', "").to_lowercase())
+            .collect();
+        for name in own {
+            assert!(seen.insert(name.clone()), "{name}");
+        }
+        for name in info.names() {
+            for spelling in [name.to_owned(), name.replace('_', "-"), name.to_uppercase()] {
+                assert_eq!(find(&spelling).map(|own| own.name), Some(info.name), "{spelling}");
+            }
+        }
+        for preset in info.presets {
+            assert!(
+                find(preset.name).is_none(),
+                "{} by itself is {}",
+                preset.name,
+                info.name
+            );
+            let (of, found) = find_preset(preset.name).unwrap();
+            assert_eq!((of.name, found.name), (info.name, preset.name));
+            for (name, word) in preset.options {
+                let mut loss = (info.new)();
+                loss.set(name, &Scalar::Choice((*word).into())).unwrap();
+            }
+        }
+        // PyTorch's page is that of a module, which is a name of the loss.
+        let module = info
+            .url
+            .strip_prefix("https://pytorch.org/docs/stable/generated/torch.nn.");
+        if let Some(module) = module.and_then(|page| page.strip_suffix(".html")?.rsplit('.').next()) {
+            assert_eq!(find(module).map(|own| own.name), Some(info.name), "{module}");
+        }
+    }
+    assert!(find("amax").is_none() && find("").is_none() && find("torch").is_none());
+    let max = |word: &str| {
+        let mut loss = (find("reduce").unwrap().new)();
+        loss.set("op", &Scalar::Choice(word.into())).unwrap();
+        format!("{loss:?}")
+    };
+    assert!(max("amax") == max("max") && max("amin") == max("min") && max("max") != max("min"));
+    assert_eq!(optim::find("AdamW").map(|own| own.name), Some("adamw"));
+    assert!(optim::find("Ada").is_none());
 }

@@ -371,8 +371,7 @@ fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, 
 /// Nothing is reported of the cases that all other tests compute, and what is asked for is reported of all operands.
 #[test]
 fn what_strict_looks_at() {
-    let unit = sweep(STRICT, &[1.5], true);
-    let wanted = [
+    let probabilities = [
         "bce",
         "bce_with_logits",
         "cross_entropy",
@@ -380,7 +379,11 @@ fn what_strict_looks_at() {
         "multilabel_soft_margin",
         "sigmoid_focal",
     ];
-    assert_eq!(unit, wanted.map(|name| (name, "target")).into());
+    let signs = ["cosine_embedding", "hinge_embedding", "margin_ranking", "soft_margin"];
+    let targets = |names: &[&'static str]| names.iter().map(|&name| (name, "target")).collect::<BTreeSet<_>>();
+    assert_eq!(sweep(STRICT, &[0.5], true), targets(&signs));
+    let unit = sweep(STRICT, &[1.5], true);
+    assert_eq!(unit, targets(&[&probabilities[..], &signs].concat()));
     for value in [-0.5, NAN] {
         let all = sweep(STRICT, &[value], true);
         let factors = all.difference(&unit).copied().collect::<BTreeSet<_>>();

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use wgloss::{Dtype, Info, OptionInfo, REGISTRY, Scalar, ScalarKind};
+use wgloss::{Dtype, Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 
-use crate::{bench, parts, step, tune};
+use crate::parts::Part;
+use crate::{bench, parts, step, tune, words};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
@@ -30,12 +31,8 @@ pub fn float_text(value: f64) -> String {
     value.to_string()
 }
 
-/// The arguments of the process. `--flag true` becomes `--flag=true`: clap would take the word for a file.
-pub fn given() -> Vec<OsString> {
-    joined(std::env::args_os())
-}
-
-fn joined(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+/// `--flag true` becomes `--flag=true`: clap would take the word for a file.
+pub fn joined(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let options = REGISTRY.iter().flat_map(|info| info.options);
     let flags = options
         .filter(|option| option.kind == ScalarKind::Bool)
@@ -124,19 +121,30 @@ fn compute() -> Command {
         .arg_required_else_help(true)
         .subcommand_value_name("LOSS")
         .subcommand_help_heading("Losses")
-        .subcommands(REGISTRY.iter().map(|info| compute_loss(info)))
+        .after_help(
+            "Losses go by PyTorch's names, too (`l1_loss`, `L1Loss`, …), and reductions by their own: `compute amax X` is \
+             `compute reduce X --op max`. `wgloss losses` lists all names.",
+        )
+        .subcommands(REGISTRY.iter().map(|info| compute_loss(info, None)))
+        .subcommands(REGISTRY.iter().flat_map(|info| {
+            let presets = info.presets.iter();
+            presets.map(|preset| compute_loss(info, Some(preset)).hide(true))
+        }))
 }
 
-fn compute_loss(info: &'static Info) -> Command {
-    let mut command = Command::new(dashed(info.name))
-        .alias(info.name)
-        .about(info.summary)
-        .after_help(format!(
-            "Files read are file.npy, file.npz:key or file.safetensors:key, of f16, bf16, f32, f64 (rounded to f32) or, for classes, \
-             integers. Files written are .npy, or .safetensors where they are named so: of one tensor, under the key \
-             `loss` for --out, else under the option's name (grad, grad_target, lse, …) or the key named.\n{}",
-            info.url
-        ));
+/// A loss, or what it does under a preset, whose options are set then.
+fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
+    let mut command = match preset {
+        Some(preset) => Command::new(preset.name).about(format!("{} {}", dashed(info.name), set_text(preset))),
+        None => Command::new(dashed(info.name)).about(info.summary),
+    };
+    command = command.after_help(format!(
+        "Files read are file.npy, file.npz:key or file.safetensors:key, of f16, bf16, f32, f64 (rounded to f32), integers \
+         or booleans (where floats are expected, as their values in f32). Files written are .npy (named so, or without an extension; one may be -, standard output), or \
+         .safetensors: of one tensor, under the key `loss` for --out, else under the option's name (grad, grad_target, \
+         lse, …) or the key named.\n{}",
+        info.url
+    ));
     for own in info.operands {
         let name = own.role.name();
         let arg = tensor(name)
@@ -145,7 +153,7 @@ fn compute_loss(info: &'static Info) -> Command {
             .required(true);
         command = command.arg(arg);
     }
-    for option in info.options {
+    for option in info.options.iter().filter(|own| !is_set(preset, own)) {
         command = command.arg(scalar(option));
     }
     for given in info.tensors {
@@ -168,7 +176,11 @@ fn compute_loss(info: &'static Info) -> Command {
     )));
     for product in parts::products(info) {
         let help = format!("write the {} here", product.what);
-        command = command.arg(tensor(product.option.clone()).long(product.option).help(help));
+        let mut arg = tensor(product.option.clone()).long(product.option).help(help);
+        if let (Part::Grad(0), Some(first)) = (product.part, info.operands.first()) {
+            arg = arg.visible_alias(format!("grad-{}", dashed(first.role.name())));
+        }
+        command = command.arg(arg);
     }
     command
         .arg(dtype("convert float tensors to this first [default: as they are]"))
@@ -185,6 +197,20 @@ fn compute_loss(info: &'static Info) -> Command {
         )
         .args(checks())
         .args([backend(), adapter(), tuned(), pipeline_cache(), json()])
+}
+
+/// A preset sets the option.
+pub fn is_set(preset: Option<&Preset>, option: &OptionInfo) -> bool {
+    preset.is_some_and(|preset| preset.options.iter().any(|(name, _)| *name == option.name))
+}
+
+/// `--op max`
+pub fn set_text(preset: &Preset) -> String {
+    let options = preset.options.iter();
+    let options: Vec<String> = options
+        .map(|(name, word)| format!("--{} {word}", dashed(name)))
+        .collect();
+    options.join(" ")
 }
 
 /// A number of bytes, with a unit or without.
@@ -205,8 +231,8 @@ pub fn memory(matches: &ArgMatches) -> u64 {
 fn checks() -> [Arg; 2] {
     [
         Arg::new("strict").long("strict").action(ArgAction::SetTrue).help(
-            "refuse probabilities of the target outside [0, 1], and weights that are negative or NaN, which are \
-             computed with otherwise",
+            "refuse probabilities of the target outside [0, 1], signs that are not 1 or -1, and weights that are negative \
+             or NaN, which are computed with otherwise",
         ),
         Arg::new("on_nan")
             .long("on-nan")
@@ -240,7 +266,14 @@ fn scalar(option: &OptionInfo) -> Arg {
             // -1,0 is not what clap knows as a negative number.
             .allow_hyphen_values(true),
         ScalarKind::Bool => flag(arg),
-        ScalarKind::Choice(words) => arg.value_name("WORD").value_parser(PossibleValuesParser::new(words)),
+        ScalarKind::Choice(words) => {
+            let of = |word: &'static str| {
+                let others = option.aliases.iter().filter(move |(_, own)| *own == word);
+                PossibleValue::new(word).aliases(others.map(|(alias, _)| *alias))
+            };
+            let words = words.iter().map(|&word| of(word));
+            arg.value_name("WORD").value_parser(PossibleValuesParser::new(words))
+        }
     }
 }
 
@@ -322,21 +355,33 @@ pub fn json() -> Arg {
 }
 
 pub fn losses() -> Arg {
-    let names = REGISTRY
-        .iter()
-        .map(|info| PossibleValue::new(dashed(info.name)).alias(info.name));
     Arg::new("loss")
         .value_name("LOSS")
         .num_args(0..)
-        .value_parser(PossibleValuesParser::new(names))
-        .help("the losses concerned [default: all]")
+        .value_parser(words::loss)
+        .help("the losses concerned, by any of their names (see `wgloss losses`) [default: all]")
 }
 
-/// The losses that a command names, or all.
-pub fn chosen(matches: &ArgMatches) -> Vec<&'static Info> {
+/// The losses that a command names, or all; and the presets where it names those of a loss, but not the loss itself.
+pub fn chosen(matches: &ArgMatches) -> Vec<(&'static Info, Vec<&'static Preset>)> {
     let named: Vec<&String> = matches.get_many("loss").into_iter().flatten().collect();
-    let wanted = |info: &&&Info| named.is_empty() || named.iter().any(|name| name.replace('-', "_") == info.name);
-    REGISTRY.iter().filter(wanted).copied().collect()
+    let of = |info: &'static Info| {
+        if named.is_empty() || named.iter().any(|name| info.name == dashes_undone(name)) {
+            return Some((info, Vec::new()));
+        }
+        let presets = info
+            .presets
+            .iter()
+            .filter(|own| named.iter().any(|name| *name == own.name));
+        let presets: Vec<_> = presets.collect();
+        (!presets.is_empty()).then_some((info, presets))
+    };
+    REGISTRY.iter().filter_map(|info| of(info)).collect()
+}
+
+/// The library's name from the command line's.
+fn dashes_undone(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 #[cfg(test)]

@@ -6,26 +6,27 @@ use std::time::Instant;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use wgloss::problem::Problem;
-use wgloss::{
-    Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, OperandKind, Role, Scalar, ScalarKind, Sink, Stats,
-};
+use wgloss::problem::{Family, Problem};
+use wgloss::{Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, Preset, Role, Scalar, ScalarKind, Sink, Stats};
 
+use crate::draft::{self, Draft};
 use crate::operands::{self, Operands};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::report::Report;
-use crate::{Failure, args, draft, files, interrupt, output, print, streams, tuned};
+use crate::{Failure, args, files, interrupt, output, print, streams, tuned};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("a loss is missing; see --help".into()));
     };
-    let info = wgloss::find(word).ok_or_else(|| Failure::Usage(format!("there is no loss {word}")))?;
+    let plain = wgloss::find(word).map(|info| (info, None));
+    let named = plain.or_else(|| wgloss::find_preset(word).map(|(info, preset)| (info, Some(preset))));
+    let (info, preset) = named.ok_or_else(|| Failure::Usage(format!("there is no loss {word}")))?;
 
     // What the command line alone can have wrong.
     let mut loss = (info.new)();
-    set_options(loss.as_mut(), matches)?;
+    set_options(loss.as_mut(), preset, matches)?;
     let backend = Backend::named(matches)?;
     let mut outputs = Outputs::default();
     for product in parts::products(info) {
@@ -53,13 +54,17 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if outputs.wants(Part::ZLoss) && !problem.stats.z_loss {
         return Err(Failure::Usage("--z-loss-out: there is no z-loss, --z-loss is 0".into()));
     }
-    if let Some(warning) = broadcasts(info, &operands, &problem) {
-        print::note(&warning);
+    for note in [broadcasts(&operands, &problem), constant(&problem)]
+        .into_iter()
+        .flatten()
+    {
+        print::note(&note);
     }
     // Both are on the host and, where there is one, on the device.
     let results: u64 = problem.results().map(|(_, view)| view.end()).sum();
     let memory = args::memory(matches);
-    let streams = 2 * (operands.bytes() + results) > memory;
+    let whole = 2 * (operands.bytes() + results);
+    let streams = whole > memory;
     operands.read(if streams { memory / SMALL } else { u64::MAX })?;
     operands
         .attach(loss.as_mut())
@@ -82,9 +87,22 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let start = Instant::now();
     let (values, streamed) = if streams {
         let call = wanted.call(&operands);
-        let (values, streamed) = streams::run(&engine, loss.as_ref(), &call, &problem, &mut drafts, memory)
-            .map_err(|error| described(&operands, error))?;
-        (values, Some(streamed))
+        match streams::run(&engine, loss.as_ref(), &call, &problem, &mut drafts, memory) {
+            Ok((values, streamed)) => (values, Some(streamed)),
+            Err(Error::Memory { least, .. }) => {
+                let least = least_memory(
+                    &engine,
+                    loss.as_mut(),
+                    &mut operands,
+                    &wanted,
+                    &problem,
+                    &mut drafts,
+                    least,
+                )?;
+                return Err(too_little(matches, least.min(whole)));
+            }
+            Err(error) => return Err(described(&operands, error)),
+        }
     } else {
         operands
             .upload(&engine)
@@ -104,7 +122,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             draft.write_at(0, &stored.bytes).map_err(output::failed)?;
         }
     }
-    draft::publish(drafts.into_iter().map(|(_, draft)| draft).collect()).map_err(Failure::Failed)?;
+    draft::publish(drafts.into_iter().map(|(_, draft)| draft).collect())?;
     let report = Report {
         loss: loss.as_ref(),
         problem: &problem,
@@ -113,18 +131,19 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         milliseconds,
         streamed,
     };
+    let say = |text: &str| print::report(text, outputs.takes_stdout());
     if matches.get_flag("json") {
-        return print::line(&report.json(&outputs).to_string());
+        return say(&report.json(&outputs).to_string());
     }
-    print::line(&report.line())?;
+    say(&report.line())?;
     if let Some(line) = report.stream_line() {
-        print::line(&line)?;
+        say(&line)?;
     }
     if let Some(cause) = report.nan() {
         print::note(&format!("warning: the loss is NaN: {cause}"));
     }
     for (product, file) in outputs.iter() {
-        print::line(&format!("{} written to {file}", product.what))?;
+        say(&format!("{} written to {file}", product.what))?;
     }
     Ok(())
 }
@@ -133,9 +152,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 const SMALL: u64 = 16;
 
 /// Sets the scalars and the reduction, and has the loss check them.
-fn set_options(loss: &mut dyn Loss, matches: &ArgMatches) -> Result<(), Failure> {
+fn set_options(loss: &mut dyn Loss, preset: Option<&Preset>, matches: &ArgMatches) -> Result<(), Failure> {
     let usage = |error: Error| Failure::Usage(error.to_string());
-    for option in loss.info().options {
+    for (name, word) in preset.into_iter().flat_map(|preset| preset.options) {
+        loss.set(name, &Scalar::Choice((*word).into())).map_err(usage)?;
+    }
+    for option in loss.info().options.iter().filter(|own| !args::is_set(preset, own)) {
         let name = option.name;
         if matches.value_source(name) != Some(ValueSource::CommandLine) {
             continue;
@@ -217,20 +239,71 @@ impl Wanted {
     }
 }
 
-/// The warning that PyTorch's plain regression losses give where shapes differ.
-fn broadcasts(info: &Info, operands: &Operands, problem: &Problem) -> Option<String> {
-    let is_regression = info.operands.len() == 2 && info.operands.iter().all(|own| own.kind == OperandKind::Real);
-    let shapes: Vec<_> = operands
-        .signature()
-        .map(|(role, tensor)| (role.name(), tensor.shape()))
-        .collect();
-    match shapes.as_slice() {
-        [(a, first), (b, second)] if is_regression && first != second => Some(format!(
-            "warning: {a} {first:?} and {b} {second:?} differ in shape and broadcast to {:?}; is that meant?",
-            problem.terms
-        )),
-        _ => None,
+/// The warning that PyTorch's plain regression losses give where shapes differ, of every loss whose operands broadcast.
+fn broadcasts(operands: &Operands, problem: &Problem) -> Option<String> {
+    if !matches!(problem.family, Family::Elements(_)) {
+        return None;
     }
+    // A variance has forms of its own.
+    let of = operands.signature().filter(|(role, _)| *role != Role::Var);
+    let shapes: Vec<_> = of.map(|(role, tensor)| (role.name(), tensor.shape())).collect();
+    if shapes.windows(2).all(|pair| pair[0].1 == pair[1].1) {
+        return None;
+    }
+    let texts: Vec<_> = shapes.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect();
+    Some(format!(
+        "warning: {} differ in shape and broadcast to {:?}; is that meant?",
+        texts.join(" and "),
+        problem.terms
+    ))
+}
+
+/// What is the same whatever the numbers are.
+fn constant(problem: &Problem) -> Option<String> {
+    let value = problem.constant()?;
+    Some(format!(
+        "note: each row of the input {:?} is a single number, of which {} is always {value}",
+        problem.input().shape,
+        problem.name
+    ))
+}
+
+/// The least `--memory` that a call streams in, where one that asked for `least` did not do. More memory has more tensors
+/// read whole, which counts.
+fn least_memory(
+    engine: &Engine,
+    loss: &mut dyn Loss,
+    operands: &mut Operands,
+    wanted: &Wanted,
+    problem: &Problem,
+    drafts: &mut [(Part, Draft)],
+    mut least: u64,
+) -> Result<u64, Failure> {
+    loop {
+        operands.read(least / SMALL)?;
+        let next = operands
+            .attach(loss)
+            .and_then(|()| streams::least(engine, loss, &wanted.call(operands), problem, drafts));
+        let next = next.map_err(|error| Failure::Failed(operands.describe(&error)))?;
+        if next > least {
+            least = next;
+            continue;
+        }
+        // With a tensor less read whole, it would be another call.
+        let is_same = operands.reads_alike(next / SMALL, least / SMALL);
+        return Ok(if is_same { next } else { least });
+    }
+}
+
+fn too_little(matches: &ArgMatches, least: u64) -> Failure {
+    let given = matches
+        .get_raw("memory")
+        .and_then(|mut all| all.next())
+        .unwrap_or_default();
+    Failure::Failed(format!(
+        "--memory {}: too little for this call, which takes at least {least} bytes",
+        given.to_string_lossy()
+    ))
 }
 
 /// What the command line says of where to compute.

@@ -1,20 +1,21 @@
 //! An output file under way: seen by nobody until it is published.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 use wgloss::Sink;
 
-use crate::{interrupt, positional};
+use crate::{Failure, interrupt, positional, print};
 
 /// A file of known length, written in pieces: a header, then data in any order.
 pub struct Draft {
     file: File,
     /// Where the system knows no files without a name. On Linux there is none, so that even SIGKILL leaves nothing.
     name: Option<TempPath>,
-    place: PathBuf,
+    /// `None` for standard output.
+    place: Option<PathBuf>,
     /// What messages begin with.
     label: String,
     /// Where the data begin.
@@ -29,8 +30,16 @@ impl Draft {
     /// is found early.
     pub fn new(label: String, place: &Path, header: &[u8], length: u64) -> Result<Self, String> {
         match Self::unnamed(place) {
-            Some(file) => Self::begin(file, None, label, place, header, length),
+            Some(file) => Self::begin(file, None, label, Some(place), header, length),
             None => Self::named(label, place, header, length),
+        }
+    }
+
+    /// The same for standard output: gathered in a file without a name, for windows may come in any order.
+    pub fn to_stdout(label: String, header: &[u8], length: u64) -> Result<Self, String> {
+        match tempfile::tempfile() {
+            Ok(file) => Self::begin(file, None, label, None, header, length),
+            Err(error) => Err(format!("{label}: {error}")),
         }
     }
 
@@ -42,7 +51,7 @@ impl Draft {
         };
         names.push(name.to_path_buf());
         drop(names);
-        Self::begin(file, Some(name), label, place, header, length)
+        Self::begin(file, Some(name), label, Some(place), header, length)
     }
 
     #[cfg(target_os = "linux")]
@@ -66,7 +75,7 @@ impl Draft {
         file: File,
         name: Option<TempPath>,
         label: String,
-        place: &Path,
+        place: Option<&Path>,
         header: &[u8],
         length: u64,
     ) -> Result<Self, String> {
@@ -74,7 +83,7 @@ impl Draft {
         let draft = Self {
             file,
             name,
-            place: place.to_owned(),
+            place: place.map(Path::to_owned),
             label,
             start,
             length,
@@ -88,24 +97,33 @@ impl Draft {
     }
 
     /// Moves the file to its place. The caller holds `names`.
-    fn publish(mut self, names: &mut Vec<PathBuf>) -> Result<(), String> {
-        let published = match self.name.take() {
-            Some(name) => {
+    fn publish(mut self, names: &mut Vec<PathBuf>) -> Result<(), Failure> {
+        let published = match (self.place.take(), self.name.take()) {
+            (None, _) => Ok(()), // poured before
+            (Some(place), Some(name)) => {
                 names.retain(|own| *own != *name);
-                name.persist(&self.place).map_err(|e| e.error)
+                name.persist(place).map_err(|e| e.error)
             }
-            None => self.link(),
+            (Some(place), None) => self.link(&place),
         };
-        published.map_err(|error| format!("{}: {error}", self.label))
+        published.map_err(|error| Failure::Failed(format!("{}: {error}", self.label)))
+    }
+
+    /// Writes the whole file to standard output.
+    fn pour(&mut self) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        let poured = self.file.rewind().and_then(|()| io::copy(&mut self.file, &mut stdout));
+        let poured = poured.and_then(|_| stdout.flush());
+        poured.map_err(|error| print::failed(&self.label, &error))
     }
 
     /// Names the file without a name. A link replaces nothing: where there is a file, the name is another first.
     #[cfg(target_os = "linux")]
-    fn link(&self) -> io::Result<()> {
-        match link(&self.file, &self.place) {
+    fn link(&self, place: &Path) -> io::Result<()> {
+        match link(&self.file, place) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let named = beside().make_in(folder_of(&self.place), |name| link(&self.file, name))?;
-                named.into_temp_path().persist(&self.place).map_err(|e| e.error)
+                let named = beside().make_in(folder_of(place), |name| link(&self.file, name))?;
+                named.into_temp_path().persist(place).map_err(|e| e.error)
             }
             linked => linked,
         }
@@ -115,7 +133,7 @@ impl Draft {
 /// A link holds a name only on Linux, and only there is it asked for.
 #[cfg(not(target_os = "linux"))]
 impl Draft {
-    fn link(&self) -> io::Result<()> {
+    fn link(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -137,19 +155,29 @@ impl Sink for Draft {
     }
 }
 
-/// Moves files to their places, once all of them are whole.
-pub fn publish(drafts: Vec<Draft>) -> Result<(), String> {
+/// Moves files to their places, once all of them are whole. Where the reader of standard output has gone, they come all
+/// the same.
+pub fn publish(mut drafts: Vec<Draft>) -> Result<(), Failure> {
     for Draft {
         label, written, length, ..
     } in &drafts
     {
         if written != length {
-            return Err(format!("{label}: {written} of {length} bytes were written"));
+            let message = format!("{label}: {written} of {length} bytes were written");
+            return Err(Failure::Failed(message));
+        }
+    }
+    let mut gone = false;
+    for draft in drafts.iter_mut().filter(|draft| draft.place.is_none()) {
+        match draft.pour() {
+            Err(Failure::Closed) => gone = true,
+            poured => poured?,
         }
     }
     // A signal waits, so that it finds none or all of them.
     let mut names = interrupt::names();
-    drafts.into_iter().try_for_each(|draft| draft.publish(&mut names))
+    drafts.into_iter().try_for_each(|draft| draft.publish(&mut names))?;
+    if gone { Err(Failure::Closed) } else { Ok(()) }
 }
 
 /// Takes the space on the disk, or at least sets the length.
@@ -228,7 +256,7 @@ mod tests {
             assert!(!b.exists());
             second.write_at(1, b"2").unwrap();
             let message = publish(vec![first, second]).unwrap_err();
-            assert_eq!(message, "--grad b: 1 of 2 bytes were written");
+            assert_eq!(message, Failure::Failed("--grad b: 1 of 2 bytes were written".into()));
             assert_eq!(
                 (list(folder.path()), std::fs::read(&a).unwrap()),
                 (vec!["a".into()], b"what was there before".into())

@@ -21,7 +21,8 @@ const MAX_MESSAGE: usize = 4000;
 /// The file of `file.npy`, `file.npz:key` or `file.safetensors:key`, and the key.
 pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
     let with_key = given.to_str().and_then(|text| {
-        let ends = [".safetensors:", ".npz:"].map(|ending| Some(text.rfind(ending)? + ending.len() - 1));
+        let lower = text.to_ascii_lowercase();
+        let ends = [".safetensors:", ".npz:"].map(|ending| Some(lower.rfind(ending)? + ending.len() - 1));
         let end = ends.into_iter().flatten().max()?;
         Some((Path::new(&text[..end]), Some(&text[end + 1..])))
     });
@@ -29,12 +30,13 @@ pub fn location(given: &OsStr) -> (&Path, Option<&str>) {
 }
 
 pub fn is_safetensors(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("safetensors"))
+    path.extension()
+        .is_some_and(|own| own.eq_ignore_ascii_case("safetensors"))
 }
 
 /// An archive of numpy, which is read and not written.
 pub fn is_npz(path: &Path) -> bool {
-    path.extension() == Some(OsStr::new("npz"))
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case("npz"))
 }
 
 /// Reads a file as [`open`] names it.

@@ -1,9 +1,9 @@
 //! `wgloss adapters` and `wgloss losses`.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use wgloss::{Dtype, Engine, Info, REGISTRY, Scalar, ScalarKind};
 
-use crate::args::{dashed, default_text};
+use crate::args::{dashed, default_text, set_text};
 use crate::{Failure, parts, print};
 
 pub fn adapters(as_json: bool) -> Result<(), Failure> {
@@ -92,6 +92,11 @@ fn loss_json(info: &Info) -> Value {
         let mut json = json!({ "name": option.name, "type": kind, "default": default, "help": option.help });
         if let Some(words) = words {
             json["choices"] = words.into();
+            json["aliases"] = option
+                .aliases
+                .iter()
+                .map(|(alias, word)| (*alias, Value::from(*word)))
+                .collect();
         }
         json
     });
@@ -99,8 +104,18 @@ fn loss_json(info: &Info) -> Value {
         .tensors
         .iter()
         .map(|given| json!({ "name": given.role.name(), "help": given.help }));
+    let presets = info.presets.iter().map(|own| {
+        let options: Map<String, Value> = own
+            .options
+            .iter()
+            .map(|(name, word)| ((*name).into(), (*word).into()))
+            .collect();
+        json!({ "name": own.name, "options": options })
+    });
     json!({
         "name": info.name,
+        "aliases": info.aliases,
+        "presets": presets.collect::<Vec<_>>(),
         "summary": info.summary,
         "url": info.url,
         "operands": operands.collect::<Vec<_>>(),
@@ -136,6 +151,15 @@ fn loss_text(info: &Info) -> String {
         let reductions: Vec<&str> = info.reductions.iter().map(|own| own.name()).collect();
         let default = (info.new)().reduction().name();
         rows.push(["--reduction".into(), format!("{} [{default}]", reductions.join(", "))]);
+    }
+    if !info.aliases.is_empty() {
+        rows.push(["also named".into(), info.aliases.join(", ")]);
+    }
+    for preset in info.presets {
+        rows.push([
+            preset.name.into(),
+            format!("as a name of its own: {}", set_text(preset)),
+        ]);
     }
     let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<20} {text}")).collect();
     format!(

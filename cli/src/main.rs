@@ -27,10 +27,12 @@ mod step;
 mod streams;
 mod tune;
 mod tuned;
+mod words;
 
 use std::process::ExitCode;
 
 /// Why a command did not do what was asked.
+#[derive(Debug, PartialEq)]
 enum Failure {
     /// The command line alone is wrong: exit code 2.
     Usage(String),
@@ -38,6 +40,15 @@ enum Failure {
     Failed(String),
     /// Whoever read the output has read enough, as `head` does.
     Closed,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
+            Self::Closed => f.write_str("the reader of the output has gone"),
+        }
+    }
 }
 
 impl From<wgloss::Error> for Failure {
@@ -48,12 +59,18 @@ impl From<wgloss::Error> for Failure {
 
 fn main() -> ExitCode {
     quiet_drivers();
-    let (code, message) = match run(&args::command().get_matches_from(args::given())) {
-        Ok(()) | Err(Failure::Closed) => return ExitCode::SUCCESS,
-        Err(Failure::Failed(message)) => (1, message),
-        Err(Failure::Usage(message)) => (2, message),
+    let parse = |words| args::command().try_get_matches_from(words);
+    let asked =
+        words::given().map(|words| parse(words).unwrap_or_else(|error| words::without_wrong_tips(error).exit()));
+    let Err(failure) = asked.and_then(|matches| run(&matches)) else {
+        return ExitCode::SUCCESS;
     };
-    print::note(&format!("error: {message}"));
+    let code = match failure {
+        Failure::Closed => return ExitCode::SUCCESS,
+        Failure::Failed(_) => 1,
+        Failure::Usage(_) => 2,
+    };
+    print::note(&format!("error: {failure}"));
     ExitCode::from(code)
 }
 

@@ -91,6 +91,12 @@ impl Operands {
         Ok(())
     }
 
+    /// Reading those of up to so many bytes, or so many, reads the same ones.
+    pub fn reads_alike(&self, most: u64, other: u64) -> bool {
+        let mut all = self.list.iter().map(|own| own.source.bytes());
+        all.all(|bytes| (bytes > most) == (bytes > other))
+    }
+
     pub fn get(&self, role: Role) -> Option<&Tensor> {
         self.list.iter().find(|own| own.role == role).map(|own| &own.tensor)
     }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use wgloss::Dtype;
@@ -11,14 +12,107 @@ use crate::draft::{Draft, folder_of};
 use crate::parts::{Part, Product};
 use crate::{Failure, files, keyed, npy, numbers};
 
+/// The word for standard output.
+const STDOUT: &str = "-";
+
+/// Where an array is to be written, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// Standard output, as .npy.
+    Stdout,
+    Npy(PathBuf),
+    /// Under a key.
+    Safetensors(PathBuf, String),
+}
+
+impl Target {
+    /// Of `--option file`; `key` is that of a .safetensors file which is named without one. Finds what is wrong with the name
+    /// and its folder.
+    pub fn new(option: &str, given: &OsStr, key: impl FnOnce() -> String) -> Result<Self, Failure> {
+        if given == STDOUT {
+            return match std::io::stdout().is_terminal() {
+                true => Err(Failure::Usage(format!(
+                    "--{option} -: standard output is a terminal, and a .npy file is no text; send it on with > or |, or \
+                     name a file"
+                ))),
+                false => Ok(Self::Stdout),
+            };
+        }
+        let (path, own_key) = files::location(given);
+        let place = place(option, given)?;
+        if files::is_safetensors(path) {
+            let key = own_key.map_or_else(key, str::to_owned);
+            return Ok(Self::Safetensors(place, key));
+        }
+        match path.extension() {
+            None => Ok(Self::Npy(place)),
+            Some(own) if own.eq_ignore_ascii_case("npy") => Ok(Self::Npy(place)),
+            Some(other) => Err(Failure::Usage(format!(
+                "--{option} {}: there is no way to write .{}; name a file .npy or .safetensors",
+                given.to_string_lossy(),
+                other.to_string_lossy()
+            ))),
+        }
+    }
+
+    /// The file, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout => None,
+            Self::Npy(path) | Self::Safetensors(path, _) => Some(path),
+        }
+    }
+
+    /// Refuses what it cannot hold. `cure` is another way than a file of the other kind.
+    pub fn check(&self, dtype: impl Into<numbers::Dtype>, cure: &str) -> Result<(), String> {
+        let dtype = dtype.into();
+        let is_held = matches!(self, Self::Safetensors(..)) || npy::descr(dtype).is_some();
+        let what = if *self == Self::Stdout {
+            "what goes to standard output is a .npy file, which"
+        } else {
+            "a .npy file"
+        };
+        match is_held {
+            true => Ok(()),
+            false => Err(format!(
+                "{what} cannot hold {}; name a file that ends in .safetensors{cure}",
+                dtype.name()
+            )),
+        }
+    }
+
+    /// The file under way, behind its header. Messages begin with the label.
+    pub fn draft(&self, label: String, dtype: impl Into<numbers::Dtype>, shape: &[usize]) -> Result<Draft, Failure> {
+        let dtype = dtype.into();
+        let header = match self {
+            Self::Safetensors(_, key) => keyed::header(&[(key, dtype, shape)]),
+            Self::Npy(_) | Self::Stdout => npy::header(dtype, shape),
+        };
+        let header = header.map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
+        let length = shape.iter().map(|&size| size as u64).product::<u64>() * dtype.bytes() as u64;
+        let draft = match self.path() {
+            Some(path) => Draft::new(label, path, &header, length),
+            None => Draft::to_stdout(label, &header, length),
+        };
+        draft.map_err(Failure::Failed)
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path() {
+            Some(path) => path.display().fmt(f),
+            None => f.write_str("standard output"),
+        }
+    }
+}
+
 /// A file to be written.
 struct Output {
     product: Product,
     /// As the user named it.
     given: String,
-    path: PathBuf,
-    /// The key in a .safetensors file; `None` for .npy.
-    key: Option<String>,
+    target: Target,
 }
 
 /// The files that a command is to write: what each holds, and where it goes.
@@ -30,27 +124,24 @@ pub struct Outputs {
 impl Outputs {
     /// Adds `--option file`. Finds what is wrong with the path before anything is computed.
     pub fn add(&mut self, product: Product, given: &OsStr) -> Result<(), Failure> {
-        let (option, given_text) = (&product.option, given.to_string_lossy().into_owned());
-        let (path, key) = files::location(given);
-        let place = place(option, given)?;
-        if let Some(other) = self.list.iter().find(|other| other.path == place) {
-            let message = format!(
-                "--{} and --{option} name the same file {given_text}",
-                other.product.option
-            );
+        let option = &product.option;
+        let target = Target::new(option, given, || product.key())?;
+        let given = given.to_string_lossy().into_owned();
+        if let Some(other) = self.list.iter().find(|other| other.target.path() == target.path()) {
+            let (other, given) = (&other.product.option, given.as_str());
+            let message = match target {
+                Target::Stdout => format!("--{other} and --{option} are both -, and there is one standard output"),
+                _ => format!("--{other} and --{option} name the same file {given}"),
+            };
             return Err(Failure::Usage(message));
         }
-        let key = match key {
-            Some(key) => Some(key.to_owned()),
-            None => files::is_safetensors(path).then(|| product.key()),
-        };
-        self.list.push(Output {
-            product,
-            given: given_text,
-            path: place,
-            key,
-        });
+        self.list.push(Output { product, given, target });
         Ok(())
+    }
+
+    /// One of them goes to standard output, and what is told does not.
+    pub fn takes_stdout(&self) -> bool {
+        self.list.iter().any(|output| output.target == Target::Stdout)
     }
 
     pub fn wants(&self, part: Part) -> bool {
@@ -59,7 +150,10 @@ impl Outputs {
 
     /// What is written, and where.
     pub fn iter(&self) -> impl Iterator<Item = (&Product, &str)> {
-        self.list.iter().map(|output| (&output.product, output.given.as_str()))
+        self.list.iter().map(|output| match output.target {
+            Target::Stdout => (&output.product, "standard output"),
+            _ => (&output.product, output.given.as_str()),
+        })
     }
 
     /// Refuses to write over a file that is read.
@@ -67,7 +161,7 @@ impl Outputs {
         let Ok(place) = fs::canonicalize(input) else {
             return Ok(()); // it will not be found either
         };
-        match self.list.iter().find(|output| output.path == place) {
+        match self.list.iter().find(|output| output.target.path() == Some(&place)) {
             Some(output) => Err(Failure::Usage(format!(
                 "--{} would overwrite the input {}",
                 output.product.option,
@@ -79,18 +173,13 @@ impl Outputs {
 
     /// Refuses what a file cannot hold.
     pub fn check(&self, problem: &Problem) -> Result<(), String> {
-        for output in self.list.iter().filter(|output| output.key.is_none()) {
-            let Some(dtype) = problem.result(output.product.part.role()).map(|view| view.dtype) else {
-                continue;
+        self.list.iter().try_for_each(|output| {
+            let Some(view) = problem.result(output.product.part.role()) else {
+                return Ok(());
             };
-            if npy::descr(dtype.into()).is_none() {
-                return Err(format!(
-                    "--{} {}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors",
-                    output.product.option, output.given
-                ));
-            }
-        }
-        Ok(())
+            let checked = output.target.check(view.dtype, ", or take --dtype f32");
+            checked.map_err(|why| format!("--{} {}: {why}", output.product.option, output.given))
+        })
     }
 
     /// The files under way, each of them behind its header. `array` tells what a result will be; `draft::publish` ends it.
@@ -106,7 +195,11 @@ impl Outputs {
 
 impl Output {
     fn label(&self) -> String {
-        format!("--{} {}", self.product.option, self.path.display())
+        let option = &self.product.option;
+        match self.target.path() {
+            Some(path) => format!("--{option} {}", path.display()),
+            None => format!("--{option} {STDOUT}"),
+        }
     }
 
     fn missing(&self) -> Failure {
@@ -114,26 +207,8 @@ impl Output {
     }
 
     fn draft(&self, dtype: Dtype, shape: &[usize]) -> Result<Draft, Failure> {
-        draft_of(self.label(), &self.path, self.key.as_deref(), dtype, shape)
+        self.target.draft(self.label(), dtype, shape)
     }
-}
-
-/// A file for one array, under a key where that is given. Messages begin with the label.
-pub fn draft_of(
-    label: String,
-    place: &Path,
-    key: Option<&str>,
-    dtype: impl Into<numbers::Dtype>,
-    shape: &[usize],
-) -> Result<Draft, Failure> {
-    let dtype = dtype.into();
-    let header = match key {
-        Some(key) => keyed::header(&[(key, dtype, shape)]),
-        None => npy::header(dtype, shape),
-    };
-    let header = header.map_err(|why| Failure::Failed(format!("{label}: {why}")))?;
-    let length = shape.iter().map(|&size| size as u64).product::<u64>() * dtype.bytes() as u64;
-    Draft::new(label, place, &header, length).map_err(Failure::Failed)
 }
 
 /// A draft's error names its file.
@@ -141,12 +216,28 @@ pub fn failed(error: std::io::Error) -> Failure {
     Failure::Failed(error.to_string())
 }
 
+/// Where a picture goes: the same, of a name that says so, or has no extension.
+pub fn picture(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
+    let extension = Path::new(given).extension();
+    if extension.is_some_and(|own| !own.eq_ignore_ascii_case("svg")) {
+        let given = given.to_string_lossy();
+        return Err(Failure::Usage(format!(
+            "--{option} {given}: the picture is an SVG; name a file .svg"
+        )));
+    }
+    place(option, given)
+}
+
 /// Where `--option file` goes: links and spellings of folders resolved. Finds what is wrong with the path.
 pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
     let failed = |why: String| Failure::Failed(format!("--{option} {}: {why}", given.to_string_lossy()));
     let (path, _) = files::location(given);
-    let Some(name) = path.file_name() else {
-        return Err(failed("is no file name".into()));
+    if given == STDOUT {
+        return Err(failed("a file is needed here (./- is one of that name)".into()));
+    }
+    let ends_as_folder = path.to_string_lossy().ends_with(std::path::is_separator);
+    let Some(name) = path.file_name().filter(|_| !ends_as_folder) else {
+        return Err(failed("is a folder, expected a file".into()));
     };
     if files::is_npz(path) {
         return Err(failed(
@@ -163,8 +254,13 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
     if !folder.is_dir() {
         return Err(failed(format!("the folder {} does not exist", folder.display())));
     }
-    // Renaming over a device such as /dev/null would replace it.
-    if fs::metadata(&place).is_ok_and(|metadata| !metadata.is_file()) {
+    if place.is_dir() {
+        return Err(failed("is a folder, expected a file".into()));
+    }
+    // Renaming over a device such as /dev/null would replace it, or, through /dev/stdout, the file that a shell has opened.
+    let is_device = |folder: &Path| folder == Path::new("/dev") || folder.starts_with("/proc");
+    let behind_device = fs::canonicalize(folder).is_ok_and(|folder| is_device(&folder));
+    if behind_device || fs::metadata(&place).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(failed("is not a regular file".into()));
     }
     Ok(place)

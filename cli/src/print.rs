@@ -14,10 +14,24 @@ pub fn line(text: &str) -> Result<(), Failure> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.write_all(b"\n"))
         .and_then(|()| stdout.flush());
-    written.map_err(|error| match error.kind() {
+    written.map_err(|error| failed("stdout", &error))
+}
+
+/// Standard output could not be written.
+pub fn failed(label: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
         ErrorKind::BrokenPipe => Failure::Closed,
-        _ => Failure::Failed(format!("stdout: {error}")),
-    })
+        _ => Failure::Failed(format!("{label}: {error}")),
+    }
+}
+
+/// What a command tells, on stdout, or beside it where that holds a result.
+pub fn report(text: &str, beside: bool) -> Result<(), Failure> {
+    if beside {
+        note(text);
+        return Ok(());
+    }
+    line(text)
 }
 
 /// One line on stderr. Where that cannot be written there is nobody left to tell.

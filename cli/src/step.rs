@@ -14,9 +14,10 @@ use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
 use crate::draft::{self, Draft};
 use crate::numbers;
+use crate::output::Target;
 use crate::parts::Stored;
 use crate::state::{self, STEP};
-use crate::{Failure, files, npy, output, print, tuned};
+use crate::{Failure, files, output, print, tuned};
 
 /// The options that are true or false.
 pub fn flags() -> impl Iterator<Item = &'static str> {
@@ -61,9 +62,9 @@ fn command_of(info: &'static Info) -> Command {
     Command::new(info.name)
         .about(info.summary)
         .after_help(format!(
-            "FILE is file.npy, file.npz:key or file.safetensors:key; no .npz is written. A state is a .safetensors file with the \
-             keys {STEP} (one whole number of any dtype{}) and, as far as the options need them, {} (of any float dtype); it is \
-             written with i64 and f32. Where --state and --state-out name one file that is not there yet, \
+            "FILE is file.npy, file.npz:key or file.safetensors:key; no .npz is written, and --out may be -, standard output. A \
+             state is a .safetensors file with the keys {STEP} (one whole number of any dtype{}) and, as far as the options need \
+             them, {} (of any float dtype); it is written with i64 and f32. Where --state and --state-out name one file that is not there yet, \
              this is the first step. No input is written over but PARAM by --out, where its file holds nothing else, and \
              --state by --state-out.\n{}",
             if info.counts_steps { "" } else { ", which may be missing" },
@@ -121,11 +122,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let update = optimizer
         .update(param.view(), grad.view(), &state)
         .map_err(|error| files.describe(&error))?;
-    if files.out_key.is_none() && npy::descr(dtype).is_none() {
-        let (file, dtype) = (files.out.display(), dtype.name());
-        let message = format!("--out {file}: a .npy file cannot hold {dtype}; name a file that ends in .safetensors");
-        return Err(Failure::Failed(message));
-    }
+    let held = files.out.check(dtype, "");
+    held.map_err(|why| Failure::Failed(format!("--out {}: {why}", files.out)))?;
     if !update.states.is_empty() && files.state_out.is_none() {
         notes.push(format!(
             "{word} keeps a state, which is not written without --state-out"
@@ -147,8 +145,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = &files.state_out {
         written.push(state::write(path, &state, &engine)?);
     }
-    draft::publish(written).map_err(Failure::Failed)?;
+    draft::publish(written)?;
 
+    let say = |text: &str| print::report(text, files.out == Target::Stdout);
     let backend = if engine.adapter_info().is_some() { "gpu" } else { "cpu" };
     if matches.get_flag("json") {
         let mut report = json!({
@@ -164,16 +163,16 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if let Some(tuning) = tuned::own(&engine) {
             report["tuning"] = tuned::json(&tuning).into();
         }
-        return print::line(&report.to_string());
+        return say(&report.to_string());
     }
     let (shape, dtype, engine) = (&stepped.shape, dtype.name(), tuned::name(&engine));
-    print::line(&format!(
+    say(&format!(
         "{word} step {}   {shape:?} {dtype}   {backend}: {engine}   {milliseconds:.1} ms",
         state.step
     ))?;
-    print::line(&format!("parameter written to {}", files.out.display()))?;
+    say(&format!("parameter written to {}", files.out))?;
     if let Some(path) = &files.state_out {
-        print::line(&format!("state written to {}", path.display()))?;
+        say(&format!("state written to {}", path.display()))?;
     }
     Ok(())
 }
@@ -207,9 +206,7 @@ struct Files<'a> {
     param: &'a OsStr,
     grad: &'a OsStr,
     state: Option<&'a Path>,
-    out: PathBuf,
-    /// The key in a .safetensors file; `None` for .npy.
-    out_key: Option<String>,
+    out: Target,
     state_out: Option<PathBuf>,
 }
 
@@ -227,39 +224,39 @@ impl<'a> Files<'a> {
                 )));
             }
         }
-        let ((param_file, param_key), (grad_file, _), (out_file, out_key)) =
-            (files::location(param), files::location(grad), files::location(out));
+        let ((param_file, param_key), (grad_file, _)) = (files::location(param), files::location(grad));
         let own_key = || param_key.unwrap_or("param").to_owned();
         let files = Self {
             param,
             grad,
             state: given("state").map(Path::new),
-            out: output::place("out", out)?,
-            out_key: files::is_safetensors(out_file).then(|| out_key.map_or_else(own_key, str::to_owned)),
+            out: Target::new("out", out, own_key)?,
             state_out: given("state-out")
                 .map(|file| output::place("state-out", file))
                 .transpose()?,
         };
 
-        let is = |input: Option<&Path>, place: &Path| {
-            input.and_then(|input| input.canonicalize().ok()).as_deref() == Some(place)
+        let is = |input: Option<&Path>, place: Option<&Path>| {
+            let input = input.and_then(|input| input.canonicalize().ok());
+            input.is_some() && input.as_deref() == place
         };
         let spoils =
             |option: &str, input: &str| Err(Failure::Usage(format!("--{option} would overwrite the input {input}")));
-        if files.state_out.as_ref() == Some(&files.out) {
+        let (out, state_out) = (files.out.path(), files.state_out.as_deref());
+        if state_out.is_some() && state_out == out {
             return Err(Failure::Usage("--out and --state-out name the same file".into()));
         }
         for (input, name) in [(Some(grad_file), "GRAD"), (files.state, "--state")] {
-            if is(input, &files.out) {
+            if is(input, out) {
                 return spoils("out", name);
             }
         }
         for (input, name) in [(param_file, "PARAM"), (grad_file, "GRAD")] {
-            if files.state_out.as_ref().is_some_and(|place| is(Some(input), place)) {
+            if is(Some(input), state_out) {
                 return spoils("state-out", name);
             }
         }
-        if is(Some(param_file), &files.out) && files::is_safetensors(param_file) {
+        if is(Some(param_file), out) && files::is_safetensors(param_file) {
             let keys = files::keys(param_file).map_err(|message| Failure::Failed(format!("param: {message}")))?;
             if keys.len() > 1 {
                 let message = format!("--out would overwrite PARAM's file, which holds {} tensors", keys.len());
@@ -325,8 +322,8 @@ impl<'a> Files<'a> {
 
     /// The new parameter, in the dtype of the old one's file.
     fn write_param(&self, stepped: &Array, dtype: numbers::Dtype) -> Result<Draft, Failure> {
-        let label = format!("--out {}", self.out.display());
-        let mut draft = output::draft_of(label, &self.out, self.out_key.as_deref(), dtype, &stepped.shape)?;
+        let label = format!("--out {}", self.out);
+        let mut draft = self.out.draft(label, dtype, &stepped.shape)?;
         let bytes = match dtype {
             numbers::Dtype::F64 => stepped.data.iter().flat_map(|&x| f64::from(x).to_le_bytes()).collect(),
             _ => Stored::floats(stepped).bytes,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use wgloss::problem::Problem;
-use wgloss::{Call, Engine, Loss, Progress, Result, Sink, Stream, Streamed, Values};
+use wgloss::{Call, Engine, Loss, Progress, Result, Role, Sink, Stream, Streamed, Values};
 
 use crate::draft::Draft;
 use crate::parts::Part;
@@ -29,17 +29,33 @@ pub fn run(
         ControlFlow::Continue(())
     };
     let mut stream = Stream::within(memory);
-    for (part, draft) in drafts {
-        let role = part.role();
-        // A single number is also printed.
-        if problem.result(role).is_some_and(|view| !view.shape.is_empty()) {
-            stream.sinks.push((role, draft as &mut dyn Sink));
-        }
-    }
+    stream.sinks = sinks(problem, drafts);
     stream.progress = Some(&mut watch);
     let streamed = stream.run(engine, loss, call);
     bar.finish_and_clear();
     streamed
+}
+
+/// The least memory of such a call.
+pub fn least(
+    engine: &Engine,
+    loss: &dyn Loss,
+    call: &Call<'_>,
+    problem: &Problem,
+    drafts: &mut [(Part, Draft)],
+) -> Result<u64> {
+    let mut stream = Stream::within(0);
+    stream.sinks = sinks(problem, drafts);
+    stream.least(engine, loss, call)
+}
+
+/// The drafts of results that are not printed, too, as a single number is.
+fn sinks<'a>(problem: &Problem, drafts: &'a mut [(Part, Draft)]) -> Vec<(Role, &'a mut dyn Sink)> {
+    let is_large = |role| problem.result(role).is_some_and(|view| !view.shape.is_empty());
+    let all = drafts
+        .iter_mut()
+        .map(|(part, draft)| (part.role(), draft as &mut dyn Sink));
+    all.filter(|(role, _)| is_large(*role)).collect()
 }
 
 /// Nothing is drawn where stderr is no terminal.

@@ -187,7 +187,7 @@ fn write(folder: &Path, key: &Key, tuning: &Tuning, date: &str) -> Result<PathBu
     let text = serde_json::to_string_pretty(&saved).unwrap_or_default();
     let place = folder.join(&key.file);
     let draft = Draft::new(format!("--save {}", place.display()), &place, text.as_bytes(), 0)?;
-    draft::publish(vec![draft])?;
+    draft::publish(vec![draft]).map_err(|failure| failure.to_string())?;
     Ok(place)
 }
 

@@ -86,7 +86,11 @@ fn what_goes_wrong_within_a_stream_leaves_nothing() {
         assert!(done.stderr.contains(text), "{}", done.stderr);
     };
     let call = ["compute", "mse", &x, &x, "--memory"];
-    refused(&[&call[..], &["100"]].concat(), 1, "the stream takes at least");
+    refused(
+        &[&call[..], &["100"]].concat(),
+        1,
+        "--memory 100: too little for this call, which takes at least ",
+    );
     refused(&[&call[..], &["many"]].concat(), 2, "--memory");
     refused(&[&call[..], &["0"]].concat(), 2, "at least one byte");
     let columns = npy("<f4", "(2000, 100)", &[0; 800_000]);
@@ -101,4 +105,33 @@ fn what_goes_wrong_within_a_stream_leaves_nothing() {
         "is in Fortran order, which cannot be read window by window",
     );
     assert_eq!(folder.list(), ["bad.npy", "columns.npy", "t.npy", "x.npy"]);
+}
+
+/// What is named as the least does, and a byte less does not.
+#[test]
+fn the_least_memory_is_named() {
+    let folder = Folder::new();
+    let (x, t) = batch(&folder, 20_000);
+    let weight = folder.file("w.npy", &npy_f32(&[0.5; 100], "(100,)"));
+    for backend in ["gpu", "cpu"] {
+        let told = |memory: &str| {
+            let more = ["--weight", &weight, "--grad", &folder.path("g.npy")];
+            let done = compute(backend, &x, &t, memory, &more);
+            if done.code == 0 {
+                return None;
+            }
+            let start = format!("error: --memory {memory}: too little for this call, which takes at least ");
+            let rest = done
+                .stderr
+                .strip_prefix(&start)
+                .unwrap_or_else(|| panic!("{}", done.stderr));
+            Some(rest.trim_end().trim_end_matches(" bytes").parse::<u64>().unwrap())
+        };
+        for memory in ["1kB", "900"] {
+            let least = told(memory).unwrap();
+            assert!(least > 1000 && least < 6_000_000, "{backend}: {least}");
+            assert_eq!(told(&least.to_string()), None, "{backend}: {least}");
+            assert_eq!(told(&(least - 1).to_string()), Some(least), "{backend}");
+        }
+    }
 }

@@ -32,6 +32,7 @@ define! {
     Bce, bce;
     summary: "binary cross-entropy, from probabilities and targets in [0, 1]";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html";
+    aliases: ["binary_cross_entropy", "BCELoss"];
     operands {
         input: UnitInterval, true, "probabilities";
         target: UnitInterval, true, "in [0, 1]";

@@ -28,6 +28,7 @@ define! {
     BceWithLogits, bce_with_logits;
     summary: "sigmoid and binary cross-entropy, from logits and targets in [0, 1]";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.BCEWithLogitsLoss.html";
+    aliases: ["binary_cross_entropy_with_logits", "BCEWithLogitsLoss"];
     operands {
         input: Logit, true, "logits";
         target: UnitInterval, true, "in [0, 1]";

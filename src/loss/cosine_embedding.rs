@@ -32,6 +32,7 @@ define! {
     CosineEmbedding, cosine_embedding;
     summary: "1 - cosine of alike rows, cosine beyond a margin of unlike ones";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.CosineEmbeddingLoss.html";
+    aliases: ["cosine_embedding_loss", "CosineEmbeddingLoss"];
     operands {
         input1: Real, true, "one row of each pair, (D) or (N, D)";
         input2: Real, true, "the other";

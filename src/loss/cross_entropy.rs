@@ -3,8 +3,7 @@
 use super::math::RowSoftmax;
 use super::prelude::*;
 use crate::definition::RowScratch;
-use crate::layout::Slot;
-use crate::problem::{Divisor, Family};
+use crate::problem::Divisor;
 use crate::shader::Piece;
 
 /// What the mean of nothing is.
@@ -63,6 +62,7 @@ define! {
     CrossEntropy, cross_entropy;
     summary: "log-softmax and negative log-likelihood, from logits and classes or probabilities";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html";
+    aliases: ["CrossEntropyLoss"];
     operands {
         input: Logit, true, "logits, (C), (N, C) or (N, C, d1, …)";
         target: IndexOrDistribution, true, "the class of each row, or a probability for each of its classes";
@@ -130,15 +130,6 @@ impl CrossEntropy {
             ));
         }
         let full = call.tensors.get(1).is_some_and(|target| target.dtype().is_float());
-        if full && self.ignore_index >= 0 {
-            return Err(Error::option(
-                "ignore_index",
-                format!(
-                    "{} given with a probability target, which has no index to ignore",
-                    self.ignore_index
-                ),
-            ));
-        }
         if full && call.stats.accuracy {
             return Err(Error::operand(
                 "target",
@@ -165,6 +156,7 @@ impl CrossEntropy {
             records: RECORDS,
             kind,
             definition: RowDefinition::Loss(definition),
+            alone: (self.z_loss == 0.0).then_some(0.0),
             ..Rows::default()
         };
         if self.softcap > 0.0 {
@@ -181,15 +173,14 @@ impl CrossEntropy {
                 self.softcap,
             ],
         )?;
-        if let Family::Rows(Rows {
-            targets: Targets::Index { .. },
-            ..
-        }) = &problem.family
-            && problem
-                .operand(Slot::Target)
-                .is_some_and(|target| target.grad.is_some())
-        {
-            return Err(Error::operand("target", "class indices have no gradient"));
+        if full && self.ignore_index >= 0 {
+            return Err(Error::option(
+                "ignore_index",
+                format!(
+                    "{} given with a probability target, which has no index to ignore",
+                    self.ignore_index
+                ),
+            ));
         }
         problem.stats = stats;
         problem.zero_on_empty = self.on_empty == OnEmpty::Zero;

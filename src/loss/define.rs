@@ -7,6 +7,8 @@ use super::Scalar;
 /// The types that a scalar option can have.
 pub(crate) trait OptionValue: Sized {
     const KIND: super::ScalarKind;
+    /// Other words of choices, each with the word that it stands for.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
 
     fn to_scalar(&self) -> Option<Scalar>;
 
@@ -65,6 +67,7 @@ impl OptionValue for Vec<i64> {
 /// An option that may be left open.
 impl<T: OptionValue> OptionValue for Option<T> {
     const KIND: super::ScalarKind = T::KIND;
+    const ALIASES: &'static [(&'static str, &'static str)] = T::ALIASES;
 
     fn to_scalar(&self) -> Option<Scalar> {
         self.as_ref().and_then(T::to_scalar)
@@ -82,11 +85,12 @@ impl<T: OptionValue> OptionValue for Option<T> {
     }
 }
 
-/// An option that is one of a few words.
+/// An option that is one of a few words, some of which have another.
 macro_rules! choice {
-    ($type:ty, $($word:literal => $value:expr),*) => {
+    ($type:ty, $($word:literal $(or $alias:literal)? => $value:expr),*) => {
         impl $crate::loss::define::OptionValue for $type {
             const KIND: $crate::loss::ScalarKind = $crate::loss::ScalarKind::Choice(&[$($word),*]);
+            const ALIASES: &'static [(&'static str, &'static str)] = &[$($(($alias, $word),)?)*];
 
             fn to_scalar(&self) -> Option<$crate::loss::Scalar> {
                 $(if *self == $value { return Some($crate::loss::Scalar::Choice($word.into())); })*
@@ -96,7 +100,7 @@ macro_rules! choice {
             fn from_scalar(value: &$crate::loss::Scalar) -> Option<Self> {
                 let $crate::loss::Scalar::Choice(word) = value else { return None };
                 match word.as_str() {
-                    $($word => Some($value),)*
+                    $($word $(| $alias)? => Some($value),)*
                     _ => None,
                 }
             }
@@ -119,6 +123,8 @@ macro_rules! define {
         $type:ident, $stem:ident;
         summary: $summary:literal;
         url: $url:literal;
+        $(aliases: [$($alias:literal),*];)?
+        $(presets: [$($preset:literal => $set:ident $word:literal),* $(,)?];)?
         operands { $($operand:ident: $kind:ident $(or $integers:ident)?, $grad:literal, $operand_help:literal;)* }
         options { $($option:ident: $option_type:ty = $default:expr, $option_help:literal;)* }
         tensors { $($tensor:ident: $tensor_help:literal;)* }
@@ -130,6 +136,11 @@ macro_rules! define {
             name: stringify!($stem),
             summary: $summary,
             url: $url,
+            aliases: &[$($($alias),*)?],
+            presets: &[$($($crate::loss::Preset {
+                name: $preset,
+                options: &[(stringify!($set), $word)],
+            }),*)?],
             operands: &[$($crate::loss::OperandInfo {
                 role: $crate::loss::define::role!($operand),
                 kind: $crate::loss::OperandKind::$kind,
@@ -140,6 +151,7 @@ macro_rules! define {
             options: &[$($crate::loss::OptionInfo {
                 name: stringify!($option),
                 kind: <$option_type as $crate::loss::define::OptionValue>::KIND,
+                aliases: <$option_type as $crate::loss::define::OptionValue>::ALIASES,
                 default: || $crate::loss::define::OptionValue::to_scalar(&$type::default().$option),
                 help: $option_help,
             }),*],

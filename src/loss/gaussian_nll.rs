@@ -34,6 +34,7 @@ define! {
     GaussianNll, gaussian_nll;
     summary: "negative log-likelihood of a normal distribution, from means and variances";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.GaussianNLLLoss.html";
+    aliases: ["gaussian_nll_loss", "GaussianNLLLoss"];
     operands {
         input: Real, true, "the means";
         target: Real or integers, true, "what was observed";

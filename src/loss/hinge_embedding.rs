@@ -27,6 +27,7 @@ define! {
     HingeEmbedding, hinge_embedding;
     summary: "distances small for similar pairs, beyond a margin for others";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.HingeEmbeddingLoss.html";
+    aliases: ["hinge_embedding_loss", "HingeEmbeddingLoss"];
     operands {
         input: Real, true, "distances";
         target: Sign or integers, false, "1 for similar, -1 for dissimilar";

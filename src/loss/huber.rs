@@ -26,6 +26,7 @@ define! {
     Huber, huber;
     summary: "squared error near 0, absolute error times delta beyond delta";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.HuberLoss.html";
+    aliases: ["huber_loss", "HuberLoss"];
     operands {
         input: Real, true, "the predictions";
         target: Real, true, "what they should be";

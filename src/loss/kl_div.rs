@@ -33,6 +33,7 @@ define! {
     KlDiv, kl_div;
     summary: "Kullback-Leibler divergence, from log-probabilities and probabilities or their logarithms";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.KLDivLoss.html";
+    aliases: ["KLDivLoss"];
     operands {
         input: LogProbability, true, "log-probabilities";
         target: MaybeLogProbability, true, "probabilities, or their logarithms";

@@ -23,6 +23,7 @@ define! {
     L1, l1;
     summary: "absolute error";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.L1Loss.html";
+    aliases: ["l1_loss", "L1Loss"];
     operands {
         input: Real, true, "the predictions";
         target: Real or integers, true, "what they should be";

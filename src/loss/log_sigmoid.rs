@@ -20,6 +20,7 @@ define! {
     LogSigmoid, log_sigmoid;
     summary: "the logarithm of the logistic function of each element";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.LogSigmoid.html";
+    aliases: ["logsigmoid", "LogSigmoid"];
     operands {
         input: Logit, true, "any numbers";
     }

@@ -29,6 +29,7 @@ define! {
     LogSoftmax, log_softmax;
     summary: "logarithms of the softmax along a dimension";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html";
+    aliases: ["LogSoftmax"];
     operands {
         input: Logit, true, "any numbers";
     }
@@ -50,6 +51,7 @@ impl LogSoftmax {
             monoid: MAP,
             pieces: vec![piece!("loss/log_softmax.wgsl")],
             definition: RowDefinition::Map(definition),
+            alone: Some(0.0),
             ..Rows::default()
         }
         .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])

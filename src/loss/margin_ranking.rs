@@ -1,6 +1,7 @@
 //! Margin ranking loss.
 
 use super::prelude::*;
+use crate::shapes::{Named, odd_one};
 
 define! {
     /// Margin ranking loss of scores x₁ and x₂; a target t of 1 wants x₁ the higher, -1 the lower
@@ -26,6 +27,7 @@ define! {
     MarginRanking, margin_ranking;
     summary: "the one of two scores that should be higher, by a margin";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MarginRankingLoss.html";
+    aliases: ["margin_ranking_loss", "MarginRankingLoss"];
     operands {
         input1: Real, true, "scores";
         input2: Real, true, "scores to compare with";
@@ -45,13 +47,7 @@ impl MarginRanking {
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        let shapes: Vec<_> = call.tensors.iter().map(|tensor| tensor.shape()).collect();
-        if shapes.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
-            return Err(Error::operand(
-                "input1",
-                format!("expected as many dimensions as the others, got {shapes:?}"),
-            ));
-        }
+        same_rank(call)?;
         Elements {
             piece: piece!("loss/margin_ranking.wgsl"),
             definition: &Elementwise([true, true, true], definition),
@@ -60,6 +56,19 @@ impl MarginRanking {
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
     }
+}
+
+/// Refuses tensors of several numbers of dimensions, as PyTorch does.
+fn same_rank(call: &Call<'_>) -> Result<()> {
+    let names = INFO.operands.iter().map(|own| own.role.name());
+    let shapes: Vec<_> = names.zip(call.tensors.iter().map(|tensor| tensor.shape())).collect();
+    let same = |all: &[Named<'_>]| all.windows(2).all(|pair| pair[0].1.len() == pair[1].1.len());
+    if same(&shapes) {
+        return Ok(());
+    }
+    let (name, shape, others) = odd_one(&shapes, same);
+    let message = format!("expected as many dimensions as {others}, got {shape:?}");
+    Err(Error::operand(name, message))
 }
 
 fn definition(x: f64, t: f64, u: f64, &[margin, ..]: &[f64; 4]) -> At {

@@ -105,12 +105,30 @@ const WITH_BATCHMEAN: &[Reduction] = &[Reduction::None, Reduction::Mean, Reducti
 /// Functions have a value for each element or row, and nothing to reduce.
 const UNREDUCED: &[Reduction] = &[Reduction::None];
 
-/// The loss of a name, written with underscores or dashes.
+/// The loss of a name: of its own, or of PyTorch's function or module. Underscores or dashes and capitals make no difference.
+///
+/// A [`Preset`] is no name of its loss, which by itself would compute something else: see [`find_preset`].
 pub fn find(name: &str) -> Option<&'static Info> {
-    REGISTRY
-        .iter()
-        .copied()
-        .find(|info| info.name == name.replace('-', "_"))
+    let is_named = |info: &&Info| info.names().any(|own| same_name(own, name));
+    REGISTRY.iter().copied().find(is_named)
+}
+
+/// The loss that does what a preset says, and the preset: of `amax` it is `reduce`, with its option `op` set to `max`.
+pub fn find_preset(name: &str) -> Option<(&'static Info, &'static Preset)> {
+    let of = |info: &&'static Info| {
+        let preset = info.presets.iter().find(|own| same_name(own.name, name));
+        preset.map(|own| (*info, own))
+    };
+    REGISTRY.iter().find_map(of)
+}
+
+/// Names that differ in capitals and in what parts their words are one.
+pub(crate) fn same_name(a: &str, b: &str) -> bool {
+    let letters = |name: &str| -> Vec<char> {
+        let own = name.chars().filter(|c| !matches!(c, '_' | '-'));
+        own.map(|c| c.to_ascii_lowercase()).collect()
+    };
+    letters(a) == letters(b)
 }
 
 /// What is known of a loss without making one.
@@ -121,6 +139,10 @@ pub struct Info {
     pub summary: &'static str,
     /// PyTorch's page of the loss.
     pub url: &'static str,
+    /// What PyTorch calls its function and its module, where that is another name.
+    pub aliases: &'static [&'static str],
+    /// Names of what it does with some options set.
+    pub presets: &'static [Preset],
     /// The tensors of PyTorch's signature, in its order.
     pub operands: &'static [OperandInfo],
     /// Scalar options besides `reduction`.
@@ -136,10 +158,23 @@ pub struct Info {
 }
 
 impl Info {
+    /// Its name, and PyTorch's.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
     /// Takes a kind of operand anywhere.
     pub fn takes(&self, kind: OperandKind) -> bool {
         self.operands.iter().any(|operand| operand.kind == kind)
     }
+}
+
+/// A name for a loss with some options set: PyTorch has functions where we have an option.
+#[derive(Debug)]
+pub struct Preset {
+    pub name: &'static str,
+    /// The options with their words.
+    pub options: &'static [(&'static str, &'static str)],
 }
 
 /// A tensor of a loss's signature.
@@ -183,6 +218,11 @@ pub enum OperandKind {
 }
 
 impl OperandKind {
+    /// Holds classes, where it holds integers.
+    pub fn is_classes(self) -> bool {
+        matches!(self, Self::Index | Self::IndexOrDistribution | Self::IndexList)
+    }
+
     /// The name in the catalogue.
     pub fn name(self) -> &'static str {
         match self {
@@ -208,6 +248,8 @@ pub struct OptionInfo {
     /// PyTorch's name.
     pub name: &'static str,
     pub kind: ScalarKind,
+    /// Other words of a choice, each with the one of [`ScalarKind::Choice`] that it stands for.
+    pub aliases: &'static [(&'static str, &'static str)],
     /// `None`: left open.
     pub default: fn() -> Option<Scalar>,
     pub help: &'static str,
@@ -358,7 +400,9 @@ pub trait Loss: Debug + Send + Sync {
         false
     }
 
-    /// Validates a call: finds every error of shape, dtype and option.
+    /// Validates a call: finds every error of shape, dtype and option. Nothing is ever printed: operands that broadcast, of
+    /// which PyTorch warns, do so silently to [`Problem::terms`], and [`Problem::constant`] tells of a loss that no number
+    /// of the input changes. (The command line tells both.)
     ///
     /// # Errors
     /// [`Error::Option`] and [`Error::Operand`], with the numbers.

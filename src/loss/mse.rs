@@ -22,6 +22,7 @@ define! {
     Mse, mse;
     summary: "squared error";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MSELoss.html";
+    aliases: ["mse_loss", "MSELoss"];
     operands {
         input: Real, true, "the predictions";
         target: Real or integers, true, "what they should be";

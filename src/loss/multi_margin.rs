@@ -31,6 +31,7 @@ define! {
     MultiMargin, multi_margin;
     summary: "how far the other classes' scores come within a margin of the target's";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiMarginLoss.html";
+    aliases: ["multi_margin_loss", "MultiMarginLoss"];
     operands {
         input: Real, true, "scores, (C) or (N, C)";
         target: Index, false, "the class of each row";
@@ -62,6 +63,7 @@ impl MultiMargin {
             consts: vec![Const::Bool("SQUARED", self.p == 2)],
             kind: format!("p{}", self.p),
             definition: RowDefinition::Loss(definition),
+            alone: Some(0.0),
             ..Rows::default()
         }
         .problem(

@@ -29,6 +29,7 @@ define! {
     MultilabelMargin, multilabel_margin;
     summary: "how far the scores of the classes not named come within 1 of those named";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelMarginLoss.html";
+    aliases: ["multilabel_margin_loss", "MultiLabelMarginLoss"];
     operands {
         input: Real, true, "scores, (C) or (N, C)";
         target: IndexList, false, "the classes of each row, ended by -1, of the input's shape";
@@ -53,6 +54,7 @@ impl MultilabelMargin {
             pieces: vec![piece!("loss/multilabel_margin.wgsl")],
             inner_loops: input.shape.get(dim).map_or(1, |n| n.div_ceil(4)) as u64,
             definition: RowDefinition::Loss(definition),
+            alone: Some(0.0),
             ..Rows::default()
         }
         .problem(self, call, dim, [0.0; 4])

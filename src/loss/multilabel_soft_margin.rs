@@ -31,6 +31,7 @@ define! {
     MultilabelSoftMargin, multilabel_soft_margin;
     summary: "mean over the classes of a binary cross-entropy, from logits";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html";
+    aliases: ["multilabel_soft_margin_loss", "MultiLabelSoftMarginLoss"];
     operands {
         input: Logit, true, "logits, (…, C)";
         target: UnitInterval or integers, true, "whether each class is there, of the input's shape";

@@ -28,6 +28,7 @@ define! {
     Nll, nll;
     summary: "negative log-likelihood, from log-probabilities and classes";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html";
+    aliases: ["nll_loss", "NLLLoss"];
     operands {
         input: LogProbability, true, "log-probabilities, (C), (N, C) or (N, C, d1, …)";
         target: Index, false, "the class of each row";

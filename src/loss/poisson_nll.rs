@@ -33,6 +33,7 @@ define! {
     PoissonNll, poisson_nll;
     summary: "negative log-likelihood of counts under a Poisson distribution, from its rate or its log";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.PoissonNLLLoss.html";
+    aliases: ["poisson_nll_loss", "PoissonNLLLoss"];
     operands {
         input: Rate, true, "the rates, or their logarithms";
         target: Count or integers, true, "the counts observed";

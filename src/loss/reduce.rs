@@ -39,6 +39,10 @@ define! {
     Reduce, reduce;
     summary: "sum, mean, max, min, argmax or logsumexp, of everything or along dimensions";
     url: "https://pytorch.org/docs/stable/torch.html#reduction-ops";
+    presets: [
+        "sum" => op "sum", "mean" => op "mean", "max" => op "max", "amax" => op "max", "min" => op "min",
+        "amin" => op "min", "argmax" => op "argmax", "logsumexp" => op "logsumexp",
+    ];
     operands {
         input: Real, true, "any numbers";
     }
@@ -56,8 +60,8 @@ choice!(
     ReduceOp,
     "sum" => ReduceOp::Sum,
     "mean" => ReduceOp::Mean,
-    "max" => ReduceOp::Max,
-    "min" => ReduceOp::Min,
+    "max" or "amax" => ReduceOp::Max,
+    "min" or "amin" => ReduceOp::Min,
     "argmax" => ReduceOp::Argmax,
     "logsumexp" => ReduceOp::LogSumExp
 );

@@ -21,6 +21,7 @@ define! {
     Sigmoid, sigmoid;
     summary: "the logistic function of each element";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.Sigmoid.html";
+    aliases: ["Sigmoid"];
     operands {
         input: Logit, true, "any numbers";
     }

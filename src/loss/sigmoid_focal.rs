@@ -34,6 +34,7 @@ define! {
     SigmoidFocal, sigmoid_focal;
     summary: "binary cross-entropy that passes over easy elements, from logits and targets in [0, 1]";
     url: "https://pytorch.org/vision/stable/generated/torchvision.ops.sigmoid_focal_loss.html";
+    aliases: ["sigmoid_focal_loss"];
     operands {
         input: Logit, true, "logits";
         target: UnitInterval, true, "in [0, 1]";

@@ -28,6 +28,7 @@ define! {
     SmoothL1, smooth_l1;
     summary: "squared error near 0, absolute error beyond beta";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.SmoothL1Loss.html";
+    aliases: ["smooth_l1_loss", "SmoothL1Loss"];
     operands {
         input: Real, true, "the predictions";
         target: Real or integers, true, "what they should be";

@@ -26,6 +26,7 @@ define! {
     SoftMargin, soft_margin;
     summary: "logistic loss of scores and signs";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.SoftMarginLoss.html";
+    aliases: ["soft_margin_loss", "SoftMarginLoss"];
     operands {
         input: Real, true, "scores";
         target: Sign or integers, false, "1 or -1";
@@ -54,8 +55,8 @@ impl SoftMargin {
             return Err(Error::operand(
                 "target",
                 format!(
-                    "does not broadcast to the input's shape {input:?}, but to {:?} with it",
-                    problem.terms
+                    "shape {:?} does not broadcast to the input's {input:?}, which the losses have here",
+                    call.tensors[1].shape()
                 ),
             ));
         }

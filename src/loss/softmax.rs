@@ -28,6 +28,7 @@ define! {
     Softmax, softmax;
     summary: "exponentials that add up to 1 along a dimension";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html";
+    aliases: ["Softmax"];
     operands {
         input: Logit, true, "any numbers";
     }
@@ -49,6 +50,7 @@ impl Softmax {
             monoid: MAP,
             pieces: vec![piece!("loss/softmax.wgsl")],
             definition: RowDefinition::Map(definition),
+            alone: Some(1.0),
             ..Rows::default()
         }
         .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])

@@ -66,6 +66,7 @@ impl SoftmaxFocal {
             ],
             keeps_exps: true,
             definition: RowDefinition::Loss(definition),
+            alone: Some(0.0),
             ..Rows::default()
         }
         .problem(self, call, class_dim(call.input()?)?, [self.gamma, 0.0, 0.0, 0.0])

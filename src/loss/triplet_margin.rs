@@ -34,6 +34,7 @@ define! {
     TripletMargin, triplet_margin;
     summary: "how far an anchor is not nearer its positive than its negative, by a margin";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.TripletMarginLoss.html";
+    aliases: ["triplet_margin_loss", "TripletMarginLoss"];
     operands {
         anchor: Real, true, "rows, (…, D)";
         positive: Real, true, "rows that should be near";

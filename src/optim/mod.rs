@@ -40,6 +40,7 @@ use rayon::prelude::*;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::loss::same_name;
 use crate::plan::{Plan, plan_update};
 use crate::problem::{Role, expect_dtype, expect_shape};
 use crate::shader::Piece;
@@ -51,9 +52,9 @@ pub use sgd::Sgd;
 /// Every optimizer.
 pub static OPTIMIZERS: &[&Info] = &[&Sgd::INFO, &Adam::INFO, &AdamW::INFO];
 
-/// The optimizer of a name.
+/// The optimizer of a name, in PyTorch's capitals or without.
 pub fn find(name: &str) -> Option<&'static Info> {
-    OPTIMIZERS.iter().copied().find(|info| info.name == name)
+    OPTIMIZERS.iter().copied().find(|info| same_name(info.name, name))
 }
 
 /// What is known of an optimizer without making one.

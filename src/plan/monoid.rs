@@ -92,6 +92,7 @@ impl Monoid {
                 Rule::Finite => const { &[rule(Rule::Finite), FAULT, FAULT_STATE] },
                 Rule::UnitInterval => const { &[rule(Rule::UnitInterval), FAULT, FAULT_STATE] },
                 Rule::NonNegative => const { &[rule(Rule::NonNegative), FAULT, FAULT_STATE] },
+                Rule::Sign => const { &[rule(Rule::Sign), FAULT, FAULT_STATE] },
             },
         }
     }
@@ -145,6 +146,7 @@ pub(super) const fn rule(rule: Rule) -> Piece {
         Rule::Finite => piece!("piece/rule_finite.wgsl"),
         Rule::UnitInterval => piece!("piece/rule_unit.wgsl"),
         Rule::NonNegative => piece!("piece/rule_non_negative.wgsl"),
+        Rule::Sign => piece!("piece/rule_sign.wgsl"),
     }
 }
 

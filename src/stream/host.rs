@@ -37,15 +37,7 @@ pub(super) fn run(
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
     let attached = loss.tensors();
-    let mut host = Host {
-        given: operands(&whole, call, &attached),
-        len: slices_of(&whole),
-        whole,
-        report: Streamed {
-            in_flight: 1,
-            ..Default::default()
-        },
-    };
+    let mut host = Host::new(operands(&whole, call, &attached), whole);
     let slices = host.slices(stream.memory)?;
     let total = host.moved(stream, slices.len() as u64);
     // What a mean divides by comes first, from the targets and the weights alone.
@@ -108,7 +100,24 @@ fn slices_of(problem: &Problem) -> usize {
     if independent { first } else { 1 }
 }
 
-impl Host<'_> {
+/// Whether the memory has room for a slice.
+pub(super) fn fits(whole: Problem, memory: u64) -> Result<()> {
+    Host::new(Vec::new(), whole).slices(memory).map(drop)
+}
+
+impl<'a> Host<'a> {
+    fn new(given: Vec<(Role, &'a Tensor)>, whole: Problem) -> Self {
+        Self {
+            given,
+            len: slices_of(&whole),
+            whole,
+            report: Streamed {
+                in_flight: 1,
+                ..Default::default()
+            },
+        }
+    }
+
     /// A slice of the first dimension is a slice of this tensor.
     fn is_sliced(&self, slot: Slot, view: &View) -> bool {
         let of_classes = match &self.whole.family {
@@ -143,11 +152,14 @@ impl Host<'_> {
         let each = bytes.div_ceil(self.len as u64);
         let slices = (memory / each.max(1)).min(self.len as u64) as usize;
         if slices == 0 {
-            return Err(Error::Limit(format!(
-                "the reference on the processor takes {each} bytes for one index of the first dimension of {:?}, {memory} \
-                 are allowed",
-                whole.input().shape
-            )));
+            return Err(Error::Memory {
+                least: each,
+                given: memory,
+                what: format!(
+                    "what the reference on the processor holds of one index of the first dimension of {:?}",
+                    whole.input().shape
+                ),
+            });
         }
         self.report.memory = each * slices as u64;
         let starts = (0..self.len).step_by(slices);

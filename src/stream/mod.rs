@@ -94,10 +94,18 @@ impl Stream<'_> {
     /// those of [`Loss::run`].
     ///
     /// # Errors
-    /// As [`Loss::run`] and [`Output::read`](crate::Output::read); [`Error::Limit`] where the memory is too small for one
-    /// tile and what stays in memory; [`Error::Io`] of pages and sinks; [`Error::Interrupted`].
+    /// As [`Loss::run`] and [`Output::read`](crate::Output::read); [`Error::Memory`] where the memory is too small for one
+    /// part and what stays in memory; [`Error::Io`] of pages and sinks; [`Error::Interrupted`].
     pub fn run(&mut self, engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<(Values, Streamed)> {
         run(engine, loss, call, self)
+    }
+
+    /// The least [`Stream::memory`] that a call takes, with the sinks that there are.
+    ///
+    /// # Errors
+    /// Those of [`Loss::problem`]; [`Error::Limit`] where no memory would do.
+    pub fn least(&self, engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<u64> {
+        least(engine, loss, call, self)
     }
 
     /// Tells the watcher how far it is, and asks whether to go on.
@@ -146,19 +154,10 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     let elsewhere = stream.goes_elsewhere();
     let all = operands(&problem, call, &given);
     let taken = taken_as_floats(&problem, &all)?;
-    let all: Vec<_> = all
-        .iter()
-        .map(|&(role, tensor)| (role, paged(&taken, role).unwrap_or(tensor)))
-        .collect();
-    let resident: Vec<_> = all
-        .iter()
-        .copied()
-        .filter(|(_, tensor)| tensor.pages().is_none())
-        .collect();
-    let is_paged = |role: Role| elsewhere.contains(&role) || paged(&all, role).is_some();
-    let held: u64 = resident.iter().map(|(_, tensor)| tensor.view().end()).sum::<u64>() + outputs(&problem, &elsewhere);
-    let cut = cut(gpu, &problem, held, stream.memory, &is_paged)?;
+    let all = replaced(&all, &taken);
+    let cut = cut_of(gpu, &problem, &all, &elsewhere, stream.memory)?;
 
+    let resident: Vec<_> = resident(&all).collect();
     let mut tensors = gpu.place(&resident, Some(&problem))?;
     let output = gpu.outputs(&problem, call, &mut tensors, &elsewhere)?;
     let mut scratch = gpu.exact_scratch(&cut.plan)?;
@@ -182,6 +181,43 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_
     let values = output.read(engine);
     report.wall_ns = start.elapsed().as_nanos() as f64;
     Ok((values?, report))
+}
+
+/// The tensors that stay where they are.
+fn resident<'a>(all: &[(Role, &'a Tensor)]) -> impl Iterator<Item = (Role, &'a Tensor)> {
+    all.iter().copied().filter(|(_, tensor)| tensor.pages().is_none())
+}
+
+/// The plan of a call on these tensors, whose results of these roles go elsewhere.
+fn cut_of(gpu: &Gpu, problem: &Problem, all: &[(Role, &Tensor)], elsewhere: &[Role], memory: u64) -> Result<Cut> {
+    let is_paged = |role: Role| elsewhere.contains(&role) || paged(all, role).is_some();
+    let tensors: u64 = resident(all).map(|(_, tensor)| tensor.view().end()).sum();
+    cut(gpu, problem, tensors + outputs(problem, elsewhere), memory, &is_paged)
+}
+
+/// The least memory of a call: what a stream without any says that it lacks.
+fn least(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &Stream<'_>) -> Result<u64> {
+    let problem = loss.problem(call)?;
+    let given = loss.tensors();
+    check(&problem, call, stream)?;
+    let lacking = match engine.gpu() {
+        Some(gpu) => {
+            let all = operands(&problem, call, &given);
+            cut_of(gpu, &problem, &all, &stream.goes_elsewhere(), 0).map(drop)
+        }
+        None => host::fits(problem, 0),
+    };
+    match lacking {
+        Err(Error::Memory { least, .. }) => Ok(least),
+        other => other.map(|()| 0),
+    }
+}
+
+/// The same tensors, with others in the place of some.
+fn replaced<'a>(all: &[(Role, &'a Tensor)], others: &'a [(Role, Tensor)]) -> Vec<(Role, &'a Tensor)> {
+    let own = all.iter();
+    own.map(|&(role, tensor)| (role, paged(others, role).unwrap_or(tensor)))
+        .collect()
 }
 
 fn paged<'a, T: std::borrow::Borrow<Tensor>>(all: &'a [(Role, T)], role: Role) -> Option<&'a Tensor> {
@@ -214,6 +250,7 @@ struct Cut {
 /// Plans a problem with parts as large as the memory lets them be.
 fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(Role) -> bool) -> Result<Cut> {
     let mut part = gpu.paced_limits().max_dispatch_bytes.min(MOST_PART_BYTES);
+    let mut too_large: Option<Cut> = None;
     loop {
         let limits = Limits {
             // What lies elsewhere lies in no buffer.
@@ -222,22 +259,41 @@ fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(R
             ..gpu.limits
         };
         let plan = plan(problem, &limits, &gpu.tuning)?;
-        let units = units(&plan, &limits, is_paged)?;
+        let units = match units(&plan, &limits, is_paged) {
+            // Larger parts are none too small.
+            Err(Error::Limit(_)) if too_large.is_some() => break,
+            units => units?,
+        };
         let bytes = held + plan.scratch.iter().sum::<u64>() + flight::bytes(&units);
         let arenas = flight::arenas(&units);
-        let fits = arenas.0.max(arenas.1) <= gpu.limits.max_buffer_bytes;
-        if bytes <= memory && fits {
-            return Ok(Cut { plan, units, bytes });
+        let cut = Cut { plan, units, bytes };
+        if arenas.0.max(arenas.1) <= gpu.limits.max_buffer_bytes {
+            if bytes <= memory {
+                return Ok(cut);
+            }
+            if too_large.as_ref().is_none_or(|least| bytes < least.bytes) {
+                too_large = Some(cut);
+            }
         }
         if part <= LEAST_PART_BYTES {
-            return Err(Error::Limit(format!(
-                "the stream takes at least {bytes} bytes of buffers ({held} of them for what stays in memory, {} of scratch, \
-                 the rest for the widest tile), {memory} are allowed",
-                plan.scratch.iter().sum::<u64>()
-            )));
+            break;
         }
         part /= 2;
     }
+    let Some(least) = too_large else {
+        return Err(Error::Limit(format!(
+            "the windows of one part of the stream exceed the {} bytes of a buffer",
+            gpu.limits.max_buffer_bytes
+        )));
+    };
+    Err(Error::Memory {
+        least: least.bytes,
+        given: memory,
+        what: format!(
+            "{held} bytes for what stays in memory, {} of scratch, the rest for the windows of the smallest parts",
+            least.plan.scratch.iter().sum::<u64>()
+        ),
+    })
 }
 
 /// Bytes of the results that stay in memory, and of their way back to the host.

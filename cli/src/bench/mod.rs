@@ -64,7 +64,7 @@ fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -
     if let Some((place, text)) = &saved {
         drafts.push(whole("--record", place, text.as_bytes())?);
     }
-    draft::publish(drafts).map_err(Failure::Failed)?;
+    draft::publish(drafts)?;
     let places = request.svg.iter().chain(saved.iter().map(|(place, _)| place));
     for place in places {
         print::note(&format!("written to {}", place.display()));

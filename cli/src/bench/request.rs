@@ -141,7 +141,7 @@ impl Request {
             .filter(|dtype| words("dtype").iter().any(|word| *word == dtype.name()));
         let jobs = jobs(matches, &dtypes.collect::<Vec<_>>())?;
         let file = |id: &str| matches.get_one::<OsString>(id);
-        let svg = file("svg").map(|given| output::place("svg", given)).transpose()?;
+        let svg = file("svg").map(|given| output::picture("svg", given)).transpose()?;
         let compare = file("compare").map(|given| {
             let name = given.to_string_lossy().into_owned();
             match Record::read(Path::new(given)) {
@@ -194,7 +194,11 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
     let given: Vec<&Vec<usize>> = matches.get_many("shape").into_iter().flatten().collect();
     let is_named = matches.get_many::<String>("loss").is_some();
     let mut jobs = Vec::new();
-    for info in args::chosen(matches) {
+    for (info, presets) in args::chosen(matches) {
+        let forms: Vec<_> = match presets.as_slice() {
+            [] => rows::forms(info).to_vec(),
+            named => named.iter().map(|own| own.options).collect(),
+        };
         let loss = (info.new)();
         let mut shapes = Vec::new();
         for &shape in &given {
@@ -214,7 +218,7 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
         }
         for shape in shapes {
             for &dtype in dtypes {
-                jobs.extend(rows::forms(info).iter().map(|&options| Job {
+                jobs.extend(forms.iter().map(|&options| Job {
                     info,
                     options,
                     shape: shape.clone(),

@@ -27,7 +27,7 @@ type Job = (&'static Info, Dtype);
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let adapter = matches.get_one::<String>("adapter").map_or("", String::as_str);
     let seed = matches.get_one::<u64>("seed").copied().unwrap_or_default();
-    let chosen = args::chosen(matches).into_iter();
+    let chosen = args::chosen(matches).into_iter().map(|(info, _)| info);
     let jobs: Vec<Job> = chosen
         .flat_map(|info| Dtype::FLOATS.map(|dtype| (info, dtype)))
         .collect();

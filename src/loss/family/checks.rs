@@ -31,6 +31,7 @@ pub(super) fn of(loss: &dyn Loss, call: &Call<'_>, operands: &[Operand]) -> Vec<
         let (always, strict) = match (own.kind, own.role) {
             (OperandKind::UnitInterval, Role::Input) => (Some(Rule::UnitInterval), None),
             (OperandKind::Variance, _) => (Some(Rule::NonNegative), None),
+            (OperandKind::Sign, _) => (None, Some(Rule::Sign)),
             (
                 OperandKind::UnitInterval | OperandKind::MaybeLogProbability | OperandKind::IndexOrDistribution,
                 Role::Target,

@@ -5,8 +5,9 @@ use crate::definition::{At, Elementwise};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Elements, Family, Operand, Problem, Reduction, Role, broadcast, expect_shape};
+use crate::problem::{Divisor, Elements, Family, Operand, Problem, Reduction, Role, expect_shape};
 use crate::shader::pieces;
+use crate::shapes::broadcast;
 use crate::tensor::{Dtype, View};
 
 impl Default for Elements {

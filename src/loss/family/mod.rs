@@ -5,7 +5,7 @@ mod elements;
 mod pairs;
 mod rows;
 
-use super::{Call, GradTo, Loss, OperandKind};
+use super::{Call, GradTo, Info, Loss, OperandKind};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
@@ -33,7 +33,7 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         let name = own.role.name();
         let view = match (own.kind, list.first()) {
             (OperandKind::Index | OperandKind::IndexList, _) => {
-                expect_dtype(name, tensor.view(), &Dtype::LABELS)?;
+                expect_classes(name, own.kind, tensor.view())?;
                 tensor.view().clone()
             }
             (OperandKind::IndexOrDistribution, _) if Dtype::LABELS.contains(&tensor.dtype()) => tensor.view().clone(),
@@ -80,6 +80,27 @@ fn as_floats(name: &'static str, tensor: &Tensor, allowed: &[Dtype], integers: D
         ));
     }
     Ok(View::contiguous(integers, tensor.shape()))
+}
+
+/// Refuses class targets that are no integers.
+fn expect_classes(name: &'static str, kind: OperandKind, view: &View) -> Result<()> {
+    if Dtype::LABELS.contains(&view.dtype) {
+        return Ok(());
+    }
+    let names: Vec<_> = Dtype::LABELS.iter().map(|dtype| dtype.name()).collect();
+    let each = if kind == OperandKind::IndexList {
+        "classes"
+    } else {
+        "class"
+    };
+    Err(Error::operand(
+        name,
+        format!(
+            "expected dtype {}, got {}: it holds the {each} of each row, as integers (save it as int64)",
+            names.join(" or "),
+            view.dtype
+        ),
+    ))
 }
 
 /// What goes with inputs of a dtype.
@@ -138,20 +159,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         });
     }
     for role in &call.grads {
-        let place = info.operands.iter().position(|own| own.role == *role && own.grad);
-        let allowed = place.filter(|&place| operands[place].view.dtype.is_float());
-        let Some(place) = allowed else {
-            let have: Vec<_> = info
-                .operands
-                .iter()
-                .filter(|own| own.grad)
-                .map(|own| own.role.name())
-                .collect();
-            return Err(Error::operand(
-                role.name(),
-                format!("{} has no gradient by it here, only by {}", info.name, have.join(", ")),
-            ));
-        };
+        let place = gradient_place(info, &operands, *role)?;
         expect_slope(role.name(), call.tensors[place])?;
         if grad && place > 0 {
             operands[place].grad = Some(fresh(&operands[place].view));
@@ -198,6 +206,20 @@ fn expect_slope(name: &'static str, tensor: &Tensor) -> Result<()> {
             tensor.dtype()
         ),
     ))
+}
+
+/// The place of an operand whose gradient is wanted.
+fn gradient_place(info: &Info, operands: &[Operand], role: Role) -> Result<usize> {
+    let place = info.operands.iter().position(|own| own.role == role);
+    if place.is_some_and(|place| !operands[place].view.dtype.is_float()) {
+        return Err(Error::operand(role.name(), "class indices have no gradient"));
+    }
+    place.filter(|&place| info.operands[place].grad).ok_or_else(|| {
+        let have = info.operands.iter().filter(|own| own.grad).map(|own| own.role.name());
+        let have: Vec<_> = have.collect();
+        let message = format!("{} has no gradient by it, only by {}", info.name, have.join(" and "));
+        Error::operand(role.name(), message)
+    })
 }
 
 /// The divisor of a mean over so many terms.

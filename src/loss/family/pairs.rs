@@ -6,6 +6,7 @@ use crate::layout::Slot;
 use crate::loss::{Call, Loss};
 use crate::problem::{Family, Pairs, Problem, Role, expect_shape};
 use crate::shader::pieces;
+use crate::shapes::expect_same;
 use crate::tensor::Dtype;
 
 impl Default for Pairs {
@@ -37,14 +38,15 @@ impl Pairs {
                 "expected at least one dimension, got a 0-d tensor",
             ));
         };
+        let rows = operands.iter().filter(|own| own.slot != Slot::Target);
+        let rows: Vec<_> = rows.map(|own| (own.role.name(), own.view.shape.as_slice())).collect();
+        expect_same(&rows)?;
         for operand in &operands {
             let (name, view) = (operand.role.name(), &operand.view);
             if operand.slot == Slot::Target && view.shape == [1] && terms.len() == 1 {
                 // one target for all rows
             } else if operand.slot == Slot::Target {
                 expect_shape(name, view, terms, "(one for each row)")?;
-            } else {
-                expect_shape(name, view, &shape, &format!("as {}", operands[0].role.name()))?;
             }
             if view.shape.len() != 2 {
                 expect_gapless(name, view)?;

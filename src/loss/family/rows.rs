@@ -4,9 +4,10 @@ use super::{Parts, assemble, expect_gapless, known, operands};
 use crate::definition::RowDefinition;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, broadcast, expect_shape};
+use crate::loss::{Call, GradTo, Loss, OperandKind};
+use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, expect_shape};
 use crate::shader::{Const, Piece, piece};
+use crate::shapes::broadcast;
 use crate::tensor::{Dtype, View};
 
 impl Default for Rows {
@@ -29,6 +30,7 @@ impl Default for Rows {
             element_weights: None,
             keeps_exps: false,
             counts_weights: false,
+            alone: None,
             whole: None,
             scattered: None,
             definition: RowDefinition::Map(|_, _| {}),
@@ -105,11 +107,14 @@ impl Rows {
                     }
                 }
                 Slot::Target if is_index => {
-                    let why = format!("for class indices of an input {:?}", input.shape);
+                    let mut why = format!("for class indices of an input {:?}", input.shape);
+                    if view.shape == input.shape && may_be_full(loss) {
+                        why += " (probabilities, one-hot targets among them, are floats)";
+                    }
                     expect_shape(name, view, &terms, &why)?;
                     expect_gapless(name, view)?;
                 }
-                Slot::Target => expect_shape(name, view, &input.shape, "as the input")?,
+                Slot::Target => expect_shape(name, view, &input.shape, &as_the_input(loss, view))?,
                 Slot::SampleWeight => {
                     expect_shape(name, view, &terms, "(one for each row)")?;
                     expect_gapless(name, view)?;
@@ -181,6 +186,21 @@ impl Rows {
         }
         Ok(problem)
     }
+}
+
+/// Takes either class indices or probabilities as its target.
+fn may_be_full(loss: &dyn Loss) -> bool {
+    loss.info().takes(OperandKind::IndexOrDistribution)
+}
+
+/// Why a full target is of the input's shape. Floats where a loss takes either may have been meant as class labels.
+fn as_the_input(loss: &dyn Loss, target: &View) -> String {
+    if may_be_full(loss) && target.dtype.is_float() {
+        return "as the input (a float target holds a probability for each class; class labels are integers: save them \
+                as int64)"
+            .into();
+    }
+    "as the input".into()
 }
 
 /// The dimension of the classes: (C), (N, C) or (N, C, d1, …).
