@@ -1,5 +1,5 @@
-//! The directory of .npz files, which are zip archives of .npy files, and their members. Written out here because an archive
-//! is hostile input: what it claims is held against the file before anything is made for it.
+//! The directory of .npz files, which are zip archives of .npy files, and their members. Written out here because an
+//! archive is hostile input: what it claims is held against the file before anything is made for it.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};

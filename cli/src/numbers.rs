@@ -94,8 +94,8 @@ impl From<wgloss::Dtype> for Dtype {
     }
 }
 
-/// Elements in the machine's byte order as those of a dtype that is the nearest one, or a float. What i64 does not hold of
-/// u64 becomes `beyond` there.
+/// Elements in the machine's byte order as those of a dtype that is the nearest one, or a float. What i64 does not hold
+/// of u64 becomes `beyond` there.
 pub fn convert(stored: Dtype, bytes: &[u8], to: wgloss::Dtype, beyond: i64, out: &mut [u8]) -> Result<(), String> {
     let own = Conversion { bytes, to, out };
     match stored {

@@ -89,8 +89,8 @@ impl Source {
         Self { dtype, ..self }
     }
 
-    /// The same classes, of which one is to be ignored. A u64 that i64 does not hold is read as a number that is no class
-    /// whatever their count, and not ignored either.
+    /// The same classes, of which one is to be ignored. A u64 that i64 does not hold is read as a number that is no
+    /// class whatever their count, and not ignored either.
     pub fn sparing(self, ignored: Option<i64>) -> Self {
         let beyond = if ignored == Some(i64::MAX) {
             i64::MAX - 1

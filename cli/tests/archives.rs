@@ -7,8 +7,8 @@ use common::{Folder, grid, labels, npy, npy_f32, run, run_on};
 
 const BACKENDS: [&str; 2] = ["cpu", "gpu"];
 
-/// numpy's own, with `x = np.array([[0.5, -1, 2], [3, -0.25, 1]], "f4")` and `t = np.array([2, 0])`: `np.savez(…, x=x, t=t)` and
-/// `np.savez_compressed(…, x=np.asfortranarray(x), t=t)`.
+/// numpy's own, with `x = np.array([[0.5, -1, 2], [3, -0.25, 1]], "f4")` and `t = np.array([2, 0])`:
+/// `np.savez(…, x=x, t=t)` and `np.savez_compressed(…, x=np.asfortranarray(x), t=t)`.
 const SAVED: [&[u8]; 2] = [
     include_bytes!("data/savez.npz"),
     include_bytes!("data/savez_compressed.npz"),

@@ -135,8 +135,8 @@ impl State {
             .map(|(_, tensor)| tensor)
     }
 
-    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of f16
-    /// or bf16 on the host becomes f32, which holds the same numbers.
+    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of
+    /// f16 or bf16 on the host becomes f32, which holds the same numbers.
     pub fn attach(&mut self, role: Role, tensor: Tensor) {
         let wide = if tensor.dtype().is_half() {
             tensor.to_dtype(Dtype::F32).ok()

@@ -21,7 +21,8 @@ define! {
     ///
     /// **Shapes, dtypes and differences from PyTorch** are those of [all optimizers](crate::optim).
     ///
-    /// **State.** `momentum_buffer`, with momentum alone. Where there is one, the step is not the first, whatever the count.
+    /// **State.** `momentum_buffer`, with momentum alone. Where there is one, the step is not the first, whatever the
+    /// count.
     ///
     /// **Errors.** [`Error::Option`] for an `lr`, `momentum` or `weight_decay` below 0, for anything not finite, and for
     /// `nesterov` without momentum or with dampening; [`Error::Operand`] for shapes and dtypes.
