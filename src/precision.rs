@@ -228,7 +228,7 @@ pub fn moved(x: f32, outwards: bool) -> f32 {
 
 /// The same but for multiples of a half: those are chosen numbers, whose ties and ends are meant.
 pub fn nudge(x: f32, outwards: bool) -> f32 {
-    if (2.0 * x).fract() == 0.0 || !x.is_finite() {
+    if (2.0 * f64::from(x)).fract() == 0.0 || !x.is_finite() {
         return x;
     }
     moved(x, outwards)

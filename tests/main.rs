@@ -10,6 +10,7 @@ mod determinism;
 mod deviations;
 mod device;
 mod differences;
+mod extremes;
 mod faults;
 mod functions;
 mod golden;

@@ -141,7 +141,13 @@ impl<'a> Run<'a> {
                 let factor = self.counted.scales.loss * upstream * own;
                 let grad = self.problem.mode.wants_grad();
                 let target = self.problem.operand(Slot::Target).is_some_and(|own| own.grad.is_some());
-                result.loss = own * loss(seen);
+                let loss = loss(seen);
+                // A row of weight 0 counts nothing, though its loss be infinite. NaN stays.
+                result.loss = if own == 0.0 && loss.is_infinite() {
+                    0.0
+                } else {
+                    own * loss
+                };
                 result.grad_input = self.filled(seen, grad, grad_input, factor);
                 if let Some(grad_target) = grad_target {
                     result.grad_target = self.filled(seen, grad && target, grad_target, factor);

@@ -54,6 +54,7 @@ impl BceWithLogits {
                 grads: [Some(grad), Some(grad_target), None],
             },
             broadcasts: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])

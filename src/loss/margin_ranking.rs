@@ -59,6 +59,7 @@ impl MarginRanking {
                 grads: [Some(grad), Some(grad_target), Some(grad_input2)],
             },
             nan_grads: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])

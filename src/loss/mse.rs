@@ -44,6 +44,7 @@ impl Mse {
                 loss,
                 grads: [Some(grad), Some(grad_target), None],
             },
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])

@@ -59,10 +59,10 @@ impl MultilabelMargin {
     }
 }
 
-/// (i, j, m_j, 1 - x_j + x_i) of every class i that is not named with every class j that is.
+/// (i, j, m_j, 1 + (x_i - x_j)) of every class i that is not named with every class j that is.
 fn pairs<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (usize, usize, f64, f64)> + 'a {
     let named = move |named: bool| (0..row.p.len()).filter(move |&c| (row.p[c] > 0.0) == named);
-    named(false).flat_map(move |i| named(true).map(move |j| (i, j, row.p[j], 1.0 - row.x[j] + row.x[i])))
+    named(false).flat_map(move |i| named(true).map(move |j| (i, j, row.p[j], 1.0 + (row.x[i] - row.x[j]))))
 }
 
 /// 1 / C, or NaN where the row has one.

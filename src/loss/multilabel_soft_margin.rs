@@ -22,7 +22,7 @@ define! {
     /// **Reductions.** `mean` divides by the number of rows.
     ///
     /// **Edges.** Stable for every finite logit. Targets outside [0, 1] are taken as they are. NaN in a row makes its loss NaN;
-    /// gradients are NaN where logit or target is.
+    /// gradients are NaN where logit or target is. The loss of a row of no classes is NaN, as the mean of nothing is.
     ///
     /// **Differences from PyTorch.** Target and `weight` do not broadcast.
     ///
@@ -74,6 +74,9 @@ fn share(row: &Row<'_>, c: usize) -> f64 {
 }
 
 fn loss(row: &Row<'_>) -> f64 {
+    if row.x.is_empty() {
+        return f64::NAN; // the mean of nothing
+    }
     let pairs = row.x.iter().zip(row.p).enumerate();
     pairs
         .map(|(c, (&x, &y))| share(row, c) * (y * softplus(-x) + (1.0 - y) * softplus(x)))

@@ -69,6 +69,7 @@ impl SigmoidFocal {
                 grads: [Some(grad), Some(grad_target), None],
             },
             broadcasts: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [self.alpha, self.gamma, 0.0, 0.0])
@@ -116,5 +117,10 @@ fn grad_target(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> f64 {
     let (a, slope) = balance(t, alpha);
     // And bce / miss has its limit 1.
     let ratio = if miss == 0.0 { 1.0 } else { bce(x, t) / miss };
-    miss.powf(gamma) * (slope * bce(x, t) + a * (gamma * ratio * (1.0 - 2.0 * sigmoid(x)) - x))
+    let focus = if gamma == 0.0 {
+        0.0
+    } else {
+        gamma * ratio * (1.0 - 2.0 * sigmoid(x))
+    };
+    miss.powf(gamma) * (slope * bce(x, t) + a * (focus - x))
 }

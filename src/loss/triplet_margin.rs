@@ -23,9 +23,11 @@ define! {
     /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative are equal
     /// each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as in PyTorch. For a
     /// `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither overflow nor vanish; with
-    /// p = 2, distances beyond 1e19 overflow. NaN or an infinity in a row makes its gradients NaN, and NaN its loss.
+    /// p = 2, distances beyond 1e19 overflow. NaN or an infinity in a row of any of the three makes all its gradients NaN, and
+    /// NaN its loss; an infinity leaves its loss what the distances make of it.
     ///
-    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused.
+    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused. There an infinity
+    /// makes NaN of the gradients of some columns only, which ones depends on `p`.
     ///
     /// **Errors.** [`Error::Option`] for `margin` ≤ 0, `p` ≤ 0 or NaN, a number that is not finite elsewhere;
     /// [`Error::Operand`] for shapes and dtypes.
@@ -137,8 +139,11 @@ fn loss(row: &PairRow<'_>) -> f64 {
 /// The gradient of a row: factors times the derivatives of distances by the first of two rows.
 fn grad(row: &PairRow<'_>, grad: &mut [f64], terms: [(f64, &[f64], &[f64]); 2]) {
     let (short, ..) = shortfall(row);
-    grad.fill(if short.is_nan() { f64::NAN } else { 0.0 });
-    if short > 0.0 {
+    let is_finite = [row.a, row.b, row.c]
+        .iter()
+        .all(|own| own.iter().all(|x| x.is_finite()));
+    grad.fill(if is_finite { 0.0 } else { f64::NAN });
+    if is_finite && short > 0.0 {
         for (factor, x, y) in terms.into_iter().filter(|(factor, ..)| *factor != 0.0) {
             add_slopes(grad, factor, x, y, row.hyper);
         }
