@@ -30,8 +30,8 @@ fn is_set(setting: &Setting, name: &str) -> bool {
     setting.iter().any(|(own, _)| *own == name)
 }
 
-/// What is computed of sums, differences, products or powers of the inputs, which may be beyond f32 where the result is not: said
-/// in the losses' documentation and in `precision`.
+/// What is computed of sums, differences, products or powers of the inputs, which may be beyond f32 where the result is
+/// not: said in the documentation of the losses and in `precision`.
 fn may_overflow(info: &Info, setup: &Setup) -> bool {
     let sets = |name| is_set(&setup.setting, name);
     match info.name {

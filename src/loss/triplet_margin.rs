@@ -20,11 +20,12 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative are equal
-    /// each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as in PyTorch. For a
-    /// `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither overflow nor vanish; with
-    /// p = 2, distances beyond 1e19 overflow. NaN or an infinity in a row of any of the three makes all its gradients NaN, and
-    /// NaN its loss; an infinity leaves its loss what the distances make of it.
+    /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative
+    /// are equal each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as
+    /// in PyTorch. For a `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither
+    /// overflow nor vanish; with p = 2, distances beyond 1e19 overflow, with others those beyond f32. NaN or an
+    /// infinity in a row of any of the three makes all its gradients NaN, and NaN its loss; an infinity leaves its loss
+    /// what the distances make of it.
     ///
     /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused. There an infinity
     /// makes NaN of the gradients of some columns only, which ones depends on `p`.
