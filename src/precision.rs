@@ -54,7 +54,10 @@
 //!
 //! 16-bit operands are exact in f32, and all arithmetic is f32. 16-bit results are f32 results rounded once, to nearest even,
 //! with subnormal numbers kept: half an ulp of theirs more ([`admits`]). Reduced losses and statistics are f32 always. Numbers
-//! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be.
+//! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be. A loss or a
+//! gradient is on the way before its factors (weights, the upstream gradient, those of the reduction), a sum before it is
+//! a mean. A weight or an upstream gradient of 0 makes 0 of what finite logits have become. Nothing else on the way from
+//! a finite logit is beyond f32 that the result is not, but for the differences that `cross_entropy` says.
 
 use crate::error::Result;
 use crate::limits::Limits;
@@ -237,7 +240,7 @@ pub fn moved(x: f32, outwards: bool) -> f32 {
 
 /// The same but for multiples of a half: those are chosen numbers, whose ties and ends are meant.
 pub fn nudge(x: f32, outwards: bool) -> f32 {
-    if (2.0 * x).fract() == 0.0 || !x.is_finite() {
+    if (2.0 * f64::from(x)).fract() == 0.0 || !x.is_finite() {
         return x;
     }
     moved(x, outwards)

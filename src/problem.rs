@@ -328,6 +328,8 @@ pub struct Elements {
     pub branches: bool,
     /// A NaN operand makes every gradient NaN; else the slot functions say themselves what it does.
     pub nan_grads: bool,
+    /// Finite numbers make finite results, however large: one that f32 does not hold is 0 after a factor of 0.
+    pub finite: bool,
     /// The operands broadcast against each other; else they are of one shape.
     pub broadcasts: bool,
     /// The rule that the slot functions know of the input: the driver itself inspects it, on the way.

@@ -11,6 +11,7 @@ mod deviations;
 mod device;
 mod differences;
 mod dims;
+mod extremes;
 mod faults;
 mod functions;
 mod golden;

@@ -94,7 +94,7 @@ impl Sink for Kept {
 }
 
 /// The same within the least memory that does, so that there are many parts.
-fn streamed(engine: &Engine, case: &Case, mode: Mode) -> (Values, u64) {
+pub fn streamed(engine: &Engine, case: &Case, mode: Mode) -> (Values, u64) {
     for memory in (17..26).map(|shift| 1 << shift) {
         match streamed_within(engine, case, mode, memory) {
             Err(Error::Limit(_)) => {}

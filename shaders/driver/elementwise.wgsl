@@ -72,6 +72,17 @@ fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> v
     return values;
 }
 
+// Numbers times factors, of which those at `zeros` are 0. Where finite numbers make finite results (FINITE), an infinity
+// of theirs is only beyond f32, and 0 of it is 0.
+fn times(factor: vec4<f32>, zeros: vec4<bool>, values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
+    if (FINITE) {
+        let none = vec4<i32>(0x7f800000);
+        let finite = (abs_bits(x) < none) & (abs_bits(t) < none) & (abs_bits(u) < none);
+        return select(factor * values, vec4<f32>(0.0), zeros & finite);
+    }
+    return factor * values;
+}
+
 // What a quad's loss is made of.
 struct Quad {
     x: vec4<f32>,
@@ -99,17 +110,18 @@ fn quad_loss(e: u32, count: u32, q: Quad) -> f32 {
     var sum = 0.0;
     if (WANTS_LOSS) {
         let each = vec4<f32>(loss(x.x, t.x, u.x), loss(x.y, t.y, u.y), loss(x.z, t.z, u.z), loss(x.w, t.w, u.w));
-        let l = w * or_nan(each, x, t, u);
+        let l = times(w, w == vec4<f32>(0.0), or_nan(each, x, t, u), x, t, u);
         write_loss_out(e, count, l);
         let kept = select(vec4<f32>(0.0), l, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(count));
         sum = (kept.x + kept.y) + (kept.z + kept.w);
     }
     if (WANTS_GRAD) {
         let scale = params.scale * q.upstream * w;
+        let zeros = (q.upstream == vec4<f32>(0.0)) | (w == vec4<f32>(0.0));
         let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
-        write_grad_input(e, count, scale * grad_or_nan(each, x, t, u));
-        write_grad_t(e, count, scale, x, t, u);
-        write_grad_u(e, count, scale, x, t, u);
+        write_grad_input(e, count, times(scale, zeros, grad_or_nan(each, x, t, u), x, t, u));
+        write_grad_t(e, count, scale, zeros, x, t, u);
+        write_grad_u(e, count, scale, zeros, x, t, u);
     }
     return sum;
 }

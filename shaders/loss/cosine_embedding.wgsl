@@ -74,6 +74,7 @@ struct Slope {
     own: vec2<f32>,
     other: vec2<f32>,
     apart: vec2<f32>,
+    none: u32, // 1 where the target is no sign: 0, whatever the rows
 }
 
 fn row_slope(s: State, t: f32) -> Slope {
@@ -82,22 +83,25 @@ fn row_slope(s: State, t: f32) -> Slope {
     var sign = select(0.0, 1.0, (t == -1.0) & (w.cos > margin()));
     sign = select(sign, -1.0, t == 1.0);
     sign = select(sign, params.nan, is_nan(w.cos) & (abs(t) == 1.0));
+    let none = select(1u, 0u, abs(t) == 1.0);
     let a = vec2<f32>(w.a, w.b);
     let b = a.yx;
     let lead = vec2<f32>(w.lead, -w.lead);
     if (w.near) {
         let share = sign / a / a;
-        return Slope(share * w.miss, share * (lead / b), share);
+        return Slope(share * w.miss, share * (lead / b), share, none);
     }
-    return Slope(-sign * w.cos / a / a, sign / a / b, vec2<f32>(0.0));
+    return Slope(-sign * w.cos / a / a, sign / a / b, vec2<f32>(0.0), none);
 }
 
 fn row_grad_a4(slope: Slope, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {
-    return slope.apart.x * (b - a) + (slope.own.x * a + slope.other.x * b);
+    let g = slope.apart.x * (b - a) + (slope.own.x * a + slope.other.x * b);
+    return select(g, vec4<f32>(0.0), slope.none == 1u);
 }
 
 fn row_grad_b4(slope: Slope, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {
-    return slope.apart.y * (a - b) + (slope.own.y * b + slope.other.y * a);
+    let g = slope.apart.y * (a - b) + (slope.own.y * b + slope.other.y * a);
+    return select(g, vec4<f32>(0.0), slope.none == 1u);
 }
 
 fn row_grad_c4(slope: Slope, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>) -> vec4<f32> {

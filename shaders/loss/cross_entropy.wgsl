@@ -41,12 +41,17 @@ fn z_share() -> f32 {
     return select(z * (z_scale() / reduction_scale()), 0.0, z == 0.0);
 }
 
+// z lse, clamped so that no compiler takes lse by itself for a factor: its square may be beyond f32 where z lse^2 is not.
+fn z_pull(z: f32, lse: f32) -> f32 {
+    return clamp(z * lse, LOWEST, -LOWEST);
+}
+
 fn z_loss_of(row: Row, s: State) -> f32 {
     if ((row.kind == IGNORED) | (params.hyper.z == 0.0)) {
         return 0.0;
     }
     let lse = log_sum_exp(s);
-    return params.hyper.z * lse * lse;
+    return select(z_pull(params.hyper.z, lse) * lse, lse, is_nan(lse));
 }
 
 // Selected, without branches of its own: software adapters run both sides of one.
@@ -56,7 +61,7 @@ fn row_loss(row: Row, s: State) -> f32 {
     let z = z_share();
     var loss = s.pull + select(s.mass * above, 0.0, s.mass == 0.0);
     loss += select(row.hit * ((s.peak - row.x_hit) + above), 0.0, row.hit == 0.0);
-    loss += select(z * lse * lse, 0.0, z == 0.0);
+    loss += select(z_pull(z, lse) * lse, 0.0, z == 0.0);
     loss = select(loss, params.nan, (row.kind == BAD) | is_poisoned(s));
     return select(loss, 0.0, row.kind == IGNORED);
 }
@@ -65,6 +70,7 @@ fn row_loss(row: Row, s: State) -> f32 {
 // and is all that is left of a confident label.
 fn slope_beside_hit(s: State) -> f32 {
     let z = z_share();
-    let pull = select(2.0 * z * log_sum_exp(s), 0.0, z == 0.0);
-    return select(s.mass + pull, params.nan, is_poisoned(s));
+    let pull = select(2.0 * z_pull(z, log_sum_exp(s)), 0.0, z == 0.0);
+    // An infinity would meet the probabilities that are 0.
+    return select(clamp(s.mass + pull, LOWEST, -LOWEST), params.nan, is_poisoned(s));
 }

@@ -4,7 +4,7 @@ fn row_record(row: Row, s: State, loss: f32, weight: f32) -> Record {
     let entropy = log1p(s.rest) + s.heat / (1.0 + s.rest);
     return Record(
         loss,
-        weight * select(z_loss_of(row, s), params.nan, (row.kind == BAD) | (poisoned & (row.kind == KEPT))),
+        weighed(weight, select(z_loss_of(row, s), params.nan, row.kind == BAD)),
         log_sum_exp(s),
         select(entropy, params.nan, poisoned),
         select(0.0, 1.0, (row.kind == KEPT) & (s.top == row.label)),

@@ -25,8 +25,10 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     return missed(x, t, u) * -t;
 }
 
+// But 0 times a difference of finite scores that is beyond f32 is 0.
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
-    return missed(x, t, u) * (u - x);
+    let kept = short_by(x, t, u) <= 0.0;
+    return select(missed(x, t, u) * (u - x), 0.0, kept & is_finite(x) & is_finite(u));
 }
 
 fn grad_u(x: f32, t: f32, u: f32) -> f32 {

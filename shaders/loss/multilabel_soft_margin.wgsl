@@ -46,8 +46,9 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
     return State(s.sum + sum4(select(vec4<f32>(0.0), cost, QUAD < vec4<u32>(count))));
 }
 
+// The mean of nothing is NaN.
 fn row_loss(row: Row, s: State) -> f32 {
-    return s.sum;
+    return select(s.sum, params.nan, params.cols == 0u);
 }
 
 struct Slope {

@@ -14,7 +14,12 @@
 //
 //   grad_t = miss^gamma ((d a_t / d t) bce + a_t (gamma (1 - 2 s) bce / miss - x))
 //
-// where bce / miss goes to 1 where r = 1 and e goes to 0.
+// where bce / miss goes to 1 where r = 1 and e goes to 0. Where e has left the range of f32 that is, with a = |x|,
+//
+//   grad_t = miss^gamma a ((d a_t / d t) (1 - r) - a_t sign(x) (gamma + 1))
+//
+// No product here may overflow and meet a 0, in any order that a compiler takes its factors in: parentheses protect nothing.
+// What minimum, maximum and clamp give is no product, and is taken apart by none.
 
 fn alpha() -> f32 {
     return params.hyper.x;
@@ -62,7 +67,10 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     let share = select(e / (r.y + r.x * e), 1.0, r.y == 0.0);
     let ratio = side * (r.y - r.x) * share / (1.0 + e);
     let slope = logit_slope(x, t, 1.0 - t);
-    let focus = select(gamma() * (bce(x, t) * ratio), 0.0, gamma() == 0.0); // the cost may be infinite
+    // Where the ratio is not 0 in f32 the cost is below 200.
+    let cost = bce(x, t);
+    let bounded = select(cost, min(cost, 200.0), is_finite(x));
+    let focus = select(gamma() * (bounded * ratio), 0.0, gamma() == 0.0); // the cost may be infinite
     return alpha_of(t) * miss_power(x, t) * (slope + focus);
 }
 
@@ -75,10 +83,22 @@ fn bce_over_miss(x: f32, t: f32) -> f32 {
     return (1.0 + e) * select((r.y * abs(x) + rest) / (r.y + r.x * e), share, r.y == 0.0);
 }
 
+// The gradient by t for x from 200 on: of 2^-30 of it, with 2^98 as the bound above which the whole is beyond f32.
+fn grad_t_far(x: f32, t: f32, slope: f32) -> f32 {
+    let r = sides(x, t);
+    let side = select(-1.0, 1.0, x >= 0.0);
+    let steep = slope * r.y - alpha_of(t) * (side * (gamma() + 1.0));
+    let part = max(abs(x) * 9.313225746154785e-10, 1e-9);
+    let bound = 316912650057057350374175801344.0;
+    return clamp(miss_power(x, t) * (steep * part), -bound, bound) * 1073741824.0;
+}
+
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
     let side = select(-1.0, 1.0, x >= 0.0);
     let less = -abs(x);
     let turn = side * exp_minus(less, 1.0) / (1.0 + exp(less)); // 1 - 2 s
     let slope = select(2.0 * alpha() - 1.0, 0.0, alpha() < 0.0);
-    return miss_power(x, t) * (slope * bce(x, t) + alpha_of(t) * (gamma() * (turn * bce_over_miss(x, t)) - x));
+    let focus = select(gamma() * (turn * bce_over_miss(x, t)), 0.0, gamma() == 0.0);
+    let near = miss_power(x, t) * (slope * bce(x, t) + alpha_of(t) * (focus - x));
+    return select(near, grad_t_far(x, t, slope), (less <= -200.0) & is_finite(x));
 }

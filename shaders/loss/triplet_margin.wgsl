@@ -25,11 +25,12 @@ struct State {
     positive: Norm, // |a - b|
     negative: Norm, // |a - c|
     swapped: Norm,  // |b - c|
+    bits: u32, // the largest number of the rows, as bits without a sign: tells infinities and NaN
 }
 
 fn identity() -> State {
     let none = Norm(0u, 0.0);
-    return State(none, none, none);
+    return State(none, none, none, 0u);
 }
 
 fn margin() -> f32 {
@@ -70,6 +71,7 @@ fn merge(p: State, q: State) -> State {
         norm_merge(p.positive, q.positive),
         norm_merge(p.negative, q.negative),
         norm_merge(p.swapped, q.swapped),
+        max(p.bits, q.bits),
     );
 }
 
@@ -92,6 +94,7 @@ fn norm_push(n: Norm, d: vec4<f32>, live: vec4<bool>) -> Norm {
 fn row_push4(s: State, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, count: u32) -> State {
     let live = QUAD < vec4<u32>(count);
     var t = s;
+    t.bits = max(s.bits, most_bits(max(max(abs_bits(a), abs_bits(b)), abs_bits(c))));
     t.positive = norm_push(s.positive, (a - b) + eps(), live);
     t.negative = norm_push(s.negative, (a - c) + eps(), live);
     if (SWAP) {
@@ -178,8 +181,8 @@ struct Slope {
 
 fn row_slope(s: State, t: f32) -> Slope {
     let d = distances(s);
-    // The kink has no gradient.
-    let on = select(select(0.0, 1.0, d.short > 0.0), params.nan, is_nan(d.short));
+    // The kink has no gradient, and what is not finite in a row leaves none of its: not every power of it would tell.
+    let on = select(select(0.0, 1.0, d.short > 0.0), params.nan, is_nan(d.short) | (s.bits >= 0x7f800000u));
     var share = 1.0;
     if (SWAP) {
         share = select(select(0.0, 1.0, d.negative < d.swapped), 0.5, d.negative == d.swapped);

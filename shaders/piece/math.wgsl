@@ -12,6 +12,11 @@ fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
 }
 
+// A row's weight times its loss, which may be infinite: a row of weight 0 counts nothing. NaN stays.
+fn weighed(weight: f32, loss: f32) -> f32 {
+    return select(weight * loss, 0.0, (weight == 0.0) & !is_nan(loss));
+}
+
 // 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3, by the polynomial in z^2 whose largest relative error is least: 5.4e-9, a
 // tenth of what rounding to f32 does. The series needs three more terms for that.
 fn twice_atanh(z: f32) -> f32 {

@@ -8,5 +8,6 @@ fn from_lane(s: State, other: u32) -> State {
         norm_from_lane(s.positive, other),
         norm_from_lane(s.negative, other),
         norm_from_lane(s.swapped, other),
+        subgroupShuffle(s.bits, other),
     );
 }

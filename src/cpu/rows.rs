@@ -228,7 +228,11 @@ impl<'a> Run<'a> {
                     };
                     define(&seen, &mut out);
                 }
-                made.loss *= own;
+                // A row of weight 0 counts nothing, though its loss be infinite. NaN stays.
+                made.loss = match own == 0.0 && made.loss.is_infinite() {
+                    true => 0.0,
+                    false => own * made.loss,
+                };
                 made.stats.z_loss *= own;
                 made.is_correct = is_kept && Some(made.stats.argmax) == class;
                 let upstream = self.upstream.as_ref();

@@ -52,6 +52,7 @@ impl BceWithLogits {
             piece: piece!("loss/bce_with_logits.wgsl"),
             definition: &Elementwise([true, true, false], definition),
             broadcasts: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])

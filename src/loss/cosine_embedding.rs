@@ -26,7 +26,8 @@ define! {
     /// relative accuracy of 1 - cos and of its gradient. Two rows of zeros have cos 0 and gradient 0. Norms beyond 1e19
     /// overflow. NaN or an infinity makes loss and gradients of the row NaN where t is 1 or -1.
     ///
-    /// **Differences from PyTorch.** The inputs do not broadcast. With any other t, NaN in the rows leaves loss and gradients 0.
+    /// **Differences from PyTorch.** The inputs do not broadcast. With any other t, loss and gradients are 0 whatever is in
+    /// the rows.
     ///
     /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
     CosineEmbedding, cosine_embedding;

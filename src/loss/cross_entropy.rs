@@ -45,12 +45,13 @@ define! {
     /// (u32, the first among equals in f32, which a soft cap may make of neighbours) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
     /// of rows kept whose class is the arg-max (class target); and the z-loss by itself, wherever there is one.
     ///
-    /// **Edges.** Stable for every finite logit (with label smoothing or a probability target, where the largest difference of two logits is finite in
-    /// f32): statistics are kept as the largest logit and the sum of the others'
-    /// exponentials relative to it, so that a confident row keeps its relative accuracy. A logit of -inf has probability 0
-    /// (with a soft cap it is a logit of -softcap); NaN, +inf, or nothing but -inf makes the row's loss and gradient NaN.
-    /// `ignore_index` is compared as i64, so -100 never matches an unsigned label. An ignored row has loss, z-loss and gradient 0
-    /// whatever its logits.
+    /// **Edges.** Stable for every finite logit (with weights, label smoothing or a probability target, where the
+    /// largest difference of two logits is finite in f32; the gradient of a z-loss ends at the largest f32): statistics
+    /// are kept as the largest logit and the sum of the others' exponentials relative to it, so that a confident row
+    /// keeps its relative accuracy. A logit of -inf has probability 0 (with a soft cap it is a logit of -softcap); NaN,
+    /// +inf, or nothing but -inf makes the row's loss and gradient NaN. `ignore_index` is compared as i64, so -100
+    /// never matches an unsigned label. An ignored row has loss, z-loss and gradient 0 whatever its logits; a row of
+    /// `sample_weight` 0 has loss 0 also where it is infinite.
     ///
     /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored row
     /// with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an assertion on the

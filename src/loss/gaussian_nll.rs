@@ -60,6 +60,7 @@ impl GaussianNll {
             definition: &Elementwise([true, true, true], definition),
             consts: vec![Const::Bool("FULL", self.full)],
             kind: if self.full { "full" } else { "" }.into(),
+            finite: true,
             ..Elements::default()
         }
         .problem_with_variance(self, call, [self.eps, f64::from(u8::from(self.full)), 0.0, 0.0])

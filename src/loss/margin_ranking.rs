@@ -52,6 +52,7 @@ impl MarginRanking {
             piece: piece!("loss/margin_ranking.wgsl"),
             definition: &Elementwise([true, true, true], definition),
             nan_grads: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [self.margin, 0.0, 0.0, 0.0])

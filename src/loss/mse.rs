@@ -42,6 +42,7 @@ impl Mse {
         Elements {
             piece: piece!("loss/mse.wgsl"),
             definition: &Elementwise([true, true, false], definition),
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [0.0; 4])

@@ -61,13 +61,13 @@ impl MultilabelMargin {
     }
 }
 
-/// (i, j, m_j, 1 - x_j + x_i) of every class i that is not named with every class j that is.
+/// (i, j, m_j, 1 + (x_i - x_j)) of every class i that is not named with every class j that is.
 fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
     let is_nan = row.x.iter().any(|x| x.is_nan());
     let share = if is_nan { f64::NAN } else { 1.0 / row.x.len() as f64 };
     let named = |named: bool| (0..row.p.len()).filter(move |&c| (row.p[c] > 0.0) == named);
-    // Each class not named with each that is: both, how often the latter is, and 1 - x_j + x_i.
-    let pairs = || named(false).flat_map(|i| named(true).map(move |j| (i, j, row.p[j], 1.0 - row.x[j] + row.x[i])));
+    // Each class not named with each that is: both, how often the latter is, and 1 + (x_i - x_j).
+    let pairs = || named(false).flat_map(|i| named(true).map(move |j| (i, j, row.p[j], 1.0 + (row.x[i] - row.x[j]))));
     if let Some(loss) = &mut out.loss {
         **loss = share * pairs().map(|(.., m, z)| m * z.max(0.0)).sum::<f64>();
     }

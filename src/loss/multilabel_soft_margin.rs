@@ -23,7 +23,7 @@ define! {
     /// **Reductions.** `mean` divides by the number of rows.
     ///
     /// **Edges.** Stable for every finite logit. Targets outside [0, 1] are taken as they are. NaN in a row makes its loss NaN;
-    /// gradients are NaN where logit or target is.
+    /// gradients are NaN where logit or target is. The loss of a row of no classes is NaN, as the mean of nothing is.
     ///
     /// **Differences from PyTorch.** The target does not broadcast.
     ///
@@ -87,6 +87,7 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
         }
     }
     if let Some(loss) = &mut out.loss {
-        **loss = sum;
+        // The mean of nothing.
+        **loss = if row.x.is_empty() { f64::NAN } else { sum };
     }
 }

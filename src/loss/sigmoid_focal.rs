@@ -67,6 +67,7 @@ impl SigmoidFocal {
             kind: whole.map_or(String::new(), |whole| format!("gamma{whole}")),
             definition: &Elementwise([true, true, false], definition),
             broadcasts: false,
+            finite: true,
             ..Elements::default()
         }
         .problem(self, call, [self.alpha, self.gamma, 0.0, 0.0])
@@ -100,12 +101,17 @@ fn definition(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> At {
     } else {
         ((1.0 - 2.0 * t) * p * q / miss, bce / miss)
     };
-    let focus = if gamma == 0.0 { 0.0 } else { gamma * bce * turn };
+    // Of no power nothing is left, also where the other factor is infinite.
+    let (focus, tilted) = if gamma == 0.0 {
+        (0.0, 0.0)
+    } else {
+        (gamma * bce * turn, gamma * cost * (1.0 - 2.0 * p))
+    };
     At {
         loss: balance * power * bce,
         grads: [
             balance * power * (slope + focus),
-            power * (tilt * bce + balance * (gamma * cost * (1.0 - 2.0 * p) - x)),
+            power * (tilt * bce + balance * (tilted - x)),
             0.0,
         ],
     }

@@ -22,12 +22,15 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative are equal
-    /// each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as in PyTorch. For a
-    /// `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither overflow nor vanish; with
-    /// p = 2, distances beyond 1e19 overflow. NaN or an infinity in a row makes its gradients NaN, and NaN its loss.
+    /// **Edges.** Where the maximum's two arguments are equal the gradient is 0, where two distances to the negative
+    /// are equal each gets half, and the gradient of a distance is 0 where the distance or the difference is 0, all as
+    /// in PyTorch. For a `p` other than 1 and 2 the sum is taken relative to its largest term, so that powers neither
+    /// overflow nor vanish; with p = 2, distances beyond 1e19 overflow, with others those beyond f32. NaN or an
+    /// infinity in a row of any of the three makes all its gradients NaN, and NaN its loss; an infinity leaves its loss
+    /// what the distances make of it.
     ///
-    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused.
+    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused. There an infinity
+    /// makes NaN of the gradients of some columns only, which ones depends on `p`.
     ///
     /// **Errors.** [`Error::Option`] for `margin` ≤ 0, `p` ≤ 0 or NaN, a number that is not finite elsewhere;
     /// [`Error::Operand`] for shapes and dtypes.
@@ -136,6 +139,7 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     };
     let short = hyper[0] + near - nearer;
     out.loss = if short <= 0.0 { 0.0 } else { short };
+    let is_finite = [a, b, c].iter().all(|own| own.iter().all(|x| x.is_finite()));
     // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of the
     // negative are subtracted.
     let ends = [
@@ -145,8 +149,8 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     ];
     for (grad, ends) in out.grads.iter_mut().zip(ends) {
         let Some(grad) = grad else { continue };
-        grad.fill(if short.is_nan() { f64::NAN } else { 0.0 });
-        if short > 0.0 {
+        grad.fill(if is_finite { 0.0 } else { f64::NAN });
+        if is_finite && short > 0.0 {
             for (factor, x, y, size) in ends.into_iter().filter(|(factor, ..)| *factor != 0.0) {
                 add_slopes(grad, factor, x, y, size, hyper);
             }

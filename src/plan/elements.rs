@@ -364,6 +364,7 @@ impl Planner<'_> {
             Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
             Const::Bool("NAN_GRADS", self.elements.nan_grads),
+            Const::Bool("FINITE", self.elements.finite),
         ];
         consts.extend(
             self.problem

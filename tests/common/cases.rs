@@ -247,7 +247,7 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
                 let dtype = if n == 0 { setup.dtype } else { setup.other };
                 let mut numbers = floats(&mut data, kind, setup.style, shape.iter().product(), logs(kind));
                 if let (Style::Wild(wild), Some(own)) = (setup.style, own) {
-                    data.make_wild(&mut numbers, own.kind, wild, logs(kind));
+                    data.make_wild(&mut numbers, own.kind, wild, logs(kind), dtype);
                 }
                 Tensor::new(&numbers, shape).unwrap().to_dtype(dtype).unwrap()
             }

@@ -2,7 +2,7 @@
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use wgloss::OperandKind;
+use wgloss::{Dtype, OperandKind};
 
 pub struct Data(Pcg64Mcg);
 
@@ -22,9 +22,14 @@ pub enum Wild {
     /// Nine decades.
     Mixed,
     Nan,
+    /// The ends of a dtype, which masks are filled with, their halves, and 1e38. Sums and differences of some are beyond it.
+    Ends,
+    /// Infinities, of either sign where both may be.
+    Infinite,
 }
 
 impl Wild {
+    /// Those whose results the error model holds whatever is done with them.
     pub const ALL: [Self; 7] = [
         Self::Zeros,
         Self::Ties,
@@ -75,10 +80,16 @@ impl Data {
     }
 
     /// Puts wild numbers among those of an operand: everywhere, or in some places.
-    pub fn make_wild(&mut self, numbers: &mut [f32], kind: OperandKind, wild: Wild, logs: bool) {
+    pub fn make_wild(&mut self, numbers: &mut [f32], kind: OperandKind, wild: Wild, logs: bool, dtype: Dtype) {
+        let most = finfo_max(dtype);
         for x in numbers {
             if wild == Wild::Zeros || self.0.random_range(0..3) == 0 {
-                *x = self.wild(*x, kind, wild, logs);
+                let wild = self.wild(*x, kind, wild, logs);
+                *x = if wild.is_finite() {
+                    wild.clamp(-most, most)
+                } else {
+                    wild
+                };
             }
         }
     }
@@ -96,12 +107,22 @@ impl Data {
             Wild::Mixed => sign * 10f32.powf(self.0.random_range(-4.5..4.5)),
             Wild::Nan if self.0.random_range(0..4) == 0 => f32::NAN,
             Wild::Nan => usual,
+            Wild::Ends
+                if matches!(kind, UnitInterval | IndexOrDistribution) || kind == MaybeLogProbability && !logs =>
+            {
+                [0.0, 1.0, 0.25, 0.999_999_94, 1e-30][self.0.random_range(0..5)]
+            }
+            Wild::Infinite if self.0.random_range(0..4) > 0 => usual,
+            Wild::Infinite => sign * f32::INFINITY,
+            Wild::Ends => {
+                sign * [f32::MAX, f32::MAX / 2.0, 1.702e38, 1e38, 65_504.0, 32_768.0][self.0.random_range(0..6)]
+            }
         };
         let is_log = kind == LogProbability || logs && matches!(kind, MaybeLogProbability | Rate);
         match kind {
             OperandKind::Sign => usual,
             // Refused where an adapter is not even asked.
-            UnitInterval if x.is_nan() => usual,
+            UnitInterval if !x.is_finite() => usual,
             _ if x.is_nan() => x,
             _ if is_log => -x.abs(),
             UnitInterval | MaybeLogProbability | IndexOrDistribution => x.abs().min(1.0),
@@ -121,6 +142,15 @@ impl Data {
                 _ => self.0.random(),
             })
             .collect()
+    }
+}
+
+/// The largest finite number of a float type.
+pub fn finfo_max(dtype: Dtype) -> f32 {
+    match dtype {
+        Dtype::F16 => half::f16::MAX.to_f32(),
+        Dtype::Bf16 => half::bf16::MAX.to_f32(),
+        _ => f32::MAX,
     }
 }
 

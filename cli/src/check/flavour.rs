@@ -120,7 +120,7 @@ pub fn settled(
 const LONGEST_ROW: usize = 32_003;
 
 /// Values of a scalar option that are worth a look; none for the default.
-fn grid(option: &OptionInfo) -> Vec<Option<Scalar>> {
+pub fn grid(option: &OptionInfo) -> Vec<Option<Scalar>> {
     let floats = |list: &[f64]| list.iter().map(|&x| Some(Scalar::Float(x))).collect();
     match (option.name, option.kind) {
         // Not 1: softmax and a flat target may then cancel in a whole tensor, and leave only rounding to compare.

@@ -3,6 +3,7 @@
 mod case;
 pub mod data;
 pub mod errors;
+mod extremes;
 mod flavour;
 mod plans;
 mod rows;

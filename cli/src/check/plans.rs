@@ -8,6 +8,7 @@ use wgloss::{Dtype, Mode, OperandKind, Reduction, Result, Role, Scalar, Stats};
 
 use super::case::{Case, Form, Held};
 use super::data::Data;
+use super::extremes::{self, Extreme};
 use super::flavour::{Flavour, settled};
 use super::rows::{Rows, lists};
 use crate::fit::{self, Rule};
@@ -21,6 +22,7 @@ pub struct Plan<'a> {
     flavour: &'a Flavour,
     reduction: Reduction,
     shape: Vec<usize>,
+    extreme: Option<Extreme>,
 }
 
 impl fmt::Display for Plan<'_> {
@@ -31,7 +33,8 @@ impl fmt::Display for Plan<'_> {
             f,
             "{} case {} {:?} {reduction} {mode}",
             flavour.dtype, self.number, self.shape
-        )
+        )?;
+        self.extreme.map_or(Ok(()), |own| write!(f, " {}", own.name()))
     }
 }
 
@@ -97,8 +100,9 @@ fn more_shapes() -> Vec<Vec<usize>> {
     shapes
 }
 
-/// All cases: first each mode with each reduction, then the same on other shapes: some, or all that there are.
-pub fn plans(flavours: &[Flavour], seed: u64, exhaustive: bool) -> Vec<Plan<'_>> {
+/// All cases: first each mode with each reduction, then the same on other shapes: some, or all that there are; then the
+/// extremes.
+pub fn plans<'a>(flavours: &'a [Flavour], at_ends: &'a [Flavour], seed: u64, exhaustive: bool) -> Vec<Plan<'a>> {
     let mut plans = Vec::new();
     let mut more = Vec::new();
     for (index, flavour) in flavours.iter().enumerate() {
@@ -123,6 +127,7 @@ pub fn plans(flavours: &[Flavour], seed: u64, exhaustive: bool) -> Vec<Plan<'_>>
             flavour,
             reduction,
             shape: shape.to_vec(),
+            extreme: None,
         };
         for &reduction in &flavour.reductions {
             plans.extend(first.iter().map(|shape| plan(reduction, shape, true)));
@@ -138,10 +143,24 @@ pub fn plans(flavours: &[Flavour], seed: u64, exhaustive: bool) -> Vec<Plan<'_>>
         }
     }
     plans.extend(more);
+    plans.extend(extremes::plans(at_ends));
     for (number, plan) in plans.iter_mut().enumerate() {
         plan.number = number as u64;
     }
     plans
+}
+
+impl<'a> Plan<'a> {
+    pub fn extreme(flavour: &'a Flavour, reduction: Reduction, shape: &[usize], extreme: Option<Extreme>) -> Self {
+        Self {
+            number: 0,
+            required: true,
+            flavour,
+            reduction,
+            shape: shape.to_vec(),
+            extreme,
+        }
+    }
 }
 
 impl Plan<'_> {
@@ -256,12 +275,15 @@ impl Plan<'_> {
                     rows.classes.clone()
                 };
                 Held::classes(own.role, &all, shape, labels)?
-            } else if let Some(numbers) = rows.numbers(place, own) {
-                Held::floats(own.role, &numbers, shape, dtype)?
             } else {
-                let numbers: Vec<f32> = (0..shape.iter().product())
-                    .map(|_| data.number(own.kind, logs))
-                    .collect();
+                let drawn = |data: &mut Data| -> Vec<f32> {
+                    let count: usize = shape.iter().product();
+                    (0..count).map(|_| data.number(own.kind, logs)).collect()
+                };
+                let mut numbers = rows.numbers(place, own).unwrap_or_else(|| drawn(data));
+                if let Some(extreme) = self.extreme {
+                    extreme.apply(&mut numbers, own.kind, dtype, data);
+                }
                 Held::floats(own.role, &numbers, shape, dtype)?
             };
             case.signature.push(held);

@@ -9,6 +9,7 @@ use wgloss::{Array, Call, Dtype, Engine, Error, Info, Limits, Loss, Mode, Role, 
 
 use super::case::{Case, Form, Nudge};
 use super::errors::{Miss, Worst, compare};
+use super::extremes;
 use super::flavour::Flavour;
 use super::plans::plans;
 
@@ -123,7 +124,8 @@ fn round(
     (seed, effort): (u64, Effort),
 ) {
     let flavours = Flavour::all(outcome.info, outcome.dtype, seed);
-    for plan in plans(&flavours, seed, effort.rounds.is_some()) {
+    let at_ends = extremes::flavours(outcome.info, outcome.dtype);
+    for plan in plans(&flavours, &at_ends, seed, effort.rounds.is_some()) {
         let fail = |outcome: &mut Outcome, case: &str, why: &str| {
             outcome.failures.push(format!("{case}: {why}, seed {seed}"));
         };
@@ -195,6 +197,15 @@ fn run_case(engine: &Engine, case: &Case, outcome: &mut Outcome) -> Result<(), S
         .map_err(text)?;
     let all = pairs(case, &got, &want);
     let mut misses = Vec::new();
+    if let (Some(expected), Some(loss)) = (extremes::of_nothing(case), &got.loss) {
+        let fits = |x: &&f32| f64::from(**x) == expected || x.is_nan() && expected.is_nan();
+        misses.extend(
+            loss.data
+                .iter()
+                .find(|x| !fits(x))
+                .map(|x| format!("loss of nothing = {x}, expected {expected}")),
+        );
+    }
     let mut others: Vec<Vec<Pair>> = Vec::new();
     for (index, pair) in all.iter().enumerate() {
         let worst = match pair.of {

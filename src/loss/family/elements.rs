@@ -18,6 +18,7 @@ impl Default for Elements {
             kind: String::new(),
             branches: false,
             nan_grads: true,
+            finite: false,
             broadcasts: true,
             input_rule: None,
             definition: &Elementwise([false; 3], undefined),
