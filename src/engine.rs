@@ -9,7 +9,7 @@ use crate::layout::{Control, Fault};
 use crate::limits::Limits;
 use crate::loss::{Call, GradTo};
 use crate::plan::{CONTROL_WORDS, plan_count};
-use crate::problem::{Problem, Role};
+use crate::problem::{Family, Problem, Role, Targets};
 use crate::readback::Output;
 use crate::tensor::{Dtype, Tensor};
 use crate::tuning::Tuning;
@@ -313,9 +313,19 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
     if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
-    let keeping = |role| Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype));
+    let keeping = |role| match role {
+        Role::Loss if is_exact(problem, call) => Kept::Exact,
+        _ => Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype)),
+    };
     let made = cpu::run(problem, &operands(problem, call, given), None, &keeping)?;
     output_of(made, problem, call, &[])
+}
+
+/// A reduction of integers has a value that f32 need not hold.
+fn is_exact(problem: &Problem, call: &Call<'_>) -> bool {
+    let is_reduction = matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::None && !rows.is_map());
+    let of_integers = call.tensors.first().is_some_and(|tensor| !tensor.dtype().is_float());
+    is_reduction && of_integers && problem.loss_dtype() == Dtype::F32
 }
 
 /// The results of the reference as tensors, but for those that go elsewhere.
@@ -329,6 +339,9 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
     if problem.mode.wants_loss() && stays(Role::Loss) {
+        if is_exact(problem, call) {
+            output.exact = Some(made.loss.exact().to_vec());
+        }
         let loss = Some(made.loss.into_tensor(problem.loss_dtype(), shape));
         match problem.loss_dtype() {
             Dtype::I64 => output.argmax = loss,

@@ -36,6 +36,7 @@ pub struct Output {
     pub argmax: Option<Tensor>,
     /// How many of the rows kept have their class as arg-max: one u32.
     pub correct: Option<Tensor>,
+    pub(crate) exact: Option<Vec<f64>>,
     /// Counts and faults of class targets, `Control` in `src/layout.rs`.
     pub(crate) control: Option<Tensor>,
     /// What the problem's inspections found, `Fault` in `src/layout.rs`.
@@ -92,6 +93,12 @@ pub struct Array<T = f32> {
 pub struct Values {
     /// 0-d for reductions; the value of a function.
     pub loss: Option<Array>,
+    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
+    /// shape of `loss`.
+    pub exact: Option<Vec<f64>>,
+    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
+    /// shape of `loss`.
+    pub exact: Option<Vec<f64>>,
     /// The gradient of the first tensor of the signature.
     pub grad_input: Option<Array>,
     /// The gradients of the others that were asked for.
@@ -135,6 +142,7 @@ impl Output {
     pub(crate) fn empty(problem: &Problem) -> Self {
         Self {
             loss: None,
+            exact: None,
             grad_input: None,
             grads: Vec::new(),
             z_loss: None,
@@ -244,6 +252,8 @@ impl Output {
         let values = Values {
             weight,
             loss,
+            exact: self.exact.clone(),
+            exact: self.exact.clone(),
             grad_input,
             grads: grads
                 .map(|((role, tensor), bytes)| (*role, float_array(tensor, &bytes)))

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 
 use crate::parts::Part;
-use crate::{bench, parts, step, tune, words};
+use crate::{bench, operands, parts, step, tune, words};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
@@ -147,11 +147,14 @@ fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command
     ));
     for own in info.operands {
         let name = own.role.name();
-        let arg = tensor(name)
-            .value_name(name.to_uppercase())
-            .help(own.help)
-            .required(true);
-        command = command.arg(arg);
+        let arg = tensor(name).value_name(name.to_uppercase()).help(own.help);
+        let Some(id) = operands::number_id(own) else {
+            command = command.arg(arg.required(true));
+            continue;
+        };
+        let help = format!("one number for all elements, in the place of {}", name.to_uppercase());
+        let number = float(Arg::new(id.clone()).long(dashed(name)).conflicts_with(name).help(help));
+        command = command.args([arg.required_unless_present(id), number]);
     }
     for option in info.options.iter().filter(|own| !is_set(preset, own)) {
         command = command.arg(scalar(option));

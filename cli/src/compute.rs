@@ -37,6 +37,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     for (_, file) in operands::named(info, matches) {
         outputs.spare(files::location(file).0)?;
     }
+    check_numbers(info, &outputs, matches)?;
 
     // What the files have wrong, before a device is asked.
     let dtype = args::chosen_dtype(matches);
@@ -105,7 +106,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     } else {
         operands
-            .upload(&engine)
+            .upload(&engine, &problem)
             .and_then(|()| operands.attach(loss.as_mut()))
             .map_err(|error| described(&operands, error))?;
         let values = loss
@@ -181,6 +182,27 @@ fn set_options(loss: &mut dyn Loss, preset: Option<&Preset>, matches: &ArgMatche
         loss.set_reduction(name.parse().map_err(usage)?);
     }
     loss.check().map_err(usage)
+}
+
+/// Refuses numbers that a tensor could not hold in their place, and gradients by them.
+fn check_numbers(info: &Info, outputs: &Outputs, matches: &ArgMatches) -> Result<(), Failure> {
+    for (place, own) in info.operands.iter().enumerate() {
+        let number = operands::number_id(own).and_then(|id| matches.get_one::<f64>(&id).copied());
+        let Some(number) = number else { continue };
+        let name = args::dashed(own.role.name());
+        if !(0.0..=f64::from(f32::MAX)).contains(&number) {
+            let message = format!("--{name} {number}: expected a finite number of at least 0");
+            return Err(Failure::Usage(message));
+        }
+        if outputs.wants(Part::Grad(place)) {
+            let message = format!(
+                "--grad-{name}: a number has no gradient; give {} as a file, of one number without dimensions",
+                own.role.name().to_uppercase()
+            );
+            return Err(Failure::Usage(message));
+        }
+    }
+    Ok(())
 }
 
 /// What of the values is to be inspected.

@@ -75,7 +75,6 @@ fn loss_json(info: &Info) -> Value {
             "name": own.role.name(),
             "kind": own.kind.name(),
             "differentiable": own.grad,
-            "integers": own.integers,
             "help": own.help,
         })
     });

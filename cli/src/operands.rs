@@ -4,16 +4,18 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use clap::ArgMatches;
-use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, Role, Tensor};
+use wgloss::problem::Problem;
+use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, OperandInfo, OperandKind, Role, Tensor};
 
 use crate::source::Source;
-use crate::{Failure, files};
+use crate::{Failure, files, numbers};
 
 /// A tensor and the file it came from.
 struct Operand {
     role: Role,
     file: OsString,
-    source: Arc<Source>,
+    /// None of a number on the command line.
+    source: Option<Arc<Source>>,
     /// Its pages, until it is read.
     tensor: Tensor,
 }
@@ -35,18 +37,31 @@ pub fn named<'a>(info: &'a Info, matches: &'a ArgMatches) -> impl Iterator<Item 
     roles(info).filter_map(|role| Some((role, matches.get_one::<OsString>(role.name())?)))
 }
 
-/// The dtype that a file of `own` is read as, where that is another. `first` is the dtype of the first tensor, `chosen`
-/// that of the command line.
-fn read_as(info: &Info, role: Role, own: Dtype, first: Option<Dtype>, chosen: Option<Dtype>) -> Option<Dtype> {
-    let takes_integers = info.operands.iter().any(|own| own.role == role && own.integers);
-    match chosen {
-        // PyTorch takes these as integers, too.
-        _ if takes_integers && !own.is_float() => Some(first.filter(|dtype| dtype.is_float()).unwrap_or(Dtype::F32)),
-        // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
-        Some(_) if own.is_float() && role == Role::GradOutput => Some(Dtype::F32),
-        Some(dtype) if own.is_float() => Some(dtype),
-        _ => None,
+/// A tensor that may be a number on the command line instead of a file: the argument that gives it.
+pub fn number_id(own: &OperandInfo) -> Option<String> {
+    (own.kind == OperandKind::Variance).then(|| format!("{}=number", own.role.name()))
+}
+
+/// The dtype that a file is read as, where that is another than the nearest of the library. `chosen` is that of the command
+/// line. Integers stay what they are where the library takes them as their values.
+fn read_as(info: &Info, role: Role, source: &Source, chosen: Option<Dtype>) -> Result<Option<Dtype>, String> {
+    let own = info.operands.iter().find(|own| own.role == role);
+    let holds_classes = own.is_some_and(|own| own.kind.is_classes()) && !source.stored().is_float();
+    if holds_classes && source.stored() == numbers::Dtype::Bool {
+        return Err(format!(
+            "{}: holds bool, expected class indices, of an integer dtype; save it as uint8, or a mask of all classes as floats",
+            source.name()
+        ));
     }
+    Ok(match chosen {
+        _ if holds_classes => None,
+        // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
+        Some(_) if role == Role::GradOutput => Some(Dtype::F32),
+        Some(dtype) => Some(dtype),
+        // i64 does not hold all of them.
+        None if source.stored() == numbers::Dtype::U64 => Some(Dtype::F32),
+        None => None,
+    })
 }
 
 impl Operands {
@@ -57,8 +72,7 @@ impl Operands {
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
             let source = files::open(file).map_err(failed)?.sparing(ignored);
-            let first = list.first().map(|own| own.tensor.dtype());
-            let source = Arc::new(match read_as(info, role, source.dtype(), first, dtype) {
+            let source = Arc::new(match read_as(info, role, &source, dtype).map_err(failed)? {
                 Some(dtype) => source.into_dtype(dtype),
                 None => source,
             });
@@ -67,25 +81,36 @@ impl Operands {
                 role,
                 file: file.clone(),
                 tensor: pages.map_err(|error| failed(error.to_string()))?,
-                source,
+                source: Some(source),
             });
+        }
+        for own in info.operands {
+            let number = number_id(own).and_then(|id| matches.get_one::<f64>(&id).copied());
+            if let Some(number) = number {
+                list.push(Operand {
+                    role: own.role,
+                    file: OsString::from(format!("--{} {number}", own.role.name())),
+                    source: None,
+                    tensor: Tensor::try_from(number as f32)?,
+                });
+            }
         }
         Ok(Self { info, list })
     }
 
     /// Bytes of all tensors.
     pub fn bytes(&self) -> u64 {
-        self.list.iter().map(|own| own.source.bytes()).sum()
+        self.list.iter().filter_map(|own| Some(own.source.as_ref()?.bytes())).sum()
     }
 
     /// Reads the tensors of up to so many bytes. The others have to be such as can be read window by window.
     pub fn read(&mut self, most: u64) -> Result<(), Failure> {
         for own in &mut self.list {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", own.role.name()));
-            if own.source.bytes() > most {
-                own.source.pageable().map_err(failed)?;
-            } else {
-                own.tensor = own.source.read_whole().map_err(failed)?;
+            match &own.source {
+                Some(source) if source.bytes() > most => source.pageable().map_err(failed)?,
+                Some(source) => own.tensor = source.read_whole().map_err(failed)?,
+                None => {}
             }
         }
         Ok(())
@@ -93,7 +118,7 @@ impl Operands {
 
     /// Reading those of up to so many bytes, or so many, reads the same ones.
     pub fn reads_alike(&self, most: u64, other: u64) -> bool {
-        let mut all = self.list.iter().map(|own| own.source.bytes());
+        let mut all = self.list.iter().filter_map(|own| Some(own.source.as_ref()?.bytes()));
         all.all(|bytes| (bytes > most) == (bytes > other))
     }
 
@@ -125,9 +150,18 @@ impl Operands {
         }
     }
 
-    /// Brings all tensors to where the engine computes; each one on the host is dropped at once.
-    pub fn upload(&mut self, engine: &Engine) -> Result<(), Error> {
+    /// Brings all tensors to where the engine computes, integers as the floats that the problem takes them for; each one on
+    /// the host is dropped at once.
+    pub fn upload(&mut self, engine: &Engine, problem: &Problem) -> Result<(), Error> {
+        // The processor takes integers as they are, exactly.
+        if engine.adapter_info().is_none() {
+            return Ok(());
+        }
         for own in &mut self.list {
+            let dtype = problem.dtype_of(own.role).unwrap_or(own.tensor.dtype());
+            if dtype != own.tensor.dtype() {
+                own.tensor = own.tensor.to_dtype(dtype)?;
+            }
             own.tensor = engine.upload(&own.tensor)?;
         }
         Ok(())
@@ -138,7 +172,7 @@ impl Operands {
         let mut text = error.to_string();
         let target = self.list.iter().find(|own| own.role == Role::Target);
         if let (Error::BadLabels { value, .. }, Some(target)) = (error, target)
-            && let Some(behind) = target.source.label_behind(*value)
+            && let Some(behind) = target.source.as_ref().and_then(|source| source.label_behind(*value))
         {
             text = text.replacen(&format!("is {value} in"), &format!("is {behind} in"), 1);
         }
@@ -146,7 +180,14 @@ impl Operands {
             return source.to_string(); // it names the file
         }
         let of = |own: &Operand| {
-            let rest = text.strip_prefix(own.role.name())?.strip_prefix(':')?;
+            let mut rest = text.strip_prefix(own.role.name())?.strip_prefix(':')?.to_owned();
+            // The dtype that stands in the file, where it was read as another.
+            if let Some(source) = &own.source {
+                let (read, stored) = (own.tensor.dtype(), source.stored_name());
+                for word in ["got", "is"] {
+                    rest = rest.replacen(&format!(" {word} {read}"), &format!(" {word} {stored}"), 1);
+                }
+            }
             Some(format!("{} ({}):{rest}", own.role.name(), own.file.to_string_lossy()))
         };
         self.list.iter().find_map(of).unwrap_or(text.clone())

@@ -37,7 +37,7 @@ define! {
     operands {
         input1: Real, true, "one row of each pair, (D) or (N, D)";
         input2: Real, true, "the other";
-        target: Sign or integers, false, "1 for alike, -1 for unlike";
+        target: Sign, false, "1 for alike, -1 for unlike";
     }
     options {
         margin: f64 = 0.0, "cosine up to which unlike rows cost nothing";

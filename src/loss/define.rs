@@ -125,7 +125,7 @@ macro_rules! define {
         url: $url:literal;
         $(aliases: [$($alias:literal),*];)?
         $(presets: [$($preset:literal => $set:ident $word:literal),* $(,)?];)?
-        operands { $($operand:ident: $kind:ident $(or $integers:ident)?, $grad:literal, $operand_help:literal;)* }
+        operands { $($operand:ident: $kind:ident, $grad:literal, $operand_help:literal;)* }
         options { $($option:ident: $option_type:ty = $default:expr, $option_help:literal;)* }
         tensors { $($tensor:ident: $tensor_help:literal;)* }
         reduction: $reduction:ident;
@@ -145,7 +145,6 @@ macro_rules! define {
                 role: $crate::loss::define::role!($operand),
                 kind: $crate::loss::OperandKind::$kind,
                 grad: $grad,
-                integers: false $(|| $crate::loss::define::or_integers!($integers))?,
                 help: $operand_help,
             }),*],
             options: &[$($crate::loss::OptionInfo {
@@ -264,14 +263,6 @@ macro_rules! define {
     };
 }
 pub(crate) use define;
-
-/// `or integers` behind the kind of an operand.
-macro_rules! or_integers {
-    (integers) => {
-        true
-    };
-}
-pub(crate) use or_integers;
 
 /// The role of an argument, by PyTorch's name.
 macro_rules! role {

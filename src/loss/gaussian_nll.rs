@@ -37,7 +37,7 @@ define! {
     aliases: ["gaussian_nll_loss", "GaussianNLLLoss"];
     operands {
         input: Real, true, "the means";
-        target: Real or integers, true, "what was observed";
+        target: Real, true, "what was observed";
         var: Variance, true, "the variances: a number, one for each row (the input's shape without its last dimension), or as the others";
     }
     options {

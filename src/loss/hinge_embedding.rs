@@ -30,7 +30,7 @@ define! {
     aliases: ["hinge_embedding_loss", "HingeEmbeddingLoss"];
     operands {
         input: Real, true, "distances";
-        target: Sign or integers, false, "1 for similar, -1 for dissimilar";
+        target: Sign, false, "1 for similar, -1 for dissimilar";
     }
     options {
         margin: f64 = 1.0, "how far apart dissimilar pairs should be";

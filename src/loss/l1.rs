@@ -26,7 +26,7 @@ define! {
     aliases: ["l1_loss", "L1Loss"];
     operands {
         input: Real, true, "the predictions";
-        target: Real or integers, true, "what they should be";
+        target: Real, true, "what they should be";
     }
     options {}
     tensors {}

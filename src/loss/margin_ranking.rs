@@ -31,7 +31,7 @@ define! {
     operands {
         input1: Real, true, "scores";
         input2: Real, true, "scores to compare with";
-        target: Sign or integers, true, "1 where input1 should be higher, -1 where lower";
+        target: Sign, true, "1 where input1 should be higher, -1 where lower";
     }
     options {
         margin: f64 = 0.0, "by how much the one should be higher";

@@ -184,8 +184,6 @@ pub struct OperandInfo {
     pub kind: OperandKind,
     /// Its gradient is available.
     pub grad: bool,
-    /// PyTorch takes it as integers, too. A [`Loss`] takes floats: the command line converts.
-    pub integers: bool,
     pub help: &'static str,
 }
 

@@ -25,7 +25,7 @@ define! {
     aliases: ["mse_loss", "MSELoss"];
     operands {
         input: Real, true, "the predictions";
-        target: Real or integers, true, "what they should be";
+        target: Real, true, "what they should be";
     }
     options {}
     tensors {}

@@ -34,7 +34,7 @@ define! {
     aliases: ["multilabel_soft_margin_loss", "MultiLabelSoftMarginLoss"];
     operands {
         input: Logit, true, "logits, (…, C)";
-        target: UnitInterval or integers, true, "whether each class is there, of the input's shape";
+        target: UnitInterval, true, "whether each class is there, of the input's shape";
     }
     options { }
     tensors {

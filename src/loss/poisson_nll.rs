@@ -36,7 +36,7 @@ define! {
     aliases: ["poisson_nll_loss", "PoissonNLLLoss"];
     operands {
         input: Rate, true, "the rates, or their logarithms";
-        target: Count or integers, true, "the counts observed";
+        target: Count, true, "the counts observed";
     }
     options {
         log_input: bool = true, "the input is the logarithm of the rate";

@@ -31,7 +31,7 @@ define! {
     aliases: ["smooth_l1_loss", "SmoothL1Loss"];
     operands {
         input: Real, true, "the predictions";
-        target: Real or integers, true, "what they should be";
+        target: Real, true, "what they should be";
     }
     options {
         beta: f64 = 1.0, "where the square turns into the absolute value, at least 0; 0 is l1";

@@ -29,7 +29,7 @@ define! {
     aliases: ["soft_margin_loss", "SoftMarginLoss"];
     operands {
         input: Real, true, "scores";
-        target: Sign or integers, false, "1 or -1";
+        target: Sign, false, "1 or -1";
     }
     options {}
     tensors {}
