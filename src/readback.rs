@@ -271,7 +271,7 @@ impl Output {
                 values: Box::new(values),
             });
         }
-        let found = |((check, _), bytes): (&(Check, Tensor), Vec<u8>)| {
+        let found = |((check, _), bytes): (&(Check, Tensor), Cow<'_, [u8]>)| {
             check.error(&bytemuck::pod_read_unaligned(&bytes), &values)
         };
         match self.faults.iter().zip(bytes).find_map(found) {
