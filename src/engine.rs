@@ -350,8 +350,8 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     }
     for (role, grad) in made.grads {
         let Role::Grad(place) = role else { continue };
-        let operands = problem.operands.iter().zip(&call.tensors);
-        let Some((operand, tensor)) = operands.skip(usize::from(place)).next() else {
+        let mut operands = problem.operands.iter().zip(&call.tensors);
+        let Some((operand, tensor)) = operands.nth(usize::from(place)) else {
             continue;
         };
         let grad = grad.into_tensor(operand.view.dtype, tensor.shape());

@@ -116,8 +116,8 @@ pub(super) fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
     })
 }
 
-/// How a view lies under a shape that it broadcasts to: dimensions of a size and a stride, 0 where it repeats, as few as
-/// say the same.
+/// How a view lies under a shape that it broadcasts to: dimensions of a size and a stride, 0 where it repeats, as few
+/// as say the same.
 pub(super) struct Walk(Vec<(usize, usize)>);
 
 /// Elements of the shape one behind the other that lie equally far apart in the view.

@@ -8,8 +8,8 @@ const LANES: usize = 8;
 /// Elements of a long row that a thread takes at a time.
 pub(crate) const LONG: usize = 64 << 10;
 
-/// Folds numbers in lanes, and the lanes in their order; those of a long row in parts of one length, so that the result does
-/// not depend on who takes them.
+/// Folds numbers in lanes, and the lanes in their order; those of a long row in parts of one length, so that the result
+/// does not depend on who takes them.
 fn fold(x: &[f64], start: f64, join: impl Fn(f64, f64) -> f64 + Sync) -> f64 {
     let short = |x: &[f64]| {
         let mut lanes = [start; LANES];
@@ -41,7 +41,8 @@ pub(super) fn peak(x: &[f64]) -> f64 {
     fold(x, f64::NEG_INFINITY, |top, x| if x > top { x } else { top })
 }
 
-/// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it NaN.
+/// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it
+/// NaN.
 pub(super) struct RowSoftmax<'a> {
     x: &'a [f64],
     /// exp(x - peak)

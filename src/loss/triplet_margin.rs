@@ -135,8 +135,8 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     };
     let short = hyper[0] + near - nearer;
     out.loss = if short <= 0.0 { 0.0 } else { short };
-    // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of the
-    // negative are subtracted.
+    // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of
+    // the negative are subtracted.
     let ends = [
         [(1.0, a, b, near), (-own, a, c, far)],
         [(-1.0, a, b, near), (-other, b, c, swapped)],
