@@ -1,6 +1,6 @@
-//! How losses state their definitions in f64 to the processor's path: one function for each family, called with a span of
-//! elements, a row or a pair of rows, that gives the loss and the gradients together, so that what they share is computed
-//! once. Nothing is called for each element that a compiler cannot see through.
+//! How losses state their definitions in f64 to the processor's path: one function for each family, called with a span
+//! of elements, a row or a pair of rows, that gives the loss and the gradients together, so that what they share is
+//! computed once. Nothing is called for each element that a compiler cannot see through.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -48,8 +48,8 @@ pub struct At {
     pub grads: [f64; 3],
 }
 
-/// A definition by what one element comes to, of x, t, the third operand and the scalars. Each function has loops of its
-/// own, from which the compiler drops what is not wanted.
+/// A definition by what one element comes to, of x, t, the third operand and the scalars. Each function has loops of
+/// its own, from which the compiler drops what is not wanted.
 pub struct Elementwise<F>(pub [bool; 3], pub F);
 
 impl<F> Debug for Elementwise<F> {

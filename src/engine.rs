@@ -322,7 +322,7 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
 }
 
 /// A reduction of integers has a value that f32 need not hold.
-fn is_exact(problem: &Problem, call: &Call<'_>) -> bool {
+pub(crate) fn is_exact(problem: &Problem, call: &Call<'_>) -> bool {
     let is_reduction = matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::None && !rows.is_map());
     let of_integers = call.tensors.first().is_some_and(|tensor| !tensor.dtype().is_float());
     is_reduction && of_integers && problem.loss_dtype() == Dtype::F32
@@ -339,7 +339,7 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
     if problem.mode.wants_loss() && stays(Role::Loss) {
-        if is_exact(problem, call) {
+        if is_exact(problem, call) && made.loss.kept == Kept::Exact {
             output.exact = Some(made.loss.exact().to_vec());
         }
         let loss = Some(made.loss.into_tensor(problem.loss_dtype(), shape));
@@ -363,8 +363,8 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     }
     for (role, grad) in made.grads {
         let Role::Grad(place) = role else { continue };
-        let operands = problem.operands.iter().zip(&call.tensors);
-        let Some((operand, tensor)) = operands.skip(usize::from(place)).next() else {
+        let mut operands = problem.operands.iter().zip(&call.tensors);
+        let Some((operand, tensor)) = operands.nth(usize::from(place)) else {
             continue;
         };
         let grad = grad.into_tensor(operand.view.dtype, tensor.shape());

@@ -96,9 +96,6 @@ pub struct Values {
     /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
     /// shape of `loss`.
     pub exact: Option<Vec<f64>>,
-    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
-    /// shape of `loss`.
-    pub exact: Option<Vec<f64>>,
     /// The gradient of the first tensor of the signature.
     pub grad_input: Option<Array>,
     /// The gradients of the others that were asked for.
@@ -252,7 +249,6 @@ impl Output {
         let values = Values {
             weight,
             loss,
-            exact: self.exact.clone(),
             exact: self.exact.clone(),
             grad_input,
             grads: grads

@@ -100,7 +100,10 @@ impl Operands {
 
     /// Bytes of all tensors.
     pub fn bytes(&self) -> u64 {
-        self.list.iter().filter_map(|own| Some(own.source.as_ref()?.bytes())).sum()
+        self.list
+            .iter()
+            .filter_map(|own| Some(own.source.as_ref()?.bytes()))
+            .sum()
     }
 
     /// Reads the tensors of up to so many bytes. The others have to be such as can be read window by window.

@@ -42,6 +42,11 @@ impl Report<'_> {
             all => all.iter().copied().map(print::json_f32).collect(),
         };
         let loss = match (&values.loss, &values.argmax) {
+            (Some(loss), _) if values.exact.is_some() => match values.exact.as_deref().unwrap_or_default() {
+                [scalar] if loss.shape.is_empty() => print::json_f64(*scalar),
+                _ if outputs.wants(Part::Loss) => Value::Null,
+                all => all.iter().copied().map(print::json_f64).collect(),
+            },
             (Some(loss), _) => floats(loss, Part::Loss),
             (None, Some(indices)) if indices.shape.is_empty() => indices.data.first().copied().into(),
             (None, Some(indices)) if !outputs.wants(Part::Loss) => indices.data.clone().into(),
@@ -110,9 +115,12 @@ impl Report<'_> {
         let is_function = parts::is_function(info);
         let result = match (&self.values.loss, &self.values.argmax) {
             (Some(Array { data, .. }), _) if self.problem.is_reduced() => data.iter().map(|&x| number(x)).collect(),
-            (Some(array), _) if is_function => function(array, number),
+            (Some(array), _) if is_function => match &self.values.exact {
+                Some(exact) => function(&array.shape, "f64", exact, exact_number),
+                None => function(&array.shape, array.dtype.name(), &array.data, number),
+            },
             (Some(array), _) => format!("{} losses{}", array.data.len(), range(&array.data)),
-            (None, Some(array)) => function(array, |x| x.to_string()),
+            (None, Some(array)) => function(&array.shape, array.dtype.name(), &array.data, |x| x.to_string()),
             (None, None) => format!("{} losses", self.values.terms),
         };
         let name = match is_function {
@@ -187,20 +195,34 @@ fn number(x: f32) -> String {
 }
 
 /// The result of a function: all of it where that is little, else how large it is, and its range.
-fn function<T: Copy + Into<Numeric>>(array: &Array<T>, text: impl Fn(T) -> String) -> String {
-    let numbers: Vec<String> = array.data.iter().take(FEW).map(|&x| text(x)).collect();
-    if array.shape.is_empty() {
+fn function<T: Copy + Into<Numeric>>(shape: &[usize], dtype: &str, data: &[T], text: impl Fn(T) -> String) -> String {
+    let numbers: Vec<String> = data.iter().take(FEW).map(|&x| text(x)).collect();
+    if shape.is_empty() {
         return numbers.concat();
     }
-    let kind = format!("{:?} {}", array.shape, array.dtype);
-    if array.data.len() <= FEW {
+    let kind = format!("{shape:?} {dtype}");
+    if data.len() <= FEW {
         return format!("{kind}: {}", numbers.join(" "));
     }
-    format!("{kind}{}", range(&array.data))
+    format!("{kind}{}", range(data))
+}
+
+/// Whole numbers with all their digits.
+fn exact_number(x: f64) -> String {
+    match x.fract() == 0.0 && x.abs() <= 2f64.powi(53) {
+        true => format!("{x}"),
+        false => significant(x),
+    }
 }
 
 /// A number of any dtype.
 struct Numeric(f64);
+
+impl From<f64> for Numeric {
+    fn from(x: f64) -> Self {
+        Self(x)
+    }
+}
 
 impl From<f32> for Numeric {
     fn from(x: f32) -> Self {

@@ -1,8 +1,11 @@
 //! Operands as f64, whatever their dtype: read in stretches, through the view that the problem has of them.
 
+use rayon::prelude::*;
+
 use super::Operands;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
+use crate::loss::LONG;
 use crate::problem::{Problem, Role};
 use crate::tensor::{Dtype, Tensor, View};
 
@@ -91,7 +94,8 @@ impl<'a> Floats<'a> {
     /// Whole rows of so many elements, one behind the other.
     pub fn rows(&self, first: usize, cols: usize, out: &mut [f64]) {
         if self.view.is_contiguous() {
-            return self.read(first * cols, 1, out);
+            let parts = out.par_chunks_mut(LONG).enumerate();
+            return parts.for_each(|(nth, out)| self.read(first * cols + nth * LONG, 1, out));
         }
         for (nth, row) in out.chunks_exact_mut(cols.max(1)).enumerate() {
             self.read((first + nth) * self.view.row_stride, 1, row);
@@ -112,8 +116,8 @@ pub(super) fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
     })
 }
 
-/// How a view lies under a shape that it broadcasts to: dimensions of a size and a stride, 0 where it repeats, as few as
-/// say the same.
+/// How a view lies under a shape that it broadcasts to: dimensions of a size and a stride, 0 where it repeats, as few
+/// as say the same.
 pub(super) struct Walk(Vec<(usize, usize)>);
 
 /// Elements of the shape one behind the other that lie equally far apart in the view.

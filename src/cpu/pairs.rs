@@ -50,8 +50,8 @@ impl Run<'_> {
                 operand.rows(tile.first, cols, rows);
             }
         }
-        for grad in &mut scratch.grads {
-            grad.resize(cols, 0.0);
+        for (grad, part) in scratch.grads.iter_mut().zip(&tile.grads) {
+            grad.resize(if part.is_some() { cols } else { 0 }, 0.0);
         }
         let scale = self.problem.static_scale();
         let each = |from: &Option<Floats<'_>>, row: usize| {

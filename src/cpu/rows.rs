@@ -156,8 +156,8 @@ impl<'a> Run<'a> {
             None if self.rows.is_map() => scratch.g.resize(rows.len() * cols, 1.0),
             _ => {}
         }
-        for array in &mut scratch.arrays {
-            array.resize(cols, 0.0);
+        for (array, part) in scratch.arrays.iter_mut().zip(&tile.parts) {
+            array.resize(if part.is_some() { cols } else { 0 }, 0.0);
         }
         for nth in 0..rows.len() {
             tile.made[nth] = self.row(tile.first + nth, nth, &mut tile.parts, &mut scratch);

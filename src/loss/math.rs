@@ -1,21 +1,34 @@
 //! Functions that several definitions share, in f64.
 
+use rayon::prelude::*;
+
 /// Numbers added up side by side, so that sums of many are exact to nearly the last digit, and quick.
 const LANES: usize = 8;
 
-/// Folds numbers in lanes, and the lanes in their order.
-fn fold(x: &[f64], start: f64, join: impl Fn(f64, f64) -> f64) -> f64 {
-    let mut lanes = [start; LANES];
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    for block in blocks {
-        for (lane, x) in lanes.iter_mut().zip(block) {
+/// Elements of a long row that a thread takes at a time.
+pub(crate) const LONG: usize = 64 << 10;
+
+/// Folds numbers in lanes, and the lanes in their order; those of a long row in parts of one length, so that the result
+/// does not depend on who takes them.
+fn fold(x: &[f64], start: f64, join: impl Fn(f64, f64) -> f64 + Sync) -> f64 {
+    let short = |x: &[f64]| {
+        let mut lanes = [start; LANES];
+        let (blocks, rest) = x.as_chunks::<LANES>();
+        for block in blocks {
+            for (lane, x) in lanes.iter_mut().zip(block) {
+                *lane = join(*lane, *x);
+            }
+        }
+        for (lane, x) in lanes.iter_mut().zip(rest) {
             *lane = join(*lane, *x);
         }
+        lanes.into_iter().fold(start, &join)
+    };
+    if x.len() <= LONG {
+        return short(x);
     }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = join(*lane, *x);
-    }
-    lanes.into_iter().fold(start, join)
+    let parts: Vec<f64> = x.par_chunks(LONG).map(short).collect();
+    parts.into_iter().fold(start, &join)
 }
 
 /// Σ x; of nothing 0, where `Iterator::sum` has -0.
@@ -28,7 +41,8 @@ pub(super) fn peak(x: &[f64]) -> f64 {
     fold(x, f64::NEG_INFINITY, |top, x| if x > top { x } else { top })
 }
 
-/// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it NaN.
+/// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it
+/// NaN.
 pub(super) struct RowSoftmax<'a> {
     x: &'a [f64],
     /// exp(x - peak)
@@ -47,8 +61,13 @@ impl<'a> RowSoftmax<'a> {
     /// Computes the exponentials, once, into memory that is used again.
     pub fn new(x: &'a [f64], exps: &'a mut Vec<f64>) -> Self {
         let peak = peak(x);
-        exps.clear();
-        exps.extend(x.iter().map(|x| (x - peak).exp()));
+        exps.resize(x.len(), 0.0);
+        let fill = |(exps, x): (&mut [f64], &[f64])| exps.iter_mut().zip(x).for_each(|(e, x)| *e = (x - peak).exp());
+        if x.len() <= LONG {
+            fill((exps, x));
+        } else {
+            exps.par_chunks_mut(LONG).zip(x.par_chunks(LONG)).for_each(fill);
+        }
         let first = x.iter().position(|&x| x == peak);
         let rest = first.map_or(f64::NAN, |first| sum(&exps[..first]) + sum(&exps[first + 1..]));
         // The largest term is 1: its log is log1p of the others, exact also where they vanish beside it.

@@ -82,7 +82,7 @@ registry! {
 }
 
 pub use cross_entropy::OnEmpty;
-pub(crate) use math::sum;
+pub(crate) use math::{LONG, sum};
 pub(crate) use reduce::{fold_of_rows, sum_of_rows};
 
 /// What the files of the losses use.

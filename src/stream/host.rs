@@ -141,7 +141,8 @@ impl<'a> Host<'a> {
         let whole = &self.whole;
         let read = whole.operands.iter().map(|own| own.view.end()).sum::<u64>()
             + whole.grad_output.as_ref().map_or(0, View::end);
-        // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where terms add up.
+        // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where it
+        // adds up.
         let grads = whole.grads().map(|(.., view)| 8 * view.len()).sum::<u64>();
         let each_term = match whole.family {
             Family::Rows(_) => 64, // what a row comes to, and its statistics
