@@ -97,7 +97,7 @@ impl Sink for Kept {
 pub fn streamed(engine: &Engine, case: &Case, mode: Mode) -> (Values, u64) {
     for memory in (17..26).map(|shift| 1 << shift) {
         match streamed_within(engine, case, mode, memory) {
-            Err(Error::Limit(_)) => {}
+            Err(Error::Memory { .. }) => {}
             result => return result.unwrap_or_else(|error| panic!("{}: {error}", case.what)),
         }
     }
@@ -278,7 +278,7 @@ fn slabs_go_elsewhere_whole() {
                     assert!(bits(&values) == bits(&whole), "{} within {memory}", case.what);
                     most = most.max(parts);
                 }
-                Err(Error::Limit(_)) => {}
+                Err(Error::Memory { .. }) => {}
                 Err(error) => panic!("{}: {error}", case.what),
             }
         }
@@ -409,7 +409,7 @@ fn what_keeps_a_stream_from_going_on_is_told() {
         assert!(matches!(run(&call, &mut stream).unwrap_err(), Error::Interrupted));
         assert_eq!(parts, 2);
         let error = run(&call, &mut Stream::within(64)).unwrap_err();
-        assert!(matches!(error, Error::Limit(_)), "{error}");
+        assert!(matches!(error, Error::Memory { .. }), "{error}");
     }
     // Only a stream reads pages.
     let far = elsewhere(&x);
