@@ -314,7 +314,7 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
         return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
     }
     let keeping = |role| match role {
-        Role::Loss if is_exact(problem, call) => Kept::Exact,
+        Role::Loss if is_exact(problem, call.tensors.first().copied()) => Kept::Exact,
         _ => Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype)),
     };
     let made = cpu::run(problem, &operands(problem, call, given), None, &keeping)?;
@@ -322,9 +322,9 @@ fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> 
 }
 
 /// A reduction of integers has a value that f32 need not hold.
-pub(crate) fn is_exact(problem: &Problem, call: &Call<'_>) -> bool {
+pub(crate) fn is_exact(problem: &Problem, first: Option<&Tensor>) -> bool {
     let is_reduction = matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::None && !rows.is_map());
-    let of_integers = call.tensors.first().is_some_and(|tensor| !tensor.dtype().is_float());
+    let of_integers = first.is_some_and(|tensor| !tensor.dtype().is_float());
     is_reduction && of_integers && problem.loss_dtype() == Dtype::F32
 }
 
@@ -339,7 +339,7 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
     let mut output = Output::empty(problem);
     if problem.mode.wants_loss() && stays(Role::Loss) {
-        if is_exact(problem, call) && made.loss.kept == Kept::Exact {
+        if is_exact(problem, call.tensors.first().copied()) && made.loss.kept == Kept::Exact {
             output.exact = Some(made.loss.exact().to_vec());
         }
         let loss = Some(made.loss.into_tensor(problem.loss_dtype(), shape));

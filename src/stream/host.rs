@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Stream, Streamed};
 use crate::cpu::{self, Kept, Made, Numbers};
-use crate::engine::{Engine, output_of};
+use crate::engine::{Engine, is_exact, output_of};
 use crate::error::{Error, Result};
 use crate::gpu::operands;
 use crate::layout::{Control, Slot};
@@ -278,9 +278,10 @@ impl<'a> Host<'a> {
         self.is_sliced(own.slot, &own.view)
     }
 
-    /// What adds up over the slices is kept in f64 until it has.
+    /// What adds up over the slices is kept in f64 until it has, and so is what f32 need not hold.
     fn kept(&self, role: Role) -> Kept {
         let adds_up = match role {
+            Role::Loss if is_exact(&self.whole, self.given.first().map(|(_, tensor)| *tensor)) => true,
             Role::Loss | Role::ZLoss => self.whole.is_reduced(),
             Role::Grad(place) => !self.is_grad_sliced(place),
             _ => false,
