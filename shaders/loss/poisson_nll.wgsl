@@ -35,7 +35,9 @@ fn lag(x: f32, t: f32) -> f32 {
         return log_minus(t, x);
     }
     let plain = ln(t) - log_rate(x);
-    return select(plain, twice_atanh(((t - x) - eps()) / (t + (x + eps()))), abs(plain) < 0.5);
+    // Halves, whose sum stays within f32.
+    let ratio = (0.5 * ((t - x) - eps())) / (0.5 * t + 0.5 * (x + eps()));
+    return select(plain, twice_atanh(ratio), abs(plain) < 0.5);
 }
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
