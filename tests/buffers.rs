@@ -205,7 +205,7 @@ fn the_function_form() {
         assert_eq!(triplet.grad_input.unwrap().shape, [4, 3]);
         assert!(matches!(
             cross_entropy(engine, (&labels[..], [4]), t, &CrossEntropy::default(), Mode::Forward),
-            Err(Error::Operand { name: "input", .. })
+            Err(Error::Operand { name: "target", .. })
         ));
     }
 }

@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use wgloss::{BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargin, Pages, Reduction, Role, Stream, Tensor};
+use wgloss::{
+    BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargin, Pages, Reduction, Role, Stream, Tensor,
+};
 
 use crate::common::data::Data;
 use crate::common::own::bytes_of;
@@ -31,7 +33,10 @@ fn weights_broadcast_with_the_elements() {
     let mut data = Data::new(51);
     let wide = 40_000;
     for (shape, weights) in [
-        (&[5usize, 5][..], &[&[5usize, 5][..], &[5], &[1, 5], &[5, 1], &[1], &[], &[1, 1]][..]),
+        (
+            &[5usize, 5][..],
+            &[&[5usize, 5][..], &[5], &[1, 5], &[5, 1], &[1], &[], &[1, 1]][..],
+        ),
         (&[7], &[&[7], &[1], &[]]),
         (&[3, 4, 6], &[&[3, 4, 6], &[4, 1], &[3, 1, 6], &[1, 4, 6], &[6]]),
         (&[300, 33], &[&[300, 33], &[300, 1]]),
@@ -55,8 +60,14 @@ fn weights_broadcast_with_the_elements() {
                     ..Default::default()
                 };
                 let [x, y] = [&x, &y].map(|own| own.to_dtype(Dtype::F32).unwrap());
-                let sum = wgloss::reference::run(&bce, &Call::new(Mode::Forward, &[&x, &y])).unwrap().loss[0];
-                let all = loss.forward(&Engine::cpu(), &[&x, &y]).unwrap().read(&Engine::cpu()).unwrap();
+                let sum = wgloss::reference::run(&bce, &Call::new(Mode::Forward, &[&x, &y]))
+                    .unwrap()
+                    .loss[0];
+                let all = loss
+                    .forward(&Engine::cpu(), &[&x, &y])
+                    .unwrap()
+                    .read(&Engine::cpu())
+                    .unwrap();
                 let all: f64 = all.loss.unwrap().data.iter().map(|&own| f64::from(own)).sum();
                 let want = sum / *shape.last().unwrap() as f64;
                 failures.extend(F32.check(&format!("{what}, beside bce"), &[all as f32], &[want]).err());
@@ -90,10 +101,14 @@ fn streams_find_the_weights_of_their_part() {
     for own in [&[4000usize, 37][..], &[4000, 1], &[37]] {
         let weight = Tensor::new(&data.uniform(own.iter().product(), 0.5, 2.0), own).unwrap();
         for engine in [gpu(), &Engine::cpu()] {
-            let whole = weighed(weight.clone(), Reduction::None).run(engine, &call(&x, &y)).unwrap();
+            let whole = weighed(weight.clone(), Reduction::None)
+                .run(engine, &call(&x, &y))
+                .unwrap();
             let far = weighed(paged(&weight), Reduction::None);
             let (far_x, far_y) = (paged(&x), paged(&y));
-            let (streamed, report) = Stream::within(2 << 20).run(engine, &far, &call(&far_x, &far_y)).unwrap();
+            let (streamed, report) = Stream::within(2 << 20)
+                .run(engine, &far, &call(&far_x, &far_y))
+                .unwrap();
             assert!(report.parts > 1, "{own:?}: one part");
             assert!(bits(&whole.read(engine).unwrap()) == bits(&streamed), "{own:?}");
         }
@@ -105,8 +120,12 @@ fn weights_that_do_not_fit_are_told() {
     let x = Tensor::new(&[0.0f32; 15], &[3, 5]).unwrap();
     for own in [&[3usize][..], &[5, 3], &[2, 3, 5]] {
         let weight = Tensor::new(&vec![1.0f32; own.iter().product()], own).unwrap();
-        let error = weighed(weight, Reduction::Mean).forward(gpu(), &[&x, &x]).unwrap_err().to_string();
-        let wanted = "weight: expected shape [5] (one for each class), or one that broadcasts to the input's [3, 5], got";
+        let error = weighed(weight, Reduction::Mean)
+            .forward(gpu(), &[&x, &x])
+            .unwrap_err()
+            .to_string();
+        let wanted =
+            "weight: expected shape [5] (one for each class), or one that broadcasts to the input's [3, 5], got";
         assert!(error.starts_with(wanted), "{error}");
     }
 }

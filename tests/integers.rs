@@ -5,8 +5,8 @@ use std::io;
 use std::sync::Arc;
 
 use wgloss::{
-    BceWithLogits, Call, Dtype, Engine, GradTo, Loss, Mode, Mse, OperandKind, Pages, REGISTRY, Reduce, ReduceOp, Stream,
-    Tensor,
+    BceWithLogits, Call, Dtype, Engine, GradTo, Loss, Mode, Mse, OperandKind, Pages, REGISTRY, Reduce, ReduceOp,
+    Stream, Tensor,
 };
 
 use crate::common::cases::{Setup, Style, by_rows, make};
@@ -60,7 +60,12 @@ fn every_operand_of_every_loss_takes_them() {
             failures.push(format!("{}: no case", info.name));
             continue;
         };
-        let optional: Vec<_> = case.loss.tensors().iter().map(|(role, own)| (*role, (*own).clone())).collect();
+        let optional: Vec<_> = case
+            .loss
+            .tensors()
+            .iter()
+            .map(|(role, own)| (*role, (*own).clone()))
+            .collect();
         let operands = info.operands.iter().map(|own| (own.role, Some(own.kind)));
         let all = operands.chain(optional.iter().map(|(role, _)| (*role, None)));
         for (place, (role, kind)) in all.enumerate() {
@@ -76,7 +81,11 @@ fn every_operand_of_every_loss_takes_them() {
             let integers = whole(kind, own.shape(), dtype);
             let floats = integers.to_dtype(Dtype::F32).unwrap();
             // Gradients of the first exist where that is of floats.
-            let mode = if place == 0 || !case.differentiable { Mode::Forward } else { Mode::Fused };
+            let mode = if place == 0 || !case.differentiable {
+                Mode::Forward
+            } else {
+                Mode::Fused
+            };
             let mut results: Vec<Vec<u32>> = Vec::new();
             for given in [&floats, &integers, &elsewhere(&integers)] {
                 if is_optional {
@@ -126,7 +135,11 @@ fn sums_of_integers_are_exact_on_the_processor() {
                 dim,
                 ..Default::default()
             };
-            let own = loss.forward(&Engine::cpu(), &[&x]).unwrap().read(&Engine::cpu()).unwrap();
+            let own = loss
+                .forward(&Engine::cpu(), &[&x])
+                .unwrap()
+                .read(&Engine::cpu())
+                .unwrap();
             assert_eq!(own.exact, Some(vec![sum]));
             assert_eq!(own.loss.unwrap().data, [sum as f32]);
             let mut streamed = Stream::within(1 << 20);
@@ -142,7 +155,12 @@ fn sums_of_integers_are_exact_on_the_processor() {
     }
     // Floats have no such value, nor has the place of one.
     let floats = Tensor::new(&[1.0f32], &[1]).unwrap();
-    let read = |loss: &Reduce, x: &Tensor| loss.forward(&Engine::cpu(), &[x]).unwrap().read(&Engine::cpu()).unwrap();
+    let read = |loss: &Reduce, x: &Tensor| {
+        loss.forward(&Engine::cpu(), &[x])
+            .unwrap()
+            .read(&Engine::cpu())
+            .unwrap()
+    };
     assert!(read(&Reduce::default(), &floats).exact.is_none());
     let argmax = Reduce {
         op: ReduceOp::Argmax,
@@ -169,9 +187,15 @@ fn an_input_of_integers_goes_with_the_floats_there_are() {
 #[test]
 fn truth_values_and_numbers_become_tensors() {
     let mask = Tensor::try_from((&[true, false, true][..], [3])).unwrap();
-    assert_eq!((mask.dtype(), mask.as_slice::<u8>().unwrap()), (Dtype::U8, &[1u8, 0, 1][..]));
+    assert_eq!(
+        (mask.dtype(), mask.as_slice::<u8>().unwrap()),
+        (Dtype::U8, &[1u8, 0, 1][..])
+    );
     let number = Tensor::try_from(0.5f32).unwrap();
-    assert_eq!((number.shape(), number.as_slice::<f32>().unwrap()), (&[][..], &[0.5f32][..]));
+    assert_eq!(
+        (number.shape(), number.as_slice::<f32>().unwrap()),
+        (&[][..], &[0.5f32][..])
+    );
 }
 
 #[test]
@@ -181,9 +205,16 @@ fn what_cannot_be_is_told_with_the_cure() {
     let bce = BceWithLogits::default();
     let on_device = gpu().upload(&t).unwrap();
     let error = bce.forward(gpu(), &[&x, &on_device]).unwrap_err().to_string();
-    let cure = "target: is i64 on the device, where floats are expected: convert it before the upload (Tensor::to_dtype)";
+    let cure =
+        "target: is i64 on the device, where floats are expected: convert it before the upload (Tensor::to_dtype)";
     assert_eq!(error, cure);
-    assert!(on_device.to_dtype(Dtype::F32).unwrap_err().to_string().contains("expected a tensor on the host"));
+    assert!(
+        on_device
+            .to_dtype(Dtype::F32)
+            .unwrap_err()
+            .to_string()
+            .contains("expected a tensor on the host")
+    );
     for engine in [gpu(), &Engine::cpu()] {
         let error = bce.forward_backward(engine, &[&t, &x], None).unwrap_err().to_string();
         assert_eq!(error, "input: is i64: there is no gradient by integers, only by floats");
@@ -192,7 +223,10 @@ fn what_cannot_be_is_told_with_the_cure() {
             ..Call::new(Mode::Fused, &[&x, &t])
         };
         let error = bce.run(engine, &call).unwrap_err().to_string();
-        assert_eq!(error, "target: is i64: there is no gradient by integers, only by floats");
+        assert_eq!(
+            error,
+            "target: is i64: there is no gradient by integers, only by floats"
+        );
     }
     // Backwards with integers that need no gradient is a call like others, also over the input.
     let held = gpu().upload(&x).unwrap();
@@ -201,6 +235,8 @@ fn what_cannot_be_is_told_with_the_cure() {
         ..Call::new(Mode::Fused, &[&held, &t])
     };
     let own = values(&bce.run(gpu(), &call).unwrap(), gpu());
-    let want = bce.forward_backward(gpu(), &[&x, &t.to_dtype(Dtype::F32).unwrap()], None).unwrap();
+    let want = bce
+        .forward_backward(gpu(), &[&x, &t.to_dtype(Dtype::F32).unwrap()], None)
+        .unwrap();
     assert_eq!(bits(&own), bits(&want.read(gpu()).unwrap()));
 }
