@@ -1,13 +1,10 @@
 //! Reductions along several dimensions, neighbours or not: values and gradients against the reference, whose own values are
 //! held by the golden cases; the same bits however the work is cut.
 
-use std::io;
-use std::sync::Arc;
-
-use wgloss::{Call, Dtype, Engine, GradTo, Loss, Mode, Pages, Reduce, ReduceOp, Stream, Tensor};
+use wgloss::{Call, Dtype, Engine, GradTo, Loss, Mode, Reduce, ReduceOp, Stream, Tensor};
 
 use crate::common::data::Data;
-use crate::common::own::{bytes_of, own, values};
+use crate::common::own::{own, paged, values};
 use crate::common::{bits, engine, gpu, report};
 use crate::gpu::against_reference;
 
@@ -148,23 +145,13 @@ fn gradients_go_where_they_are_told() {
     }
 }
 
-#[derive(Debug)]
-struct Elsewhere(Vec<u8>);
-
-impl Pages for Elsewhere {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
-        Ok(())
-    }
-}
-
 /// Cut to small bindings, and streamed: the same bits.
 #[test]
 fn no_cut_changes_a_bit() {
     let shape = [40usize, 9, 3000];
     let mut data = Data::new(43);
     let x = Tensor::new(&data.logits(shape.iter().product()), &shape).unwrap();
-    let pages = Tensor::from_pages(Arc::new(Elsewhere(bytes_of(&x))), Dtype::F32, &shape).unwrap();
+    let pages = paged(&x);
     let cut = engine::cut(192 << 10);
     for op in OPS {
         for dim in [&[0i64, 2][..], &[1, 2]] {

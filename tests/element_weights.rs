@@ -1,14 +1,9 @@
 //! Weights of single elements in `multilabel_soft_margin`: any shape that broadcasts to the input's.
 
-use std::io;
-use std::sync::Arc;
-
-use wgloss::{
-    BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargin, Pages, Reduction, Role, Stream, Tensor,
-};
+use wgloss::{BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargin, Reduction, Role, Stream, Tensor};
 
 use crate::common::data::Data;
-use crate::common::own::bytes_of;
+use crate::common::own::paged;
 use crate::common::{F32, bits, gpu, report};
 use crate::gpu::against_reference;
 
@@ -59,7 +54,8 @@ fn weights_broadcast_with_the_elements() {
                     reduction: Reduction::Sum,
                     ..Default::default()
                 };
-                let [x, y] = [&x, &y].map(|own| own.to_dtype(Dtype::F32).unwrap());
+                let [x, y, weight] = [&x, &y, &weight].map(|own| own.to_dtype(Dtype::F32).unwrap());
+                let loss = weighed(weight, reduction);
                 let sum = wgloss::reference::run(&bce, &Call::new(Mode::Forward, &[&x, &y]))
                     .unwrap()
                     .loss[0];
@@ -77,16 +73,6 @@ fn weights_broadcast_with_the_elements() {
     report(failures, total);
 }
 
-#[derive(Debug)]
-struct Elsewhere(Vec<u8>);
-
-impl Pages for Elsewhere {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
-        Ok(())
-    }
-}
-
 /// Streamed in slices, with each kind of weight: the same bits.
 #[test]
 fn streams_find_the_weights_of_their_part() {
@@ -94,10 +80,6 @@ fn streams_find_the_weights_of_their_part() {
     let shape = [4000usize, 37];
     let x = Tensor::new(&data.logits(4000 * 37), &shape).unwrap();
     let y = Tensor::new(&data.uniform(4000 * 37, 0.0, 1.0), &shape).unwrap();
-    let paged = |own: &Tensor| {
-        let pages = Arc::new(Elsewhere(bytes_of(own)));
-        Tensor::from_pages(pages, Dtype::F32, own.shape()).unwrap()
-    };
     for own in [&[4000usize, 37][..], &[4000, 1], &[37]] {
         let weight = Tensor::new(&data.uniform(own.iter().product(), 0.5, 2.0), own).unwrap();
         for engine in [gpu(), &Engine::cpu()] {
@@ -106,7 +88,7 @@ fn streams_find_the_weights_of_their_part() {
                 .unwrap();
             let far = weighed(paged(&weight), Reduction::None);
             let (far_x, far_y) = (paged(&x), paged(&y));
-            let (streamed, report) = Stream::within(2 << 20)
+            let (streamed, report) = Stream::within(3 << 20)
                 .run(engine, &far, &call(&far_x, &far_y))
                 .unwrap();
             assert!(report.parts > 1, "{own:?}: one part");

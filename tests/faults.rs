@@ -508,8 +508,8 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             &["input", "0 classes"],
         );
         says(
-            ce.forward(engine, &[&labels(&[4, 3]), &labels(&[4])]),
-            &["input", "f32", "i64"],
+            ce.forward_backward(engine, &[&labels(&[4, 3]), &labels(&[4])], None),
+            &["input", "i64", "no gradient by integers"],
         );
         let weight = CrossEntropy {
             weight: Some(floats(&[4])),
@@ -546,8 +546,8 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             &["target", "[4, 3]", "[4, 1]"],
         );
         says(
-            bce.forward(engine, &[&floats(&[4, 3]), &labels(&[4, 3])]),
-            &["target", "i64"],
+            bce.forward(engine, &[&floats(&[4, 3]), &labels(&[4, 1])]),
+            &["target", "[4, 3]", "[4, 1]"],
         );
         let wide = BceWithLogits {
             pos_weight: Some(floats(&[4])),
@@ -561,7 +561,7 @@ fn shapes_dtypes_and_options_are_refused_with_the_numbers() {
             L1::default().forward(engine, &[&floats(&[4, 3]), &floats(&[4])]),
             &["target", "[4]", "[4, 3]"],
         );
-        for var in [&[3usize][..], &[1], &[1, 1], &[4, 3, 1], &[], &[4, 2]] {
+        for var in [&[2usize][..], &[4, 3, 1], &[4, 2]] {
             says(
                 GaussianNll::default().forward(engine, &[&floats(&[4, 3]), &floats(&[4, 3]), &floats(var)]),
                 &["var", &format!("{var:?}")],

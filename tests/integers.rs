@@ -1,22 +1,19 @@
 //! Integers where floats are expected: taken as their values by every loss, on the host and in pages, for every operand;
 //! refused on a device, and by gradients, with the cure.
 
-use std::io;
-use std::sync::Arc;
-
 use wgloss::{
-    BceWithLogits, Call, Dtype, Engine, GradTo, Loss, Mode, Mse, OperandKind, Pages, REGISTRY, Reduce, ReduceOp,
-    Stream, Tensor,
+    BceWithLogits, Call, Dtype, Engine, GradTo, Loss, Mode, Mse, OperandKind, REGISTRY, Reduce, ReduceOp, Stream,
+    Tensor,
 };
 
 use crate::common::cases::{Setup, Style, by_rows, make};
-use crate::common::own::{bytes_of, values};
+use crate::common::own::{paged, values};
 use crate::common::{bits, gpu, report};
 
 /// Small whole numbers, as those of a dtype: 0 and 1 alone, where an operand holds probabilities.
 fn whole(kind: Option<OperandKind>, shape: &[usize], dtype: Dtype) -> Tensor {
     let most = match kind {
-        Some(OperandKind::UnitInterval | OperandKind::MaybeLogProbability | OperandKind::IndexOrDistribution) => 2,
+        Some(OperandKind::UnitInterval | OperandKind::MaybeLogProbability) => 2,
         _ => 4,
     };
     let numbers = || (0..shape.iter().product::<usize>() as i64).map(move |i| i * 7 % 5 % most);
@@ -27,21 +24,6 @@ fn whole(kind: Option<OperandKind>, shape: &[usize], dtype: Dtype) -> Tensor {
         _ => Tensor::new(&numbers().collect::<Vec<_>>(), shape),
     }
     .unwrap()
-}
-
-#[derive(Debug)]
-struct Elsewhere(Vec<u8>);
-
-impl Pages for Elsewhere {
-    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
-        Ok(())
-    }
-}
-
-fn elsewhere(tensor: &Tensor) -> Tensor {
-    let pages = Arc::new(Elsewhere(bytes_of(tensor)));
-    Tensor::from_pages(pages, tensor.dtype(), tensor.shape()).unwrap()
 }
 
 /// Each operand that holds numbers in turn, and the upstream gradient: the bits of the same numbers as floats.
@@ -74,8 +56,8 @@ fn every_operand_of_every_loss_takes_them() {
                 true => optional[place - info.operands.len()].1.clone(),
                 false => case.tensors[place].clone(),
             };
-            if !own.dtype().is_float() {
-                continue; // classes
+            if kind.is_some_and(OperandKind::is_classes) {
+                continue;
             }
             let dtype = Dtype::LABELS[(nth + place) % 4];
             let integers = whole(kind, own.shape(), dtype);
@@ -87,7 +69,7 @@ fn every_operand_of_every_loss_takes_them() {
                 Mode::Fused
             };
             let mut results: Vec<Vec<u32>> = Vec::new();
-            for given in [&floats, &integers, &elsewhere(&integers)] {
+            for given in [&floats, &integers, &paged(&integers)] {
                 if is_optional {
                     case.loss.attach(role, given.clone()).unwrap();
                 }

@@ -21,7 +21,8 @@ use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_naive, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
 use wgloss::{
-    Call, Checks, Dtype, Info, Limits, Loss, Mode, Mse, OnNan, REGISTRY, Reduction, Role, Stats, Tuning, View,
+    Call, Checks, Dtype, Info, Limits, Loss, Mode, Mse, MultilabelSoftMargin, OnNan, REGISTRY, Reduction, Role, Stats,
+    Tuning, View,
 };
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
@@ -313,6 +314,15 @@ fn broadcasts() -> Vec<Dispatch> {
                 ([4, 400], [4, 1]),
             ] {
                 let (x, t) = (blank(dtype, &a), blank(other, &b));
+                // Weights of elements, of which some broadcast.
+                if t.shape()[0] == a[0] {
+                    let loss = MultilabelSoftMargin {
+                        weight: Some(t.clone()),
+                        ..Default::default()
+                    };
+                    let call = Call::new(Mode::Fused, &[&x, &x]);
+                    list.extend(dispatches(&loss.problem(&call).unwrap(), &DEFAULT_LIMITS, &tuning));
+                }
                 for reduction in [Reduction::None, Reduction::Mean] {
                     for mode in [Mode::Backward, Mode::Fused] {
                         let call = Call {

@@ -47,6 +47,10 @@ impl Target {
         match path.extension() {
             None => Ok(Self::Npy(place)),
             Some(own) if own.eq_ignore_ascii_case("npy") => Ok(Self::Npy(place)),
+            Some(own) if own.eq_ignore_ascii_case("npz") => Err(Failure::Usage(format!(
+                "--{option} {}: archives are read only; name a file that ends in .npy or .safetensors",
+                given.to_string_lossy()
+            ))),
             Some(other) => Err(Failure::Usage(format!(
                 "--{option} {}: there is no way to write .{}; name a file .npy or .safetensors",
                 given.to_string_lossy(),
@@ -239,11 +243,6 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
     let Some(name) = path.file_name().filter(|_| !ends_as_folder) else {
         return Err(failed("is a folder, expected a file".into()));
     };
-    if files::is_npz(path) {
-        return Err(failed(
-            "archives are read only; name a file that ends in .npy or .safetensors".into(),
-        ));
-    }
     // Two spellings of one folder are one folder.
     let folder = folder_of(path);
     let place = match (fs::canonicalize(path), fs::canonicalize(folder)) {

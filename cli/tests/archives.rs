@@ -139,8 +139,14 @@ fn what_an_archive_has_not_is_said_and_none_is_written() {
     ];
     for (args, text) in cases {
         let done = run(&[args, &["--backend", "cpu"]].concat());
+        // What is to be written is wrong on the command line alone.
+        let code = if text.contains("read only") || text.starts_with("name a file") {
+            2
+        } else {
+            1
+        };
         assert!(
-            done.code == 1 && done.stderr.contains(text),
+            done.code == code && done.stderr.contains(text),
             "{args:?}: {}",
             done.stderr
         );

@@ -96,7 +96,7 @@ fn a_variance_may_be_a_number() {
         assert_eq!(of(&[&one, "--grad-var", &grad]), want);
         // (1 - (x - t)² / v) / (2 v) of each, over four
         let slopes = [0.25f32, 4.0, 0.25, 0.0].map(|square| (1.0 - square / 0.5) / 4.0);
-        let (got, sum) = (read_f32(&grad), slopes.iter().sum::<f32>());
+        let (got, sum) = (read_f32(&grad).1, slopes.iter().sum::<f32>());
         assert!(
             got.len() == 1 && (got[0] - sum).abs() < 1e-6,
             "{got:?} instead of {sum}"

@@ -81,7 +81,7 @@ fn signs_are_looked_at_where_that_is_asked() {
         assert_eq!(cosine(&bits, &[]).code, 0);
         assert_eq!(cosine(&good, &["--strict"]).code, 0);
         // Streamed as well.
-        let streamed = ["compute", "hinge-embedding", &x, &floats, "--strict", "--memory", "90B"];
+        let streamed = ["compute", "hinge-embedding", &x, &floats, "--strict", "--memory", "20B"];
         let done = run_on(backend, &streamed);
         assert!(
             done.code == 1 && done.stderr.contains("takes at least"),

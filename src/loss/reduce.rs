@@ -1,6 +1,6 @@
 //! Reductions, over everything or along dimensions.
 
-use super::family::{Columns, are_scattered};
+use super::family::{Columns, scattered};
 use super::math::{RowSoftmax, best, sum};
 use super::prelude::*;
 use crate::layout::Slot;
@@ -110,11 +110,10 @@ impl Reduce {
         rows.keeps_dim = self.keepdim;
         match &columns {
             Columns::All => rows.whole = Some(self.op),
-            Columns::Along(dims) if are_scattered(dims, shape) => {
-                let (dims, op) = (dims.clone(), self.op);
-                rows.scattered = Some(Scattered { dims, op });
+            Columns::Along(dims) => {
+                let op = self.op;
+                rows.scattered = scattered(dims, shape).map(|dims| Scattered { dims, op });
             }
-            Columns::Along(_) => {}
         }
         let share = match (self.op, len) {
             (ReduceOp::Mean, 0) => f64::NAN,

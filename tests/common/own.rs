@@ -1,6 +1,9 @@
 //! Calls on memory that the tests write as they like, and what comes of them.
 
-use wgloss::{Activity, Dtype, Engine, Error, Output, Tensor, Values};
+use std::io;
+use std::sync::Arc;
+
+use wgloss::{Activity, Dtype, Engine, Error, Output, Pages, Tensor, Values};
 
 use super::data::Data;
 
@@ -64,4 +67,20 @@ pub fn values(output: &Output, engine: &Engine) -> Values {
         Err(Error::BadLabels { values, .. } | Error::BadValues { values, .. }) => *values,
         Err(error) => panic!("{error}"),
     }
+}
+
+#[derive(Debug)]
+struct Elsewhere(Vec<u8>);
+
+impl Pages for Elsewhere {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        out.copy_from_slice(&self.0[offset as usize..][..out.len()]);
+        Ok(())
+    }
+}
+
+/// A host tensor somewhere else.
+pub fn paged(tensor: &Tensor) -> Tensor {
+    let pages = Arc::new(Elsewhere(bytes_of(tensor)));
+    Tensor::from_pages(pages, tensor.dtype(), tensor.shape()).unwrap()
 }

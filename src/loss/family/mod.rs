@@ -11,7 +11,7 @@ use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
 use crate::tensor::{Dtype, Tensor, View};
 
-pub(super) use rows::{Columns, SOFTMAX, are_scattered, class_dim, row_dim};
+pub(super) use rows::{Columns, SOFTMAX, class_dim, row_dim, scattered};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
 fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {

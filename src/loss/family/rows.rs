@@ -152,7 +152,7 @@ impl Rows {
         let problem = assemble(loss, call, parts)?;
         // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.
         let takes_gaps = match &columns {
-            Columns::Along(dims) => dims.first() == Some(&1),
+            Columns::Along(dims) => telling(dims, &problem.input().shape).first() == Some(&1),
             Columns::All => !call.mode.wants_grad(),
         };
         if !takes_gaps {
@@ -229,10 +229,19 @@ impl From<usize> for Columns {
     }
 }
 
-/// Other dimensions, of more than one index, lie between these.
-pub(in crate::loss) fn are_scattered(dims: &[usize], shape: &[usize]) -> bool {
-    let (first, last) = (dims.first().copied().unwrap_or(0), dims.last().copied().unwrap_or(0));
-    (first..last).any(|dim| !dims.contains(&dim) && shape[dim] != 1)
+/// Those of some dimensions, at least one, that say where the columns lie: of a dimension of size 1 any place will do.
+fn telling(dims: &[usize], shape: &[usize]) -> Vec<usize> {
+    let own: Vec<usize> = dims.iter().copied().filter(|&dim| shape.get(dim) != Some(&1)).collect();
+    if own.is_empty() { dims[..1].to_vec() } else { own }
+}
+
+/// Those that tell where the columns lie, if other dimensions, of more than one index, lie between them.
+pub(in crate::loss) fn scattered(dims: &[usize], shape: &[usize]) -> Option<Vec<usize>> {
+    let dims = telling(dims, shape);
+    let (first, last) = (dims.first().copied()?, dims.last().copied()?);
+    (first..last)
+        .any(|dim| !dims.contains(&dim) && shape[dim] != 1)
+        .then_some(dims)
 }
 
 /// A weight of rows along the last dimension: (C) where every row has the same, else with as many dimensions as the input.
@@ -268,6 +277,7 @@ fn weight_view(weight: &View, shape: &[usize]) -> Result<View> {
 /// (slabs, cols, inner) of rows along dimensions, at least one.
 fn row_dims(input: &View, dims: &[usize], scattered: bool) -> Result<(usize, usize, usize)> {
     let shape = &input.shape;
+    let dims = telling(dims, shape);
     let first = dims.first().copied().unwrap_or(0);
     let size = |dim: usize| shape.get(dim).copied().unwrap_or(1);
     let cols = dims.iter().map(|&dim| size(dim)).product::<usize>();
