@@ -47,10 +47,6 @@ impl Target {
         match path.extension() {
             None => Ok(Self::Npy(place)),
             Some(own) if own.eq_ignore_ascii_case("npy") => Ok(Self::Npy(place)),
-            Some(own) if own.eq_ignore_ascii_case("npz") => Err(Failure::Usage(format!(
-                "--{option} {}: archives are read only; name a file that ends in .npy or .safetensors",
-                given.to_string_lossy()
-            ))),
             Some(other) => Err(Failure::Usage(format!(
                 "--{option} {}: there is no way to write .{}; name a file .npy or .safetensors",
                 given.to_string_lossy(),
