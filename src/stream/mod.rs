@@ -220,7 +220,7 @@ fn replaced<'a>(all: &[(Role, &'a Tensor)], others: &'a [(Role, Tensor)]) -> Vec
         .collect()
 }
 
-fn paged<'a, T: std::borrow::Borrow<Tensor>>(all: &'a [(Role, T)], role: Role) -> Option<&'a Tensor> {
+fn paged<T: std::borrow::Borrow<Tensor>>(all: &[(Role, T)], role: Role) -> Option<&Tensor> {
     let found = all.iter().find(|(own, _)| *own == role);
     found
         .map(|(_, tensor)| tensor.borrow())

@@ -40,8 +40,8 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
             (_, Some(first)) => as_floats(name, tensor, &or_f32(first.view.dtype), Dtype::F32)?,
             // An input of integers goes with the floats that there are.
             (_, None) => {
-                let others = call.tensors.iter().map(|tensor| tensor.dtype());
-                let like = others.filter(|dtype| dtype.is_float()).next().unwrap_or(Dtype::F32);
+                let mut dtypes = call.tensors.iter().map(|tensor| tensor.dtype());
+                let like = dtypes.find(|dtype| dtype.is_float()).unwrap_or(Dtype::F32);
                 as_floats(name, tensor, &Dtype::FLOATS, like)?
             }
         };
@@ -185,11 +185,9 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         hyper: parts.hyper,
         operands,
     };
-    if let Some(view) = &problem.grad_output {
-        if !view.shape.is_empty() {
-            let why = format!("as the loss under reduction {}, or 0-d", reduction.name());
-            expect_shape("grad_output", view, problem.loss_shape(), &why)?;
-        }
+    if let Some(view) = problem.grad_output.as_ref().filter(|view| !view.shape.is_empty()) {
+        let why = format!("as the loss under reduction {}, or 0-d", reduction.name());
+        expect_shape("grad_output", view, problem.loss_shape(), &why)?;
     }
     Ok(problem)
 }
