@@ -41,7 +41,7 @@ define! {
     /// the rows kept. A `denominator` given by the caller, for micro-batches or several processes, takes the place of all of
     /// these. Of no rows at all, `on_empty` decides.
     ///
-    /// **Statistics** ([`Stats`] of the [`Call`]) come from the same pass over the logits: log-sum-exp, arg-max
+    /// **Statistics** ([`Stats`](crate::Stats) of the [`Call`]) come from the same pass over the logits: log-sum-exp, arg-max
     /// (u32, the first among equals in f32, which a soft cap may make of neighbours) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
     /// of rows kept whose class is the arg-max (class target); and the z-loss by itself, wherever there is one.
     ///
