@@ -10,6 +10,7 @@ mod determinism;
 mod deviations;
 mod device;
 mod differences;
+mod digest;
 mod dims;
 mod element_weights;
 mod extremes;
