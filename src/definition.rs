@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Debug, Formatter};
 
+use crate::scalars::Scalars;
+
 /// The definition of a loss of elements.
 pub trait ElementDefinition: Debug + Sync {
     /// There are derivatives by x, t and the third operand.
@@ -19,7 +21,7 @@ pub struct Span<'a> {
     pub x: &'a [f64],
     pub t: &'a [f64],
     pub u: &'a [f64],
-    pub hyper: [f64; 4],
+    pub scalars: &'a Scalars,
     /// A NaN operand makes every gradient NaN, as it makes the loss, whatever comparisons a definition makes.
     pub nan_grads: bool,
 }
@@ -58,7 +60,7 @@ impl<F> Debug for Elementwise<F> {
     }
 }
 
-impl<F: Fn(f64, f64, f64, &[f64; 4]) -> At + Sync> ElementDefinition for Elementwise<F> {
+impl<F: Fn(f64, f64, f64, &Scalars) -> At + Sync> ElementDefinition for Elementwise<F> {
     fn grads(&self) -> [bool; 3] {
         self.0
     }
@@ -74,14 +76,14 @@ impl<F: Fn(f64, f64, f64, &[f64; 4]) -> At + Sync> ElementDefinition for Element
     }
 }
 
-impl<F: Fn(f64, f64, f64, &[f64; 4]) -> At> Elementwise<F> {
+impl<F: Fn(f64, f64, f64, &Scalars) -> At> Elementwise<F> {
     fn each<const LOSS: bool, const GRAD: bool, const OTHERS: bool>(&self, span: &Span<'_>, out: &mut SpanOut<'_>) {
-        let (n, hyper) = (span.x.len(), span.hyper);
+        let (n, scalars) = (span.x.len(), *span.scalars);
         let (x, t, u) = (span.x, &span.t[..n], &span.u[..n]);
         let loss = &mut out.loss[..n];
         let [by_x, by_t, by_u] = out.grads.each_mut().map(|grad| &mut grad[..n]);
         for i in 0..n {
-            let at = (self.1)(x[i], t[i], u[i], &hyper);
+            let at = (self.1)(x[i], t[i], u[i], &scalars);
             let nan = x[i].is_nan() | t[i].is_nan() | u[i].is_nan();
             let or_nan = |poisoned: bool, value: f64| if poisoned { f64::NAN } else { value };
             let nan_grads = nan & span.nan_grads;
@@ -118,7 +120,7 @@ pub struct Row<'a> {
     pub g: &'a [f64],
     /// The denominator of the losses over that of the z-loss.
     pub z_ratio: f64,
-    pub hyper: &'a [f64; 4],
+    pub scalars: &'a Scalars,
 }
 
 impl Row<'_> {
@@ -175,7 +177,7 @@ pub struct PairRow<'a> {
     pub b: &'a [f64],
     pub c: &'a [f64],
     pub t: f64,
-    pub hyper: &'a [f64; 4],
+    pub scalars: &'a Scalars,
 }
 
 /// The loss of a pair, and where the gradients that are wanted go.

@@ -117,7 +117,7 @@ params! {
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
         rows_base: u32, states_in_base: u32, merged_base: u32, counts_base: u32,
-        hyper: [f32; 4],
+        scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
 
@@ -127,7 +127,7 @@ params! {
         first_tile: u32, end_tile: u32, groups_x: u32, block_tiles: u32,
         block_len: u32, last_len: u32, first_block: u32, skip: u32,
         dims: u32, scale: f32, nan: f32, states_base: u32,
-        hyper: [f32; 4],
+        scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
         first_place: [u32; 2], faults_base: u32, pad0: u32,
         base: [u32; 12],
         sizes: [u32; 8],
@@ -157,7 +157,7 @@ params! {
         grad_second_base: u32, grad_second_stride: u32, grad_third_base: u32, grad_third_stride: u32,
         loss_base: u32, states_base: u32, grad_output_base: u32, grad_output_step: u32,
         scale: f32, neg_inf: f32, nan: f32, pad0: u32,
-        hyper: [f32; 4],
+        scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
 
@@ -166,7 +166,7 @@ params! {
     UpdateParams {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,
         grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
-        hyper: [f32; 8],
+        scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
 

@@ -39,6 +39,7 @@ pub mod problem;
 mod readback;
 pub mod reference;
 mod reuse;
+pub mod scalars;
 pub mod shader;
 mod shapes;
 mod stream;

@@ -6,6 +6,7 @@ use crate::definition::{ElementDefinition, PairDefinition, RowDefinition};
 use crate::error::{Error, Result};
 use crate::inspect::{Check, Rule};
 use crate::layout::Slot;
+use crate::scalars::Scalars;
 use crate::shader::{Const, Piece};
 use crate::tensor::{Dtype, View};
 
@@ -216,8 +217,7 @@ pub struct Problem {
     pub stats: Stats,
     /// Inspections of the operands, the one to be reported first in front.
     pub checks: Vec<Check>,
-    /// The loss's own scalars, in the order its shader and its definition read them.
-    pub hyper: [f64; 4],
+    pub scalars: Scalars,
 }
 
 #[derive(Clone, Debug)]
@@ -368,7 +368,7 @@ impl Problem {
             accumulates: false,
             stats: Stats::default(),
             checks: Vec::new(),
-            hyper: [0.0; 4],
+            scalars: Scalars::NONE,
         }
     }
 
@@ -423,12 +423,6 @@ impl Problem {
         self.is_counted()
             || self.operand(Slot::SampleWeight).is_some()
             || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
-    }
-
-    /// The scalars as the params hold them. One beyond the range of f32 becomes a quarter of the largest, for 0 times
-    /// infinity would be NaN, and drivers fold it with constants of their own (log2 e in exp).
-    pub fn hyper_f32(&self) -> [f32; 4] {
-        self.hyper.map(|h| (h as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
     }
 
     /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has to,

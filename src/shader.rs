@@ -72,6 +72,8 @@ pub(crate) use piece;
 pub enum Const {
     U32(&'static str, u32),
     Bool(&'static str, bool),
+    /// A function of no arguments that reads a number of the params: name and place.
+    Scalar(&'static str, &'static str),
 }
 
 /// What makes one pipeline: nothing that travels in the params is in here.
@@ -108,6 +110,7 @@ impl Variant {
             text += &match constant {
                 Const::U32(name, value) => format!("const {name}: u32 = {value}u;\n"),
                 Const::Bool(name, value) => format!("const {name}: bool = {value};\n"),
+                Const::Scalar(name, place) => format!("fn {name}() -> f32 {{ return {place}; }}\n"),
             };
         }
         let mut lines = Vec::new();

@@ -31,10 +31,6 @@ fn merge(p: State, q: State) -> State {
     return State(p.ab + q.ab, p.aa + q.aa, p.bb + q.bb, p.gap + q.gap, p.skew + q.skew);
 }
 
-fn margin() -> f32 {
-    return params.hyper.x;
-}
-
 // Missing columns are 0 and add nothing.
 fn row_push4(s: State, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, count: u32) -> State {
     let d = a - b;

@@ -19,15 +19,6 @@ struct Row {
     targets_at: u32, // where the row of a probability target begins
 }
 
-fn label_smoothing() -> f32 {
-    return params.hyper.x;
-}
-
-// label_smoothing / C, divided once on the host.
-fn smooth_share() -> f32 {
-    return params.hyper.y;
-}
-
 // The weights of four classes; past the last class, its weight again.
 fn class_weight4(column: u32) -> vec4<f32> {
     let c = min(vec4<u32>(column) + QUAD, vec4<u32>(params.cols - 1u));
@@ -36,7 +27,7 @@ fn class_weight4(column: u32) -> vec4<f32> {
 
 // What stands before lse^2 in a row's loss, before the reduction.
 fn z_share() -> f32 {
-    let z = params.hyper.z;
+    let z = z_loss();
     // Of nothing but ignored rows the denominators have no ratio.
     return select(z * (z_scale() / reduction_scale()), 0.0, z == 0.0);
 }
@@ -47,11 +38,11 @@ fn z_pull(z: f32, lse: f32) -> f32 {
 }
 
 fn z_loss_of(row: Row, s: State) -> f32 {
-    if ((row.kind == IGNORED) | (params.hyper.z == 0.0)) {
+    if ((row.kind == IGNORED) | (z_loss() == 0.0)) {
         return 0.0;
     }
     let lse = log_sum_exp(s);
-    return select(z_pull(params.hyper.z, lse) * lse, lse, is_nan(lse));
+    return select(z_pull(z_loss(), lse) * lse, lse, is_nan(lse));
 }
 
 // Selected, without branches of its own: software adapters run both sides of one.

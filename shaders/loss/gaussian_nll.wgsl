@@ -8,7 +8,7 @@
 const CONSTANT: f32 = 0.9189385;
 
 fn variance(u: f32) -> f32 {
-    return max(u, params.hyper.x);
+    return max(u, eps());
 }
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {

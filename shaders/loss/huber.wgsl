@@ -3,10 +3,6 @@
 //   loss = d^2 / 2   where |d| <= delta,   else delta (|d| - delta / 2)
 //   grad = d         where |d| <= delta,   else delta sign(d);   by t, its negative
 
-fn delta() -> f32 {
-    return params.hyper.x;
-}
-
 fn loss(x: f32, t: f32, u: f32) -> f32 {
     let size = abs(x - t);
     return select(delta() * (size - 0.5 * delta()), 0.5 * size * size, size <= delta());

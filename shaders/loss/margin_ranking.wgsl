@@ -3,10 +3,6 @@
 //   loss = max(0, s),  s = margin - t (x - u)
 //   grad = -t where s > 0,   by u: t,   by t: u - x
 
-fn margin() -> f32 {
-    return params.hyper.x;
-}
-
 fn short_by(x: f32, t: f32, u: f32) -> f32 {
     return margin() - t * (x - u);
 }

@@ -5,10 +5,6 @@
 //   grad_c = w_t / C p max(0, z_c)^(p - 1)     c != t, where z_c > 0; else 0
 //   grad_t = -(the sum of the others)
 
-fn margin() -> f32 {
-    return params.hyper.x;
-}
-
 // w_t / C
 fn share_of(row: Row) -> f32 {
     return row.weight / f32(params.cols);

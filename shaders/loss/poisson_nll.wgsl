@@ -11,10 +11,6 @@
 // log(2 pi) / 2
 const CONSTANT: f32 = 0.9189385;
 
-fn eps() -> f32 {
-    return params.hyper.x;
-}
-
 // rate - t
 fn excess(x: f32, t: f32) -> f32 {
     if (LOG_INPUT) {

@@ -8,11 +8,11 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
-    return s.sum * params.hyper.x;
+    return s.sum * share();
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    return Slope(params.hyper.x);
+    return Slope(share());
 }
 
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {

@@ -21,16 +21,12 @@
 // No product here may overflow and meet a 0, in any order that a compiler takes its factors in: parentheses protect nothing.
 // What minimum, maximum and clamp give is no product, and is taken apart by none.
 
-fn alpha() -> f32 {
-    return params.hyper.x;
-}
-
 // 0, 1 and 2 are constants, for which compilers leave the logarithms of other powers out.
-fn gamma() -> f32 {
+fn exponent() -> f32 {
     if (WHOLE_GAMMA <= 2u) {
         return f32(WHOLE_GAMMA);
     }
-    return params.hyper.y;
+    return gamma();
 }
 
 fn alpha_of(t: f32) -> f32 {
@@ -52,7 +48,7 @@ fn miss_power(x: f32, t: f32) -> f32 {
     let odds = r.y + r.x * e;
     // Where e has left the range of f32 and r is 1, log(odds) is still -|x|.
     let log_odds = select(log(odds), -abs(x), r.y == 0.0);
-    return pow_unit(odds / (1.0 + e), log_odds - log1p_unit(e), gamma());
+    return pow_unit(odds / (1.0 + e), log_odds - log1p_unit(e), exponent());
 }
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
@@ -70,7 +66,7 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
     // Where the ratio is not 0 in f32 the cost is below 200.
     let cost = bce(x, t);
     let bounded = select(cost, min(cost, 200.0), is_finite(x));
-    let focus = select(gamma() * (bounded * ratio), 0.0, gamma() == 0.0); // the cost may be infinite
+    let focus = select(exponent() * (bounded * ratio), 0.0, exponent() == 0.0); // the cost may be infinite
     return alpha_of(t) * miss_power(x, t) * (slope + focus);
 }
 
@@ -87,7 +83,7 @@ fn bce_over_miss(x: f32, t: f32) -> f32 {
 fn grad_t_far(x: f32, t: f32, slope: f32) -> f32 {
     let r = sides(x, t);
     let side = select(-1.0, 1.0, x >= 0.0);
-    let steep = slope * r.y - alpha_of(t) * (side * (gamma() + 1.0));
+    let steep = slope * r.y - alpha_of(t) * (side * (exponent() + 1.0));
     let part = max(abs(x) * 9.313225746154785e-10, 1e-9);
     let bound = 316912650057057350374175801344.0;
     return clamp(miss_power(x, t) * (steep * part), -bound, bound) * 1073741824.0;
@@ -98,7 +94,7 @@ fn grad_t(x: f32, t: f32, u: f32) -> f32 {
     let less = -abs(x);
     let turn = side * exp_minus(less, 1.0) / (1.0 + exp(less)); // 1 - 2 s
     let slope = select(2.0 * alpha() - 1.0, 0.0, alpha() < 0.0);
-    let focus = select(gamma() * (turn * bce_over_miss(x, t)), 0.0, gamma() == 0.0);
+    let focus = select(exponent() * (turn * bce_over_miss(x, t)), 0.0, exponent() == 0.0);
     let near = miss_power(x, t) * (slope * bce(x, t) + alpha_of(t) * (focus - x));
     return select(near, grad_t_far(x, t, slope), (less <= -200.0) & is_finite(x));
 }

@@ -5,10 +5,6 @@
 //
 // No d is below a beta of 0, which leaves |d|, and 0 as the gradient at 0.
 
-fn beta() -> f32 {
-    return params.hyper.x;
-}
-
 fn loss(x: f32, t: f32, u: f32) -> f32 {
     let size = abs(x - t);
     // d / beta comes first: d^2 could underflow where beta is tiny.

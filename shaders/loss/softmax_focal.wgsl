@@ -10,10 +10,6 @@
 //   miss = rest            at the peak, so ratio = log1p(rest) / rest
 //   miss = 1 + (rest - e)  below it, at least 1: nothing cancels that matters
 
-fn gamma() -> f32 {
-    return params.hyper.x;
-}
-
 struct Focus {
     miss: f32,   // 1 - p_t
     factor: f32, // alpha_t (1 - p_t)^gamma

@@ -33,18 +33,6 @@ fn identity() -> State {
     return State(none, none, none, 0u);
 }
 
-fn margin() -> f32 {
-    return params.hyper.x;
-}
-
-fn power() -> f32 {
-    return params.hyper.y;
-}
-
-fn eps() -> f32 {
-    return params.hyper.z;
-}
-
 fn value(bits: u32) -> f32 {
     return bitcast<f32>(bits);
 }

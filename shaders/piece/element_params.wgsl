@@ -13,7 +13,8 @@ struct Params {
     scale: f32,         // of the reduction
     nan: f32,
     states_base: u32,   // where the state of first_tile goes
-    hyper: vec4<f32>,   // the loss's own scalars
+    scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
+    scalars_4_7: vec4<f32>,
     first_place: vec2<u32>, // the number of this dispatch's first element, as two words
     faults_base: u32,   // where the fault of first_tile goes
     pad0: u32,

@@ -28,5 +28,6 @@ struct Params {
     neg_inf: f32,       // WGSL has no literal for these two, and a constant bitcast is refused by some compilers
     nan: f32,
     pad0: u32,
-    hyper: vec4<f32>,   // the loss's own scalars
+    scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
+    scalars_4_7: vec4<f32>,
 }

@@ -35,5 +35,6 @@ struct Params {
     states_in_base: u32,
     merged_base: u32,
     counts_base: u32,   // where what is counted of first_tile goes
-    hyper: vec4<f32>,   // the loss's own scalars
+    scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
+    scalars_4_7: vec4<f32>,
 }

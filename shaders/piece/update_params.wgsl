@@ -8,5 +8,6 @@ struct Params {
     moment_base: u32,
     square_base: u32,
     peak_base: u32,
-    hyper: array<vec4<f32>, 2>, // the optimizer's own scalars
+    scalars_0_3: vec4<f32>, // the optimizer's own, read by their names (src/scalars.rs)
+    scalars_4_7: vec4<f32>,
 }

@@ -8,7 +8,8 @@
 //   w = max(w, v)                   if amsgrad, else v
 //   p = p - step_size m / (sqrt(w) / root + eps)
 //
-// step_size = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) of step t come from the host, which has f64.
+// step_size = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) of step t come from the host, which has f64, and so do
+// rest1 = 1 - beta1 and rest2 = 1 - beta2.
 
 // From one number to another, from the end that is nearer, as PyTorch's lerp.
 fn between(a: vec4<f32>, b: vec4<f32>, part: f32, rest: f32) -> vec4<f32> {
@@ -21,23 +22,15 @@ fn larger(a: f32, b: f32) -> f32 {
 }
 
 fn update(old: Element, grad: vec4<f32>) -> Element {
-    let decay = params.hyper[0].x;
-    let beta1 = params.hyper[0].y;
-    let rest1 = params.hyper[0].z; // 1 - beta1
-    let beta2 = params.hyper[0].w;
-    let rest2 = params.hyper[1].x; // 1 - beta2
-    let step_size = params.hyper[1].y;
-    let root = params.hyper[1].z;
-    let eps = params.hyper[1].w;
     var next = old;
     var g = select(grad, -grad, MAXIMIZES);
     if (DECAYS & DECOUPLED) {
-        next.param = old.param * decay;
+        next.param = old.param * decay();
     } else if (DECAYS) {
-        g += decay * old.param;
+        g += decay() * old.param;
     }
-    next.moment = between(old.moment, g, rest1, beta1);
-    next.square = beta2 * old.square + rest2 * g * g;
+    next.moment = between(old.moment, g, rest1(), beta1());
+    next.square = beta2() * old.square + rest2() * g * g;
     var peak = next.square;
     if (AMSGRAD) {
         let known = old.peak;
@@ -45,6 +38,6 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
             larger(known.x, peak.x), larger(known.y, peak.y), larger(known.z, peak.z), larger(known.w, peak.w));
         next.peak = peak;
     }
-    next.param -= step_size * next.moment / (sqrt(peak) / root + eps);
+    next.param -= step_size() * next.moment / (sqrt(peak) / root() + eps());
     return next;
 }

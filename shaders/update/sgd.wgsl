@@ -7,20 +7,15 @@
 //   p = p - lr g
 
 fn update(old: Element, grad: vec4<f32>) -> Element {
-    let lr = params.hyper[0].x;
-    let weight_decay = params.hyper[0].y;
-    let momentum = params.hyper[0].z;
-    let keep = params.hyper[0].w;
-    let take = params.hyper[1].x;
     var next = old;
     var g = select(grad, -grad, MAXIMIZES);
     if (DECAYS) {
-        g += weight_decay * old.param;
+        g += weight_decay() * old.param;
     }
     if (HAS_MOMENTUM) {
-        next.moment = keep * old.moment + take * g;
-        g = select(next.moment, g + momentum * next.moment, NESTEROV);
+        next.moment = keep() * old.moment + take() * g;
+        g = select(next.moment, g + momentum() * next.moment, NESTEROV);
     }
-    next.param = old.param - lr * g;
+    next.param = old.param - lr() * g;
     return next;
 }

@@ -127,7 +127,7 @@ impl Run<'_> {
                 x,
                 t,
                 u,
-                hyper: self.problem.hyper,
+                scalars: &self.problem.scalars,
                 nan_grads: self.elements.nan_grads,
             };
             self.elements.definition.compute(&span, &mut out);

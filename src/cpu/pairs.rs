@@ -69,7 +69,7 @@ impl Run<'_> {
                 b: b.unwrap_or_default(),
                 c: c.unwrap_or_default(),
                 t: each(&self.target, row),
-                hyper: &self.problem.hyper,
+                scalars: &self.problem.scalars,
             };
             let mut wanted = tile.grads.iter().map(Option::is_some);
             let mut out = PairOut {

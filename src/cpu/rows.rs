@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
             },
             g: if is_map { &scratch.g[own] } else { &[] },
             z_ratio: self.counted.scales.z_loss / self.counted.scales.loss,
-            hyper: &self.problem.hyper,
+            scalars: &self.problem.scalars,
         };
         let mut made = RowMade::default();
         let is_kept = kind == Kind::Kept;

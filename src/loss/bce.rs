@@ -58,7 +58,7 @@ impl Bce {
             input_rule: Some(Rule::UnitInterval),
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
@@ -66,7 +66,7 @@ fn is_probability(x: f64) -> bool {
     (0.0..=1.0).contains(&x)
 }
 
-fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, _: &Scalars) -> At {
     if !is_probability(x) {
         return At {
             loss: f64::NAN,

@@ -55,11 +55,11 @@ impl BceWithLogits {
             finite: true,
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
-fn definition(x: f64, t: f64, u: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, u: f64, _: &Scalars) -> At {
     let Logistic {
         softplus: [no, yes],
         sigmoid: [p, q],

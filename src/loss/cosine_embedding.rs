@@ -43,6 +43,7 @@ define! {
         margin: f64 = 0.0, "cosine up to which unlike rows cost nothing";
     }
     tensors { }
+    scalars { margin }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -65,7 +66,7 @@ impl CosineEmbedding {
             definition,
             ..Pairs::default()
         }
-        .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
+        .problem(self, call, Numbers { margin: self.margin })
     }
 }
 
@@ -75,7 +76,8 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     let squares = [row.a, row.b].map(|own| dot(own, own) + 1e-12);
     let both = squares[0].sqrt() * squares[1].sqrt();
     let cos = dot(row.a, row.b) / both;
-    let over = cos - row.hyper[0];
+    let Numbers { margin } = row.scalars.into();
+    let over = cos - margin;
     // The loss, and its derivative by the cosine.
     let (loss, slope) = match row.t {
         1.0 => (1.0 - cos, -1.0),

@@ -80,6 +80,7 @@ define! {
         weight: "a factor for each class, shape (C)";
         sample_weight: "a factor for each row";
     }
+    scalars { label_smoothing, smooth_share = "label_smoothing / C", z_loss, softcap }
     reduction: Mean;
     reductions: REDUCED;
     statistics: true;
@@ -167,12 +168,12 @@ impl CrossEntropy {
             self,
             call,
             dim,
-            [
-                self.label_smoothing,
-                self.label_smoothing / cols as f64,
-                self.z_loss,
-                self.softcap,
-            ],
+            Numbers {
+                label_smoothing: self.label_smoothing,
+                smooth_share: self.label_smoothing / cols as f64,
+                z_loss: self.z_loss,
+                softcap: self.softcap,
+            },
         )?;
         if full && self.ignore_index >= 0 {
             return Err(Error::option(
@@ -231,7 +232,12 @@ fn product(b: f64, log_p: f64) -> f64 {
 }
 
 fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
-    let [smoothing, spread, z, cap] = *row.hyper;
+    let Numbers {
+        label_smoothing: smoothing,
+        smooth_share: spread,
+        z_loss: z,
+        softcap: cap,
+    } = row.scalars.into();
     let RowScratch { exps, mapped } = &mut *out.scratch;
     let x = if cap == 0.0 {
         row.x

@@ -115,6 +115,11 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
+/// A boolean option as a scalar.
+pub(crate) fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
 /// Declares a loss: the options struct with PyTorch's defaults, `INFO` for the registry, the function form, and
 /// [`super::Loss`] but for what is mathematics: the inherent methods `check` and `problem`.
 macro_rules! define {
@@ -128,6 +133,7 @@ macro_rules! define {
         operands { $($operand:ident: $kind:ident, $grad:literal, $operand_help:literal;)* }
         options { $($option:ident: $option_type:ty = $default:expr, $option_help:literal;)* }
         tensors { $($tensor:ident: $tensor_help:literal;)* }
+        $(scalars { $($scalar:ident $(= $formula:literal)?),* $(,)? })?
         reduction: $reduction:ident;
         reductions: $reductions:expr;
         $(statistics: $statistics:literal;)?
@@ -162,6 +168,8 @@ macro_rules! define {
             statistics: false $(|| $statistics)?,
             new: || Box::new($type::default()),
         };
+
+        $($crate::scalars::scalars! { Numbers { $($scalar $(= $formula)?),* } })?
 
         $(#[$doc])*
         #[derive(Clone, Debug)]

@@ -45,6 +45,7 @@ define! {
         eps: f64 = 1e-6, "the least variance, at least 0";
     }
     tensors {}
+    scalars { eps, full }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -63,11 +64,19 @@ impl GaussianNll {
             finite: true,
             ..Elements::default()
         }
-        .problem_with_variance(self, call, [self.eps, f64::from(u8::from(self.full)), 0.0, 0.0])
+        .problem_with_variance(
+            self,
+            call,
+            Numbers {
+                eps: self.eps,
+                full: flag(self.full),
+            },
+        )
     }
 }
 
-fn definition(x: f64, t: f64, u: f64, &[eps, full, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, u: f64, scalars: &Scalars) -> At {
+    let Numbers { eps, full } = scalars.into();
     let v = if u < eps { eps } else { u };
     let (d, square) = (x - t, (x - t).powi(2));
     At {

@@ -36,6 +36,7 @@ define! {
         margin: f64 = 1.0, "how far apart dissimilar pairs should be";
     }
     tensors {}
+    scalars { margin }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -52,11 +53,12 @@ impl HingeEmbedding {
             nan_grads: false,
             ..Elements::default()
         }
-        .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
+        .problem(self, call, Numbers { margin: self.margin })
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, &[margin, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { margin } = scalars.into();
     let similar = f64::from(u8::from(t != -1.0));
     let dissimilar = f64::from(u8::from(t != 1.0 && margin > x));
     At {

@@ -35,6 +35,7 @@ define! {
         delta: f64 = 1.0, "where the square turns into the absolute value, above 0";
     }
     tensors {}
+    scalars { delta }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -50,11 +51,12 @@ impl Huber {
             definition: &Elementwise([true, true, false], definition),
             ..Elements::default()
         }
-        .problem(self, call, [self.delta, 0.0, 0.0, 0.0])
+        .problem(self, call, Numbers { delta: self.delta })
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, &[delta, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { delta } = scalars.into();
     let d = x - t;
     let grad = d.clamp(-delta, delta);
     At {

@@ -42,6 +42,7 @@ define! {
         log_target: bool = false, "the target holds logarithms";
     }
     tensors {}
+    scalars { log_target }
     reduction: Mean;
     reductions: WITH_BATCHMEAN;
 }
@@ -60,7 +61,13 @@ impl KlDiv {
             nan_grads: false,
             ..Elements::default()
         }
-        .problem(self, call, [f64::from(u8::from(self.log_target)), 0.0, 0.0, 0.0])?;
+        .problem(
+            self,
+            call,
+            Numbers {
+                log_target: flag(self.log_target),
+            },
+        )?;
         if self.log_target {
             // Logarithms are in no unit interval.
             problem.checks.retain(|check| check.rule != Rule::UnitInterval);
@@ -70,7 +77,8 @@ impl KlDiv {
 }
 
 /// (p, log p)
-fn definition(x: f64, t: f64, _: f64, &[log_target, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { log_target } = scalars.into();
     let is_log = log_target == 1.0;
     let (p, log_p) = if is_log { (t.exp(), t) } else { (t, t.ln()) };
     At {

@@ -46,11 +46,11 @@ impl L1 {
             nan_grads: false,
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, _: &Scalars) -> At {
     let grad = sign(x - t);
     At {
         loss: (x - t).abs(),

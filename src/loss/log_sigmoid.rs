@@ -41,11 +41,11 @@ impl LogSigmoid {
             definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
-fn definition(x: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, _: f64, _: f64, _: &Scalars) -> At {
     let logistic = Logistic::new(x);
     At {
         loss: -logistic.softplus[1],

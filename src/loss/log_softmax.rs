@@ -54,7 +54,7 @@ impl LogSoftmax {
             alone: Some(0.0),
             ..Rows::default()
         }
-        .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])
+        .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, Scalars::NONE)
     }
 }
 

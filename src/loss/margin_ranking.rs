@@ -37,6 +37,7 @@ define! {
         margin: f64 = 0.0, "by how much the one should be higher";
     }
     tensors {}
+    scalars { margin }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -55,7 +56,7 @@ impl MarginRanking {
             finite: true,
             ..Elements::default()
         }
-        .problem(self, call, [self.margin, 0.0, 0.0, 0.0])
+        .problem(self, call, Numbers { margin: self.margin })
     }
 }
 
@@ -72,7 +73,8 @@ fn same_rank(call: &Call<'_>) -> Result<()> {
     Err(Error::operand(name, message))
 }
 
-fn definition(x: f64, t: f64, u: f64, &[margin, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, u: f64, scalars: &Scalars) -> At {
+    let Numbers { margin } = scalars.into();
     let short = margin - t * (x - u);
     let missed = f64::from(u8::from(short > 0.0));
     At {

@@ -87,7 +87,7 @@ pub(crate) use reduce::{fold_of_rows, sum_of_rows};
 
 /// What the files of the losses use.
 mod prelude {
-    pub(super) use super::define::{choice, define};
+    pub(super) use super::define::{choice, define, flag};
     pub(super) use super::family::{class_dim, row_dim};
     pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN};
     pub(super) use crate::definition::{
@@ -95,6 +95,7 @@ mod prelude {
     };
     pub(super) use crate::error::{Error, Result, above, at_least, finite};
     pub(super) use crate::problem::{Elements, Pairs, Problem, Reduction, Rows, Targets};
+    pub(super) use crate::scalars::Scalars;
     pub(super) use crate::shader::{Const, piece};
     pub(super) use crate::tensor::Dtype;
 }

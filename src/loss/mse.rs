@@ -45,11 +45,11 @@ impl Mse {
             finite: true,
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, _: &Scalars) -> At {
     let d = x - t;
     At {
         loss: d.powi(2),

@@ -43,6 +43,7 @@ define! {
     tensors {
         weight: "a factor for each class, shape (C)";
     }
+    scalars { margin, p }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -70,7 +71,10 @@ impl MultiMargin {
             self,
             call,
             matrix_dim(call.input()?)?,
-            [self.margin, self.p as f64, 0.0, 0.0],
+            Numbers {
+                margin: self.margin,
+                p: self.p as f64,
+            },
         )
     }
 }
@@ -96,7 +100,7 @@ pub(super) fn matrix_dim(input: &View) -> Result<usize> {
 /// The shortfall z of a class behind the target; `None` for the target.
 fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
     let Some(t) = row.class else { return };
-    let [margin, p, ..] = *row.hyper;
+    let Numbers { margin, p } = row.scalars.into();
     let share = row.weight(t) / row.x.len() as f64;
     // margin - x_t + x_c of all classes but the target.
     let shortfalls = || {

@@ -57,7 +57,7 @@ impl MultilabelMargin {
             alone: Some(0.0),
             ..Rows::default()
         }
-        .problem(self, call, dim, [0.0; 4])
+        .problem(self, call, dim, Scalars::NONE)
     }
 }
 

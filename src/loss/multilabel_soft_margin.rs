@@ -62,7 +62,7 @@ impl MultilabelSoftMargin {
             definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
-        .problem(self, call, dim, [0.0; 4])
+        .problem(self, call, dim, Scalars::NONE)
     }
 }
 

@@ -60,7 +60,7 @@ impl Nll {
             definition: RowDefinition::Loss(definition),
             ..Rows::default()
         }
-        .problem(self, call, class_dim(call.input()?)?, [0.0; 4])
+        .problem(self, call, class_dim(call.input()?)?, Scalars::NONE)
     }
 }
 

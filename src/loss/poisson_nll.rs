@@ -44,6 +44,7 @@ define! {
         eps: f64 = 1e-8, "added to a rate before its logarithm, at least 0";
     }
     tensors {}
+    scalars { eps, log_input, full }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -54,7 +55,6 @@ impl PoissonNll {
     }
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
-        let flag = |on: bool| f64::from(u8::from(on));
         Elements {
             piece: piece!("loss/poisson_nll.wgsl"),
             branches: self.full,
@@ -67,12 +67,20 @@ impl PoissonNll {
             ),
             ..Elements::default()
         }
-        .problem(self, call, [self.eps, flag(self.log_input), flag(self.full), 0.0])
+        .problem(
+            self,
+            call,
+            Numbers {
+                eps: self.eps,
+                log_input: flag(self.log_input),
+                full: flag(self.full),
+            },
+        )
     }
 }
 
-/// The hyperparameters: `eps`, then `log_input` and `full` as 0 or 1.
-fn definition(x: f64, t: f64, _: f64, &[eps, log_input, full, _]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { eps, log_input, full } = scalars.into();
     let (rate, log_rate) = if log_input == 1.0 {
         (x.exp(), x)
     } else {

@@ -52,6 +52,7 @@ define! {
         keepdim: bool = false, "what is reduced stays, with size 1";
     }
     tensors { }
+    scalars { share = "1, or of a mean 1 / C" }
     reduction: None;
     reductions: UNREDUCED;
 }
@@ -120,7 +121,7 @@ impl Reduce {
             (ReduceOp::Mean, len) => 1.0 / len as f64,
             _ => 1.0,
         };
-        let mut problem = rows.problem(self, call, columns, [share, 0.0, 0.0, 0.0])?;
+        let mut problem = rows.problem(self, call, columns, Numbers { share })?;
         problem.dtype = self.op.result_dtype();
         Ok(problem)
     }
@@ -226,17 +227,18 @@ pub(crate) fn fold_of_rows(
     };
     Problem {
         dtype,
-        hyper: [share, 0.0, 0.0, 0.0],
+        scalars: Numbers { share }.into(),
         ..Problem::unreduced(op.name(), Family::Rows(rows), vec![input], &[slabs, inner])
     }
 }
 
 fn add(row: &Row<'_>, out: &mut RowLoss<'_>) {
+    let Numbers { share } = row.scalars.into();
     if let Some(loss) = &mut out.loss {
-        **loss = sum(row.x) * row.hyper[0];
+        **loss = sum(row.x) * share;
     }
     if let Some(grad) = &mut out.grad_input {
-        grad.fill(row.hyper[0]);
+        grad.fill(share);
     }
 }
 

@@ -42,11 +42,11 @@ impl Sigmoid {
             definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])
+        .problem(self, call, Scalars::NONE)
     }
 }
 
-fn definition(x: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, _: f64, _: f64, _: &Scalars) -> At {
     let [p, q] = Logistic::new(x).sigmoid;
     At {
         loss: p,

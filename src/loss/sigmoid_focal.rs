@@ -44,6 +44,7 @@ define! {
         gamma: f64 = 2.0, "exponent of 1 - p_t, at least 0";
     }
     tensors {}
+    scalars { alpha, gamma }
     reduction: None;
     reductions: REDUCED;
 }
@@ -70,11 +71,19 @@ impl SigmoidFocal {
             finite: true,
             ..Elements::default()
         }
-        .problem(self, call, [self.alpha, self.gamma, 0.0, 0.0])
+        .problem(
+            self,
+            call,
+            Numbers {
+                alpha: self.alpha,
+                gamma: self.gamma,
+            },
+        )
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, &[alpha, gamma, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { alpha, gamma } = scalars.into();
     let Logistic {
         softplus: [no, yes],
         sigmoid: [p, q],

@@ -37,6 +37,7 @@ define! {
         beta: f64 = 1.0, "where the square turns into the absolute value, at least 0; 0 is l1";
     }
     tensors {}
+    scalars { beta }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -53,11 +54,12 @@ impl SmoothL1 {
             nan_grads: self.beta != 0.0,
             ..Elements::default()
         }
-        .problem(self, call, [self.beta, 0.0, 0.0, 0.0])
+        .problem(self, call, Numbers { beta: self.beta })
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, &[beta, ..]: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, scalars: &Scalars) -> At {
+    let Numbers { beta } = scalars.into();
     let d = x - t;
     let is_near = d.abs() < beta;
     // inf - inf is NaN, whose sign is 0.

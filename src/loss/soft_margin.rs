@@ -48,7 +48,7 @@ impl SoftMargin {
             definition: &Elementwise([true, false, false], definition),
             ..Elements::default()
         }
-        .problem(self, call, [0.0; 4])?;
+        .problem(self, call, Scalars::NONE)?;
         // PyTorch computes it in the input's place.
         let input = &call.input()?.shape;
         if &problem.terms != input {
@@ -64,7 +64,7 @@ impl SoftMargin {
     }
 }
 
-fn definition(x: f64, t: f64, _: f64, _: &[f64; 4]) -> At {
+fn definition(x: f64, t: f64, _: f64, _: &Scalars) -> At {
     let logistic = Logistic::new(t * x);
     At {
         loss: logistic.softplus[1],

@@ -53,7 +53,7 @@ impl Softmax {
             alone: Some(1.0),
             ..Rows::default()
         }
-        .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, [0.0; 4])
+        .problem(self, call, row_dim(self.dim, &call.input()?.shape)?, Scalars::NONE)
     }
 }
 

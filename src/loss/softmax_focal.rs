@@ -45,6 +45,7 @@ define! {
     tensors {
         alpha: "a factor for each class, shape (C)";
     }
+    scalars { gamma }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -69,14 +70,15 @@ impl SoftmaxFocal {
             alone: Some(0.0),
             ..Rows::default()
         }
-        .problem(self, call, class_dim(call.input()?)?, [self.gamma, 0.0, 0.0, 0.0])
+        .problem(self, call, class_dim(call.input()?)?, Numbers { gamma: self.gamma })
     }
 }
 
 fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
     let Some(t) = row.class else { return };
     let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
-    let (gamma, miss, log_p) = (row.hyper[0], softmax.miss(t), softmax.log_p(t));
+    let Numbers { gamma } = row.scalars.into();
+    let (miss, log_p) = (softmax.miss(t), softmax.log_p(t));
     let factor = row.weight(t) * miss.powf(gamma);
     if let Some(loss) = &mut out.loss {
         **loss = -factor * log_p;

@@ -50,6 +50,7 @@ define! {
         swap: bool = false, "take the distance of positive and negative where that is smaller than the anchor's";
     }
     tensors { }
+    scalars { margin, power = "p", eps, swap }
     reduction: Mean;
     reductions: REDUCED;
 }
@@ -81,7 +82,12 @@ impl TripletMargin {
         .problem(
             self,
             call,
-            [self.margin, self.p, self.eps, f64::from(u8::from(self.swap))],
+            Numbers {
+                margin: self.margin,
+                power: self.p,
+                eps: self.eps,
+                swap: flag(self.swap),
+            },
         )
     }
 }
@@ -91,7 +97,7 @@ fn differences<'a>(x: &'a [f64], y: &'a [f64], eps: f64) -> impl Iterator<Item =
 }
 
 /// |x - y|; its powers relative to the largest, which f64 may not hold either.
-fn distance(x: &[f64], y: &[f64], &[_, p, eps, _]: &[f64; 4]) -> f64 {
+fn distance(x: &[f64], y: &[f64], Numbers { power: p, eps, .. }: Numbers) -> f64 {
     let larger = |top: f64, d: f64| if d.is_nan() || d.abs() > top { d.abs() } else { top };
     let top = differences(x, y, eps).fold(0.0, larger);
     if p.is_infinite() || top == 0.0 || !top.is_finite() {
@@ -106,7 +112,7 @@ fn distance(x: &[f64], y: &[f64], &[_, p, eps, _]: &[f64; 4]) -> f64 {
 }
 
 /// Adds `factor` times the derivatives of |x - y|, which is `size`, by x.
-fn add_slopes(grad: &mut [f64], factor: f64, x: &[f64], y: &[f64], size: f64, &[_, p, eps, _]: &[f64; 4]) {
+fn add_slopes(grad: &mut [f64], factor: f64, x: &[f64], y: &[f64], size: f64, Numbers { power: p, eps, .. }: Numbers) {
     let largest = differences(x, y, eps).filter(|d| d.abs() == size).count() as f64;
     for (g, d) in grad.iter_mut().zip(differences(x, y, eps)) {
         let share = match p {
@@ -122,22 +128,22 @@ fn add_slopes(grad: &mut [f64], factor: f64, x: &[f64], y: &[f64], size: f64, &[
 }
 
 fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
-    let (a, b, c, hyper) = (row.a, row.b, row.c, row.hyper);
-    let (near, far) = (distance(a, b, hyper), distance(a, c, hyper));
+    let (a, b, c, numbers) = (row.a, row.b, row.c, Numbers::from(row.scalars));
+    let (near, far) = (distance(a, b, numbers), distance(a, c, numbers));
     // The distance of the negative, and the shares of |a - c| and |b - c| in that.
-    let swapped = if hyper[3] == 0.0 {
+    let swapped = if numbers.swap == 0.0 {
         f64::INFINITY
     } else {
-        distance(b, c, hyper)
+        distance(b, c, numbers)
     };
     let (nearer, own, other) = match far.partial_cmp(&swapped) {
-        _ if hyper[3] == 0.0 => (far, 1.0, 0.0),
+        _ if numbers.swap == 0.0 => (far, 1.0, 0.0),
         Some(Ordering::Less) => (far, 1.0, 0.0),
         Some(Ordering::Equal) => (far, 0.5, 0.5),
         Some(Ordering::Greater) => (swapped, 0.0, 1.0),
         None => (f64::NAN, 0.5, 0.5),
     };
-    let short = hyper[0] + near - nearer;
+    let short = numbers.margin + near - nearer;
     out.loss = if short <= 0.0 { 0.0 } else { short };
     let is_finite = [a, b, c].iter().all(|own| own.iter().all(|x| x.is_finite()));
     // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of the
@@ -152,7 +158,7 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
         grad.fill(if is_finite { 0.0 } else { f64::NAN });
         if is_finite && short > 0.0 {
             for (factor, x, y, size) in ends.into_iter().filter(|(factor, ..)| *factor != 0.0) {
-                add_slopes(grad, factor, x, y, size, hyper);
+                add_slopes(grad, factor, x, y, size, numbers);
             }
         }
     }

@@ -4,7 +4,21 @@ use super::define::define;
 use super::{Rule, State};
 use crate::error::{Error, Result, at_least};
 use crate::problem::Role;
+use crate::scalars::scalars;
 use crate::shader::piece;
+
+scalars! {
+    Numbers {
+        decay = "1 - lr weight_decay of AdamW, weight_decay of Adam",
+        beta1,
+        rest1 = "1 - beta1",
+        beta2,
+        rest2 = "1 - beta2",
+        step_size = "lr / (1 - beta1^t)",
+        root = "sqrt(1 - beta2^t)",
+        eps,
+    }
+}
 
 const STATES: &[Role] = &[Role::ExpAvg, Role::ExpAvgSq, Role::MaxExpAvgSq];
 
@@ -102,7 +116,17 @@ impl Adam {
                 ("DECOUPLED", decoupled),
                 ("AMSGRAD", self.amsgrad),
             ],
-            hyper: [decay, beta1, 1.0 - beta1, beta2, 1.0 - beta2, step_size, root, self.eps],
+            scalars: Numbers {
+                decay,
+                beta1,
+                rest1: 1.0 - beta1,
+                beta2,
+                rest2: 1.0 - beta2,
+                step_size,
+                root,
+                eps: self.eps,
+            }
+            .into(),
             states: 2 + usize::from(self.amsgrad),
         }
     }
@@ -111,14 +135,22 @@ impl Adam {
         // Without weight decay, `decay` is 0: only an infinite parameter could tell.
         let g = match self.weight_decay {
             0.0 => signed(grad, self.maximize),
-            _ => signed(grad, self.maximize) + rule.hyper[0] * param,
+            _ => signed(grad, self.maximize) + Numbers::from(&rule.scalars).decay * param,
         };
         self.moved(rule, param, g, state)
     }
 
     /// The parameter after its weights have decayed and `g` is what counts as its gradient.
     fn moved(&self, rule: &Rule, param: f64, g: f64, [m, v, w]: &mut [f64; 3]) -> f64 {
-        let [_, _, rest1, beta2, rest2, step_size, root, eps] = rule.hyper;
+        let Numbers {
+            rest1,
+            beta2,
+            rest2,
+            step_size,
+            root,
+            eps,
+            ..
+        } = (&rule.scalars).into();
         *m += rest1 * (g - *m);
         *v = beta2 * *v + rest2 * g * g;
         if self.amsgrad {
@@ -161,7 +193,7 @@ impl AdamW {
     fn element(&self, rule: &Rule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
         let decayed = match self.weight_decay {
             0.0 => param,
-            _ => param * rule.hyper[0],
+            _ => param * Numbers::from(&rule.scalars).decay,
         };
         self.as_adam().moved(rule, decayed, signed(grad, self.maximize), state)
     }

@@ -43,6 +43,7 @@ use crate::gpu::Gpu;
 use crate::loss::same_name;
 use crate::plan::{Plan, plan_update};
 use crate::problem::{Role, expect_dtype, expect_shape};
+use crate::scalars::Scalars;
 use crate::shader::Piece;
 use crate::tensor::{Dtype, Tensor, View, floats};
 
@@ -156,8 +157,7 @@ pub struct Rule {
     pub piece: Piece,
     /// Its constants: which options change code.
     pub flags: Vec<(&'static str, bool)>,
-    /// Its scalars, in the order in which shader and reference read them.
-    pub hyper: [f64; 8],
+    pub scalars: Scalars,
     /// How many of [`Info::states`] there have to be.
     pub states: usize,
 }

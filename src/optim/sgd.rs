@@ -4,7 +4,10 @@ use super::define::define;
 use super::{Rule, State};
 use crate::error::{Error, Result, at_least, finite};
 use crate::problem::Role;
+use crate::scalars::scalars;
 use crate::shader::piece;
+
+scalars! { Numbers { lr, weight_decay, momentum, keep, take } }
 
 define! {
     /// Stochastic gradient descent, with momentum where it is asked for
@@ -72,13 +75,26 @@ impl Sgd {
                 ("HAS_MOMENTUM", has_momentum),
                 ("NESTEROV", self.nesterov),
             ],
-            hyper: [self.lr, self.weight_decay, self.momentum, keep, take, 0.0, 0.0, 0.0],
+            scalars: Numbers {
+                lr: self.lr,
+                weight_decay: self.weight_decay,
+                momentum: self.momentum,
+                keep,
+                take,
+            }
+            .into(),
             states: usize::from(has_momentum),
         }
     }
 
     fn element(&self, rule: &Rule, param: f64, grad: f64, [buffer, ..]: &mut [f64; 3]) -> f64 {
-        let [lr, weight_decay, momentum, keep, take, ..] = rule.hyper;
+        let Numbers {
+            lr,
+            weight_decay,
+            momentum,
+            keep,
+            take,
+        } = (&rule.scalars).into();
         let mut g = if self.maximize { -grad } else { grad };
         if weight_decay != 0.0 {
             g += weight_decay * param;

@@ -193,6 +193,7 @@ impl Planner<'_> {
         let (first, _) = self.run(tiles);
         let origin = self.grid.coordinates(first);
         let first_block = tiles.0 / self.grid.block_tiles;
+        let [scalars_0_3, scalars_4_7] = self.problem.scalars.clamped();
         let mut params = ElementParams {
             first_tile: tiles.0 as u32,
             end_tile: tiles.1 as u32,
@@ -205,7 +206,8 @@ impl Planner<'_> {
             dims: self.grid.sizes.len() as u32,
             scale: self.problem.static_scale() as f32,
             nan: f32::NAN,
-            hyper: self.problem.hyper_f32(),
+            scalars_0_3,
+            scalars_4_7,
             first_place: words(first as i64),
             faults_base: base_of(windows, Slot::Faults, self.limits),
             ..Default::default()
@@ -371,6 +373,7 @@ impl Planner<'_> {
                 .check_on_the_way()
                 .map(|(_, check)| monoid::nan_breaks(check)),
         );
+        consts.extend(problem.scalars.accessors());
         consts.extend(&self.elements.consts);
         consts.extend(tree_consts);
         Variant {

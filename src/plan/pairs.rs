@@ -157,6 +157,7 @@ impl Planner<'_> {
 
     fn params(&self, tiles: (u64, u64), windows: &Windows, groups_x: u32) -> PairParams {
         let problem = self.problem;
+        let [scalars_0_3, scalars_4_7] = problem.scalars.clamped();
         let base = |slot| base_of(windows, slot, self.limits);
         let whole = self.whole();
         let stride = |slot| {
@@ -197,7 +198,8 @@ impl Planner<'_> {
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             pad0: 0,
-            hyper: problem.hyper_f32(),
+            scalars_0_3,
+            scalars_4_7,
         }
     }
 
@@ -267,6 +269,7 @@ impl Planner<'_> {
             Const::Bool("WANTS_GRAD_B", wants(Slot::Second)),
             Const::Bool("WANTS_GRAD_C", wants(Slot::Third)),
         ];
+        consts.extend(problem.scalars.accessors());
         consts.extend(&self.pairs.consts);
         consts.extend(tree.consts);
         let told = problem.operands.iter().map(|own| {

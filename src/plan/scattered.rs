@@ -40,7 +40,7 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
     let (mut plan, x) = (Plan::default(), (Source::Tensor(Role::Input), input));
     let result = Source::Tensor(Role::Loss);
     if problem.mode.wants_loss() {
-        planner.fold(&mut plan, own.op, x, problem.hyper[0], Some(result))?;
+        planner.fold(&mut plan, own.op, x, share_of(problem), Some(result))?;
     }
     if !problem.mode.wants_grad() || input.is_empty() {
         return Ok(plan);
@@ -66,11 +66,16 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
     Ok(plan)
 }
 
+/// The factor of a mean.
+fn share_of(problem: &Problem) -> f64 {
+    problem.scalars.get("share").unwrap_or(1.0)
+}
+
 /// The reductions of rows that make such a reduction, in order.
 pub(crate) fn folds(problem: &Problem, own: &Scattered) -> Vec<Problem> {
     let input = problem.input();
     let runs = axis::runs(&input.shape, |dim| !own.dims.contains(&dim));
-    folds_of(&runs, own.op, input, problem.hyper[0])
+    folds_of(&runs, own.op, input, share_of(problem))
 }
 
 fn folds_of(runs: &[(usize, usize, usize)], op: ReduceOp, from: &View, share: f64) -> Vec<Problem> {
@@ -175,7 +180,7 @@ impl Planner<'_> {
             grad_output: problem.grad_output.as_ref().filter(|_| wants_grad).map(upstream),
             in_place: problem.in_place && wants_grad,
             accumulates: problem.accumulates,
-            hyper: problem.hyper,
+            scalars: problem.scalars,
             ..Problem::unreduced("reduce", Family::Elements(elements), operands, &problem.input().shape)
         }
     }

@@ -63,6 +63,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
         let windows = windows(end);
         let base = |slot| base_of(&windows, slot, limits);
         let groups = grid(end - first, limits);
+        let [scalars_0_3, scalars_4_7] = update.rule.scalars.rounded();
         let params = UpdateParams {
             tiles: (end - first) as u32,
             groups_x: groups[0],
@@ -72,7 +73,8 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             moment_base: base(Slot::Moment),
             square_base: base(Slot::Square),
             peak_base: base(Slot::Peak),
-            hyper: update.rule.hyper.map(|h| h as f32),
+            scalars_0_3,
+            scalars_4_7,
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: variant(update, &operands, tuning),
@@ -128,6 +130,7 @@ fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Varian
         list.extend([pieces::one(slot), pieces::skip(slot)]);
     }
     let mut consts = vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)];
+    consts.extend(rule.scalars.accessors());
     consts.extend(rule.flags.iter().map(|&(name, set)| Const::Bool(name, set)));
     let kind: Vec<_> = rule
         .flags

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss};
 use crate::problem::{Divisor, Elements, Family, Operand, Problem, Reduction, Role, expect_shape};
+use crate::scalars::Scalars;
 use crate::shader::pieces;
 use crate::shapes::broadcast;
 use crate::tensor::{Dtype, View};
@@ -26,7 +27,7 @@ impl Default for Elements {
     }
 }
 
-fn undefined(_: f64, _: f64, _: f64, _: &[f64; 4]) -> At {
+fn undefined(_: f64, _: f64, _: f64, _: &Scalars) -> At {
     At {
         loss: f64::NAN,
         grads: [f64::NAN; 3],
@@ -44,9 +45,14 @@ impl Elements {
     }
 
     /// The problem of a call. Optional tensors broadcast to the operands' joint shape.
-    pub(in crate::loss) fn problem(self, loss: &dyn Loss, call: &Call<'_>, hyper: [f64; 4]) -> Result<Problem> {
+    pub(in crate::loss) fn problem(
+        self,
+        loss: &dyn Loss,
+        call: &Call<'_>,
+        scalars: impl Into<Scalars>,
+    ) -> Result<Problem> {
         let operands = self.operands(loss, call)?;
-        self.problem_of(loss, call, operands, hyper)
+        self.problem_of(loss, call, operands, scalars.into())
     }
 
     /// The same under `gaussian_nll`'s rule: a variance of the input's shape without the last dimension is one for each row;
@@ -55,7 +61,7 @@ impl Elements {
         self,
         loss: &dyn Loss,
         call: &Call<'_>,
-        hyper: [f64; 4],
+        scalars: impl Into<Scalars>,
     ) -> Result<Problem> {
         let mut operands = self.operands(loss, call)?;
         let shape = operands[0].view.shape.clone();
@@ -87,10 +93,10 @@ impl Elements {
                 ));
             }
         }
-        self.problem_of(loss, call, operands, hyper)
+        self.problem_of(loss, call, operands, scalars.into())
     }
 
-    fn problem_of(self, loss: &dyn Loss, call: &Call<'_>, operands: Vec<Operand>, hyper: [f64; 4]) -> Result<Problem> {
+    fn problem_of(self, loss: &dyn Loss, call: &Call<'_>, operands: Vec<Operand>, scalars: Scalars) -> Result<Problem> {
         let signature = &operands[..call.tensors.len()];
         let shapes: Vec<_> = signature
             .iter()
@@ -145,7 +151,7 @@ impl Elements {
             terms,
             dtype,
             divisor,
-            hyper,
+            scalars,
         };
         assemble(loss, call, parts)
     }

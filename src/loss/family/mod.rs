@@ -9,6 +9,7 @@ use super::{Call, GradTo, Info, Loss, OperandKind};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
+use crate::scalars::Scalars;
 use crate::tensor::{Dtype, Tensor, View};
 
 pub(super) use rows::{Columns, SOFTMAX, class_dim, row_dim, scattered};
@@ -119,7 +120,7 @@ struct Parts {
     terms: Vec<usize>,
     dtype: Dtype,
     divisor: Divisor,
-    hyper: [f64; 4],
+    scalars: Scalars,
 }
 
 /// The checks that all losses share, and the parts of a problem that come from the call.
@@ -182,7 +183,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
         stats: Stats::default(),
         checks: checks::of(loss, call, &operands),
-        hyper: parts.hyper,
+        scalars: parts.scalars,
         operands,
     };
     if let Some(view) = problem.grad_output.as_ref().filter(|view| !view.shape.is_empty()) {

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, Loss};
 use crate::problem::{Family, Pairs, Problem, Role, expect_shape};
+use crate::scalars::Scalars;
 use crate::shader::pieces;
 use crate::shapes::expect_same;
 use crate::tensor::Dtype;
@@ -24,7 +25,12 @@ impl Default for Pairs {
 
 impl Pairs {
     /// The problem of a call: rows along the last dimension, a target for each row where there is one.
-    pub(in crate::loss) fn problem(mut self, loss: &dyn Loss, call: &Call<'_>, hyper: [f64; 4]) -> Result<Problem> {
+    pub(in crate::loss) fn problem(
+        mut self,
+        loss: &dyn Loss,
+        call: &Call<'_>,
+        scalars: impl Into<Scalars>,
+    ) -> Result<Problem> {
         let operands = operands(loss, call, |role| match role {
             Role::Target => Slot::Target,
             Role::Input2 | Role::Positive => Slot::Second,
@@ -66,7 +72,7 @@ impl Pairs {
             family: Family::Pairs(self),
             operands,
             divisor,
-            hyper,
+            scalars: scalars.into(),
         };
         let problem = assemble(loss, call, parts)?;
         if problem.input().shape.len() != 2 {

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::loss::{Call, GradTo, Loss, OperandKind};
 use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, expect_shape};
+use crate::scalars::Scalars;
 use crate::shader::{Const, Piece, piece};
 use crate::shapes::broadcast;
 use crate::tensor::{Dtype, View};
@@ -52,7 +53,7 @@ impl Rows {
         loss: &dyn Loss,
         call: &Call<'_>,
         columns: impl Into<Columns>,
-        hyper: [f64; 4],
+        scalars: impl Into<Scalars>,
     ) -> Result<Problem> {
         let columns = columns.into();
         let operands = operands(loss, call, |role| match role {
@@ -147,7 +148,7 @@ impl Rows {
             terms,
             dtype,
             divisor,
-            hyper,
+            scalars: scalars.into(),
         };
         let problem = assemble(loss, call, parts)?;
         // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.

@@ -443,6 +443,7 @@ impl Planner<'_> {
         groups_x: u32,
     ) -> RowParams {
         let problem = self.problem;
+        let [scalars_0_3, scalars_4_7] = problem.scalars.clamped();
         let inner = self.rows.inner as u64;
         let base = |slot| base_of(windows, slot, self.limits);
         // Of an absent operand, 0.
@@ -496,7 +497,8 @@ impl Planner<'_> {
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
-            hyper: problem.hyper_f32(),
+            scalars_0_3,
+            scalars_4_7,
         }
     }
 }

@@ -211,6 +211,7 @@ impl Planner<'_> {
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
             Const::Bool("KEEPS_EXPS", self.keeps_exps()),
         ];
+        consts.extend(self.problem.scalars.accessors());
         consts.extend(&self.rows.consts);
         consts
     }
