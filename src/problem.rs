@@ -240,12 +240,8 @@ pub struct Rows {
     pub reads: bool,
     /// What it collects.
     pub monoid: &'static [Piece],
-    /// What the loss sees of the input: the input itself, or a function of it.
-    pub map: Piece,
     /// Slot functions of the row driver.
     pub pieces: Vec<Piece>,
-    /// More of them: without and with a record of each row.
-    pub records: [&'static [Piece]; 2],
     pub consts: Vec<Const>,
     /// Part of the pipeline label: which options change code.
     pub kind: String,

@@ -1,5 +1,6 @@
-// Output `OPERAND`: 16-bit floats, two to a word. Two invocations may own the halves of one word: each clears and sets
-// its own bits alone, so neither order nor neighbour matters. Where a quad begins on a word, it owns whole words.
+// Output `OPERAND`: 16-bit floats, two to a word, or added in f32 to what is there (ADDS). Two invocations may own the halves of one
+// word: each clears and sets its own bits alone, so neither order nor neighbour matters. Where a quad begins on a word, it owns
+// whole words.
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn put_OPERAND_bits(i: u32, bits: u32) {
@@ -9,11 +10,22 @@ fn put_OPERAND_bits(i: u32, bits: u32) {
 }
 
 fn put_OPERAND1(i: u32, value: f32) {
-    put_OPERAND_bits(i, to_half(value));
+    var sum = value;
+    if (ADDS_OPERAND) {
+        sum = from_half((atomicLoad(&OPERAND[i >> 1u]) >> (16u * (i & 1u))) & 0xffffu) + value;
+    }
+    put_OPERAND_bits(i, to_half(sum));
 }
 
 // Four elements from i on, `step` apart.
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
+    if (ADDS_OPERAND) {
+        put_OPERAND1(i, value.x);
+        put_OPERAND1(i + step, value.y);
+        put_OPERAND1(i + 2u * step, value.z);
+        put_OPERAND1(i + 3u * step, value.w);
+        return;
+    }
     let bits = to_half4(value);
     if ((step == 1u) & ((i & 1u) == 0u)) {
         let words = join_half(bits);

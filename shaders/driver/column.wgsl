@@ -1,5 +1,5 @@
 // Copies one column of the rows' records to an output of its own.
-@group(0) @binding(10) var<storage, read> records: array<u32>; // (rows, 8) words: `Record` of piece/row_loss_record.wgsl
+@group(0) @binding(10) var<storage, read> records: array<u32>; // (rows, 8) words: `Record` of outcome/row.wgsl
 @group(0) @binding(11) var<storage, read_write> result_out: array<u32>; // (rows) words
 
 @compute @workgroup_size(WIDTH)

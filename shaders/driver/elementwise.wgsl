@@ -6,6 +6,31 @@
 //
 // A loss supplies: loss, grad, and grad_t and grad_u where the target and the third operand are differentiable.
 
+// `ElementParams` in src/layout.rs is the Rust side. The index of an operand in `base` and `strides` is its constant below.
+struct Params {
+    first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
+    end_tile: u32,
+    groups_x: u32,      // workgroups along x, to join x and y into one index
+    block_tiles: u32,   // tiles do not cross a block
+    block_len: u32,     // elements of a block, modulo 2^32
+    last_len: u32,      // elements of a block's last tile
+    first_block: u32,   // the block in which this dispatch begins
+    skip: u32,          // elements of that block before this dispatch's first, modulo 2^32
+    dims: u32,
+    scale: f32,         // of the reduction
+    nan: f32,
+    states_base: u32,   // where the state of first_tile goes
+    scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
+    scalars_4_7: vec4<f32>,
+    first_place: vec2<u32>, // the number of this dispatch's first element, as two words
+    faults_base: u32,   // where the fault of first_tile goes
+    pad0: u32,
+    base: array<vec4<u32>, 3>,     // where the element of this dispatch's origin lies in its binding
+    sizes: array<vec4<u32>, 2>,    // dimensions, innermost first
+    origin: array<vec4<u32>, 2>,   // coordinates of this dispatch's first element, innermost first
+    strides: array<vec4<u32>, 24>, // two vectors per operand, innermost first
+}
+
 // Places of the operands in `base` and `strides` of the params.
 const AT_input: u32 = 0u;
 const AT_targets: u32 = 1u;
@@ -83,6 +108,28 @@ fn times(factor: vec4<f32>, zeros: vec4<bool>, values: vec4<f32>, x: vec4<f32>, 
     return factor * values;
 }
 
+// Derivatives by the target and by the third operand, of a loss that has none.
+// default
+fn grad_t(x: f32, t: f32, u: f32) -> f32 {
+    return 0.0;
+}
+
+// default
+fn grad_u(x: f32, t: f32, u: f32) -> f32 {
+    return 0.0;
+}
+
+// Takes a look at a quad of the input, which may hold any number or was inspected before. See fault/element.wgsl.
+// default
+fn glance(x: vec4<f32>) {}
+
+// default
+fn put_tile_fault(tile: u32, lane: u32, start: u32, len: u32) {}
+
+// What becomes of the sum of a tile's losses: nothing, where each is an output.
+// default
+fn put_tile_loss(tile: u32, lane: u32, total: f32) {}
+
 // What a quad's loss is made of.
 struct Quad {
     x: vec4<f32>,
@@ -120,8 +167,16 @@ fn quad_loss(e: u32, count: u32, q: Quad) -> f32 {
         let zeros = (q.upstream == vec4<f32>(0.0)) | (w == vec4<f32>(0.0));
         let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
         write_grad_input(e, count, times(scale, zeros, grad_or_nan(each, x, t, u), x, t, u));
-        write_grad_t(e, count, scale, zeros, x, t, u);
-        write_grad_u(e, count, scale, zeros, x, t, u);
+        if (WANTS_GRAD_T) {
+            let by_t = vec4<f32>(
+                grad_t(x.x, t.x, u.x), grad_t(x.y, t.y, u.y), grad_t(x.z, t.z, u.z), grad_t(x.w, t.w, u.w));
+            write_grad_targets(e, count, times(scale, zeros, grad_or_nan(by_t, x, t, u), x, t, u));
+        }
+        if (WANTS_GRAD_U) {
+            let by_u = vec4<f32>(
+                grad_u(x.x, t.x, u.x), grad_u(x.y, t.y, u.y), grad_u(x.z, t.z, u.z), grad_u(x.w, t.w, u.w));
+            write_grad_third(e, count, times(scale, zeros, grad_or_nan(by_u, x, t, u), x, t, u));
+        }
     }
     return sum;
 }

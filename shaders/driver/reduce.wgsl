@@ -2,11 +2,16 @@
 // A workgroup folds a tile of TILE items: lane p takes the quads p, p + WIDTH, … of it, four at a time, then four such
 // runs, and so on up: no sum runs longer than four, and the lanes' states meet in a fixed tree. See src/precision.rs.
 //
-// A source piece supplies: push_four(state, item), and push_items(state, item, count) for what is left of a tile. A
-// monoid supplies: State, identity, merge and what the source needs. A sink piece supplies: put_state(tile, state).
+// Where items come from, what they go into and where that goes: total/README.md.
 
 // Items of a run: four quads for each lane. TILE is a multiple of sixteen.
 const RUN: u32 = 16u * WIDTH;
+
+// Four items that are all there, of a source that has no shorter way for them.
+// default
+fn push_four(s: State, item: u32) -> State {
+    return push_items(s, item, 4u);
+}
 
 // Four quads, WIDTH apart, that are all there: no condition stands between their loads.
 fn of_4(first: u32) -> State {

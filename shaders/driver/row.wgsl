@@ -1,8 +1,8 @@
 // Rows of a (slab, column, inner) array, one row to LANES lanes of a workgroup: forward, backward or both,
 // as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and
 // its lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are
-// folded by driver/wide_fold.wgsl instead, many short ones by driver/pack.wgsl, and longer ones side by side by
-// driver/strip.wgsl. fold_row and write_row come from piece/row_held.wgsl or piece/row_streamed.wgsl, tree from a tree piece.
+// folded by driver/wide_fold.wgsl instead, many short ones by software/pack.wgsl, and longer ones side by side by
+// software/strip.wgsl. fold_row and write_row come from row/held.wgsl or row/streamed.wgsl, tree from a tree piece.
 //
 // A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a monoid),
 // row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.

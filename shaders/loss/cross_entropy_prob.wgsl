@@ -3,22 +3,18 @@ fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
     return Row(KEPT, 0xffffffffu, 0.0, 0.0, targets_at(slab, inner));
 }
 
-fn coefs4(row: Row, column: u32, count: u32) -> vec4<f32> {
+fn probabilities4(row: Row, column: u32, count: u32) -> vec4<f32> {
     let step = col_step();
     let at = row.targets_at + column * step;
-    var p: vec4<f32>;
     if (count == 4u) {
-        p = targets4(at, step);
-    } else {
-        p = vec4<f32>(
-            targets1(at),
-            targets1(at + min(1u, count - 1u) * step),
-            targets1(at + min(2u, count - 1u) * step),
-            0.0,
-        );
+        return targets4(at, step);
     }
-    let q = class_weight4(column) * ((1.0 - label_smoothing()) * p + vec4<f32>(smooth_share()));
-    return select(vec4<f32>(0.0), q, QUAD < vec4<u32>(count));
+    return vec4<f32>(
+        targets1(at),
+        targets1(at + min(1u, count - 1u) * step),
+        targets1(at + min(2u, count - 1u) * step),
+        0.0,
+    );
 }
 
 // d loss / d p_c = (1 - label_smoothing) w_c (lse - x_c)

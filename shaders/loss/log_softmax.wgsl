@@ -1,4 +1,4 @@
-// Log-softmax of a row x, with the statistics of monoid/softmax_dot.wgsl and p = softmax(x):
+// Log-softmax of a row x, with the statistics of state/softmax_dot.wgsl and p = softmax(x):
 //
 //   y_c    = (x_c - peak) - log1p(rest)
 //   grad_c = g_c - p_c sum_j g_j                                        since d y_j / d x_c = [j = c] - p_c

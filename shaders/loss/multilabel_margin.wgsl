@@ -1,5 +1,5 @@
 // Multi-label margin loss of a row of scores x over C classes, class j named m_j times in the row's list of labels
-// (piece/label_lists.wgsl makes m of the list):
+// (labels/lists.wgsl makes m of the list):
 //
 //   loss   = 1 / C sum_{i: m_i = 0} sum_j m_j max(0, 1 + (x_i - x_j))
 //   grad_i = 1 / C sum_j m_j [1 + (x_i - x_j) > 0]                   for a class that is no label

@@ -1,4 +1,4 @@
-// Softmax of a row x, with the statistics of monoid/softmax_dot.wgsl:
+// Softmax of a row x, with the statistics of state/softmax_dot.wgsl:
 //
 //   y_c    = exp(x_c - peak) / (1 + rest)
 //   grad_c = y_c (g_c - sum_j g_j y_j) = y_c ((g_c - at) - dot / (1 + rest))     since sum_j y_j = 1

@@ -6,7 +6,7 @@
 // since d log p_t / d x_c = [c = t] - p_c and d (1 - p) / d log p = -p. The textbook's gamma (1 - p_t)^(gamma - 1) is
 // infinity times zero for gamma < 1 and p_t -> 1; the ratio lies in [0, 1].
 //
-// With the statistics of monoid/softmax.wgsl and e = exp(x_t - peak), 1 - p_t = miss / (1 + rest), where
+// With the statistics of state/softmax.wgsl and e = exp(x_t - peak), 1 - p_t = miss / (1 + rest), where
 //   miss = rest            at the peak, so ratio = log1p(rest) / rest
 //   miss = 1 + (rest - e)  below it, at least 1: nothing cancels that matters
 

@@ -4,7 +4,6 @@ use super::math::RowSoftmax;
 use super::prelude::*;
 use crate::definition::RowScratch;
 use crate::problem::Divisor;
-use crate::shader::Piece;
 
 /// What the mean of nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,15 +85,6 @@ define! {
     statistics: true;
 }
 
-/// Without statistics, rows that are ignored or have a bad label are passed over.
-const RECORDS: [&[Piece]; 2] = [
-    &[piece!("loss/cross_entropy_reads_kept.wgsl")],
-    &[
-        piece!("loss/cross_entropy_record.wgsl"),
-        piece!("loss/cross_entropy_reads_all.wgsl"),
-    ],
-];
-
 impl CrossEntropy {
     fn check(&self) -> Result<()> {
         finite("label_smoothing", self.label_smoothing)?;
@@ -140,10 +130,15 @@ impl CrossEntropy {
         }
         let mut stats = call.stats;
         stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
-        let (pieces, kind) = self.pieces(full);
-        // Only the label has a coefficient otherwise, and `cross_entropy_grad_label` the gradient.
-        let weighs_columns = full || self.label_smoothing > 0.0;
-        let mut rows = Rows {
+        let is_smooth = !full && self.label_smoothing > 0.0;
+        let caps = self.softcap > 0.0;
+        // Only the label has a coefficient otherwise.
+        let weighs_columns = full || is_smooth;
+        let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
+        if full {
+            pieces.push(piece!("loss/cross_entropy_prob.wgsl"));
+        }
+        let rows = Rows {
             targets: if full {
                 Targets::Full
             } else {
@@ -152,18 +147,24 @@ impl CrossEntropy {
                 }
             },
             weighs_columns,
-            keeps_exps: !weighs_columns && self.softcap == 0.0,
+            keeps_exps: !weighs_columns && !caps,
             counts_weights: true,
             pieces,
-            records: RECORDS,
-            kind,
+            consts: vec![
+                Const::Bool("IS_PROBABILITY", full),
+                Const::Bool("EACH_COUNTS", weighs_columns),
+                Const::Bool("CAPS", caps),
+            ],
+            kind: format!(
+                "{}{}{}",
+                if full { "prob" } else { "index" },
+                if is_smooth { "_smooth" } else { "" },
+                if caps { "_softcap" } else { "" },
+            ),
             definition: RowDefinition::Loss(definition),
             alone: (self.z_loss == 0.0).then_some(0.0),
             ..Rows::default()
         };
-        if self.softcap > 0.0 {
-            rows.map = piece!("loss/cross_entropy_softcap.wgsl");
-        }
         let mut problem = rows.problem(
             self,
             call,
@@ -190,35 +191,6 @@ impl CrossEntropy {
             problem.divisor = Divisor::Given(denominator);
         }
         Ok(problem)
-    }
-
-    /// The slot functions, and what of the options changes them.
-    fn pieces(&self, full: bool) -> (Vec<Piece>, String) {
-        let mut pieces = vec![piece!("loss/cross_entropy.wgsl")];
-        let mut kind = String::from(if full { "prob" } else { "index" });
-        if full {
-            pieces.extend([
-                piece!("loss/cross_entropy_prob.wgsl"),
-                piece!("loss/cross_entropy_grad_each.wgsl"),
-            ]);
-        } else if self.label_smoothing == 0.0 {
-            pieces.extend([
-                piece!("loss/cross_entropy_index.wgsl"),
-                piece!("piece/row_coef_none.wgsl"),
-                piece!("loss/cross_entropy_grad_label.wgsl"),
-            ]);
-        } else {
-            pieces.extend([
-                piece!("loss/cross_entropy_index.wgsl"),
-                piece!("loss/cross_entropy_coef_smooth.wgsl"),
-                piece!("loss/cross_entropy_grad_each.wgsl"),
-            ]);
-            kind += "_smooth";
-        }
-        if self.softcap > 0.0 {
-            kind += "_softcap";
-        }
-        (pieces, kind)
     }
 }
 

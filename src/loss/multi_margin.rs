@@ -60,7 +60,7 @@ impl MultiMargin {
         Rows {
             targets: Targets::Index { ignore_index: None },
             monoid: MARGIN,
-            pieces: vec![piece!("loss/multi_margin.wgsl"), piece!("piece/row_label.wgsl")],
+            pieces: vec![piece!("loss/multi_margin.wgsl"), piece!("row/labelled.wgsl")],
             consts: vec![Const::Bool("SQUARED", self.p == 2)],
             kind: format!("p{}", self.p),
             definition: RowDefinition::Loss(definition),
@@ -80,7 +80,7 @@ impl MultiMargin {
 }
 
 /// The statistics of the margin losses, and how they are collected.
-pub(super) const MARGIN: &[crate::shader::Piece] = &[piece!("monoid/margin.wgsl"), piece!("piece/row_push_quads.wgsl")];
+pub(super) const MARGIN: &[crate::shader::Piece] = &[piece!("state/margin.wgsl"), piece!("state/push_quads.wgsl")];
 
 /// The dimension of the classes: (C) or (N, C), C not 0.
 pub(super) fn matrix_dim(input: &View) -> Result<usize> {

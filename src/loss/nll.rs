@@ -54,8 +54,8 @@ impl Nll {
                 ignore_index: Some(self.ignore_index),
             },
             reads: false,
-            monoid: &[piece!("monoid/nothing.wgsl"), piece!("piece/row_push_quads.wgsl")],
-            pieces: vec![piece!("loss/nll.wgsl"), piece!("piece/row_label.wgsl")],
+            monoid: &[piece!("state/nothing.wgsl"), piece!("state/push_quads.wgsl")],
+            pieces: vec![piece!("loss/nll.wgsl"), piece!("row/labelled.wgsl")],
             counts_weights: true,
             definition: RowDefinition::Loss(definition),
             ..Rows::default()

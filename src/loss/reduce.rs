@@ -67,8 +67,8 @@ choice!(
     "logsumexp" => ReduceOp::LogSumExp
 );
 
-const SUM: &[Piece] = &[piece!("monoid/sum.wgsl"), piece!("piece/row_push_quads.wgsl")];
-const EXTREME: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("piece/row_push_quads.wgsl")];
+const SUM: &[Piece] = &[piece!("state/sum.wgsl"), piece!("state/push_quads.wgsl")];
+const EXTREME: &[Piece] = &[piece!("state/extreme.wgsl"), piece!("state/push_quads.wgsl")];
 
 impl Reduce {
     fn check(&self) -> Result<()> {
@@ -170,14 +170,11 @@ fn rows_of(op: ReduceOp) -> Rows {
         ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax => piece!("loss/reduce_extreme.wgsl"),
         ReduceOp::LogSumExp => piece!("loss/reduce_logsumexp.wgsl"),
     };
-    let mut pieces = vec![piece!("loss/reduce.wgsl"), op_piece];
+    let pieces = vec![piece!("loss/reduce.wgsl"), op_piece];
     let monoid = match op {
         ReduceOp::Sum | ReduceOp::Mean => SUM,
         ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax => EXTREME,
-        ReduceOp::LogSumExp => {
-            pieces.push(piece!("piece/row_coef_none.wgsl"));
-            super::family::SOFTMAX
-        }
+        ReduceOp::LogSumExp => super::family::SOFTMAX,
     };
     let definition = match op {
         ReduceOp::Sum | ReduceOp::Mean => add,

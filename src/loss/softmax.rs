@@ -59,9 +59,9 @@ impl Softmax {
 
 /// The statistics of the softmax functions, and how they are collected.
 pub(super) const MAP: &[crate::shader::Piece] = &[
-    piece!("monoid/softmax_dot.wgsl"),
-    piece!("piece/row_map.wgsl"),
-    piece!("piece/row_push_quads.wgsl"),
+    piece!("state/softmax_dot.wgsl"),
+    piece!("row/mapped.wgsl"),
+    piece!("state/push_quads.wgsl"),
 ];
 
 fn definition(row: &Row<'_>, out: &mut RowMap<'_>) {

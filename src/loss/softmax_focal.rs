@@ -60,11 +60,7 @@ impl SoftmaxFocal {
             targets: Targets::Index {
                 ignore_index: Some(self.ignore_index),
             },
-            pieces: vec![
-                piece!("loss/softmax_focal.wgsl"),
-                piece!("piece/row_label.wgsl"),
-                piece!("piece/row_coef_none.wgsl"),
-            ],
+            pieces: vec![piece!("loss/softmax_focal.wgsl"), piece!("row/labelled.wgsl")],
             keeps_exps: true,
             definition: RowDefinition::Loss(definition),
             alone: Some(0.0),

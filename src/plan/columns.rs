@@ -11,7 +11,7 @@ use crate::problem::{Problem, Role};
 use crate::shader::{Const, piece};
 use crate::tuning::Tuning;
 
-/// Bytes of `Record` of `shaders/piece/row_loss_record.wgsl`, whose fields the columns are.
+/// Bytes of `Record` of `shaders/outcome/row.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;
 const LOSS: u32 = 0;
 const Z_LOSS: u32 = 1;

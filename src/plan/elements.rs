@@ -257,7 +257,7 @@ impl Planner<'_> {
 
     /// The pieces that read an operand.
     fn read(&self, slot: Slot) -> [Piece; 2] {
-        let access = self.operand(slot).map_or(pieces::one(slot), |o| {
+        let access = self.operand(slot).map_or(pieces::absent(slot), |o| {
             let quads = o.quads(&self.grid);
             if slot == Slot::Input && self.problem.in_place {
                 pieces::over(slot, o.view.dtype, quads)
@@ -270,7 +270,7 @@ impl Planner<'_> {
 
     /// The pieces that write an output.
     fn write(&self, slot: Slot) -> [Piece; 2] {
-        let access = self.operand(slot).map_or(pieces::skip(slot), |o| {
+        let access = self.operand(slot).map_or(pieces::absent(slot), |o| {
             let adds = slot == Slot::GradInput && self.problem.accumulates;
             let put = if adds { Put::Add } else { Put::Write };
             pieces::write(slot, o.view.dtype, o.quads(&self.grid), put)
@@ -286,25 +286,8 @@ impl Planner<'_> {
         } else {
             list.extend(self.write(Slot::GradInput));
         }
-        for (slot, wanted, skip) in [
-            (
-                Slot::GradTarget,
-                piece!("piece/element_grad_t.wgsl"),
-                piece!("piece/element_grad_t_skip.wgsl"),
-            ),
-            (
-                Slot::GradThird,
-                piece!("piece/element_grad_u.wgsl"),
-                piece!("piece/element_grad_u_skip.wgsl"),
-            ),
-        ] {
-            if self.operand(slot).is_some() {
-                list.push(wanted);
-                list.extend(self.write(slot));
-            } else {
-                list.push(skip);
-            }
-        }
+        list.extend(self.write(Slot::GradTarget));
+        list.extend(self.write(Slot::GradThird));
         list
     }
 
@@ -322,7 +305,6 @@ impl Planner<'_> {
         let [strided, single] = [Addressing::Strided, Addressing::Single].map(|way| self.lying(way));
         let mut list = vec![
             piece!("driver/elementwise.wgsl"),
-            piece!("piece/element_params.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
             self.elements.piece,
@@ -335,26 +317,24 @@ impl Planner<'_> {
         list.extend(self.elements.input_rule.map(monoid::rule));
         let fault_mark = if self.faults.is_some() {
             let (fault, mark) = tile_fault(self.tuning.width, self.limits);
-            list.extend([monoid::FAULT, fault, piece!("piece/element_inspect.wgsl")]);
+            list.extend([monoid::FAULT, fault, piece!("fault/element.wgsl")]);
             mark
         } else {
-            list.push(piece!("piece/element_inspect_skip.wgsl"));
             ""
         };
         let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
-            let tree = Tree::of_tile(self.tuning.width, &[pieces::SUM], self.limits);
+            let tree = Tree::of_tile(self.tuning.width, self.limits);
             (tree_consts, way) = (tree.consts, tree.name);
             list.extend(tree.pieces);
             list.extend([
-                piece!("piece/element_loss_tile.wgsl"),
+                piece!("outcome/element_tile.wgsl"),
                 pieces::SUM,
                 pieces::SCALE_STATIC,
-                pieces::skip(Slot::Loss),
+                pieces::absent(Slot::Loss),
                 piece!("access/element_write.wgsl", Slot::Loss),
             ]);
         } else {
-            list.push(piece!("piece/element_loss_each.wgsl"));
             list.extend(self.write(Slot::Loss));
         }
         let mut consts = vec![
@@ -365,6 +345,8 @@ impl Planner<'_> {
             Const::U32("SINGLE", single),
             Const::Bool("WANTS_LOSS", problem.mode.wants_loss()),
             Const::Bool("WANTS_GRAD", problem.mode.wants_grad()),
+            Const::Bool("WANTS_GRAD_T", self.operand(Slot::GradTarget).is_some()),
+            Const::Bool("WANTS_GRAD_U", self.operand(Slot::GradThird).is_some()),
             Const::Bool("NAN_GRADS", self.elements.nan_grads),
             Const::Bool("FINITE", self.elements.finite),
         ];

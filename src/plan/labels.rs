@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::monoid::{COUNT_STATE_BYTES, Monoid, Scale};
-use crate::plan::reduce::{Chain, FOUR, Items, control};
+use crate::plan::reduce::{Chain, Items, control};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::spread::Spread;
 use crate::plan::window::Window;
@@ -76,7 +76,7 @@ fn chain<'a>(problem: &Problem, limits: &'a Limits, tuning: &'a Tuning) -> Chain
         monoid: Monoid {
             state_bytes: COUNT_STATE_BYTES,
             consts: vec![],
-            pieces: &[piece!("monoid/count.wgsl")],
+            pieces: &[piece!("state/count.wgsl")],
         },
         scale: Scale::Static(1.0),
         empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
@@ -164,27 +164,23 @@ impl Labels<'_> {
         list.push(pieces::given(Slot::SampleWeight, sample_weight));
         consts.push(Const::Bool("IGNORES", self.ignore_index.is_some()));
         let labels = self.labels.map(|view| view.dtype);
-        list.push(FOUR);
         match labels {
             Some(dtype) => {
-                list.extend([pieces::FAULT, pieces::labels(dtype), piece!("piece/source_labels.wgsl")]);
-                list.extend(match self.multiplicities {
-                    Some(_) => vec![
-                        piece!("piece/label_lists.wgsl"),
-                        pieces::write(Slot::GradTarget, Dtype::F32, false, Put::Write),
-                    ],
-                    None => vec![piece!("piece/label_lists_none.wgsl")],
-                });
-                list.extend(match self.opened {
-                    Some(_) => vec![piece!("piece/label_weight_opened.wgsl")],
-                    None => vec![
-                        piece!("piece/label_weight.wgsl"),
-                        piece!("piece/class_weight.wgsl"),
-                        pieces::given(Slot::Weight, weight),
-                    ],
-                });
+                list.extend([
+                    pieces::CLASSIFY,
+                    pieces::labels(dtype),
+                    piece!("total/source_labels.wgsl"),
+                ]);
+                if self.multiplicities.is_some() {
+                    list.push(piece!("labels/lists.wgsl"));
+                    list.push(pieces::write(Slot::GradTarget, Dtype::F32, false, Put::Write));
+                }
+                match self.opened {
+                    Some(_) => list.push(piece!("labels/weight_opened.wgsl")),
+                    None => list.extend([pieces::CLASS_WEIGHT, pieces::given(Slot::Weight, weight)]),
+                }
             }
-            None => list.push(piece!("piece/source_sample_weight.wgsl")),
+            None => list.push(piece!("total/source_sample_weight.wgsl")),
         }
         let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
         format!(

@@ -1,4 +1,4 @@
-//! What the reduce driver folds: the monoids of `shaders/monoid`, and the factor of a sum.
+//! What the reduce driver folds: the monoids of `shaders/state`, and the factor of a sum.
 
 use crate::inspect::{Check, Rule};
 use crate::problem::Problem;
@@ -47,23 +47,19 @@ impl ReduceOp {
     pub(super) fn monoid(self) -> Monoid {
         match self {
             Self::Sum | Self::Mean => Monoid::SUM,
-            Self::Max => Monoid::extreme(true, 8, &[piece!("monoid/extreme_value.wgsl")]),
-            Self::Min => Monoid::extreme(false, 8, &[piece!("monoid/extreme_value.wgsl")]),
+            Self::Max => Monoid::extreme(true, 8, &[piece!("state/extreme_value.wgsl")]),
+            Self::Min => Monoid::extreme(false, 8, &[piece!("state/extreme_value.wgsl")]),
             Self::Argmax => Monoid::extreme(true, 20, EXTREME_INDEX),
             Self::LogSumExp => Monoid {
                 state_bytes: 28,
                 consts: vec![Const::Bool("WANTS_STATS", false)],
-                pieces: &[
-                    piece!("monoid/softmax.wgsl"),
-                    piece!("monoid/softmax_value.wgsl"),
-                    piece!("monoid/logsumexp.wgsl"),
-                ],
+                pieces: &[piece!("state/softmax.wgsl"), piece!("state/logsumexp.wgsl")],
             },
         }
     }
 }
 
-/// A monoid of `shaders/monoid`: its pieces and the size of its `State`, which a test compares with the shader's.
+/// A monoid of `shaders/state`: its pieces and the size of its `State`, which a test compares with the shader's.
 #[derive(Clone, Debug)]
 pub(crate) struct Monoid {
     pub state_bytes: u64,
@@ -80,7 +76,7 @@ impl Monoid {
     pub const ONES: Self = Self {
         state_bytes: SUM_STATE_BYTES,
         consts: vec![],
-        pieces: &[piece!("monoid/sum_ones.wgsl")],
+        pieces: &[piece!("state/sum_ones.wgsl")],
     };
 
     /// Of the values that break a check's rule.
@@ -135,18 +131,18 @@ impl Scale {
     }
 }
 
-const EXTREME_INDEX: &[Piece] = &[piece!("monoid/extreme.wgsl"), piece!("monoid/extreme_index.wgsl")];
+const EXTREME_INDEX: &[Piece] = &[piece!("state/extreme.wgsl"), piece!("state/extreme_index.wgsl")];
 
-pub(super) const FAULT: Piece = piece!("monoid/fault.wgsl");
-const FAULT_STATE: Piece = piece!("monoid/fault_state.wgsl");
+pub(super) const FAULT: Piece = piece!("fault/fault.wgsl");
+const FAULT_STATE: Piece = piece!("state/fault.wgsl");
 
 /// The piece that tells what breaks a rule.
 pub(super) const fn rule(rule: Rule) -> Piece {
     match rule {
-        Rule::Finite => piece!("piece/rule_finite.wgsl"),
-        Rule::UnitInterval => piece!("piece/rule_unit.wgsl"),
-        Rule::NonNegative => piece!("piece/rule_non_negative.wgsl"),
-        Rule::Sign => piece!("piece/rule_sign.wgsl"),
+        Rule::Finite => piece!("fault/rule.wgsl"; Const::U32("RULE", 0)),
+        Rule::UnitInterval => piece!("fault/rule.wgsl"; Const::U32("RULE", 1)),
+        Rule::NonNegative => piece!("fault/rule.wgsl"; Const::U32("RULE", 2)),
+        Rule::Sign => piece!("fault/rule.wgsl"; Const::U32("RULE", 3)),
     }
 }
 
@@ -156,7 +152,7 @@ pub(super) fn nan_breaks(check: &Check) -> Const {
 
 /// Bytes of `Fault`.
 pub(super) const FAULT_BYTES: u64 = size_of::<crate::layout::Fault>() as u64;
-/// Bytes of `State` of `monoid/sum.wgsl`, which is what the tiles of the other drivers leave.
+/// Bytes of `State` of `state/sum.wgsl`, which is what the tiles of the other drivers leave.
 pub(crate) const SUM_STATE_BYTES: u64 = 4;
 pub(super) const COUNT_STATE_BYTES: u64 = 32;
 /// Words of `Control`.

@@ -223,14 +223,14 @@ impl Planner<'_> {
         };
         let mut list = vec![
             piece!("driver/pair.wgsl"),
-            piece!("piece/pair_params.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
+            pieces::OUTCOME,
             pieces::SCALE_STATIC,
             self.pairs.piece,
             pieces::given(Slot::GradOutput, self.upstream().map(|view| view.dtype)),
         ];
-        let tree = Tree::of(self.spread, &[self.pairs.piece], self.limits, problem.in_place);
+        let tree = Tree::of(self.spread, self.limits, problem.in_place);
         list.extend(tree.pieces);
         list.extend(pieces::half(problem.dtypes()));
         list.extend([Slot::Input, Slot::Second, Slot::Third, Slot::Target].map(read));
@@ -241,21 +241,19 @@ impl Planner<'_> {
             let adds = slot == Slot::GradInput && problem.accumulates;
             list.push(match find(slot) {
                 Some((.., view)) => pieces::write(slot, view.dtype, quads, if adds { Put::Add } else { Put::Write }),
-                None => pieces::skip(slot),
+                None => pieces::absent(slot),
             });
         }
         let losses = match (problem.mode.wants_loss(), self.states) {
-            (false, _) => {
-                list.push(piece!("piece/row_loss_skip.wgsl"));
-                String::new()
-            }
+            (false, _) => String::new(),
             (true, Some(_)) => {
                 let (sum, mark) = tile_sum(self.spread, self.limits);
-                list.extend([piece!("piece/row_loss_tile.wgsl"), sum, pieces::COUNT_SKIP]);
+                list.push(piece!("outcome/tile.wgsl"));
+                list.extend(sum);
                 format!("/tile{mark}")
             }
             (true, None) => {
-                list.push(piece!("piece/row_loss_each.wgsl"));
+                list.push(piece!("outcome/each.wgsl"));
                 list.push(pieces::write(Slot::Loss, Dtype::F32, false, Put::Write));
                 "/each".into()
             }

@@ -45,7 +45,7 @@ impl Pass {
             pieces: self
                 .pieces
                 .into_iter()
-                .chain([piece!("piece/reduce_params.wgsl"), pieces::PARAMS])
+                .chain([piece!("params/reduce.wgsl"), pieces::PARAMS])
                 .collect(),
         };
         let mut first = 0;

@@ -12,11 +12,9 @@ use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
 use crate::problem::Role;
-use crate::shader::{Const, Piece, Variant, piece, pieces};
+use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
-
-pub(super) const FOUR: Piece = piece!("piece/source_four.wgsl");
 
 /// What a chain of levels folds and where its result goes.
 pub(super) struct Chain<'a> {
@@ -328,11 +326,11 @@ impl Chain<'_> {
         let tile = self.tile(items) as u32;
         let mut list = vec![
             piece!("driver/reduce.wgsl"),
-            piece!("piece/reduce_params.wgsl"),
+            piece!("params/reduce.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
         ];
-        let tree = Tree::of_tile(self.tuning.width, self.monoid.pieces, self.limits);
+        let tree = Tree::of_tile(self.tuning.width, self.limits);
         list.extend(tree.pieces);
         list.extend(self.monoid.pieces);
         let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile)];
@@ -345,20 +343,20 @@ impl Chain<'_> {
                 list.extend(pieces::half([view.dtype]));
                 list.push(pieces::read(Slot::Input, view.dtype, quads));
                 if view.is_contiguous() {
-                    list.push(piece!("piece/source_input.wgsl"));
+                    list.push(piece!("total/source_input.wgsl"));
                 } else {
-                    list.extend([piece!("piece/source_input_rows.wgsl"), FOUR]);
+                    list.push(piece!("total/source_input_rows.wgsl"));
                 }
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
             Items::Labels(own) => own.source(&mut list, &mut consts),
             Items::States(_) => {
-                list.extend([piece!("piece/source_states.wgsl"), FOUR]);
+                list.push(piece!("total/source_states.wgsl"));
                 "states".into()
             }
             Items::Column(_, column) => {
-                list.extend([piece!("piece/source_column.wgsl"), FOUR]);
+                list.push(piece!("total/source_column.wgsl"));
                 consts.push(Const::U32("COLUMN", *column));
                 format!("column{column}")
             }
@@ -367,12 +365,12 @@ impl Chain<'_> {
         list.push(match scale {
             Scale::Static(_) => pieces::SCALE_STATIC,
             Scale::Counted => pieces::SCALE_COUNTED,
-            Scale::CountedZ => piece!("piece/scale_counted_z.wgsl"),
+            Scale::CountedZ => pieces::SCALE_COUNTED_Z,
         });
         list.push(if last {
-            piece!("piece/sink_result.wgsl")
+            piece!("total/sink_result.wgsl")
         } else {
-            piece!("piece/sink_states.wgsl")
+            piece!("total/sink_states.wgsl")
         });
         Variant {
             label: format!(

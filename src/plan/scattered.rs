@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::loss::fold_of_rows;
 use crate::plan::{Plan, ReduceOp, Source, axis, plan as plan_of};
 use crate::problem::{Elements, Family, Mode, Operand, Problem, Role, Scattered};
-use crate::shader::{Piece, piece};
+use crate::shader::{Const, Piece, piece};
 use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
 
@@ -45,7 +45,7 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
     if !problem.mode.wants_grad() || input.is_empty() {
         return Ok(plan);
     }
-    let (piece, numbers) = match own.op {
+    let (share, numbers) = match own.op {
         ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Argmax => (SHARE, None),
         ReduceOp::Max | ReduceOp::Min => {
             let extreme = match problem.mode.wants_loss() {
@@ -62,7 +62,7 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
             )
         }
     };
-    planner.grad(&mut plan, piece, numbers)?;
+    planner.grad(&mut plan, share, numbers)?;
     Ok(plan)
 }
 
@@ -89,9 +89,25 @@ fn folds_of(runs: &[(usize, usize, usize)], op: ReduceOp, from: &View, share: f6
     runs.iter().enumerate().map(fold).collect()
 }
 
-const SHARE: Piece = piece!("loss/reduce_share.wgsl");
-const EXTREME: Piece = piece!("loss/reduce_extreme_share.wgsl");
-const EXPONENTIAL: Piece = piece!("loss/reduce_logsumexp_share.wgsl");
+const SHARE: Share = Share {
+    piece: piece!("loss/reduce_share.wgsl"; Const::U32("OF", 0)),
+    name: "sum",
+};
+const EXTREME: Share = Share {
+    piece: piece!("loss/reduce_share.wgsl"; Const::U32("OF", 1)),
+    name: "extreme",
+};
+const EXPONENTIAL: Share = Share {
+    piece: piece!("loss/reduce_share.wgsl"; Const::U32("OF", 2)),
+    name: "logsumexp",
+};
+
+/// The shader of a share, and what tells its pipelines apart.
+#[derive(Clone, Copy)]
+struct Share {
+    piece: Piece,
+    name: &'static str,
+}
 
 impl Planner<'_> {
     /// Folds all runs; into new scratch, where no place is given.
@@ -117,10 +133,10 @@ impl Planner<'_> {
     }
 
     /// The sum of the terms that a piece makes of each element and the number of its result.
-    fn total(&self, plan: &mut Plan, piece: Piece, number: Source) -> Result<Source> {
+    fn total(&self, plan: &mut Plan, share: Share, number: Source) -> Result<Source> {
         let whole = View::contiguous(Dtype::F32, &self.problem.input().shape);
         let terms = plan.add_scratch(whole.end());
-        let part = self.elements(piece, Mode::Forward, &[Slot::Target]);
+        let part = self.elements(share, Mode::Forward, &[Slot::Target]);
         plan.append(plan_of(&part, self.limits, self.tuning)?, |role| match role {
             Role::Target => number,
             Role::Loss => terms,
@@ -129,13 +145,13 @@ impl Planner<'_> {
         self.fold(plan, ReduceOp::Sum, (terms, &whole), 1.0, None)
     }
 
-    fn grad(&self, plan: &mut Plan, piece: Piece, numbers: Option<(Source, Source)>) -> Result<()> {
+    fn grad(&self, plan: &mut Plan, share: Share, numbers: Option<(Source, Source)>) -> Result<()> {
         let slots: &[Slot] = if numbers.is_some() {
             &[Slot::Target, Slot::Third]
         } else {
             &[]
         };
-        let part = self.elements(piece, Mode::Backward, slots);
+        let part = self.elements(share, Mode::Backward, slots);
         plan.append(plan_of(&part, self.limits, self.tuning)?, |role| {
             match (role, numbers) {
                 (Role::Target, Some((number, _))) => number,
@@ -147,7 +163,7 @@ impl Planner<'_> {
     }
 
     /// A function of each element and of numbers of its result, in the slots that are named.
-    fn elements(&self, piece: Piece, mode: Mode, numbers: &[Slot]) -> Problem {
+    fn elements(&self, share: Share, mode: Mode, numbers: &[Slot]) -> Problem {
         let problem = self.problem;
         let number = |&slot: &Slot| Operand {
             role: if slot == Slot::Third { Role::Var } else { Role::Target },
@@ -169,9 +185,8 @@ impl Planner<'_> {
             },
         };
         let elements = Elements {
-            piece,
-            // The stem of the piece tells its pipelines apart.
-            kind: piece.path.trim_start_matches("loss/").trim_end_matches(".wgsl").into(),
+            piece: share.piece,
+            kind: share.name.into(),
             nan_grads: !numbers.is_empty(),
             ..Elements::default()
         };

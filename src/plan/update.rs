@@ -114,20 +114,14 @@ fn operands(update: &Update) -> Vec<Operand<'_>> {
 
 fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Variant {
     let rule = &update.rule;
-    let mut list = vec![
-        piece!("driver/update.wgsl"),
-        piece!("piece/update_params.wgsl"),
-        pieces::PARAMS,
-        pieces::MATH,
-        rule.piece,
-    ];
+    let mut list = vec![piece!("driver/update.wgsl"), pieces::PARAMS, pieces::MATH, rule.piece];
     list.extend(pieces::half(operands.iter().map(|own| own.view.dtype)));
     list.extend(operands.iter().map(|own| match own.slot {
         Slot::Grad => pieces::read(own.slot, own.view.dtype, own.quads()),
         _ => pieces::over(own.slot, own.view.dtype, own.quads()),
     }));
     for &slot in &STATES[update.states.len()..] {
-        list.extend([pieces::one(slot), pieces::skip(slot)]);
+        list.push(pieces::absent(slot));
     }
     let mut consts = vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)];
     consts.extend(rule.scalars.accessors());

@@ -21,9 +21,7 @@ impl Default for Rows {
             keeps_dim: false,
             reads: true,
             monoid: SOFTMAX,
-            map: piece!("piece/row_map_none.wgsl"),
             pieces: Vec::new(),
-            records: [&[]; 2],
             consts: Vec::new(),
             kind: String::new(),
             inner_loops: 0,
@@ -40,11 +38,7 @@ impl Default for Rows {
 }
 
 /// The statistics of the softmax family.
-pub(in crate::loss) const SOFTMAX: &[Piece] = &[
-    piece!("monoid/softmax.wgsl"),
-    piece!("monoid/softmax_value.wgsl"),
-    piece!("piece/row_push_softmax.wgsl"),
-];
+pub(in crate::loss) const SOFTMAX: &[Piece] = &[piece!("state/softmax.wgsl"), piece!("state/push_softmax.wgsl")];
 
 impl Rows {
     /// The problem of a call. `slabs`, `cols` and `inner` are filled in.

@@ -88,51 +88,45 @@ impl Planner<'_> {
             let put = if self.problem.accumulates { Put::Add } else { Put::Write };
             list.push(match find(Slot::GradInput) {
                 Some(full) => pieces::write(full.slot, full.view.dtype, flat, put),
-                None => pieces::skip(Slot::GradInput),
+                None => pieces::absent(Slot::GradInput),
             });
         }
-        match find(Slot::GradTarget) {
-            Some(full) => list.extend([
-                piece!("piece/row_target_grad.wgsl"),
-                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
-            ]),
-            None => list.push(piece!("piece/row_target_grad_skip.wgsl")),
-        }
-        match find(Slot::Loss) {
-            Some(full) => list.extend([
-                piece!("piece/row_value.wgsl"),
-                pieces::write(full.slot, full.view.dtype, quads, Put::Write),
-            ]),
-            None => list.push(piece!("piece/row_value_skip.wgsl")),
+        for slot in [Slot::GradTarget, Slot::Loss] {
+            list.push(match find(slot) {
+                Some(full) => pieces::write(slot, full.view.dtype, quads, Put::Write),
+                // A row's loss is no output of the input's shape: it has a piece of its own.
+                None if slot == Slot::Loss && self.writes_each() => continue,
+                None => pieces::absent(slot),
+            });
         }
         list
     }
 
+    /// The loss of each row is an output.
+    fn writes_each(&self) -> bool {
+        let is_inside = self.records.is_some() || self.states.is_some();
+        !is_inside && self.problem.mode.wants_loss() && !self.rows.is_map() && self.problem.dtype != Dtype::I64
+    }
+
     /// What becomes of a row's loss: the pieces, and their name in the label.
     pub(super) fn losses(&self) -> (Vec<Piece>, String) {
-        let of = piece!("piece/row_loss_of.wgsl");
         if self.records.is_some() {
-            (vec![of, piece!("piece/row_loss_record.wgsl")], "/record".into())
+            (vec![piece!("outcome/record.wgsl")], "/record".into())
         } else if !self.problem.mode.wants_loss() || self.rows.is_map() {
-            (vec![piece!("piece/row_loss_skip.wgsl")], String::new())
+            (Vec::new(), String::new())
         } else if self.states.is_some() {
             let (sum, mark) = tile_sum(self.spread, self.limits);
-            let (count, counts) = match self.counts {
-                Some(_) => (piece!("piece/row_count.wgsl"), "/counts"),
-                None => (pieces::COUNT_SKIP, ""),
-            };
-            (
-                vec![of, piece!("piece/row_loss_tile.wgsl"), sum, count],
-                format!("/tile{mark}{counts}"),
-            )
+            let mut list = vec![piece!("outcome/tile.wgsl")];
+            list.extend(sum);
+            list.extend(self.counts.map(|_| piece!("outcome/count.wgsl")));
+            let counts = self::mark(self.counts.is_some(), "/counts");
+            (list, format!("/tile{mark}{counts}"))
         } else if self.problem.dtype == Dtype::I64 {
-            (vec![piece!("piece/row_index_each.wgsl")], "/index".into())
+            (vec![piece!("outcome/index.wgsl")], "/index".into())
         } else {
             let write = pieces::write(Slot::Loss, self.problem.dtype, false, Put::Write);
-            (
-                vec![of, piece!("piece/row_loss_each.wgsl"), write],
-                format!("/each_{}", self.problem.dtype),
-            )
+            let name = format!("/each_{}", self.problem.dtype);
+            (vec![piece!("outcome/each.wgsl"), write], name)
         }
     }
 
@@ -141,43 +135,30 @@ impl Planner<'_> {
         self.problem.view(Slot::Target).map(|view| pieces::labels(view.dtype))
     }
 
-    /// The factors of a row's gradient.
-    pub(super) fn scales(&self) -> [Piece; 2] {
-        [
-            if self.counted() {
-                pieces::SCALE_COUNTED
-            } else {
-                pieces::SCALE_STATIC
-            },
-            if self.rows.is_map() {
-                piece!("piece/row_scale_none.wgsl")
-            } else {
-                piece!("piece/row_scale.wgsl")
-            },
-        ]
+    /// The reduction's factor of a row's gradient.
+    pub(super) fn scale(&self) -> Piece {
+        if self.counted() {
+            pieces::SCALE_COUNTED
+        } else {
+            pieces::SCALE_STATIC
+        }
     }
 
     /// The pieces that every driver of rows has.
     pub(super) fn shared_pieces(&self, full: &[Full]) -> Vec<Piece> {
         let problem = self.problem;
         let mut list = vec![
-            piece!("piece/row_params.wgsl"),
+            piece!("params/row.wgsl"),
             pieces::PARAMS,
-            piece!("piece/row_columns.wgsl"),
+            piece!("row/columns.wgsl"),
             pieces::MATH,
-            pieces::FAULT,
-            piece!("piece/class_weight.wgsl"),
-            if problem.stats.any() {
-                piece!("piece/row_writes_kept.wgsl")
-            } else {
-                piece!("piece/row_writes_read.wgsl")
-            },
+            pieces::CLASSIFY,
+            pieces::CLASS_WEIGHT,
+            pieces::OUTCOME,
         ];
-        list.extend(match self.spread.pack {
-            _ if self.is_strip() => vec![piece!("piece/row_column1.wgsl")],
-            Some(_) => vec![piece!("piece/pack.wgsl")],
-            None => vec![piece!("piece/row_column1.wgsl"), piece!("piece/row_fold.wgsl")],
-        });
+        if self.spread.pack.is_none() {
+            list.push(piece!("row/fold.wgsl"));
+        }
         list.extend(pieces::half(
             full.iter()
                 .map(|f| f.view.dtype)
@@ -185,12 +166,7 @@ impl Planner<'_> {
                 .chain([problem.dtype]),
         ));
         list.extend(self.rows.monoid);
-        list.push(self.rows.map);
         list.extend(&self.rows.pieces);
-        if self.records.is_some() {
-            list.push(piece!("piece/row_record.wgsl"));
-        }
-        list.extend(self.rows.records[usize::from(self.records.is_some())]);
         list
     }
 
@@ -205,7 +181,10 @@ impl Planner<'_> {
             Const::Bool("QUADS", quads),
             Const::Bool("INNERMOST", self.rows.inner == 1),
             Const::Bool("WANTS_GRAD", grad),
+            Const::Bool("WANTS_VALUES", self.rows.is_map() && self.problem.mode.wants_loss()),
+            Const::Bool("WANTS_TARGET_GRAD", self.wants(Slot::GradTarget)),
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
+            Const::Bool("IS_MAP", self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
             Const::Bool("WANTS_STATS", self.problem.stats.any()),
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
@@ -214,6 +193,10 @@ impl Planner<'_> {
         consts.extend(self.problem.scalars.accessors());
         consts.extend(&self.rows.consts);
         consts
+    }
+
+    fn wants(&self, slot: Slot) -> bool {
+        self.full().iter().any(|full| full.slot == slot)
     }
 
     /// A pack keeps exponentials in the place of its logits, for the gradient.
@@ -291,7 +274,7 @@ impl Planner<'_> {
 
     /// How the lanes of a row merge their states.
     pub(super) fn tree(&self) -> Tree {
-        Tree::of(self.spread, self.rows.monoid, self.limits, self.problem.in_place)
+        Tree::of(self.spread, self.limits, self.problem.in_place)
     }
 
     /// What scales a row.
@@ -309,16 +292,16 @@ impl Planner<'_> {
         let full = self.full();
         let held = self.held();
         let mut list = if self.is_strip() {
-            vec![piece!("driver/strip.wgsl")]
+            vec![piece!("software/strip.wgsl")]
         } else if self.spread.pack.is_some() {
-            vec![piece!("driver/pack.wgsl")]
+            vec![piece!("software/pack.wgsl")]
         } else {
             vec![
                 piece!("driver/row.wgsl"),
-                piece!("piece/row_put.wgsl"),
+                piece!("row/put.wgsl"),
                 match held {
-                    Some(_) => piece!("piece/row_held.wgsl"),
-                    None => piece!("piece/row_streamed.wgsl"),
+                    Some(_) => piece!("row/held.wgsl"),
+                    None => piece!("row/streamed.wgsl"),
                 },
             ]
         };
@@ -327,8 +310,8 @@ impl Planner<'_> {
             list.extend(tree.pieces);
         }
         list.extend(self.shared_pieces(&full));
-        list.push(piece!("piece/row_outputs.wgsl"));
-        list.extend(self.scales());
+        list.push(piece!("row/outputs.wgsl"));
+        list.push(self.scale());
         list.push(self.read(Slot::Input, &full, flat));
         match self.rows.targets {
             Targets::Index { .. } => list.extend(self.labels()),

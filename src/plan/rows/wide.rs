@@ -13,11 +13,11 @@ use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, labels};
 use crate::problem::{Rows, Targets};
-use crate::shader::{Piece, Variant, piece, pieces};
+use crate::shader::{Variant, piece, pieces};
 use crate::tensor::View;
 use crate::tuning::Tuning;
 
-/// Bytes of `Opened` of `shaders/piece/wide_cells.wgsl`, and of its `Folded` and `Merged`.
+/// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
 pub(crate) const OPENED_BYTES: u64 = 32;
 const FOLDED_BYTES: u64 = 32;
 const MERGED_BYTES: u64 = 64;
@@ -293,17 +293,15 @@ impl Passes<'_> {
             Pass::Put => piece!("driver/wide_put.wgsl"),
         }];
         list.extend(own.shared_pieces(&full));
-        list.extend([piece!("piece/wide_cells.wgsl"), piece!("piece/wide_tile.wgsl")]);
-        if self.opened.is_none() {
-            list.push(piece!("piece/wide_row_open.wgsl"));
-        } else if pass != Pass::Open {
-            list.push(piece!("piece/wide_row_stored.wgsl"));
+        list.push(piece!("row/wide.wgsl"));
+        if self.opened.is_some() && pass != Pass::Open {
+            list.push(piece!("row/wide_opened.wgsl"));
         }
         let read = |slot| {
             if self.reads(pass, slot) {
                 own.read(slot, &full, quads)
             } else {
-                pieces::one(slot)
+                pieces::absent(slot)
             }
         };
         list.extend([Slot::Input, Slot::Weight, Slot::GradOutput].map(read));
@@ -318,15 +316,15 @@ impl Passes<'_> {
         let (losses, losses_name) = own.losses();
         match pass {
             Pass::Merge => {
-                list.extend(own.scales());
+                list.push(own.scale());
                 list.push(read(Slot::SampleWeight));
                 list.extend(losses);
-                list.push(self.keep());
+                list.extend(self.merged.map(|_| piece!("row/wide_keep.wgsl")));
                 marks.extend([losses_name.as_str(), own.scale_mark()]);
             }
             Pass::Put => {
                 list.push(pieces::SCALE_STATIC);
-                list.extend([piece!("piece/row_outputs.wgsl"), piece!("piece/row_put.wgsl")]);
+                list.extend([piece!("row/outputs.wgsl"), piece!("row/put.wgsl")]);
                 list.extend(own.writes(&full, quads, quads));
                 marks.extend(own.write_marks(&full));
             }
@@ -347,13 +345,6 @@ impl Passes<'_> {
             label: own.label(&marks, &way),
             consts,
             pieces: list,
-        }
-    }
-
-    fn keep(&self) -> Piece {
-        match self.merged {
-            Some(_) => piece!("piece/wide_keep.wgsl"),
-            None => piece!("piece/wide_keep_skip.wgsl"),
         }
     }
 }

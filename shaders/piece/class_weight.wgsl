@@ -1,4 +1,0 @@
-// `weight`, a factor for each class; 1 where none was given.
-fn class_weight(label: u32) -> f32 {
-    return weight1(params.weight_base + label);
-}

@@ -1,0 +1,89 @@
+//! The pieces that more than one driver chooses from, by what they are chosen by.
+
+use super::{Const, Piece, piece};
+use crate::layout::Slot;
+use crate::tensor::Dtype;
+
+pub const PARAMS: Piece = piece!("params/uniforms.wgsl");
+pub const MATH: Piece = piece!("math/math.wgsl");
+pub const CLASSIFY: Piece = piece!("labels/classify.wgsl");
+pub const CLASS_WEIGHT: Piece = piece!("labels/weight.wgsl");
+pub const OUTCOME: Piece = piece!("outcome/row.wgsl");
+pub const SUM: Piece = piece!("state/sum.wgsl");
+pub const SCALE_STATIC: Piece = piece!("total/scale_static.wgsl");
+pub const SCALE_COUNTED: Piece = piece!("total/scale_counted.wgsl"; Const::U32("FACTOR", 0));
+/// The factor of the z-loss by itself.
+pub const SCALE_COUNTED_Z: Piece = piece!("total/scale_counted.wgsl"; Const::U32("FACTOR", 8));
+
+/// Where an output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// Into its memory.
+    Write,
+    /// On top of what its memory holds.
+    Add,
+}
+
+/// An operand that is only read; `quads`: four at a time, aligned and whole.
+pub fn read(slot: Slot, dtype: Dtype, quads: bool) -> Piece {
+    match (dtype.is_half(), quads) {
+        (false, false) => piece!("access/read_f32.wgsl", slot),
+        (false, true) => piece!("access/read_f32_x4.wgsl", slot),
+        (true, false) => piece!("access/read_half.wgsl", slot),
+        (true, true) => piece!("access/read_half_x4.wgsl", slot),
+    }
+}
+
+/// An operand that was not given, or an output that is not wanted.
+pub fn absent(slot: Slot) -> Piece {
+    piece!("access/absent.wgsl", slot)
+}
+
+/// An operand read one by one, or 1 where there is none.
+pub fn given(slot: Slot, dtype: Option<Dtype>) -> Piece {
+    dtype.map_or(absent(slot), |dtype| read(slot, dtype, false))
+}
+
+/// An output.
+pub fn write(slot: Slot, dtype: Dtype, quads: bool, put: Put) -> Piece {
+    let file = match (dtype.is_half(), quads) {
+        (false, false) => piece!("access/write_f32.wgsl", slot),
+        (false, true) => piece!("access/write_f32_x4.wgsl", slot),
+        (true, false) => piece!("access/write_half.wgsl", slot),
+        (true, true) => piece!("access/write_half_x4.wgsl", slot),
+    };
+    let consts: &'static [Const] = match put {
+        Put::Write => &[Const::Bool("ADDS_OPERAND", false)],
+        Put::Add => &[Const::Bool("ADDS_OPERAND", true)],
+    };
+    Piece { consts, ..file }
+}
+
+/// An operand over which [`Slot::over`] is written: its gradient, or itself anew.
+pub fn over(slot: Slot, dtype: Dtype, quads: bool) -> Piece {
+    match (dtype.is_half(), quads) {
+        (false, false) => piece!("access/over_f32.wgsl", slot),
+        (false, true) => piece!("access/over_f32_x4.wgsl", slot),
+        (true, false) => piece!("access/over_half.wgsl", slot),
+        (true, true) => piece!("access/over_half_x4.wgsl", slot),
+    }
+}
+
+/// How 16-bit floats become f32 and back; nothing where no operand has 16 bits.
+pub fn half(dtypes: impl IntoIterator<Item = Dtype>) -> Option<Piece> {
+    let half = dtypes.into_iter().find(|dtype| dtype.is_half())?;
+    Some(match half {
+        Dtype::F16 => piece!("math/half.wgsl"; Const::Bool("BF16", false)),
+        _ => piece!("math/half.wgsl"; Const::Bool("BF16", true)),
+    })
+}
+
+/// Class targets; every other dtype was refused when the problem was made.
+pub fn labels(dtype: Dtype) -> Piece {
+    match dtype {
+        Dtype::U8 => piece!("labels/words.wgsl"; Const::Bool("BYTES", true), Const::Bool("SIGNED", false)),
+        Dtype::I32 => piece!("labels/words.wgsl"; Const::Bool("BYTES", false), Const::Bool("SIGNED", true)),
+        Dtype::U32 => piece!("labels/words.wgsl"; Const::Bool("BYTES", false), Const::Bool("SIGNED", false)),
+        _ => piece!("labels/i64.wgsl"),
+    }
+}
