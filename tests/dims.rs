@@ -3,10 +3,10 @@
 
 use wgloss::{Call, Dtype, Engine, GradTo, Loss, Mode, Reduce, ReduceOp, Stream, Tensor};
 
+use crate::common::against::against_reference;
 use crate::common::data::Data;
 use crate::common::own::{own, paged, values};
 use crate::common::{bits, engine, gpu, report};
-use crate::gpu::against_reference;
 
 const OPS: [ReduceOp; 5] = [
     ReduceOp::Sum,

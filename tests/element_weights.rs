@@ -2,10 +2,10 @@
 
 use wgloss::{BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargin, Reduction, Role, Stream, Tensor};
 
+use crate::common::against::against_reference;
 use crate::common::data::Data;
 use crate::common::own::paged;
 use crate::common::{F32, bits, gpu, report};
-use crate::gpu::against_reference;
 
 fn weighed(weight: Tensor, reduction: Reduction) -> MultilabelSoftMargin {
     MultilabelSoftMargin {

@@ -83,7 +83,7 @@ fn packed_rows_are_as_the_reference_has_them() {
             if packs(&planned(&problem), "PACK").is_empty() {
                 failures.push(format!("{} is not packed", case.what));
             }
-            failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
+            failures.extend(crate::common::against::on_gpu(&case.what, &*case.loss, &call));
         }
     }
     assert!(total >= 15, "{total} cases");
@@ -113,7 +113,7 @@ fn kept_exponentials_are_gradients_in_the_end() {
             let keeps = packs(&planned(&case.loss.problem(&call).unwrap()), "KEEPS_EXPS");
             assert!(!keeps.is_empty() && keeps.iter().all(|own| *own == Const::Bool("KEEPS_EXPS", true)));
             total += 1;
-            failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
+            failures.extend(crate::common::against::on_gpu(&case.what, &*case.loss, &call));
         }
     }
     report(failures, total);
@@ -359,7 +359,7 @@ fn strips_are_as_the_reference_has_them() {
                     case.what
                 );
                 total += 1;
-                failures.extend(crate::gpu::on_gpu(&case.what, &*case.loss, &call));
+                failures.extend(crate::common::against::on_gpu(&case.what, &*case.loss, &call));
             }
         }
     }
@@ -443,7 +443,7 @@ fn hard_rows_are_the_same_in_packs() {
         let is_packed = !packs(&planned(&loss.problem(&call).unwrap()), "PACK").is_empty();
         assert_eq!(is_packed, times > 1);
         let values = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
-        (values, crate::gpu::on_gpu("hard rows", &loss, &call))
+        (values, crate::common::against::on_gpu("hard rows", &loss, &call))
     };
     let (few, failures) = of_each(1);
     assert!(failures.is_empty(), "{failures:?}");

@@ -42,4 +42,4 @@ WGLOSS_TEST_LIMITS=webgpu "${suite[@]}" --skip shaders:: --skip plans::
 echo "Labels, differences, sums, functions, values, subgroups, gradients, bits and device trouble again, on SwiftShader."
 driver=$(tests/swiftshader.sh)
 VK_DRIVER_FILES=$driver WGLOSS_TEST_ADAPTER=SwiftShader "${suite[@]}" \
-    faults:: differences:: deviations:: sums:: gradients:: device:: bits::twenty common:: functions:: checks:: subgroups:: gpu::confident
+    faults:: differences:: deviations:: sums:: gradients:: device:: bits::twenty common:: functions:: checks:: subgroups:: gpu::cross_entropy::confident

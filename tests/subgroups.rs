@@ -5,8 +5,8 @@ use wgloss::shader::Piece;
 use wgloss::{Call, CrossEntropy, Dtype, Engine, Limits, Loss, Mode, REGISTRY, Tensor, Tuning};
 
 use crate::common::cases::{Setup, Style, make};
+use crate::common::plans::DEFAULT_LIMITS;
 use crate::common::{bits, engine, report};
-use crate::plans::DEFAULT_LIMITS;
 
 /// Two rows to a workgroup, of half of its lanes each: two subgroups of eight, or halves of one. Longer rows have it alone.
 const SHARED: [Tuning; 2] = [shared(16, 8), shared(8, 4)];

@@ -9,8 +9,8 @@ use wgloss::{
 };
 
 use crate::common::engine::fresh;
+use crate::common::plans::{DEFAULT_LIMITS, SMALL, TINY, verify};
 use crate::common::{gpu, hardware};
-use crate::plans::{DEFAULT_LIMITS, SMALL, TINY, verify};
 
 /// Elements of a lane in the baselines of `bench`.
 const PER_LANE: [u32; 2] = [1, 64];

@@ -6,11 +6,11 @@ use wgloss::{
     Reduction, Role, Scalar, Stats, Tensor, Tuning, Values, find, reference,
 };
 
+use crate::common::against::compare;
 use crate::common::cases::{DTYPES, Setup, blank, make, settings};
 use crate::common::data::Data;
+use crate::common::plans::{DEFAULT_LIMITS, WIDE};
 use crate::common::{F32, Tolerance, bits, engine, gpu, hardware, report};
-use crate::gpu::compare;
-use crate::plans::{DEFAULT_LIMITS, WIDE};
 
 /// A binding that holds few tiles of [`WIDE`].
 const FEW_BYTES: u64 = 1024;

@@ -1,9 +1,12 @@
 //! What the tests share: the engine, the tolerance, data that hurts.
 
+pub mod against;
 pub mod cases;
 pub mod data;
+pub mod elsewhere;
 pub mod engine;
 pub mod own;
+pub mod plans;
 
 use wgloss::{Array, Dtype, Values};
 

@@ -1,0 +1,98 @@
+//! What other compilers make of them, and that validators are awake.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use rayon::prelude::*;
+use wgloss::shader::Variant;
+use wgloss::{REGISTRY, Reduction};
+
+use super::variants::{pairwise, variants};
+use super::{claim, is_shuffled};
+
+/// What other compilers get.
+#[test]
+fn naga_translates_variants() {
+    claim(pairwise().to_vec(), |dispatch, module, info| {
+        let label = &dispatch.variant.label;
+        naga::back::spv::write_vec(module, info, &Default::default(), None).map_err(|e| format!("{label}: {e}"))?;
+        let msl = naga::back::msl::Options {
+            fake_missing_bindings: true,
+            ..Default::default()
+        };
+        naga::back::msl::write_string(module, info, &msl, &Default::default()).map_err(|e| format!("{label}: {e}"))?;
+        let mut hlsl = String::new();
+        let (options, pipeline) = (naga::back::hlsl::Options::default(), Default::default());
+        naga::back::hlsl::Writer::new(&mut hlsl, &options, &pipeline)
+            .write(module, info, None)
+            .map_err(|e| format!("{label}: {e}"))?;
+        Ok(())
+    });
+}
+
+/// Tint is the compiler of Chromium; it checks uniformity, which naga does not.
+#[test]
+fn tint_accepts_variants_where_it_is_installed() {
+    if Command::new("tint").arg("--version").output().is_err() {
+        eprintln!("tint is not installed: nothing checked");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let chosen = pairwise();
+    assert!(chosen.len() > 500, "only {} variants", chosen.len());
+    let failures: Vec<String> = chosen
+        .par_iter()
+        .enumerate()
+        .filter_map(|(n, dispatch)| {
+            let variant = &dispatch.variant;
+            let path = folder.path().join(format!("{n}.wgsl"));
+            // naga takes the built-in functions without the directive, and not yet the directive.
+            let header = if is_shuffled(variant) {
+                "enable subgroups;\n"
+            } else {
+                ""
+            };
+            std::fs::write(&path, header.to_string() + &variant.compose().text).unwrap();
+            let output = Command::new("tint")
+                .args(["--format", "wgsl"])
+                .arg(&path)
+                .output()
+                .unwrap();
+            let message = String::from_utf8_lossy(&output.stderr);
+            (!output.status.success()).then(|| format!("{}: {message}", variant.label))
+        })
+        .collect();
+    crate::common::report(failures, chosen.len());
+}
+
+/// The validators are not asleep: a slot left out and a slot filled twice are errors, for every driver.
+#[test]
+fn missing_and_doubled_slots_are_noticed() {
+    for driver in ["row", "wide_fold", "wide_put", "elementwise", "reduce", "pair"] {
+        let path = format!("driver/{driver}.wgsl");
+        let variant = &variants()
+            .iter()
+            .find(|d| d.variant.pieces[0].path == path)
+            .unwrap()
+            .variant;
+        let refused = |pieces| {
+            let broken = Variant {
+                pieces,
+                ..variant.clone()
+            };
+            naga::front::wgsl::parse_str(&broken.compose().text).is_err()
+        };
+        assert!(!refused(variant.pieces.clone()));
+        let mut missing = variant.pieces.clone();
+        missing.retain(|piece| !piece.path.starts_with("loss/") && !piece.path.starts_with("monoid/"));
+        assert!(refused(missing), "{driver}");
+        let mut doubled = variant.pieces.clone();
+        doubled.push(doubled[0]);
+        assert!(refused(doubled), "{driver}");
+    }
+    let reductions: BTreeSet<_> = REGISTRY
+        .iter()
+        .flat_map(|info| info.reductions.iter().map(|r| r.name()))
+        .collect();
+    assert_eq!(reductions.len(), Reduction::ALL.len());
+}
