@@ -15,7 +15,7 @@ use crate::common::{bits, engine, gpu, report};
 
 /// Constants of the dispatches that take packs.
 fn packs(plan: &Plan, name: &str) -> Vec<Const> {
-    let drivers = ["driver/pack.wgsl", "driver/strip.wgsl"];
+    let drivers = ["software/pack.wgsl", "software/strip.wgsl"];
     let own = plan
         .dispatches()
         .filter(|d| drivers.contains(&d.variant.pieces[0].path));

@@ -157,16 +157,20 @@ fn every_state_of_rows_and_pairs_has_a_shuffle() {
             let problem = case.loss.problem(&case.call(case.most())).unwrap();
             for dispatch in plan(&problem, &limits, &Tuning::SOFTWARE).unwrap().dispatches() {
                 let has = |path: &str| dispatch.variant.pieces.iter().any(|piece| piece.path == path);
-                faults += usize::from(has("shuffle/tile_fault.wgsl"));
-                if ["row", "pack", "strip", "pair", "elementwise"]
-                    .iter()
-                    .any(|own| has(&format!("driver/{own}.wgsl")))
-                {
-                    assert!(!has("piece/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
-                    assert!(!has("piece/tile_sum_workgroup.wgsl"), "{}", dispatch.variant.label);
-                    assert!(!has("piece/tile_fault_workgroup.wgsl"), "{}", dispatch.variant.label);
-                    seen += usize::from(has("piece/tree_subgroup.wgsl"));
-                    sums += usize::from(has("shuffle/tile_sum.wgsl"));
+                faults += usize::from(has("lanes/fault_subgroup.wgsl"));
+                let drivers = [
+                    "driver/row",
+                    "software/pack",
+                    "software/strip",
+                    "driver/pair",
+                    "driver/elementwise",
+                ];
+                if drivers.iter().any(|own| has(&format!("{own}.wgsl"))) {
+                    assert!(!has("lanes/tree_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    assert!(!has("lanes/sum_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    assert!(!has("lanes/fault_workgroup.wgsl"), "{}", dispatch.variant.label);
+                    seen += usize::from(has("lanes/tree_subgroup.wgsl"));
+                    sums += usize::from(has("lanes/sum_subgroup.wgsl"));
                 }
             }
         }
@@ -197,7 +201,8 @@ fn no_shuffle_without_subgroups() {
                 };
                 let problem = case.loss.problem(&case.call(case.most())).unwrap();
                 for dispatch in plan(&problem, &limits, &tuning).unwrap().dispatches() {
-                    let shuffles = |piece: &Piece| piece.path.starts_with("shuffle/");
+                    let shuffles =
+                        |piece: &Piece| piece.path.starts_with("lanes/") && piece.path.ends_with("_subgroup.wgsl");
                     let label = &dispatch.variant.label;
                     assert!(!dispatch.variant.pieces.iter().any(shuffles), "width {width}: {label}");
                 }

@@ -84,7 +84,7 @@ fn missing_and_doubled_slots_are_noticed() {
         };
         assert!(!refused(variant.pieces.clone()));
         let mut missing = variant.pieces.clone();
-        missing.retain(|piece| !piece.path.starts_with("loss/") && !piece.path.starts_with("monoid/"));
+        missing.retain(|piece| !piece.path.starts_with("loss/") && !piece.path.starts_with("state/"));
         assert!(refused(missing), "{driver}");
         let mut doubled = variant.pieces.clone();
         doubled.push(doubled[0]);

@@ -137,7 +137,7 @@ fn states(dispatch: &Dispatch, module: &naga::Module) -> Result<(), String> {
     Ok(())
 }
 
-/// What `monoid/count.wgsl` leaves is read as `Control`.
+/// What `state/count.wgsl` leaves is read as `Control`.
 #[test]
 fn control_is_laid_out_as_in_rust() {
     let count = variants()

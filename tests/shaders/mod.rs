@@ -15,7 +15,7 @@ use self::variants::variants;
 
 /// It needs a feature that not every device has: lanes of a subgroup read each other's registers.
 fn is_shuffled(variant: &Variant) -> bool {
-    variant.pieces.iter().any(|own| own.path.starts_with("shuffle/"))
+    variant.pieces.iter().any(|own| own.path.ends_with("_subgroup.wgsl"))
 }
 
 fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {

@@ -79,9 +79,9 @@ impl Planner<'_> {
         }
     }
 
-    /// The pieces that write outputs of the input's shape.
-    /// `flat`: the gradient of the input goes four at a time.
-    pub(super) fn writes(&self, full: &[Full], quads: bool, flat: bool) -> Vec<Piece> {
+    /// The pieces that write outputs of the input's shape. `flat`: the gradient of the input goes four at a time; `writes_each`:
+    /// another piece writes the losses of rows.
+    pub(super) fn writes(&self, full: &[Full], quads: bool, flat: bool, writes_each: bool) -> Vec<Piece> {
         let find = |slot| full.iter().find(|full| full.slot == slot);
         let mut list = Vec::new();
         if !self.problem.in_place {
@@ -92,12 +92,12 @@ impl Planner<'_> {
             });
         }
         for slot in [Slot::GradTarget, Slot::Loss] {
-            list.push(match find(slot) {
-                Some(full) => pieces::write(slot, full.view.dtype, quads, Put::Write),
-                // A row's loss is no output of the input's shape: it has a piece of its own.
-                None if slot == Slot::Loss && self.writes_each() => continue,
-                None => pieces::absent(slot),
-            });
+            match find(slot) {
+                Some(full) => list.push(pieces::write(slot, full.view.dtype, quads, Put::Write)),
+                // A row's loss is no output of the input's shape: what becomes of it may write it.
+                None if slot == Slot::Loss && writes_each => {}
+                None => list.push(pieces::absent(slot)),
+            }
         }
         list
     }
@@ -170,7 +170,8 @@ impl Planner<'_> {
         list
     }
 
-    pub(super) fn consts(&self, quads: bool) -> Vec<Const> {
+    pub(super) fn consts(&self, full: &[Full], quads: bool) -> Vec<Const> {
+        let wants = |slot| full.iter().any(|full| full.slot == slot);
         let grad = self.problem.mode.wants_grad();
         let mut consts = vec![
             Const::U32("WIDTH", self.spread.width),
@@ -181,8 +182,8 @@ impl Planner<'_> {
             Const::Bool("QUADS", quads),
             Const::Bool("INNERMOST", self.rows.inner == 1),
             Const::Bool("WANTS_GRAD", grad),
-            Const::Bool("WANTS_VALUES", self.rows.is_map() && self.problem.mode.wants_loss()),
-            Const::Bool("WANTS_TARGET_GRAD", self.wants(Slot::GradTarget)),
+            Const::Bool("WANTS_VALUES", wants(Slot::Loss)),
+            Const::Bool("WANTS_TARGET_GRAD", wants(Slot::GradTarget)),
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
             Const::Bool("IS_MAP", self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
@@ -193,10 +194,6 @@ impl Planner<'_> {
         consts.extend(self.problem.scalars.accessors());
         consts.extend(&self.rows.consts);
         consts
-    }
-
-    fn wants(&self, slot: Slot) -> bool {
-        self.full().iter().any(|full| full.slot == slot)
     }
 
     /// A pack keeps exponentials in the place of its logits, for the gradient.
@@ -318,14 +315,14 @@ impl Planner<'_> {
             _ => list.push(self.read(Slot::Target, &full, quads)),
         }
         list.extend([Slot::Weight, Slot::SampleWeight, Slot::GradOutput].map(|slot| self.read(slot, &full, quads)));
-        list.extend(self.writes(&full, quads, flat));
+        list.extend(self.writes(&full, quads, flat, self.writes_each()));
         let (losses, losses_name) = self.losses();
         list.extend(losses);
         let mut way = tree.name;
         if self.spread.turns > 1 {
             way += &format!("x{}", self.spread.turns);
         }
-        let mut consts = self.consts(quads);
+        let mut consts = self.consts(&full, quads);
         consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
             way += &if self.is_strip() {

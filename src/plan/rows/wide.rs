@@ -325,12 +325,12 @@ impl Passes<'_> {
             Pass::Put => {
                 list.push(pieces::SCALE_STATIC);
                 list.extend([piece!("row/outputs.wgsl"), piece!("row/put.wgsl")]);
-                list.extend(own.writes(&full, quads, quads));
+                list.extend(own.writes(&full, quads, quads, false));
                 marks.extend(own.write_marks(&full));
             }
             Pass::Open | Pass::Fold => list.push(pieces::SCALE_STATIC),
         }
-        let mut consts = own.consts(quads);
+        let mut consts = own.consts(&full, quads);
         let group = if matches!(pass, Pass::Fold | Pass::Merge) {
             let tree = own.tree();
             list.extend(tree.pieces);
