@@ -56,7 +56,8 @@ pub enum Class {
     Software4,
 }
 
-/// The values of each class, with what chose them in `benches/NOTES.md`. Classes share what nobody has measured apart.
+/// The values of each class, with what chose them in `benches/notes/2026-11-21-tuning.md`. Classes share what nobody has
+/// measured apart.
 pub const TABLE: [(Class, Tuning); 4] = [
     (Class::Discrete, Tuning::HARDWARE),
     (Class::Integrated, Tuning::HARDWARE),

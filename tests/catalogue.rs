@@ -1,4 +1,4 @@
-//! The README's table of losses is that of the registry, and every name finds its loss.
+//! The table of losses in the docs and the README's list are those of the registry, and every name finds its loss.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -36,13 +36,26 @@ fn row(info: &Info) -> String {
 }
 
 #[test]
-fn the_readme_has_every_loss() {
+fn the_docs_have_every_loss() {
     let mut table = String::from("| loss | tensors | options | weights | reductions |\n|---|---|---|---|---|\n");
     for info in REGISTRY {
         writeln!(table, "{}", row(info)).unwrap();
     }
-    let readme = include_str!("../README.md");
-    assert!(readme.contains(&table), "the README's table should be:\n{table}");
+    let docs = include_str!("../docs/losses.md");
+    assert!(docs.contains(&table), "the table of docs/losses.md should be:\n{table}");
+}
+
+/// Every loss and optimizer once, and nothing else.
+#[test]
+fn the_readme_names_every_loss() {
+    let (_, rest) = include_str!("../README.md").split_once("\n| for | names |\n").unwrap();
+    let table = rest.split("\n\n").next().unwrap();
+    let mut named: Vec<_> = table.split('`').skip(1).step_by(2).collect();
+    named.sort_unstable();
+    let losses = REGISTRY.iter().map(|own| own.name);
+    let mut all: Vec<_> = losses.chain(optim::OPTIMIZERS.iter().map(|own| own.name)).collect();
+    all.sort_unstable();
+    assert_eq!(named, all);
 }
 
 /// No name is of two losses, in any spelling; PyTorch's function and module find what they are.
