@@ -6,13 +6,15 @@
 use std::collections::VecDeque;
 use std::hash::Hash;
 
+use crate::call::{Asked, Call, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Asked, operands};
 use crate::layout::Slot;
-use crate::loss::{Call, Loss};
-use crate::problem::{Divisor, Mode, Problem, Reduction, Role};
-use crate::readback::{Output, Values};
+use crate::loss::Loss;
+use crate::output::Output;
+use crate::problem::{Divisor, Problem};
+use crate::values::Values;
+use crate::words::{Mode, Reduction, Role};
 
 /// What batches come to so far.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,17 +2,20 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::call::{Asked, Call, GradTo, operands};
 use crate::cpu::{self, Kept, Made, Numbers};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
+use crate::gpu::{Counters, Gpu, Pace, Pipelines, Troubles};
 use crate::layout::{Control, Fault};
 use crate::limits::Limits;
-use crate::loss::{Call, GradTo};
+use crate::memory::lock;
+use crate::output::Output;
 use crate::plan::{CONTROL_WORDS, plan_count};
-use crate::problem::{Family, Problem, Role, Targets};
-use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor};
+use crate::problem::{Family, Problem, Targets};
+use crate::tensor::Tensor;
 use crate::tuning::Tuning;
+use crate::words::Role;
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
 #[derive(Debug)]

@@ -22,16 +22,23 @@
 //! ```
 
 mod batches;
+mod call;
 mod cpu;
 pub mod definition;
+mod dtype;
 mod engine;
 mod error;
+mod fold;
 mod gpu;
 mod inspect;
 pub mod layout;
 pub mod limits;
 mod loss;
+mod math;
+mod memory;
 pub mod optim;
+mod options;
+mod output;
 mod pages;
 pub mod plan;
 pub mod precision;
@@ -46,28 +53,35 @@ mod stream;
 mod tensor;
 mod timing;
 pub mod tuning;
+mod update;
+mod values;
+mod view;
+mod words;
 
 pub use batches::{Batches, Totals, denominator};
+pub use call::{Call, GradTo};
+pub use dtype::{Dtype, Element};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gpu::Activity;
-pub use inspect::{Checks, OnNan};
 pub use limits::Limits;
 pub use loss::{
-    Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
-    L1, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll,
-    OnEmpty, OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid,
-    SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
+    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, Info, KlDiv, L1, LogSigmoid,
+    LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
+    OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal, SmoothL1,
+    SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use options::{Scalar, ScalarKind};
+pub use output::Output;
 pub use pages::{Pages, Sink};
-pub use plan::ReduceOp;
-pub use problem::{Mode, Reduction, Role, Stats};
-pub use readback::{Array, Output, Values};
 pub use stream::{Progress, Stream, Streamed};
-pub use tensor::{Dtype, Element, Tensor, View};
+pub use tensor::Tensor;
 pub use timing::{Stopwatch, Timing};
 pub use tuning::Tuning;
+pub use values::{Array, Values};
+pub use view::View;
+pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 
 /// The losses as functions: host arrays in, numbers out, in one call.
 ///

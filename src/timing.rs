@@ -2,15 +2,20 @@
 
 use std::time::Instant;
 
+use crate::call::Call;
+use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory};
-use crate::loss::{Call, Loss};
-use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
-use crate::problem::{Role, expect_dtype};
-use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::gpu::Gpu;
+use crate::loss::Loss;
+use crate::memory::Memory;
+use crate::output::Output;
+use crate::plan::{Copy, Plan, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
+use crate::shapes::expect_dtype;
+use crate::tensor::Tensor;
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::{ReduceOp, Role};
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]

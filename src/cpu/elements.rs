@@ -10,9 +10,10 @@ use super::{Floats, Keeping, Made, Operands};
 use crate::definition::{Span, SpanOut, Wanted};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::sum;
-use crate::problem::{Elements, Problem, Role};
-use crate::tensor::View;
+use crate::math::sum;
+use crate::problem::{Elements, Problem};
+use crate::view::View;
+use crate::words::Role;
 
 /// Elements that a definition is called with at a time: nine arrays of them stay in the nearest caches.
 const SPAN: usize = 512;

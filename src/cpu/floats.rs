@@ -3,11 +3,14 @@
 use rayon::prelude::*;
 
 use super::Operands;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::LONG;
-use crate::problem::{Problem, Role};
-use crate::tensor::{Dtype, Tensor, View};
+use crate::math::LONG;
+use crate::problem::Problem;
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::Role;
 
 /// A host tensor's elements, addressed through a view of it. The dtype is the tensor's own; integers are their values.
 pub(super) struct Floats<'a> {

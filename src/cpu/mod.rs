@@ -15,8 +15,9 @@ mod scattered;
 
 use crate::error::Result;
 use crate::layout::{Control, Fault};
-use crate::problem::{Family, Problem, Role};
+use crate::problem::{Family, Problem};
 use crate::tensor::Tensor;
+use crate::words::Role;
 pub(crate) use count::{Count, Scales, Weights};
 use floats::Floats;
 pub(crate) use numbers::{Kept, Numbers};

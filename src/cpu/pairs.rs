@@ -9,7 +9,8 @@ use super::{Floats, Keeping, Losses, Made, Operands};
 use crate::definition::{PairOut, PairRow};
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Pairs, Problem, Role};
+use crate::problem::{Pairs, Problem};
+use crate::words::Role;
 
 /// Elements of each operand that a thread takes at a time; and the most rows.
 const TILE: usize = 8 << 10;

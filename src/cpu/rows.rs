@@ -12,7 +12,8 @@ use super::{Floats, Keeping, Losses, Made, Operands};
 use crate::definition::{Row, RowDefinition, RowLoss, RowMap, RowScratch, RowStats};
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Problem, Role, Rows, Targets};
+use crate::problem::{Problem, Rows, Targets};
+use crate::words::Role;
 
 /// Elements of the rows that a thread takes at a time, which stay in a cache; and the most rows.
 const TILE: usize = 16 << 10;

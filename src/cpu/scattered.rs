@@ -6,7 +6,8 @@ use super::numbers::Numbers;
 use super::{Keeping, Made, Operands, rows};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, Rows, Scattered};
-use crate::tensor::{Tensor, View};
+use crate::tensor::Tensor;
+use crate::view::View;
 
 pub(super) fn run(
     problem: &Problem,
@@ -59,7 +60,7 @@ fn places(shape: &[usize], columns: &[usize]) -> Vec<usize> {
     let first = columns.first().copied().unwrap_or(0);
     let others = (first..shape.len()).filter(|dim| !columns.contains(dim));
     let order: Vec<usize> = (0..first).chain(columns.iter().copied()).chain(others).collect();
-    let strides = View::contiguous(crate::tensor::Dtype::F32, shape).strides();
+    let strides = View::contiguous(crate::dtype::Dtype::F32, shape).strides();
     let mut places = vec![0usize];
     if shape.contains(&0) {
         places.clear();

@@ -1,87 +1,24 @@
 //! Calls of losses on a device. What of a call can be used again is kept beside it: its plan, pipelines and params, and, for
 //! the same tensors, its bind groups with small results and scratch.
 
-use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::activity::count;
-use super::calls::Key;
-use super::loan::Loan;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
 use super::submit::parts;
-use super::{Gpu, Memory, operands, outputs};
+use super::{Gpu, outputs};
+use crate::call::{Asked, Key, operands};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::loss::{Call, GradTo};
+use crate::memory::{Loan, Memory};
+use crate::output::Output;
 use crate::plan::{Plan, Source, Step, plan};
-use crate::problem::{Problem, Role};
-use crate::readback::Output;
+use crate::problem::Problem;
 use crate::tensor::{Storage, Tensor};
-
-/// What is asked of an engine: a loss by what it can do, and a call of it.
-pub(crate) struct Asked<'a> {
-    pub call: &'a Call<'a>,
-    /// The loss's own tensors.
-    pub given: &'a [(Role, &'a Tensor)],
-    /// Writes all options of the loss; false where it cannot.
-    pub identify: &'a dyn Fn(&mut Key) -> bool,
-    pub problem: &'a dyn Fn() -> Result<Problem>,
-}
-
-impl<'a> Asked<'a> {
-    /// All that the call's plan follows from, where the loss can tell.
-    fn key(&self) -> Option<Key> {
-        let (call, mut key) = (self.call, Key::new());
-        let identified = (self.identify)(&mut key);
-        (call.mode, call.stats, call.checks).hash(&mut key);
-        call.grads.hash(&mut key);
-        std::mem::discriminant(&call.grad_input).hash(&mut key);
-        call.tensors.len().hash(&mut key);
-        self.given.len().hash(&mut key);
-        for (role, _) in self.given {
-            role.hash(&mut key);
-        }
-        call.grad_output.is_some().hash(&mut key);
-        for tensor in self.tensors() {
-            tensor.view.hash(&mut key);
-            // A gradient goes over what lies in one buffer of the device.
-            std::mem::discriminant(&tensor.storage).hash(&mut key);
-            tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
-        }
-        identified.then_some(key)
-    }
-
-    /// All tensors that the caller gave.
-    fn tensors(&self) -> impl Iterator<Item = &'a Tensor> + Clone {
-        let given = self.given.iter().map(|(_, tensor)| *tensor);
-        let operands = self
-            .call
-            .tensors
-            .iter()
-            .copied()
-            .chain(given)
-            .chain(self.call.grad_output);
-        operands.chain(self.call.grad_input.tensor())
-    }
-
-    /// The memory of each, of those that are on a device.
-    fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
-        self.tensors().map(|tensor| tensor.memory().map(Memory::id))
-    }
-
-    /// The caller's tensor that the gradient of the first goes into, or over.
-    fn grad_input(&self, problem: &Problem) -> Option<&'a Tensor> {
-        match self.call.grad_input {
-            _ if !problem.mode.wants_grad() => None,
-            GradTo::New => None,
-            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
-            GradTo::InPlace => self.call.tensors.first().copied().filter(|_| problem.in_place),
-        }
-    }
-}
+use crate::words::Role;
 
 /// A call on tensors of these layouts, planned.
 #[derive(Debug)]

@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::{Gpu, lock};
+use super::Gpu;
 use crate::error::{Error, Result};
+use crate::memory::lock;
 
 /// What a device that the engine opened reported outside of any call.
 #[derive(Debug, Default)]
