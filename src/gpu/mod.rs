@@ -10,6 +10,7 @@ mod pipelines;
 mod record;
 mod scratch;
 mod submit;
+mod timer;
 
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +33,7 @@ pub(crate) use guard::Troubles;
 pub(crate) use pipelines::Pipelines;
 pub(crate) use scratch::Pool;
 pub(crate) use submit::Pace;
+pub(crate) use timer::Timer;
 
 /// A device with what the engine knows of it.
 #[derive(Debug)]

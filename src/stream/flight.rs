@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::units::{Transfer, Unit};
 use super::{Stream, Streamed, paged};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, count};
+use crate::gpu::{Gpu, Timer, count};
 use crate::memory::Memory;
 use crate::plan::{Source, Step};
 use crate::tensor::Tensor;
-use crate::timing::Timer;
 use crate::words::Role;
 
 /// Units under way at a time: one computes while the host is busy with another.
