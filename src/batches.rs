@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::hash::Hash;
 
-use crate::call::{Asked, Call, operands};
+use crate::call::{Asked, Call, Key, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
@@ -133,16 +133,14 @@ impl<'a> Batches<'a> {
         let divisor = problem.divisor;
         let divided_by = self.divided_by(&problem)?;
         problem.divisor = Divisor::Known(divided_by);
-        let output = self.engine.run(&Asked {
-            call,
-            given: &self.loss.tensors(),
-            // The same call by itself has another divisor.
-            identify: &|mut state| {
-                ("batches", divided_by.to_bits()).hash(&mut state);
-                self.loss.identify(state)
-            },
-            problem: &|| Ok(problem.clone()),
-        })?;
+        let given = self.loss.tensors();
+        let asked = Asked { call, given: &given };
+        // The same call by itself has another divisor.
+        let identify = |mut key: &mut Key| {
+            ("batches", divided_by.to_bits()).hash(&mut key);
+            self.loss.identify(key)
+        };
+        let output = self.engine.run(&asked, identify, || Ok(problem))?;
         let kept = Output {
             grad_input: None,
             grads: Vec::new(),

@@ -113,21 +113,18 @@ impl Hasher for Key {
     }
 }
 
-/// What is asked of an engine: a loss by what it can do, and a call of it.
+/// What is asked of an engine: a call, with the tensors that its loss has of its own.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
     pub call: &'a Call<'a>,
-    /// The loss's own tensors.
     pub given: &'a [(Role, &'a Tensor)],
-    /// Writes all options of the loss; false where it cannot.
-    pub identify: &'a dyn Fn(&mut Key) -> bool,
-    pub problem: &'a dyn Fn() -> Result<Problem>,
 }
 
 impl<'a> Asked<'a> {
-    /// All that the call's plan follows from, where the loss can tell.
-    pub fn key(&self) -> Option<Key> {
+    /// All that the call's plan follows from. `identify` writes the options of its loss, and says whether it has.
+    pub fn key(&self, identify: impl FnOnce(&mut Key) -> bool) -> Option<Key> {
         let (call, mut key) = (self.call, Key::new());
-        let identified = (self.identify)(&mut key);
+        let identified = identify(&mut key);
         (call.mode, call.stats, call.checks).hash(&mut key);
         call.grads.hash(&mut key);
         std::mem::discriminant(&call.grad_input).hash(&mut key);
@@ -144,6 +141,11 @@ impl<'a> Asked<'a> {
             tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
         }
         identified.then_some(key)
+    }
+
+    /// All operands by role.
+    pub fn operands(&self, problem: &Problem) -> Vec<(Role, &'a Tensor)> {
+        operands(problem, self.call, self.given)
     }
 
     /// All tensors that the caller gave.

@@ -10,7 +10,7 @@ use super::record::{self, Ready};
 use super::scratch::Scratch;
 use super::submit::parts;
 use super::{Gpu, outputs};
-use crate::call::{Asked, Key, operands};
+use crate::call::{Asked, Key};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::{Loan, Memory};
@@ -118,21 +118,82 @@ impl Bound {
     }
 }
 
+/// What is kept of a call.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Planned(Planned),
+    /// Nothing: to be planned.
+    New(New),
+}
+
+/// A planned call, and what is bound to its tensors, where that is kept.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    key: Option<Key>,
+    prepared: Arc<Prepared>,
+    bound: Option<Arc<Bound>>,
+}
+
+/// A call to be planned under these limits, and kept under this key.
+#[derive(Debug)]
+pub(crate) struct New {
+    key: Option<Key>,
+    limits: Limits,
+}
+
 impl Gpu {
-    /// Computes a call: submits it, and returns.
-    pub fn run(&self, asked: &Asked<'_>) -> Result<Output> {
-        let limits = self.paced_limits();
-        let key = asked.key();
-        let (prepared, bound) = match &key {
-            Some(key) => self.calls.find(key, limits.max_dispatch_bytes, asked.ids()),
-            None => (None, None),
-        };
-        if let (Some(prepared), Some(bound)) = (&prepared, bound) {
-            return self.carry_out(prepared, &bound, asked, None);
+    /// What is kept of a call to be submitted.
+    pub fn find(&self, asked: &Asked<'_>, key: Option<Key>) -> Found {
+        self.find_within(self.paced_limits(), key, asked.ids())
+    }
+
+    /// What is kept of a call to be recorded: its plan, and nothing that is bound.
+    pub fn find_plan(&self, key: Option<Key>) -> Found {
+        self.find_within(self.limits, key, std::iter::once(None))
+    }
+
+    fn find_within(&self, limits: Limits, key: Option<Key>, ids: impl Iterator<Item = Option<u64>> + Clone) -> Found {
+        let found = key
+            .as_ref()
+            .map(|key| self.calls.find(key, limits.max_dispatch_bytes, ids));
+        match found {
+            Some((Some(prepared), bound)) => Found::Planned(Planned { key, prepared, bound }),
+            _ => Found::New(New { key, limits }),
         }
-        let prepared = self.prepared(prepared, key.as_ref(), &limits, asked)?;
+    }
+
+    /// Plans a call, and keeps it.
+    pub fn plan(&self, new: New, problem: Problem) -> Result<Planned> {
+        let New { key, limits } = new;
+        let plan = plan(&problem, &limits, &self.tuning)?;
+        count(&self.counters.plans, 1);
+        let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
+        let prepared = Arc::new(Prepared {
+            pipelines: pipelines.collect::<Result<_>>()?,
+            params: self.params(&plan.steps)?,
+            parts: parts(&plan, limits.max_dispatch_bytes),
+            limit: limits.max_dispatch_bytes,
+            problem,
+            plan,
+        });
+        if let Some(key) = key.as_ref().filter(|_| prepared.plan.steps.len() <= MOST_STEPS) {
+            self.calls.keep(key, &prepared);
+        }
+        Ok(Planned {
+            key,
+            prepared,
+            bound: None,
+        })
+    }
+
+    /// Computes a call: submits it, and returns.
+    pub fn run(&self, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+        let Planned { key, prepared, bound } = planned;
+        if let Some(bound) = bound {
+            return self.carry_out(&prepared, &bound, asked, None);
+        }
         let problem = &prepared.problem;
-        let tensors = self.place(&operands(problem, asked.call, asked.given), Some(problem))?;
+        let tensors = self.place(&asked.operands(problem), Some(problem))?;
         let bound = Arc::new(self.bind(&prepared, asked, &tensors)?);
         // What was uploaded for this call does not come again.
         if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
@@ -145,13 +206,8 @@ impl Gpu {
     }
 
     /// Records a call into the caller's encoder. All results are new: nobody knows when that is submitted.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>) -> Result<Output> {
-        let key = asked.key();
-        let found = key.as_ref().and_then(|key| {
-            let nobody = std::iter::once(None);
-            self.calls.find(key, self.limits.max_dispatch_bytes, nobody).0
-        });
-        let prepared = self.prepared(found, key.as_ref(), &self.limits, asked)?;
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+        let prepared = planned.prepared;
         let (tensors, output) = self.prepare(&prepared.problem, asked.call, asked.given)?;
         record::expose(&tensors);
         let scratch = self.shared_scratch(&prepared.plan)?;
@@ -160,35 +216,6 @@ impl Gpu {
         self.encode_steps(encoder, steps.iter().flatten(), None);
         self.check()?;
         Ok(output)
-    }
-
-    /// The call as found, or planned and remembered.
-    fn prepared(
-        &self,
-        found: Option<Arc<Prepared>>,
-        key: Option<&Key>,
-        limits: &Limits,
-        asked: &Asked<'_>,
-    ) -> Result<Arc<Prepared>> {
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let problem = (asked.problem)()?;
-        let plan = plan(&problem, limits, &self.tuning)?;
-        count(&self.counters.plans, 1);
-        let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
-        let prepared = Arc::new(Prepared {
-            pipelines: pipelines.collect::<Result<_>>()?,
-            params: self.params(&plan.steps)?,
-            parts: parts(&plan, limits.max_dispatch_bytes),
-            limit: limits.max_dispatch_bytes,
-            problem,
-            plan,
-        });
-        if let Some(key) = key.filter(|_| prepared.plan.steps.len() <= MOST_STEPS) {
-            self.calls.keep(key, &prepared);
-        }
-        Ok(prepared)
     }
 
     /// Binds a call to its tensors, which are placed, and makes what is its own.
@@ -324,7 +351,7 @@ impl Gpu {
         let problem = &prepared.problem;
         let mut all = match tensors {
             Some(tensors) => tensors,
-            None => self.place(&operands(problem, asked.call, asked.given), Some(problem))?,
+            None => self.place(&asked.operands(problem), Some(problem))?,
         };
         let grad = asked.grad_input(problem);
         all.extend(grad.map(|grad| (Role::Grad(0), grad.clone())));

@@ -27,6 +27,7 @@ use crate::words::Role;
 
 pub use activity::Activity;
 pub(crate) use activity::{Counters, count};
+pub(crate) use call::Found;
 pub(crate) use calls::Calls;
 pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;

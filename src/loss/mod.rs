@@ -303,12 +303,9 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].
     fn run(&self, engine: &Engine, call: &Call<'_>) -> Result<Output> {
-        engine.run(&Asked {
-            call,
-            given: &self.tensors(),
-            identify: &|state| self.identify(state),
-            problem: &|| self.problem(call),
-        })
+        let given = self.tensors();
+        let asked = Asked { call, given: &given };
+        engine.run(&asked, |key| self.identify(key), || self.problem(call))
     }
 
     /// Records a call into the caller's encoder; neither submits nor waits. Read the output after submitting.
@@ -316,13 +313,9 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
     fn encode(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder, call: &Call<'_>) -> Result<Output> {
-        let asked = Asked {
-            call,
-            given: &self.tensors(),
-            identify: &|state| self.identify(state),
-            problem: &|| self.problem(call),
-        };
-        engine.encode(encoder, &asked)
+        let given = self.tensors();
+        let asked = Asked { call, given: &given };
+        engine.encode(encoder, &asked, |key| self.identify(key), || self.problem(call))
     }
 
     /// The loss.

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::{Stream, Streamed};
 use crate::call::{Call, GradTo, operands};
-use crate::cpu::{self, Kept, Made, Numbers};
+use crate::cpu::{self, Kept, Made, Numbers, is_exact, output_of};
 use crate::dtype::Dtype;
-use crate::engine::{Engine, is_exact, output_of};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::{Control, Slot};
 use crate::loss::Loss;
