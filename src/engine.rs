@@ -1,14 +1,13 @@
 //! The engine: on a device it opens, on the user's own, or on the processor.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use crate::call::{Asked, Key};
 use crate::cpu;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Counters, Found, Gpu, Pace, Pipelines, Troubles};
+use crate::gpu::{Found, Gpu, Pace, adapters, describe};
 use crate::limits::Limits;
-use crate::memory::lock;
 use crate::output::Output;
 use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::Problem;
@@ -26,44 +25,6 @@ pub struct Engine {
 enum Backend {
     Gpu(Box<Gpu>),
     Cpu,
-}
-
-/// The backends looked at: all but OpenGL, whose libraries print to a headless terminal. `WGPU_BACKEND` asks for others.
-fn backends() -> wgpu::Backends {
-    wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
-}
-
-/// A real GPU before a software one.
-fn rank(kind: wgpu::DeviceType) -> u32 {
-    match kind {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    }
-}
-
-/// One instance for all engines, so that wgpu can tell a tensor of another engine's device from one of this engine's.
-fn instance() -> &'static wgpu::Instance {
-    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
-    INSTANCE.get_or_init(|| {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = backends();
-        wgpu::Instance::new(descriptor)
-    })
-}
-
-/// All adapters, the best first.
-fn adapters() -> Vec<wgpu::Adapter> {
-    let mut list = pollster::block_on(instance().enumerate_adapters(backends()));
-    list.sort_by_key(|adapter| rank(adapter.get_info().device_type));
-    list
-}
-
-/// `llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan, Cpu)`
-fn describe(info: &wgpu::AdapterInfo) -> String {
-    format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type)
 }
 
 impl Engine {
@@ -88,8 +49,8 @@ impl Engine {
         };
         let mut refused = None;
         for adapter in all.iter().filter(wanted) {
-            match Self::open_adapter(adapter) {
-                Ok(engine) => return Ok(engine),
+            match Gpu::open(adapter) {
+                Ok(gpu) => return Ok(Self::on(gpu)),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -105,53 +66,16 @@ impl Engine {
         }))
     }
 
-    fn open_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("wgloss"),
-            required_features: Self::features(adapter),
-            required_limits: Self::limits(adapter),
-            ..Default::default()
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| Error::Device(e.to_string()))?;
-        let troubles = Arc::new(Troubles::default());
-        let (seen, seen_lost) = (Arc::clone(&troubles), Arc::clone(&troubles));
-        // wgpu's own handler panics.
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&seen.uncaptured).get_or_insert(error.to_string());
-        }));
-        device.set_device_lost_callback(move |reason, message| {
-            lock(&seen_lost.lost).get_or_insert(format!("{reason:?}: {message}"));
-        });
-        Ok(Self::adopt(device, queue, troubles))
-    }
-
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
     /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
     /// those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::adopt(device, queue, Arc::default())
+        Self::on(Gpu::adopt(device, queue, Arc::default()))
     }
 
-    fn adopt(device: wgpu::Device, queue: wgpu::Queue, troubles: Arc<Troubles>) -> Self {
-        let info = device.adapter_info();
-        let limits = Limits::of(&device);
-        let tuning = Tuning::of(&info).within(&limits);
+    fn on(gpu: Gpu) -> Self {
         Self {
-            backend: Backend::Gpu(Box::new(Gpu {
-                pace: Mutex::new(Pace::new(&limits)),
-                device,
-                queue,
-                limits,
-                tuning,
-                info,
-                pipelines: Pipelines::default(),
-                disk: None,
-                counters: Counters::default(),
-                calls: Arc::default(),
-                pool: Arc::default(),
-                troubles,
-            })),
+            backend: Backend::Gpu(Box::new(gpu)),
         }
     }
 
@@ -163,8 +87,7 @@ impl Engine {
     /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], a cache
     /// of pipelines, for [`Engine::keep_pipelines`], and subgroups, which merge the states of a row without a barrier.
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features()
-            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP)
+        Gpu::features(adapter)
     }
 
     /// The limits worth requesting: all that the adapter has.

@@ -1,16 +1,12 @@
 //! The way of results to the host.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
-
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 
 use crate::dtype::{Dtype, Element, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Arrival, Gpu, block_on};
 use crate::inspect::Check;
 use crate::layout::{Control, from_words};
 use crate::memory::{Memory, Reading};
@@ -26,7 +22,7 @@ impl Output {
     /// # Errors
     /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
-        pollster::block_on(self.values(engine, Waiting::Blocks))
+        block_on(self.values(engine, Waiting::Blocks))
     }
 
     /// The same as a future that never blocks its thread: each poll of it polls the device, and it asks to be polled
@@ -150,7 +146,7 @@ impl Tensor {
                 format!("holds {}, read as {}", self.dtype(), T::DTYPE),
             ));
         }
-        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?
+        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?
             .pop()
             .unwrap_or_default();
         Ok(without_gaps(&self.view, bytemuck::pod_collect_to_vec(&bytes)))
@@ -162,13 +158,10 @@ impl Tensor {
     /// [`Error::Operand`] for a tensor of integers, [`Error::Device`].
     pub fn numbers(&self, engine: &Engine) -> Result<Array> {
         expect_dtype("tensor", &self.view, &Dtype::FLOATS)?;
-        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?;
+        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?;
         Ok(float_array(self, &bytes.concat()))
     }
 }
-
-/// What comes of mapping a buffer.
-type Mapped = OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>;
 
 /// How a readback waits for the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -246,20 +239,13 @@ async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> 
         Way::Staged(parts) => Some(parts),
     });
     let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
-    let map = |(staging, bytes): (&wgpu::Buffer, u64)| {
-        let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
-            // The receiver is gone only where the caller dropped the future.
-            let _ = sender.send(result);
-        });
-        receiver
-    };
-    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
+    let map = |(staging, bytes): (&wgpu::Buffer, u64)| Arrival::of(staging, bytes);
+    let waiting: Vec<Arrival> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
     if how == Waiting::Blocks {
         gpu.wait(submission)?;
     }
-    for receiver in waiting {
-        arrived(gpu, receiver).await?;
+    for own in waiting {
+        own.arrived(gpu).await?;
     }
     let mut results = Vec::with_capacity(tensors.len());
     for (way, tensor) in ways.iter().zip(tensors) {
@@ -313,29 +299,4 @@ fn stage(
         });
     }
     Ok(parts)
-}
-
-/// Waits for a mapping, and polls the device meanwhile.
-async fn arrived(gpu: &Gpu, receiver: Mapped) -> Result<()> {
-    let mut receiving = std::pin::pin!(receiver.receive());
-    let received = std::future::poll_fn(|context| {
-        if let Poll::Ready(result) = receiving.as_mut().poll(context) {
-            return Poll::Ready(Ok(result));
-        }
-        // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
-        if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
-            return Poll::Ready(Err(Error::Device(error.to_string())));
-        }
-        // A lost device may never answer.
-        if let Err(error) = gpu.check() {
-            return Poll::Ready(Err(error));
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    });
-    match received.await.map_err(|error| gpu.lost_or(error))? {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(gpu.lost_or(Error::Device(error.to_string()))),
-        None => Err(gpu.lost_or(Error::Device("the readback was dropped".into()))),
-    }
 }

@@ -5,12 +5,14 @@ mod call;
 mod calls;
 mod disk;
 mod guard;
+mod open;
 mod outputs;
 mod pipelines;
 mod record;
 mod scratch;
 mod submit;
 mod timer;
+mod wait;
 
 use std::sync::{Arc, Mutex};
 
@@ -31,10 +33,12 @@ pub(crate) use call::Found;
 pub(crate) use calls::Calls;
 pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
+pub(crate) use open::{adapters, describe};
 pub(crate) use pipelines::Pipelines;
 pub(crate) use scratch::Pool;
 pub(crate) use submit::Pace;
 pub(crate) use timer::Timer;
+pub(crate) use wait::{Arrival, block_on};
 
 /// A device with what the engine knows of it.
 #[derive(Debug)]
