@@ -77,7 +77,7 @@ pub struct Batches<'a> {
     totals: Totals,
     /// Batches that were submitted and not read yet.
     pending: VecDeque<Pending>,
-    fault: Option<Fault>,
+    fault: Option<BadRows>,
 }
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ struct Pending {
 
 /// Class targets out of range, counted over all batches.
 #[derive(Clone, Copy, Debug)]
-struct Fault {
+struct BadRows {
     count: u64,
     first_row: u64,
     value: i64,
@@ -223,7 +223,7 @@ impl<'a> Batches<'a> {
                 values,
                 ..
             }) => {
-                let first = self.fault.get_or_insert(Fault {
+                let first = self.fault.get_or_insert(BadRows {
                     count: 0,
                     first_row: self.totals.terms + first_row,
                     value,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::floats::Walk;
 use super::numbers::{Kept, Numbers, Part};
-use super::{Floats, Keeping, Made, Operands};
+use super::{ByRole, Floats, Keeping, Made};
 use crate::definition::{Span, SpanOut, Wanted};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
@@ -153,7 +153,7 @@ impl Run<'_> {
 pub(super) fn run(
     problem: &Problem,
     elements: &Elements,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let shape = &problem.terms;

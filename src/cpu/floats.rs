@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::Operands;
+use super::ByRole;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
@@ -20,7 +20,7 @@ pub(super) struct Floats<'a> {
 }
 
 impl<'a> Floats<'a> {
-    pub fn new(operands: &Operands<'a>, role: Role, view: &'a View) -> Result<Self> {
+    pub fn new(operands: &ByRole<'a>, role: Role, view: &'a View) -> Result<Self> {
         let tensor = find(operands, role).ok_or_else(|| Error::operand(role.name(), "missing"))?;
         let bytes = host(role, tensor)?;
         Ok(Self {
@@ -31,12 +31,12 @@ impl<'a> Floats<'a> {
     }
 
     /// The operand of a slot, where there is one.
-    pub fn of(problem: &'a Problem, operands: &Operands<'a>, slot: Slot) -> Result<Option<Self>> {
+    pub fn of(problem: &'a Problem, operands: &ByRole<'a>, slot: Slot) -> Result<Option<Self>> {
         let own = problem.operand(slot);
         own.map(|own| Self::new(operands, own.role, &own.view)).transpose()
     }
 
-    pub fn upstream(problem: &'a Problem, operands: &Operands<'a>) -> Result<Option<Self>> {
+    pub fn upstream(problem: &'a Problem, operands: &ByRole<'a>) -> Result<Option<Self>> {
         let view = problem.grad_output.as_ref();
         view.map(|view| Self::new(operands, Role::GradOutput, view)).transpose()
     }
@@ -106,7 +106,7 @@ impl<'a> Floats<'a> {
     }
 }
 
-pub(super) fn find<'a>(operands: &Operands<'a>, role: Role) -> Option<&'a Tensor> {
+pub(super) fn find<'a>(operands: &ByRole<'a>, role: Role) -> Option<&'a Tensor> {
     operands.iter().find(|(r, _)| *r == role).map(|(_, tensor)| *tensor)
 }
 

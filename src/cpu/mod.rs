@@ -41,7 +41,7 @@ pub(crate) struct Made {
 }
 
 /// The operands of a problem by role.
-pub(crate) type Operands<'a> = [(Role, &'a Tensor)];
+pub(crate) type ByRole<'a> = [(Role, &'a Tensor)];
 
 /// How the numbers of each result are to be kept.
 pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
@@ -52,7 +52,7 @@ pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
 /// [`Error::Operand`](crate::Error::Operand) where a tensor is missing or lies on a device.
 pub(crate) fn run(
     problem: &Problem,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     scales: Option<Scales>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
@@ -72,7 +72,7 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn count(problem: &Problem, operands: &Operands<'_>) -> Result<Count> {
+pub(crate) fn count(problem: &Problem, operands: &ByRole<'_>) -> Result<Count> {
     match &problem.family {
         Family::Rows(rows) => rows::counted(problem, rows, operands),
         Family::Elements(_) | Family::Pairs(_) => Ok(Count::default()),

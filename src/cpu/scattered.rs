@@ -3,7 +3,7 @@
 
 use super::floats::{find, host};
 use super::numbers::Numbers;
-use super::{Keeping, Made, Operands, rows};
+use super::{ByRole, Keeping, Made, rows};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, Rows, Scattered};
 use crate::tensor::Tensor;
@@ -13,7 +13,7 @@ pub(super) fn run(
     problem: &Problem,
     rows: &Rows,
     own: &Scattered,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let input = &problem.operands[0];
