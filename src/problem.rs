@@ -1,6 +1,8 @@
 //! A problem: everything that a run computes, validated. Whoever holds one has found all errors of shape, dtype and
 //! option that there are; planning can only fail on limits, recording on what
 //! the buffers are.
+//!
+//! Not promised by semver.
 
 use crate::definition::{At, ElementDefinition, Elementwise, PairDefinition, RowDefinition};
 use crate::dtype::Dtype;

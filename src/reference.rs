@@ -1,4 +1,6 @@
 //! The f64 reference as tests and `wgloss check` use it: truth in f64, unrounded.
+//!
+//! Not promised by semver.
 
 use crate::call::{Call, operands};
 use crate::cpu::{self, Kept};

@@ -7,16 +7,16 @@ use crate::limits::{Limits, MAX_ITERATIONS};
 pub const MAX_HELD: u32 = 8;
 
 /// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
-pub const LEAF: u32 = 64;
+pub(crate) const LEAF: u32 = 64;
 
 /// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
-pub const MAX_LANE_COLS: u64 = 65_536;
+pub(crate) const MAX_LANE_COLS: u64 = 65_536;
 
 /// Rows that a lane has in packs at most: four packs of four.
-pub const MAX_PACK: u32 = 16;
+pub(crate) const MAX_PACK: u32 = 16;
 
 /// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
-pub const MAX_WIDTH: u32 = 256;
+pub(crate) const MAX_WIDTH: u32 = 256;
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.

@@ -2,6 +2,8 @@
 //!
 //! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
 //! whole tiles whose windows fit into bindings.
+//!
+//! Not promised by semver.
 
 mod axis;
 mod broadcast;
