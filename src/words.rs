@@ -83,7 +83,7 @@ pub enum Role {
     /// The gradient of an operand, by its place in the signature.
     Grad(u8),
     Control,
-    /// What an inspection found, by its place in [`Problem::checks`].
+    /// What an inspection found, by its place in `Problem::checks`.
     Fault(u8),
     /// What an optimizer updates. Its gradient is `Grad(0)`.
     Param,

@@ -141,7 +141,7 @@ pub struct Info {
     pub tensors: &'static [TensorInfo],
     /// The reductions it has.
     pub reductions: &'static [Reduction],
-    /// Its calls can ask for [`Stats`].
+    /// Its calls can ask for [`Stats`](crate::Stats).
     pub statistics: bool,
     /// The loss with PyTorch's defaults.
     pub new: fn() -> Box<dyn Loss>,
