@@ -6,13 +6,15 @@
 use std::collections::VecDeque;
 use std::hash::Hash;
 
+use crate::call::{Asked, Call, Key, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Asked, operands};
 use crate::layout::Slot;
-use crate::loss::{Call, Loss};
-use crate::problem::{Divisor, Mode, Problem, Reduction, Role};
-use crate::readback::{Output, Values};
+use crate::loss::Loss;
+use crate::output::Output;
+use crate::problem::{Divisor, Problem};
+use crate::values::Values;
+use crate::words::{Mode, Reduction, Role};
 
 /// What batches come to so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,7 +77,7 @@ pub struct Batches<'a> {
     totals: Totals,
     /// Batches that were submitted and not read yet.
     pending: VecDeque<Pending>,
-    fault: Option<Fault>,
+    fault: Option<BadRows>,
 }
 
 #[derive(Debug)]
@@ -89,7 +91,7 @@ struct Pending {
 
 /// Class targets out of range, counted over all batches.
 #[derive(Clone, Copy, Debug)]
-struct Fault {
+struct BadRows {
     count: u64,
     first_row: u64,
     value: i64,
@@ -131,16 +133,14 @@ impl<'a> Batches<'a> {
         let divisor = problem.divisor;
         let divided_by = self.divided_by(&problem)?;
         problem.divisor = Divisor::Known(divided_by);
-        let output = self.engine.run(&Asked {
-            call,
-            given: &self.loss.tensors(),
-            // The same call by itself has another divisor.
-            identify: &|mut state| {
-                ("batches", divided_by.to_bits()).hash(&mut state);
-                self.loss.identify(state)
-            },
-            problem: &|| Ok(problem.clone()),
-        })?;
+        let given = self.loss.tensors();
+        let asked = Asked { call, given: &given };
+        // The same call by itself has another divisor.
+        let identify = |mut key: &mut Key| {
+            ("batches", divided_by.to_bits()).hash(&mut key);
+            self.loss.identify(key)
+        };
+        let output = self.engine.run(&asked, identify, || Ok(problem))?;
         let kept = Output {
             grad_input: None,
             grads: Vec::new(),
@@ -223,7 +223,7 @@ impl<'a> Batches<'a> {
                 values,
                 ..
             }) => {
-                let first = self.fault.get_or_insert(Fault {
+                let first = self.fault.get_or_insert(BadRows {
                     count: 0,
                     first_row: self.totals.terms + first_row,
                     value,

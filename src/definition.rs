@@ -1,6 +1,8 @@
 //! How losses state their definitions in f64 to the processor's path: one function for each family, called with a span
 //! of elements, a row or a pair of rows, that gives the loss and the gradients together, so that what they share is
 //! computed once. Nothing is called for each element that a compiler cannot see through.
+//!
+//! Not promised by semver.
 
 use std::fmt::{self, Debug, Formatter};
 

@@ -1,18 +1,19 @@
 //! The engine: on a device it opens, on the user's own, or on the processor.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
-use crate::cpu::{self, Kept, Made, Numbers};
+use crate::call::{Asked, Key};
+use crate::cpu;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Asked, Counters, Gpu, Pace, Pipelines, Troubles, lock, operands};
-use crate::layout::{Control, Fault};
+use crate::gpu::{Found, Gpu, Pace, adapters, describe};
 use crate::limits::Limits;
-use crate::loss::{Call, GradTo};
+use crate::output::Output;
 use crate::plan::{CONTROL_WORDS, plan_count};
-use crate::problem::{Family, Problem, Role, Targets};
-use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor};
+use crate::problem::Problem;
+use crate::tensor::Tensor;
 use crate::tuning::Tuning;
+use crate::words::Role;
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
 #[derive(Debug)]
@@ -24,44 +25,6 @@ pub struct Engine {
 enum Backend {
     Gpu(Box<Gpu>),
     Cpu,
-}
-
-/// The backends looked at: all but OpenGL, whose libraries print to a headless terminal. `WGPU_BACKEND` asks for others.
-fn backends() -> wgpu::Backends {
-    wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
-}
-
-/// A real GPU before a software one.
-fn rank(kind: wgpu::DeviceType) -> u32 {
-    match kind {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
-    }
-}
-
-/// One instance for all engines, so that wgpu can tell a tensor of another engine's device from one of this engine's.
-fn instance() -> &'static wgpu::Instance {
-    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
-    INSTANCE.get_or_init(|| {
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = backends();
-        wgpu::Instance::new(descriptor)
-    })
-}
-
-/// All adapters, the best first.
-fn adapters() -> Vec<wgpu::Adapter> {
-    let mut list = pollster::block_on(instance().enumerate_adapters(backends()));
-    list.sort_by_key(|adapter| rank(adapter.get_info().device_type));
-    list
-}
-
-/// `llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan, Cpu)`
-fn describe(info: &wgpu::AdapterInfo) -> String {
-    format!("{} ({:?}, {:?})", info.name, info.backend, info.device_type)
 }
 
 impl Engine {
@@ -86,8 +49,8 @@ impl Engine {
         };
         let mut refused = None;
         for adapter in all.iter().filter(wanted) {
-            match Self::open_adapter(adapter) {
-                Ok(engine) => return Ok(engine),
+            match Gpu::open(adapter) {
+                Ok(gpu) => return Ok(Self::on(gpu)),
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
@@ -103,53 +66,16 @@ impl Engine {
         }))
     }
 
-    fn open_adapter(adapter: &wgpu::Adapter) -> Result<Self> {
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("wgloss"),
-            required_features: Self::features(adapter),
-            required_limits: Self::limits(adapter),
-            ..Default::default()
-        };
-        let (device, queue) =
-            pollster::block_on(adapter.request_device(&descriptor)).map_err(|e| Error::Device(e.to_string()))?;
-        let troubles = Arc::new(Troubles::default());
-        let (seen, seen_lost) = (Arc::clone(&troubles), Arc::clone(&troubles));
-        // wgpu's own handler panics.
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&seen.uncaptured).get_or_insert(error.to_string());
-        }));
-        device.set_device_lost_callback(move |reason, message| {
-            lock(&seen_lost.lost).get_or_insert(format!("{reason:?}: {message}"));
-        });
-        Ok(Self::adopt(device, queue, troubles))
-    }
-
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
     /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
     /// those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        Self::adopt(device, queue, Arc::default())
+        Self::on(Gpu::adopt(device, queue, Arc::default()))
     }
 
-    fn adopt(device: wgpu::Device, queue: wgpu::Queue, troubles: Arc<Troubles>) -> Self {
-        let info = device.adapter_info();
-        let limits = Limits::of(&device);
-        let tuning = Tuning::of(&info).within(&limits);
+    fn on(gpu: Gpu) -> Self {
         Self {
-            backend: Backend::Gpu(Box::new(Gpu {
-                pace: Mutex::new(Pace::new(&limits)),
-                device,
-                queue,
-                limits,
-                tuning,
-                info,
-                pipelines: Pipelines::default(),
-                disk: None,
-                counters: Counters::default(),
-                calls: Arc::default(),
-                pool: Arc::default(),
-                troubles,
-            })),
+            backend: Backend::Gpu(Box::new(gpu)),
         }
     }
 
@@ -161,8 +87,7 @@ impl Engine {
     /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], a cache
     /// of pipelines, for [`Engine::keep_pipelines`], and subgroups, which merge the states of a row without a barrier.
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features()
-            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE | wgpu::Features::SUBGROUP)
+        Gpu::features(adapter)
     }
 
     /// The limits worth requesting: all that the adapter has.
@@ -270,11 +195,22 @@ impl Engine {
         }
     }
 
-    pub(crate) fn run(&self, asked: &Asked<'_>) -> Result<Output> {
-        match self.gpu() {
-            Some(gpu) => gpu.run(asked),
-            None => run_on_cpu(&(asked.problem)()?, asked.call, asked.given),
-        }
+    /// Computes a call. `identify` writes all options of its loss, or says that it cannot; `problem` validates the call,
+    /// where none like it is kept.
+    pub(crate) fn run(
+        &self,
+        asked: &Asked<'_>,
+        identify: impl FnOnce(&mut Key) -> bool,
+        problem: impl FnOnce() -> Result<Problem>,
+    ) -> Result<Output> {
+        let Some(gpu) = self.gpu() else {
+            return cpu::answer(&problem()?, asked);
+        };
+        let planned = match gpu.find(asked, asked.key(identify)) {
+            Found::Planned(planned) => planned,
+            Found::New(new) => gpu.plan(new, problem()?)?,
+        };
+        gpu.run(asked, planned)
     }
 
     /// What class targets and the weights of rows add up to, by themselves.
@@ -289,89 +225,29 @@ impl Engine {
                 gpu.submit(&plan, &tensors)?;
                 control
             }
-            None => control_tensor(&cpu::count(problem, given)?.control)?,
+            None => cpu::control_tensor(&cpu::count(problem, given)?.control)?,
         });
         Ok(output)
     }
 
-    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>) -> Result<Output> {
-        self.device()?.encode(encoder, asked)
+    /// Records a call; `identify` and `problem` as in [`Engine::run`].
+    pub(crate) fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        asked: &Asked<'_>,
+        identify: impl FnOnce(&mut Key) -> bool,
+        problem: impl FnOnce() -> Result<Problem>,
+    ) -> Result<Output> {
+        let gpu = self.device()?;
+        let planned = match gpu.find_plan(asked.key(identify)) {
+            Found::Planned(planned) => planned,
+            Found::New(new) => gpu.plan(new, problem()?)?,
+        };
+        gpu.encode(encoder, asked, planned)
     }
 
     pub(crate) fn device(&self) -> Result<&Gpu> {
         self.gpu()
             .ok_or_else(|| Error::Device("this engine computes on the processor and has no device".into()))
     }
-}
-
-fn control_tensor(control: &Control) -> Result<Tensor> {
-    let words = bytemuck::cast_slice::<Control, u32>(std::slice::from_ref(control));
-    Tensor::new(words, &[words.len()])
-}
-
-fn run_on_cpu(problem: &Problem, call: &Call<'_>, given: &[(Role, &Tensor)]) -> Result<Output> {
-    if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
-        return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
-    }
-    let keeping = |role| match role {
-        Role::Loss if is_exact(problem, call.tensors.first().copied()) => Kept::Exact,
-        _ => Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype)),
-    };
-    let made = cpu::run(problem, &operands(problem, call, given), None, &keeping)?;
-    output_of(made, problem, call, &[])
-}
-
-/// A reduction of integers has a value that f32 need not hold.
-pub(crate) fn is_exact(problem: &Problem, first: Option<&Tensor>) -> bool {
-    let is_reduction = matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::None && !rows.is_map());
-    let of_integers = first.is_some_and(|tensor| !tensor.dtype().is_float());
-    is_reduction && of_integers && problem.loss_dtype() == Dtype::F32
-}
-
-/// The results of the reference as tensors, but for those that go elsewhere.
-pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewhere: &[Role]) -> Result<Output> {
-    let stays = |role| !elsewhere.contains(&role);
-    let float =
-        |wanted: bool, numbers: Numbers, shape: &[usize]| wanted.then(|| numbers.into_tensor(Dtype::F32, shape));
-    let whole = |wanted: bool, data: &[u32], shape: &[usize]| -> Result<Option<Tensor>> {
-        wanted.then(|| Tensor::new(data, shape)).transpose()
-    };
-    let (stats, shape, terms) = (problem.stats, problem.loss_shape(), problem.terms.as_slice());
-    let mut output = Output::empty(problem);
-    if problem.mode.wants_loss() && stays(Role::Loss) {
-        if is_exact(problem, call.tensors.first().copied()) && made.loss.kept == Kept::Exact {
-            output.exact = Some(made.loss.exact().to_vec());
-        }
-        let loss = Some(made.loss.into_tensor(problem.loss_dtype(), shape));
-        match problem.loss_dtype() {
-            Dtype::I64 => output.argmax = loss,
-            _ => output.loss = loss,
-        }
-    }
-    output.z_loss = float(stats.z_loss && stays(Role::ZLoss), made.z_loss, shape);
-    output.lse = float(stats.lse && stays(Role::Lse), made.lse, terms);
-    output.entropy = float(stats.entropy && stays(Role::Entropy), made.entropy, terms);
-    if stats.argmax && stays(Role::Argmax) {
-        output.argmax = whole(true, &made.argmax, terms)?;
-    }
-    output.correct = whole(stats.accuracy, &[made.correct], &[])?;
-    let control = problem.has_control().then(|| control_tensor(&made.control));
-    output.control = control.transpose()?;
-    for (check, fault) in problem.checks.iter().zip(&made.faults) {
-        let words = bytemuck::cast_slice::<Fault, u32>(std::slice::from_ref(fault));
-        output.faults.push((check.clone(), Tensor::new(words, &[words.len()])?));
-    }
-    for (role, grad) in made.grads {
-        let Role::Grad(place) = role else { continue };
-        let mut operands = problem.operands.iter().zip(&call.tensors);
-        let Some((operand, tensor)) = operands.nth(usize::from(place)) else {
-            continue;
-        };
-        let grad = grad.into_tensor(operand.view.dtype, tensor.shape());
-        match place {
-            0 => output.grad_input = Some(grad),
-            _ => output.grads.push((operand.role, grad)),
-        }
-    }
-    Ok(output)
 }

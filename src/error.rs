@@ -1,6 +1,6 @@
 //! Everything that can go wrong, each with the numbers in it.
 
-use crate::readback::Values;
+use crate::values::Values;
 
 pub type Result<T> = std::result::Result<T, Error>;
 

@@ -2,62 +2,8 @@
 
 use crate::error::Error;
 use crate::layout::Fault;
-use crate::problem::Role;
-use crate::readback::Values;
-
-/// What of a call's values is inspected beyond what PyTorch refuses, too: probabilities of `bce` outside [0, 1] and
-/// negative variances of `gaussian_nll` are always reported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Checks {
-    /// Reports targets outside [0, 1] where a loss expects probabilities, targets other than 1 and -1 where it expects
-    /// signs, and negative weights; NaN in any of them. PyTorch computes with them (but for the target of `bce`), and so
-    /// does the result.
-    pub strict: bool,
-    pub nan: OnNan,
-}
-
-/// What becomes of NaN and infinities in the tensors of the signature and the optional ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OnNan {
-    /// They are numbers like others: NaN in gives NaN out.
-    #[default]
-    Propagate,
-    /// They are reported.
-    Error,
-}
-
-/// What the numbers of an operand have to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
-    Finite,
-    /// In [0, 1].
-    UnitInterval,
-    /// At least 0.
-    NonNegative,
-    /// 1 or -1.
-    Sign,
-}
-
-impl Rule {
-    /// The name of its piece, and in pipeline labels.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Finite => "finite",
-            Self::UnitInterval => "unit",
-            Self::NonNegative => "non_negative",
-            Self::Sign => "sign",
-        }
-    }
-
-    fn expected(self) -> &'static str {
-        match self {
-            Self::Finite => "a finite number",
-            Self::UnitInterval => "a number in [0, 1]",
-            Self::NonNegative => "a number of at least 0",
-            Self::Sign => "1 or -1",
-        }
-    }
-}
+use crate::values::Values;
+use crate::words::{Role, Rule};
 
 /// One inspection of a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]

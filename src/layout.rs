@@ -1,5 +1,7 @@
 //! Binding slots and uniform structs: the one owner of the layout that shaders and plans share. A test compares every
 //! struct with what naga reads from the shaders, field by field.
+//!
+//! Not promised by semver.
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,8 +1,7 @@
 //! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
 //!
-//! The way of a call: options ([`CrossEntropy`]) and tensors ([`Tensor`]) make a problem, in which every error of
-//! shape, dtype and option is found; the problem and the adapter's limits make a plan, without a device; the plan is
-//! recorded into a command encoder. The caller submits, and [`Output::read`] waits. The short forms below do all of it.
+//! A loss is a struct with PyTorch's options ([`CrossEntropy`], [`Mse`], …; all of them are in [`REGISTRY`]). It computes on
+//! tensors ([`Tensor`]) where an [`Engine`] runs, and [`Output::read`] brings the results back:
 //!
 //! ```
 //! use wgloss::{CrossEntropy, Engine, Loss, Tensor};
@@ -20,54 +19,97 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | to … | see |
+//! |---|---|
+//! | compute one call from arrays on the host | [`functional`] |
+//! | keep tensors on the device between calls | [`Engine::upload`], [`Loss::forward`], [`Loss::backward`], [`Loss::forward_backward`] |
+//! | compute where there is no adapter, or choose one | [`Engine::cpu`], [`Engine::open`], [`Engine::adapters`] |
+//! | work on a wgpu device and buffers of your own, in your own command encoder | [`Engine::from_wgpu`], [`Tensor::from_buffer`], [`Loss::encode`] |
+//! | get other gradients than the first tensor's, in place or added up over micro-batches | [`Call::grads`], [`GradTo`] |
+//! | read results without blocking the thread | [`Output::read_async`] |
+//! | have statistics of the rows beside the loss: log-sum-exp, arg-max, entropy, accuracy | [`Stats`] |
+//! | compute on what is larger than the device's memory, such as files | [`Stream`], [`Pages`], [`Sink`] |
+//! | add up losses over batches or processes | [`Batches`], [`Totals::merge`], [`denominator`] |
+//! | reduce an array, or take its softmax | [`Reduce`], [`Softmax`], [`LogSoftmax`] |
+//! | take an optimizer's step | [`optim`], [`AdamW`] |
+//! | know what may go wrong, and have values inspected | [`Error`], [`Checks`] |
+//! | find a loss and its options by name | [`find`], [`find_preset`], [`Info`], [`Loss::set`] |
+//! | compile ahead, keep pipelines in a file, let go of memory | [`Engine::warm_up`], [`Engine::keep_pipelines`], [`Engine::release`] |
+//! | time calls, or cut the work for an adapter | [`Engine::stopwatch`], [`Tuning`] |
+//! | know how exact results are | [`precision`] |
+//!
+//! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own tests and
+//! command line. It is not promised by semver.
 
 mod batches;
+mod call;
 mod cpu;
+#[doc(hidden)]
 pub mod definition;
+mod dtype;
 mod engine;
 mod error;
+mod fold;
 mod gpu;
 mod inspect;
+#[doc(hidden)]
 pub mod layout;
 pub mod limits;
 mod loss;
+mod math;
+mod memory;
 pub mod optim;
+mod options;
+mod output;
 mod pages;
+#[doc(hidden)]
 pub mod plan;
 pub mod precision;
+#[doc(hidden)]
 pub mod problem;
 mod readback;
+#[doc(hidden)]
 pub mod reference;
 mod reuse;
+#[doc(hidden)]
 pub mod scalars;
+#[doc(hidden)]
 pub mod shader;
 mod shapes;
 mod stream;
 mod tensor;
 mod timing;
 pub mod tuning;
+mod update;
+mod values;
+mod view;
+mod words;
 
 pub use batches::{Batches, Totals, denominator};
+pub use call::{Call, GradTo};
+pub use dtype::{Dtype, Element};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use gpu::Activity;
-pub use inspect::{Checks, OnNan};
 pub use limits::Limits;
 pub use loss::{
-    Bce, BceWithLogits, Call, CosineEmbedding, CrossEntropy, GaussianNll, GradTo, HingeEmbedding, Huber, Info, KlDiv,
-    L1, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll,
-    OnEmpty, OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Scalar, ScalarKind, Sigmoid,
-    SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
+    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, Info, KlDiv, L1, LogSigmoid,
+    LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
+    OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal, SmoothL1,
+    SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use options::{Scalar, ScalarKind};
+pub use output::Output;
 pub use pages::{Pages, Sink};
-pub use plan::ReduceOp;
-pub use problem::{Mode, Reduction, Role, Stats};
-pub use readback::{Array, Output, Values};
 pub use stream::{Progress, Stream, Streamed};
-pub use tensor::{Dtype, Element, Tensor, View};
+pub use tensor::Tensor;
 pub use timing::{Stopwatch, Timing};
 pub use tuning::Tuning;
+pub use values::{Array, Values};
+pub use view::View;
+pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 
 /// The losses as functions: host arrays in, numbers out, in one call.
 ///

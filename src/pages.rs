@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
 
-use crate::tensor::{Dtype, View, convert};
+use crate::dtype::{Dtype, convert};
+use crate::view::View;
 
 /// Where the elements of a tensor are read from: in row-major order, without gaps, in the tensor's dtype.
 pub trait Pages: Debug + Send + Sync {

@@ -59,11 +59,11 @@
 //! a mean. A weight or an upstream gradient of 0 makes 0 of what finite logits have become. Nothing else on the way from
 //! a finite logit is beyond f32 that the result is not, but for the differences that `cross_entropy` says.
 
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::plan::{SHORT_COLS, Spread, folds, is_wide, leaf_tile};
 use crate::problem::{Family, Problem, Rows};
-use crate::tensor::Dtype;
 use crate::tuning::Tuning;
 
 /// The relative error of one rounding to f32.

@@ -1,154 +1,20 @@
 //! A problem: everything that a run computes, validated. Whoever holds one has found all errors of shape, dtype and
 //! option that there are; planning can only fail on limits, recording on what
 //! the buffers are.
+//!
+//! Not promised by semver.
 
-use crate::definition::{ElementDefinition, PairDefinition, RowDefinition};
-use crate::error::{Error, Result};
-use crate::inspect::{Check, Rule};
+use crate::definition::{At, ElementDefinition, Elementwise, PairDefinition, RowDefinition};
+use crate::dtype::Dtype;
+use crate::inspect::Check;
 use crate::layout::Slot;
 use crate::scalars::Scalars;
-use crate::shader::{Const, Piece};
-use crate::tensor::{Dtype, View};
+use crate::shader::{Const, Piece, piece, pieces};
+use crate::view::View;
+use crate::words::{ReduceOp, Rule};
 
-/// How the losses of rows or elements become the result.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Reduction {
-    /// Each loss by itself.
-    None,
-    /// The sum over the denominator that the loss defines.
-    #[default]
-    Mean,
-    Sum,
-    /// The sum over the size of the first dimension.
-    BatchMean,
-}
-
-impl Reduction {
-    pub const ALL: [Self; 4] = [Self::None, Self::Mean, Self::Sum, Self::BatchMean];
-
-    /// PyTorch's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Mean => "mean",
-            Self::Sum => "sum",
-            Self::BatchMean => "batchmean",
-        }
-    }
-}
-
-impl std::str::FromStr for Reduction {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|r| r.name() == name).ok_or_else(|| {
-            Error::option(
-                "reduction",
-                format!("{name:?} given, expected none, mean, sum or batchmean"),
-            )
-        })
-    }
-}
-
-/// What a run computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    Forward,
-    Backward,
-    /// Loss and gradient in one call.
-    Fused,
-}
-
-impl Mode {
-    pub const ALL: [Self; 3] = [Self::Forward, Self::Backward, Self::Fused];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Forward => "forward",
-            Self::Backward => "backward",
-            Self::Fused => "fused",
-        }
-    }
-
-    pub fn wants_loss(self) -> bool {
-        self != Self::Backward
-    }
-
-    pub fn wants_grad(self) -> bool {
-        self != Self::Forward
-    }
-}
-
-/// Names the tensors of a problem, as operands and as outputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Role {
-    Input,
-    Input1,
-    Input2,
-    Anchor,
-    Positive,
-    Negative,
-    Target,
-    Var,
-    Weight,
-    PosWeight,
-    Alpha,
-    SampleWeight,
-    GradOutput,
-    Loss,
-    ZLoss,
-    Lse,
-    Argmax,
-    Entropy,
-    Correct,
-    /// The gradient of an operand, by its place in the signature.
-    Grad(u8),
-    Control,
-    /// What an inspection found, by its place in [`Problem::checks`].
-    Fault(u8),
-    /// What an optimizer updates. Its gradient is `Grad(0)`.
-    Param,
-    /// The state of optimizers, under PyTorch's names.
-    MomentumBuffer,
-    ExpAvg,
-    ExpAvgSq,
-    MaxExpAvgSq,
-}
-
-impl Role {
-    /// PyTorch's name of the argument.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Input => "input",
-            Self::Input1 => "input1",
-            Self::Input2 => "input2",
-            Self::Anchor => "anchor",
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Target => "target",
-            Self::Var => "var",
-            Self::Weight => "weight",
-            Self::PosWeight => "pos_weight",
-            Self::Alpha => "alpha",
-            Self::SampleWeight => "sample_weight",
-            Self::GradOutput => "grad_output",
-            Self::Loss => "loss",
-            Self::ZLoss => "z_loss",
-            Self::Lse => "lse",
-            Self::Argmax => "argmax",
-            Self::Entropy => "entropy",
-            Self::Correct => "correct",
-            Self::Grad(_) => "grad",
-            Self::Control => "control",
-            Self::Fault(_) => "fault",
-            Self::Param => "param",
-            Self::MomentumBuffer => "momentum_buffer",
-            Self::ExpAvg => "exp_avg",
-            Self::ExpAvgSq => "exp_avg_sq",
-            Self::MaxExpAvgSq => "max_exp_avg_sq",
-        }
-    }
-}
+// As those who plan and compute know them.
+pub use crate::words::{Mode, Reduction, Role, Stats};
 
 /// A tensor that a problem reads.
 #[derive(Clone, Debug)]
@@ -158,27 +24,6 @@ pub struct Operand {
     pub view: View,
     /// Where its gradient goes, if that is wanted: of the operand's shape.
     pub grad: Option<View>,
-}
-
-/// Statistics of the rows that the pass over the logits can leave behind, beside the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stats {
-    /// log Σ exp of each row, in nats.
-    pub lse: bool,
-    /// The class of the largest logit of each row, the first among equals.
-    pub argmax: bool,
-    /// The entropy of each row's softmax, in nats.
-    pub entropy: bool,
-    /// How many of the rows kept have their class as arg-max.
-    pub accuracy: bool,
-    /// The z-loss by itself.
-    pub z_loss: bool,
-}
-
-impl Stats {
-    pub fn any(self) -> bool {
-        self != Self::default()
-    }
 }
 
 /// What the sum is divided by.
@@ -258,7 +103,7 @@ pub struct Rows {
     /// What comes of a row of a single number, whatever that is.
     pub alone: Option<f64>,
     /// One row of everything, whose result the reduce driver finds in many tiles.
-    pub whole: Option<crate::plan::ReduceOp>,
+    pub whole: Option<ReduceOp>,
     /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first of
     /// those dimensions.
     pub scattered: Option<Scattered>,
@@ -272,7 +117,36 @@ pub struct Scattered {
     /// Ascending.
     pub dims: Vec<usize>,
     /// What becomes of a row: only reductions are computed run by run.
-    pub op: crate::plan::ReduceOp,
+    pub op: ReduceOp,
+}
+
+/// The statistics of the softmax family.
+pub(crate) const SOFTMAX: &[Piece] = &[piece!("state/softmax.wgsl"), piece!("state/push_softmax.wgsl")];
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self {
+            slabs: 0,
+            cols: 0,
+            inner: 0,
+            targets: Targets::None,
+            keeps_dim: false,
+            reads: true,
+            monoid: SOFTMAX,
+            pieces: Vec::new(),
+            consts: Vec::new(),
+            kind: String::new(),
+            inner_loops: 0,
+            weighs_columns: false,
+            element_weights: None,
+            keeps_exps: false,
+            counts_weights: false,
+            alone: None,
+            whole: None,
+            scattered: None,
+            definition: RowDefinition::Map(|_, _| {}),
+        }
+    }
 }
 
 impl Rows {
@@ -334,6 +208,29 @@ pub struct Elements {
     pub definition: &'static dyn ElementDefinition,
 }
 
+impl Default for Elements {
+    fn default() -> Self {
+        Self {
+            piece: pieces::MATH,
+            consts: Vec::new(),
+            kind: String::new(),
+            branches: false,
+            nan_grads: true,
+            finite: false,
+            broadcasts: true,
+            input_rule: None,
+            definition: &Elementwise([false; 3], undefined),
+        }
+    }
+}
+
+fn undefined(_: f64, _: f64, _: f64, _: &Scalars) -> At {
+    At {
+        loss: f64::NAN,
+        grads: [f64::NAN; 3],
+    }
+}
+
 /// Losses of two or three arrays of rows, which lie contiguous.
 #[derive(Clone, Debug)]
 pub struct Pairs {
@@ -344,6 +241,19 @@ pub struct Pairs {
     pub kind: String,
     /// In f64.
     pub definition: PairDefinition,
+}
+
+impl Default for Pairs {
+    fn default() -> Self {
+        Self {
+            rows: 0,
+            cols: 0,
+            piece: pieces::MATH,
+            consts: Vec::new(),
+            kind: String::new(),
+            definition: |_, out| out.loss = f64::NAN,
+        }
+    }
 }
 
 impl Problem {
@@ -492,28 +402,4 @@ impl Problem {
         let own = self.operands.iter().map(|operand| operand.view.dtype);
         own.chain(self.grad_output.as_ref().map(|view| view.dtype))
     }
-}
-
-/// Refuses a dtype that a place does not take.
-pub(crate) fn expect_dtype(name: &'static str, view: &View, allowed: &[Dtype]) -> Result<()> {
-    if allowed.contains(&view.dtype) {
-        return Ok(());
-    }
-    let mut allowed: Vec<_> = allowed.iter().map(|d| d.name()).collect();
-    allowed.dedup();
-    Err(Error::operand(
-        name,
-        format!("expected dtype {}, got {}", allowed.join(" or "), view.dtype),
-    ))
-}
-
-/// Refuses a shape that a place does not take.
-pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], why: &str) -> Result<()> {
-    if view.shape == wanted {
-        return Ok(());
-    }
-    Err(Error::operand(
-        name,
-        format!("expected shape {wanted:?} {why}, got {:?}", view.shape),
-    ))
 }

@@ -1,201 +1,28 @@
-//! Results: tensors that belong to the returned handle, and their way back to the host.
+//! The way of results to the host.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
-
+use crate::dtype::{Dtype, Element, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, Reading};
+use crate::gpu::{Arrival, Gpu, block_on};
 use crate::inspect::Check;
 use crate::layout::{Control, from_words};
-use crate::problem::{Family, Problem, Role, Targets, expect_dtype};
-use crate::tensor::{Dtype, Element, Tensor, View, floats};
-
-/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
-/// tensor out (`output.grad_input.take()`) to leave it where it is.
-#[derive(Clone, Debug)]
-#[must_use = "the results are in here"]
-pub struct Output {
-    /// The loss, or the value of a function.
-    pub loss: Option<Tensor>,
-    /// The gradient of the first tensor of the signature.
-    pub grad_input: Option<Tensor>,
-    /// The gradients of the others that were asked for.
-    pub grads: Vec<(Role, Tensor)>,
-    /// The z-loss by itself, reduced as the loss.
-    pub z_loss: Option<Tensor>,
-    /// The log-sum-exp of each row.
-    pub lse: Option<Tensor>,
-    /// The entropy of each row.
-    pub entropy: Option<Tensor>,
-    /// The place of the largest: u32 of each row, i64 of [`crate::Reduce`].
-    pub argmax: Option<Tensor>,
-    /// How many of the rows kept have their class as arg-max: one u32.
-    pub correct: Option<Tensor>,
-    pub(crate) exact: Option<Vec<f64>>,
-    /// Counts and faults of class targets, `Control` in `src/layout.rs`.
-    pub(crate) control: Option<Tensor>,
-    /// What the problem's inspections found, `Fault` in `src/layout.rs`.
-    pub(crate) faults: Vec<(Check, Tensor)>,
-    pub(crate) facts: Facts,
-}
-
-/// What a report of the results needs to know of the problem.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
-    terms: u64,
-    classes: u64,
-    ignore_index: Option<i64>,
-    /// Rows have lists of classes, in which -1 ignores nothing but ends the list.
-    lists: bool,
-    /// Their length, else 1.
-    labels_per_row: u64,
-}
-
-impl From<&Problem> for Facts {
-    fn from(problem: &Problem) -> Self {
-        let (classes, ignore_index, per_row) = match &problem.family {
-            Family::Rows(rows) => {
-                let per_row = if rows.targets == Targets::ClassList {
-                    rows.cols
-                } else {
-                    1
-                };
-                (rows.cols as u64, rows.ignore_index(), per_row as u64)
-            }
-            _ => (0, None, 1),
-        };
-        Self {
-            terms: problem.term_count(),
-            classes,
-            ignore_index,
-            lists: matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::ClassList),
-            labels_per_row: per_row.max(1),
-        }
-    }
-}
-
-/// An array on the host, in row-major order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Array<T = f32> {
-    pub shape: Vec<usize>,
-    pub data: Vec<T>,
-    /// What the numbers were stored as: the gradient of a bf16 tensor holds bf16 numbers.
-    pub dtype: Dtype,
-}
-
-/// Results as numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Values {
-    /// 0-d for reductions; the value of a function.
-    pub loss: Option<Array>,
-    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
-    /// shape of `loss`.
-    pub exact: Option<Vec<f64>>,
-    /// The gradient of the first tensor of the signature.
-    pub grad_input: Option<Array>,
-    /// The gradients of the others that were asked for.
-    pub grads: Vec<(Role, Array)>,
-    pub z_loss: Option<Array>,
-    pub lse: Option<Array>,
-    pub entropy: Option<Array>,
-    pub argmax: Option<Array<i64>>,
-    /// How many of the rows kept have their class as arg-max.
-    pub correct: Option<u64>,
-    /// Losses before the reduction: rows, or elements.
-    pub terms: u64,
-    /// Rows left out by `ignore_index`.
-    pub ignored: u64,
-    /// What the rows kept weigh, where classes or rows have weights or rows are left out: what `mean` divides by.
-    pub weight: Option<f64>,
-}
-
-impl Values {
-    /// The loss of `mean` or `sum`.
-    pub fn scalar(&self) -> Option<f32> {
-        match &self.loss {
-            Some(Array { shape, data, .. }) if shape.is_empty() => data.first().copied(),
-            _ => None,
-        }
-    }
-
-    /// The gradient of a tensor of the signature other than the first.
-    pub fn grad(&self, role: Role) -> Option<&Array> {
-        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
-    }
-
-    /// The share of the rows kept whose class is the arg-max; NaN of none.
-    pub fn accuracy(&self) -> Option<f64> {
-        self.correct
-            .map(|correct| correct as f64 / (self.terms - self.ignored) as f64)
-    }
-}
+use crate::memory::{Memory, Reading};
+use crate::output::Output;
+use crate::shapes::expect_dtype;
+use crate::tensor::Tensor;
+use crate::values::{Array, Values};
+use crate::view::View;
 
 impl Output {
-    pub(crate) fn empty(problem: &Problem) -> Self {
-        Self {
-            loss: None,
-            exact: None,
-            grad_input: None,
-            grads: Vec::new(),
-            z_loss: None,
-            lse: None,
-            entropy: None,
-            argmax: None,
-            correct: None,
-            control: None,
-            faults: Vec::new(),
-            facts: problem.into(),
-        }
-    }
-
-    /// The gradient of a tensor of the signature other than the first.
-    pub fn grad(&self, role: Role) -> Option<&Tensor> {
-        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
-    }
-
-    /// Puts a result of the problem in its place.
-    pub(crate) fn put(&mut self, problem: &Problem, role: Role, tensor: Tensor) {
-        let place = match role {
-            // The index of an arg-max is no loss.
-            Role::Loss if tensor.dtype() == Dtype::I64 => &mut self.argmax,
-            Role::Loss => &mut self.loss,
-            Role::ZLoss => &mut self.z_loss,
-            Role::Lse => &mut self.lse,
-            Role::Entropy => &mut self.entropy,
-            Role::Argmax => &mut self.argmax,
-            Role::Correct => &mut self.correct,
-            Role::Control => &mut self.control,
-            Role::Grad(0) => &mut self.grad_input,
-            Role::Grad(nth) => {
-                let of = |role| problem.operands.iter().position(|own| own.role == role);
-                let place = |own: &(Role, Tensor)| of(own.0) < Some(usize::from(nth));
-                let at = self.grads.partition_point(place);
-                let operand = problem.operands.get(usize::from(nth));
-                return self
-                    .grads
-                    .splice(at..at, operand.map(|own| (own.role, tensor)))
-                    .for_each(drop);
-            }
-            Role::Fault(nth) => {
-                let check = problem.checks.get(usize::from(nth)).cloned();
-                return self.faults.extend(check.map(|check| (check, tensor)));
-            }
-            _ => return, // an operand
-        };
-        *place = Some(tensor);
-    }
-
     /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
     /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
-        pollster::block_on(self.values(engine, Waiting::Blocks))
+        block_on(self.values(engine, Waiting::Blocks))
     }
 
     /// The same as a future that never blocks its thread: each poll of it polls the device, and it asks to be polled
@@ -319,7 +146,7 @@ impl Tensor {
                 format!("holds {}, read as {}", self.dtype(), T::DTYPE),
             ));
         }
-        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?
+        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?
             .pop()
             .unwrap_or_default();
         Ok(without_gaps(&self.view, bytemuck::pod_collect_to_vec(&bytes)))
@@ -331,13 +158,10 @@ impl Tensor {
     /// [`Error::Operand`] for a tensor of integers, [`Error::Device`].
     pub fn numbers(&self, engine: &Engine) -> Result<Array> {
         expect_dtype("tensor", &self.view, &Dtype::FLOATS)?;
-        let bytes = pollster::block_on(download(engine, &[self], Waiting::Blocks))?;
+        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?;
         Ok(float_array(self, &bytes.concat()))
     }
 }
-
-/// What comes of mapping a buffer.
-type Mapped = OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>;
 
 /// How a readback waits for the device.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -415,20 +239,13 @@ async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> 
         Way::Staged(parts) => Some(parts),
     });
     let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
-    let map = |(staging, bytes): (&wgpu::Buffer, u64)| {
-        let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
-            // The receiver is gone only where the caller dropped the future.
-            let _ = sender.send(result);
-        });
-        receiver
-    };
-    let waiting: Vec<Mapped> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
+    let map = |(staging, bytes): (&wgpu::Buffer, u64)| Arrival::of(staging, bytes);
+    let waiting: Vec<Arrival> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
     if how == Waiting::Blocks {
         gpu.wait(submission)?;
     }
-    for receiver in waiting {
-        arrived(gpu, receiver).await?;
+    for own in waiting {
+        own.arrived(gpu).await?;
     }
     let mut results = Vec::with_capacity(tensors.len());
     for (way, tensor) in ways.iter().zip(tensors) {
@@ -482,29 +299,4 @@ fn stage(
         });
     }
     Ok(parts)
-}
-
-/// Waits for a mapping, and polls the device meanwhile.
-async fn arrived(gpu: &Gpu, receiver: Mapped) -> Result<()> {
-    let mut receiving = std::pin::pin!(receiver.receive());
-    let received = std::future::poll_fn(|context| {
-        if let Poll::Ready(result) = receiving.as_mut().poll(context) {
-            return Poll::Ready(Ok(result));
-        }
-        // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
-        if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
-            return Poll::Ready(Err(Error::Device(error.to_string())));
-        }
-        // A lost device may never answer.
-        if let Err(error) = gpu.check() {
-            return Poll::Ready(Err(error));
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    });
-    match received.await.map_err(|error| gpu.lost_or(error))? {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(gpu.lost_or(Error::Device(error.to_string()))),
-        None => Err(gpu.lost_or(Error::Device("the readback was dropped".into()))),
-    }
 }

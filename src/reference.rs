@@ -1,11 +1,13 @@
 //! The f64 reference as tests and `wgloss check` use it: truth in f64, unrounded.
+//!
+//! Not promised by semver.
 
+use crate::call::{Call, operands};
 use crate::cpu::{self, Kept};
 use crate::error::Result;
-use crate::gpu::operands;
 use crate::layout::{Control, Fault};
-use crate::loss::{Call, Loss};
-use crate::problem::Role;
+use crate::loss::Loss;
+use crate::words::Role;
 
 /// The outputs of a run; empty where they were not asked for.
 #[derive(Clone, Debug, Default)]

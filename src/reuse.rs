@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use crate::call::Call;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::gpu::Activity;
-use crate::loss::{Call, Loss};
+use crate::loss::Loss;
 use crate::plan::plan;
 
 impl Engine {

@@ -1,5 +1,7 @@
 //! The numbers that a loss or an optimizer hands to its shader and to its definition in f64, by name. They travel in the params:
 //! no pipeline is made for a value. This file alone knows their places.
+//!
+//! Not promised by semver.
 
 use crate::shader::Const;
 

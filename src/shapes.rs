@@ -1,6 +1,8 @@
-//! Shapes of several tensors that have to go together; where they do not, the odd one is named.
+//! Shapes and dtypes that a place takes, and shapes that have to go together: where they do not, the odd one is named.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+use crate::view::View;
 
 /// Tensors of a message: their names and shapes.
 pub(crate) type Named<'a> = (&'static str, &'a [usize]);
@@ -57,6 +59,30 @@ pub(crate) fn odd_one<'a>(
         .map(|(name, shape)| format!("{name} {shape:?}"))
         .collect();
     (shapes[odd].0, shapes[odd].1, others.join(" and "))
+}
+
+/// Refuses a dtype that a place does not take.
+pub(crate) fn expect_dtype(name: &'static str, view: &View, allowed: &[Dtype]) -> Result<()> {
+    if allowed.contains(&view.dtype) {
+        return Ok(());
+    }
+    let mut allowed: Vec<_> = allowed.iter().map(|d| d.name()).collect();
+    allowed.dedup();
+    Err(Error::operand(
+        name,
+        format!("expected dtype {}, got {}", allowed.join(" or "), view.dtype),
+    ))
+}
+
+/// Refuses a shape that a place does not take.
+pub(crate) fn expect_shape(name: &'static str, view: &View, wanted: &[usize], why: &str) -> Result<()> {
+    if view.shape == wanted {
+        return Ok(());
+    }
+    Err(Error::operand(
+        name,
+        format!("expected shape {wanted:?} {why}, got {:?}", view.shape),
+    ))
 }
 
 #[cfg(test)]

@@ -1,152 +1,16 @@
-//! Tensors: a window of memory, on the host or in a `wgpu::Buffer`, with shape, row stride and dtype.
+//! Tensors: a window of memory, on the host, in `wgpu::Buffer`s or elsewhere, with its layout.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::dtype::convert;
 use crate::error::{Error, Result};
-use crate::gpu::{Loan, Memory};
+use crate::memory::{Loan, Memory};
 use crate::pages::{FloatPages, Pages};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    F32,
-    F16,
-    Bf16,
-    U8,
-    I32,
-    U32,
-    I64,
-}
-
-impl Dtype {
-    /// What losses compute on.
-    pub const FLOATS: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
-    /// What class targets may be.
-    pub const LABELS: [Self; 4] = [Self::U8, Self::I32, Self::U32, Self::I64];
-
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::U8 => 1,
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::I64 => 8,
-        }
-    }
-
-    pub fn is_float(self) -> bool {
-        Self::FLOATS.contains(&self)
-    }
-
-    /// A float of 16 bits, two of which share a word in the shaders.
-    pub fn is_half(self) -> bool {
-        matches!(self, Self::F16 | Self::Bf16)
-    }
-
-    /// The name in pieces, pipeline labels and messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::U8 => "u8",
-            Self::I32 => "i32",
-            Self::U32 => "u32",
-            Self::I64 => "i64",
-        }
-    }
-}
-
-impl std::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Rust types that a tensor can hold.
-pub trait Element: bytemuck::Pod {
-    const DTYPE: Dtype;
-}
-
-macro_rules! element {
-    ($($type:ty => $dtype:ident),*) => {
-        $(impl Element for $type { const DTYPE: Dtype = Dtype::$dtype; })*
-    };
-}
-element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16, u8 => U8, i32 => I32, u32 => U32, i64 => I64);
-
-/// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct View {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    /// Elements from one index of the first dimension to the next; at least the product of the others. The other
-    /// dimensions are contiguous.
-    pub row_stride: usize,
-    /// Bytes before the first element.
-    pub offset: u64,
-}
-
-impl View {
-    pub fn contiguous(dtype: Dtype, shape: &[usize]) -> Self {
-        Self {
-            dtype,
-            shape: shape.to_vec(),
-            row_stride: shape.iter().skip(1).product(),
-            offset: 0,
-        }
-    }
-
-    pub fn len(&self) -> u64 {
-        self.shape.iter().map(|&n| n as u64).product()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The product of all dimensions but the first.
-    pub fn slab(&self) -> usize {
-        self.shape.iter().skip(1).product()
-    }
-
-    pub fn is_contiguous(&self) -> bool {
-        self.gap() == 0
-    }
-
-    /// Elements between one row, an index of the first dimension, and the next.
-    pub fn gap(&self) -> usize {
-        match self.shape.first() {
-            Some(&n) if n > 1 => self.row_stride - self.slab(),
-            _ => 0,
-        }
-    }
-
-    /// Elements from the first to the last, both counted.
-    pub fn extent(&self) -> u64 {
-        if self.is_empty() {
-            return 0;
-        }
-        let rows = self.shape.first().copied().unwrap_or(1) as u64;
-        (rows - 1) * self.row_stride as u64 + self.slab() as u64
-    }
-
-    /// Bytes behind the last element, from the start of the memory.
-    pub fn end(&self) -> u64 {
-        self.offset + self.extent() * self.dtype.bytes()
-    }
-
-    /// Stride of each dimension, in elements.
-    pub fn strides(&self) -> Vec<u64> {
-        let mut strides = vec![1u64; self.shape.len()];
-        for d in (0..self.shape.len().saturating_sub(1)).rev() {
-            strides[d] = strides[d + 1] * self.shape[d + 1] as u64;
-        }
-        if let Some(first) = strides.first_mut() {
-            *first = self.row_stride as u64;
-        }
-        strides
-    }
-}
+// As those who plan and compute know them.
+pub use crate::dtype::{Dtype, Element};
+pub use crate::view::View;
 
 /// The number of elements of a shape, which has to be addressable in bytes even where some dimension is 0.
 fn checked_len(shape: &[usize]) -> Result<usize> {
@@ -437,39 +301,6 @@ impl Tensor {
     }
 }
 
-/// Numbers of any dtype as f32, which holds all floats; of integers, the nearest.
-pub(crate) fn floats(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
-    if dtype == Dtype::F32 {
-        return bytemuck::pod_collect_to_vec(bytes);
-    }
-    let widen = |own: &[u8]| match dtype {
-        Dtype::F32 => bytemuck::pod_read_unaligned(own),
-        Dtype::F16 => bytemuck::pod_read_unaligned::<half::f16>(own).to_f32(),
-        Dtype::Bf16 => bytemuck::pod_read_unaligned::<half::bf16>(own).to_f32(),
-        Dtype::U8 => f32::from(own[0]),
-        Dtype::I32 => bytemuck::pod_read_unaligned::<i32>(own) as f32,
-        Dtype::U32 => bytemuck::pod_read_unaligned::<u32>(own) as f32,
-        Dtype::I64 => bytemuck::pod_read_unaligned::<i64>(own) as f32,
-    };
-    bytes.chunks_exact(dtype.bytes() as usize).map(widen).collect()
-}
-
-/// Numbers as those of a float dtype, as many as `out` has room for.
-pub(crate) fn convert(from: Dtype, bytes: &[u8], to: Dtype, out: &mut [u8]) {
-    // In pieces: the numbers in between are not worth memory of the tensor's size.
-    const PIECE: usize = 1 << 14;
-    let (size, own) = (to.bytes() as usize, from.bytes() as usize);
-    for (bytes, out) in bytes.chunks(PIECE * own).zip(out.chunks_mut(PIECE * size)) {
-        for (x, out) in floats(from, bytes).into_iter().zip(out.chunks_exact_mut(size)) {
-            match to {
-                Dtype::F16 => out.copy_from_slice(&half::f16::from_f32(x).to_ne_bytes()),
-                Dtype::Bf16 => out.copy_from_slice(&half::bf16::from_f32(x).to_ne_bytes()),
-                _ => out.copy_from_slice(&x.to_ne_bytes()),
-            }
-        }
-    }
-}
-
 /// Truth values are numbers, 0 and 1.
 impl<S: AsRef<[usize]>> TryFrom<(&[bool], S)> for Tensor {
     type Error = Error;
@@ -506,10 +337,10 @@ impl TryFrom<&Tensor> for Tensor {
     }
 }
 
-impl<T: Element> TryFrom<&crate::readback::Array<T>> for Tensor {
+impl<T: Element> TryFrom<&crate::values::Array<T>> for Tensor {
     type Error = Error;
 
-    fn try_from(array: &crate::readback::Array<T>) -> Result<Self> {
+    fn try_from(array: &crate::values::Array<T>) -> Result<Self> {
         Self::new(&array.data, &array.shape)
     }
 }

@@ -1,16 +1,21 @@
-//! Times on the device: timestamps around the passes of one recording, and what `wgloss bench` measures with them.
+//! A call, a ceiling or a baseline timed again and again, for `wgloss bench`.
 
 use std::time::Instant;
 
+use crate::call::Call;
+use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory};
-use crate::loss::{Call, Loss};
-use crate::plan::{Copy, Plan, ReduceOp, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
-use crate::problem::{Role, expect_dtype};
-use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::gpu::{Gpu, Timer};
+use crate::loss::Loss;
+use crate::memory::Memory;
+use crate::output::Output;
+use crate::plan::{Copy, Plan, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
+use crate::shapes::expect_dtype;
+use crate::tensor::Tensor;
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::{ReduceOp, Role};
 
 /// One timing: what the clock on the wall and the device's own say.
 #[derive(Clone, Copy, Debug)]
@@ -20,78 +25,6 @@ pub struct Timing {
     /// From the start of the first dispatch to the end of the last, or around the copies where there is no dispatch;
     /// `None` where the device has no timestamps.
     pub device_ns: Option<f64>,
-}
-
-/// Two timestamps.
-pub(crate) struct Timer {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    staging: wgpu::Buffer,
-}
-
-impl Timer {
-    pub fn new(gpu: &Gpu) -> Result<Option<Self>> {
-        if !gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            return Ok(None);
-        }
-        Ok(Some(Self {
-            queries: gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("wgloss timing"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2,
-            }),
-            resolved: gpu.buffer(
-                "wgloss timing",
-                16,
-                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            )?,
-            staging: gpu.buffer(
-                "wgloss timing readback",
-                16,
-                wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            )?,
-        }))
-    }
-
-    /// The timestamps of a pass: the first pass writes the start, and every pass the end, which the last leaves.
-    pub fn writes(&self, first: bool) -> wgpu::ComputePassTimestampWrites<'_> {
-        wgpu::ComputePassTimestampWrites {
-            query_set: &self.queries,
-            beginning_of_pass_write_index: first.then_some(0),
-            end_of_pass_write_index: Some(1),
-        }
-    }
-
-    /// Records an empty pass that writes the start, or the end.
-    fn mark(&self, encoder: &mut wgpu::CommandEncoder, first: bool) {
-        drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("wgloss timing"),
-            timestamp_writes: Some(self.writes(first)),
-        }));
-    }
-
-    /// Records the way of the timestamps to where the host can map them.
-    pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
-        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, 16);
-    }
-
-    /// Asks for the timestamps, once their recording is submitted.
-    pub fn map(&self) {
-        self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
-    }
-
-    /// The nanoseconds between the timestamps, once they are there.
-    pub fn read(&self, gpu: &Gpu) -> Result<f64> {
-        let ticks: [u64; 2] = {
-            let mapped = self.staging.slice(..).get_mapped_range();
-            let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
-            bytemuck::pod_read_unaligned(&mapped[..16])
-        };
-        self.staging.unmap();
-        let period = f64::from(gpu.queue.get_timestamp_period());
-        Ok(ticks[1].wrapping_sub(ticks[0]) as f64 * period)
-    }
 }
 
 /// A plan with its tensors, ready to be timed again and again: whoever compares several kernels has each run once in turn,

@@ -2,10 +2,21 @@
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::{LEAF, MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, Spread, tile_iterations};
 
 /// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read twice.
 pub const MAX_HELD: u32 = 8;
+
+/// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
+pub(crate) const LEAF: u32 = 64;
+
+/// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
+pub(crate) const MAX_LANE_COLS: u64 = 65_536;
+
+/// Rows that a lane has in packs at most: four packs of four.
+pub(crate) const MAX_PACK: u32 = 16;
+
+/// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
+pub(crate) const MAX_WIDTH: u32 = 256;
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.
@@ -224,9 +235,7 @@ impl Tuning {
         );
         let fits = tile.is_power_of_two() && tile >= least && tile_iterations(tile.into(), width) < MAX_ITERATIONS;
         require("tile", tile.into(), fits, expected)?;
-        let row = |cols: u64, lanes: u32| {
-            cols < 1 << 32 && Spread::new(lanes, lanes).iterations(cols as usize, 0) < MAX_ITERATIONS
-        };
+        let row = |cols: u64, lanes: u32| cols < 1 << 32 && row_iterations(cols, lanes, 0) < MAX_ITERATIONS;
         let expected = "a number below 2^32".to_string();
         require("subgroup_cols", subgroup_cols, subgroup_cols < 1 << 32, expected)?;
         let expected = format!("at most what {MAX_WIDTH} lanes fold in fewer than {MAX_ITERATIONS} loop iterations");
@@ -238,6 +247,26 @@ impl Tuning {
         let fits = wide_tile > 0 && wide_tile.is_multiple_of(4) && row(wide_tile, row_width);
         require("wide_tile", wide_tile, fits, expected)
     }
+}
+
+/// Loop iterations of one invocation of the reduce driver: quads of a lane, the elements of a quad where a monoid takes them singly, the runs of
+/// four, and the tree.
+pub(crate) fn tile_iterations(tile: u64, width: u32) -> u64 {
+    let quads = tile / u64::from(4 * width);
+    quads * 5 + runs_of_four(quads) + 16
+}
+
+/// Iterations of the three loops around those over the quads of a lane: runs of 4, 16 and 64 of them.
+pub(crate) fn runs_of_four(quads: u64) -> u64 {
+    quads / 4 + quads / 16 + quads.div_ceil(64)
+}
+
+/// Those of one invocation of a row over so many lanes: two passes of blocks of four quads, the first in runs of 16 blocks,
+/// up to five quads behind each, what the loss loops itself for each quad, the tree.
+pub(crate) fn row_iterations(cols: u64, lanes: u32, inner_loops: u64) -> u64 {
+    let blocks = cols / (16 * u64::from(lanes)) + 5;
+    // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
+    2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16
 }
 
 fn require(name: &'static str, value: u64, fits: bool, expected: String) -> Result<()> {

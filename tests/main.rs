@@ -15,6 +15,7 @@ mod dims;
 mod element_weights;
 mod extremes;
 mod faults;
+mod floors;
 mod functions;
 mod golden;
 mod gpu;

@@ -1,20 +1,20 @@
 //! What class targets and the weights of rows add up to.
 
-use super::{Floats, Operands};
+use super::{ByRole, Floats};
 use crate::error::Result;
 use crate::layout::{Control, Slot, words};
 use crate::problem::{Problem, Rows, Targets};
 
-/// Class targets.
-pub(super) struct Labels<'a> {
+/// The classes that rows have as targets.
+pub(super) struct Classes<'a> {
     floats: Floats<'a>,
     ignore_index: Option<i64>,
     cols: usize,
 }
 
-impl<'a> Labels<'a> {
+impl<'a> Classes<'a> {
     /// Those of a problem, where its targets are classes.
-    pub fn of(problem: &'a Problem, rows: &Rows, operands: &Operands<'a>) -> Result<Option<Self>> {
+    pub fn of(problem: &'a Problem, rows: &Rows, operands: &ByRole<'a>) -> Result<Option<Self>> {
         if !matches!(rows.targets, Targets::Index { .. } | Targets::ClassList) {
             return Ok(None);
         }
@@ -106,7 +106,7 @@ impl Weights {
 pub(super) fn count(
     problem: &Problem,
     rows: &Rows,
-    labels: Option<&Labels<'_>>,
+    labels: Option<&Classes<'_>>,
     weights: [Option<&[f64]>; 2],
 ) -> Count {
     let mut control = Control {

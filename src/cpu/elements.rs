@@ -6,13 +6,14 @@ use rayon::prelude::*;
 
 use super::floats::Walk;
 use super::numbers::{Kept, Numbers, Part};
-use super::{Floats, Keeping, Made, Operands};
+use super::{ByRole, Floats, Keeping, Made};
 use crate::definition::{Span, SpanOut, Wanted};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::sum;
-use crate::problem::{Elements, Problem, Role};
-use crate::tensor::View;
+use crate::math::sum;
+use crate::problem::{Elements, Problem};
+use crate::view::View;
+use crate::words::Role;
 
 /// Elements that a definition is called with at a time: nine arrays of them stay in the nearest caches.
 const SPAN: usize = 512;
@@ -152,7 +153,7 @@ impl Run<'_> {
 pub(super) fn run(
     problem: &Problem,
     elements: &Elements,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let shape = &problem.terms;

@@ -2,12 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::Operands;
+use super::ByRole;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::LONG;
-use crate::problem::{Problem, Role};
-use crate::tensor::{Dtype, Tensor, View};
+use crate::math::LONG;
+use crate::problem::Problem;
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::Role;
 
 /// A host tensor's elements, addressed through a view of it. The dtype is the tensor's own; integers are their values.
 pub(super) struct Floats<'a> {
@@ -17,7 +20,7 @@ pub(super) struct Floats<'a> {
 }
 
 impl<'a> Floats<'a> {
-    pub fn new(operands: &Operands<'a>, role: Role, view: &'a View) -> Result<Self> {
+    pub fn new(operands: &ByRole<'a>, role: Role, view: &'a View) -> Result<Self> {
         let tensor = find(operands, role).ok_or_else(|| Error::operand(role.name(), "missing"))?;
         let bytes = host(role, tensor)?;
         Ok(Self {
@@ -28,12 +31,12 @@ impl<'a> Floats<'a> {
     }
 
     /// The operand of a slot, where there is one.
-    pub fn of(problem: &'a Problem, operands: &Operands<'a>, slot: Slot) -> Result<Option<Self>> {
+    pub fn of(problem: &'a Problem, operands: &ByRole<'a>, slot: Slot) -> Result<Option<Self>> {
         let own = problem.operand(slot);
         own.map(|own| Self::new(operands, own.role, &own.view)).transpose()
     }
 
-    pub fn upstream(problem: &'a Problem, operands: &Operands<'a>) -> Result<Option<Self>> {
+    pub fn upstream(problem: &'a Problem, operands: &ByRole<'a>) -> Result<Option<Self>> {
         let view = problem.grad_output.as_ref();
         view.map(|view| Self::new(operands, Role::GradOutput, view)).transpose()
     }
@@ -103,7 +106,7 @@ impl<'a> Floats<'a> {
     }
 }
 
-pub(super) fn find<'a>(operands: &Operands<'a>, role: Role) -> Option<&'a Tensor> {
+pub(super) fn find<'a>(operands: &ByRole<'a>, role: Role) -> Option<&'a Tensor> {
     operands.iter().find(|(r, _)| *r == role).map(|(_, tensor)| *tensor)
 }
 

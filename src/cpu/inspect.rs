@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Floats, Operands};
+use super::{ByRole, Floats};
 use crate::error::Result;
 use crate::inspect::Check;
 use crate::layout::{Fault, words};
@@ -12,7 +12,7 @@ use crate::problem::Problem;
 const BLOCK: usize = 4096;
 
 /// What each check of a problem finds.
-pub(super) fn faults(problem: &Problem, operands: &Operands<'_>) -> Result<Vec<Fault>> {
+pub(super) fn faults(problem: &Problem, operands: &ByRole<'_>) -> Result<Vec<Fault>> {
     let of = |check: &Check| -> Result<Fault> {
         let Some(own) = problem.operands.iter().find(|own| own.role == check.role) else {
             return Ok(Fault::NONE);

@@ -9,17 +9,20 @@ mod elements;
 mod floats;
 mod inspect;
 mod numbers;
+mod output;
 mod pairs;
 mod rows;
 mod scattered;
 
 use crate::error::Result;
 use crate::layout::{Control, Fault};
-use crate::problem::{Family, Problem, Role};
+use crate::problem::{Family, Problem};
 use crate::tensor::Tensor;
+use crate::words::Role;
 pub(crate) use count::{Count, Scales, Weights};
 use floats::Floats;
 pub(crate) use numbers::{Kept, Numbers};
+pub(crate) use output::{answer, control_tensor, is_exact, output_of};
 
 /// The outputs of a run; empty where they were not asked for.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +41,7 @@ pub(crate) struct Made {
 }
 
 /// The operands of a problem by role.
-pub(crate) type Operands<'a> = [(Role, &'a Tensor)];
+pub(crate) type ByRole<'a> = [(Role, &'a Tensor)];
 
 /// How the numbers of each result are to be kept.
 pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
@@ -49,7 +52,7 @@ pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
 /// [`Error::Operand`](crate::Error::Operand) where a tensor is missing or lies on a device.
 pub(crate) fn run(
     problem: &Problem,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     scales: Option<Scales>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
@@ -69,7 +72,7 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn count(problem: &Problem, operands: &Operands<'_>) -> Result<Count> {
+pub(crate) fn count(problem: &Problem, operands: &ByRole<'_>) -> Result<Count> {
     match &problem.family {
         Family::Rows(rows) => rows::counted(problem, rows, operands),
         Family::Elements(_) | Family::Pairs(_) => Ok(Count::default()),

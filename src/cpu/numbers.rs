@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::tensor::{Dtype, Storage, Tensor, View};
+use crate::dtype::Dtype;
+use crate::tensor::{Storage, Tensor};
+use crate::view::View;
 
 /// How the numbers of a result are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

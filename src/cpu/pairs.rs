@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::numbers::{Numbers, Part};
-use super::{Floats, Keeping, Losses, Made, Operands};
+use super::{ByRole, Floats, Keeping, Losses, Made};
 use crate::definition::{PairOut, PairRow};
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Pairs, Problem, Role};
+use crate::problem::{Pairs, Problem};
+use crate::words::Role;
 
 /// Elements of each operand that a thread takes at a time; and the most rows.
 const TILE: usize = 8 << 10;
@@ -93,7 +94,7 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn run(problem: &Problem, pairs: &Pairs, operands: &Operands<'_>, keeping: &Keeping<'_>) -> Result<Made> {
+pub(super) fn run(problem: &Problem, pairs: &Pairs, operands: &ByRole<'_>, keeping: &Keeping<'_>) -> Result<Made> {
     let (rows, cols) = (pairs.rows, pairs.cols);
     let slots = [Slot::Input, Slot::Second, Slot::Third];
     let [a, b, c] = slots.map(|slot| Floats::of(problem, operands, slot));

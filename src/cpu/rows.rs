@@ -5,14 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use super::count::{Count, Kind, Labels, Scales, count};
+use super::count::{Classes, Count, Kind, Scales, count};
 use super::floats::Walk;
 use super::numbers::{Kept, Numbers, Part};
-use super::{Floats, Keeping, Losses, Made, Operands};
+use super::{ByRole, Floats, Keeping, Losses, Made};
 use crate::definition::{Row, RowDefinition, RowLoss, RowMap, RowScratch, RowStats};
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Problem, Role, Rows, Targets};
+use crate::problem::{Problem, Rows, Targets};
+use crate::words::Role;
 
 /// Elements of the rows that a thread takes at a time, which stay in a cache; and the most rows.
 const TILE: usize = 16 << 10;
@@ -61,7 +62,7 @@ struct Run<'a> {
     sample_weight: Option<Vec<f64>>,
     upstream: Option<Floats<'a>>,
     full: Option<Floats<'a>>,
-    labels: Option<Labels<'a>>,
+    labels: Option<Classes<'a>>,
     counted: Count,
     /// Scratch that no thread holds.
     free: Mutex<Vec<Scratch>>,
@@ -75,7 +76,7 @@ struct Tile<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(problem: &'a Problem, rows: &'a Rows, operands: &Operands<'a>) -> Result<Self> {
+    fn new(problem: &'a Problem, rows: &'a Rows, operands: &ByRole<'a>) -> Result<Self> {
         let of = |slot| Floats::of(problem, operands, slot);
         let (mut weight, mut element_weights) = (None, None);
         match (of(Slot::Weight)?, rows.element_weights(problem)) {
@@ -89,7 +90,7 @@ impl<'a> Run<'a> {
             Targets::Full => of(Slot::Target)?,
             _ => None,
         };
-        let labels = Labels::of(problem, rows, operands)?;
+        let labels = Classes::of(problem, rows, operands)?;
         let weights = [weight.as_deref(), sample_weight.as_deref()];
         Ok(Self {
             counted: count(problem, rows, labels.as_ref(), weights),
@@ -298,8 +299,8 @@ impl<'a> Run<'a> {
 }
 
 /// What the labels and the weights of the rows add up to, without the rows.
-pub(super) fn counted(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -> Result<Count> {
-    let labels = Labels::of(problem, rows, operands)?;
+pub(super) fn counted(problem: &Problem, rows: &Rows, operands: &ByRole<'_>) -> Result<Count> {
+    let labels = Classes::of(problem, rows, operands)?;
     let of = |slot| Floats::of(problem, operands, slot).map(|own| own.map(|w| w.all()));
     let weights = [of(Slot::Weight)?, of(Slot::SampleWeight)?];
     let weights = [weights[0].as_deref(), weights[1].as_deref()];
@@ -309,7 +310,7 @@ pub(super) fn counted(problem: &Problem, rows: &Rows, operands: &Operands<'_>) -
 pub(super) fn run(
     problem: &Problem,
     rows: &Rows,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     scales: Option<Scales>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {

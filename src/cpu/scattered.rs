@@ -3,16 +3,17 @@
 
 use super::floats::{find, host};
 use super::numbers::Numbers;
-use super::{Keeping, Made, Operands, rows};
+use super::{ByRole, Keeping, Made, rows};
 use crate::error::{Error, Result};
 use crate::problem::{Problem, Rows, Scattered};
-use crate::tensor::{Tensor, View};
+use crate::tensor::Tensor;
+use crate::view::View;
 
 pub(super) fn run(
     problem: &Problem,
     rows: &Rows,
     own: &Scattered,
-    operands: &Operands<'_>,
+    operands: &ByRole<'_>,
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let input = &problem.operands[0];
@@ -59,7 +60,7 @@ fn places(shape: &[usize], columns: &[usize]) -> Vec<usize> {
     let first = columns.first().copied().unwrap_or(0);
     let others = (first..shape.len()).filter(|dim| !columns.contains(dim));
     let order: Vec<usize> = (0..first).chain(columns.iter().copied()).chain(others).collect();
-    let strides = View::contiguous(crate::tensor::Dtype::F32, shape).strides();
+    let strides = View::contiguous(crate::dtype::Dtype::F32, shape).strides();
     let mut places = vec![0usize];
     if shape.contains(&0) {
         places.clear();

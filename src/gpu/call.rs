@@ -1,87 +1,24 @@
 //! Calls of losses on a device. What of a call can be used again is kept beside it: its plan, pipelines and params, and, for
 //! the same tensors, its bind groups with small results and scratch.
 
-use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::activity::count;
-use super::calls::Key;
-use super::loan::Loan;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
 use super::submit::parts;
-use super::{Gpu, Memory, operands, outputs};
+use super::{Gpu, outputs};
+use crate::call::{Asked, Key};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::loss::{Call, GradTo};
+use crate::memory::{Loan, Memory};
+use crate::output::Output;
 use crate::plan::{Plan, Source, Step, plan};
-use crate::problem::{Problem, Role};
-use crate::readback::Output;
+use crate::problem::Problem;
 use crate::tensor::{Storage, Tensor};
-
-/// What is asked of an engine: a loss by what it can do, and a call of it.
-pub(crate) struct Asked<'a> {
-    pub call: &'a Call<'a>,
-    /// The loss's own tensors.
-    pub given: &'a [(Role, &'a Tensor)],
-    /// Writes all options of the loss; false where it cannot.
-    pub identify: &'a dyn Fn(&mut Key) -> bool,
-    pub problem: &'a dyn Fn() -> Result<Problem>,
-}
-
-impl<'a> Asked<'a> {
-    /// All that the call's plan follows from, where the loss can tell.
-    fn key(&self) -> Option<Key> {
-        let (call, mut key) = (self.call, Key::new());
-        let identified = (self.identify)(&mut key);
-        (call.mode, call.stats, call.checks).hash(&mut key);
-        call.grads.hash(&mut key);
-        std::mem::discriminant(&call.grad_input).hash(&mut key);
-        call.tensors.len().hash(&mut key);
-        self.given.len().hash(&mut key);
-        for (role, _) in self.given {
-            role.hash(&mut key);
-        }
-        call.grad_output.is_some().hash(&mut key);
-        for tensor in self.tensors() {
-            tensor.view.hash(&mut key);
-            // A gradient goes over what lies in one buffer of the device.
-            std::mem::discriminant(&tensor.storage).hash(&mut key);
-            tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
-        }
-        identified.then_some(key)
-    }
-
-    /// All tensors that the caller gave.
-    fn tensors(&self) -> impl Iterator<Item = &'a Tensor> + Clone {
-        let given = self.given.iter().map(|(_, tensor)| *tensor);
-        let operands = self
-            .call
-            .tensors
-            .iter()
-            .copied()
-            .chain(given)
-            .chain(self.call.grad_output);
-        operands.chain(self.call.grad_input.tensor())
-    }
-
-    /// The memory of each, of those that are on a device.
-    fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
-        self.tensors().map(|tensor| tensor.memory().map(Memory::id))
-    }
-
-    /// The caller's tensor that the gradient of the first goes into, or over.
-    fn grad_input(&self, problem: &Problem) -> Option<&'a Tensor> {
-        match self.call.grad_input {
-            _ if !problem.mode.wants_grad() => None,
-            GradTo::New => None,
-            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
-            GradTo::InPlace => self.call.tensors.first().copied().filter(|_| problem.in_place),
-        }
-    }
-}
+use crate::words::Role;
 
 /// A call on tensors of these layouts, planned.
 #[derive(Debug)]
@@ -181,21 +118,82 @@ impl Bound {
     }
 }
 
+/// What is kept of a call.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Planned(Planned),
+    /// Nothing: to be planned.
+    New(New),
+}
+
+/// A planned call, and what is bound to its tensors, where that is kept.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    key: Option<Key>,
+    prepared: Arc<Prepared>,
+    bound: Option<Arc<Bound>>,
+}
+
+/// A call to be planned under these limits, and kept under this key.
+#[derive(Debug)]
+pub(crate) struct New {
+    key: Option<Key>,
+    limits: Limits,
+}
+
 impl Gpu {
-    /// Computes a call: submits it, and returns.
-    pub fn run(&self, asked: &Asked<'_>) -> Result<Output> {
-        let limits = self.paced_limits();
-        let key = asked.key();
-        let (prepared, bound) = match &key {
-            Some(key) => self.calls.find(key, limits.max_dispatch_bytes, asked.ids()),
-            None => (None, None),
-        };
-        if let (Some(prepared), Some(bound)) = (&prepared, bound) {
-            return self.carry_out(prepared, &bound, asked, None);
+    /// What is kept of a call to be submitted.
+    pub fn find(&self, asked: &Asked<'_>, key: Option<Key>) -> Found {
+        self.find_within(self.paced_limits(), key, asked.ids())
+    }
+
+    /// What is kept of a call to be recorded: its plan, and nothing that is bound.
+    pub fn find_plan(&self, key: Option<Key>) -> Found {
+        self.find_within(self.limits, key, std::iter::once(None))
+    }
+
+    fn find_within(&self, limits: Limits, key: Option<Key>, ids: impl Iterator<Item = Option<u64>> + Clone) -> Found {
+        let found = key
+            .as_ref()
+            .map(|key| self.calls.find(key, limits.max_dispatch_bytes, ids));
+        match found {
+            Some((Some(prepared), bound)) => Found::Planned(Planned { key, prepared, bound }),
+            _ => Found::New(New { key, limits }),
         }
-        let prepared = self.prepared(prepared, key.as_ref(), &limits, asked)?;
+    }
+
+    /// Plans a call, and keeps it.
+    pub fn plan(&self, new: New, problem: Problem) -> Result<Planned> {
+        let New { key, limits } = new;
+        let plan = plan(&problem, &limits, &self.tuning)?;
+        count(&self.counters.plans, 1);
+        let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
+        let prepared = Arc::new(Prepared {
+            pipelines: pipelines.collect::<Result<_>>()?,
+            params: self.params(&plan.steps)?,
+            parts: parts(&plan, limits.max_dispatch_bytes),
+            limit: limits.max_dispatch_bytes,
+            problem,
+            plan,
+        });
+        if let Some(key) = key.as_ref().filter(|_| prepared.plan.steps.len() <= MOST_STEPS) {
+            self.calls.keep(key, &prepared);
+        }
+        Ok(Planned {
+            key,
+            prepared,
+            bound: None,
+        })
+    }
+
+    /// Computes a call: submits it, and returns.
+    pub fn run(&self, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+        let Planned { key, prepared, bound } = planned;
+        if let Some(bound) = bound {
+            return self.carry_out(&prepared, &bound, asked, None);
+        }
         let problem = &prepared.problem;
-        let tensors = self.place(&operands(problem, asked.call, asked.given), Some(problem))?;
+        let tensors = self.place(&asked.operands(problem), Some(problem))?;
         let bound = Arc::new(self.bind(&prepared, asked, &tensors)?);
         // What was uploaded for this call does not come again.
         if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
@@ -208,13 +206,8 @@ impl Gpu {
     }
 
     /// Records a call into the caller's encoder. All results are new: nobody knows when that is submitted.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>) -> Result<Output> {
-        let key = asked.key();
-        let found = key.as_ref().and_then(|key| {
-            let nobody = std::iter::once(None);
-            self.calls.find(key, self.limits.max_dispatch_bytes, nobody).0
-        });
-        let prepared = self.prepared(found, key.as_ref(), &self.limits, asked)?;
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+        let prepared = planned.prepared;
         let (tensors, output) = self.prepare(&prepared.problem, asked.call, asked.given)?;
         record::expose(&tensors);
         let scratch = self.shared_scratch(&prepared.plan)?;
@@ -223,35 +216,6 @@ impl Gpu {
         self.encode_steps(encoder, steps.iter().flatten(), None);
         self.check()?;
         Ok(output)
-    }
-
-    /// The call as found, or planned and remembered.
-    fn prepared(
-        &self,
-        found: Option<Arc<Prepared>>,
-        key: Option<&Key>,
-        limits: &Limits,
-        asked: &Asked<'_>,
-    ) -> Result<Arc<Prepared>> {
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        let problem = (asked.problem)()?;
-        let plan = plan(&problem, limits, &self.tuning)?;
-        count(&self.counters.plans, 1);
-        let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
-        let prepared = Arc::new(Prepared {
-            pipelines: pipelines.collect::<Result<_>>()?,
-            params: self.params(&plan.steps)?,
-            parts: parts(&plan, limits.max_dispatch_bytes),
-            limit: limits.max_dispatch_bytes,
-            problem,
-            plan,
-        });
-        if let Some(key) = key.filter(|_| prepared.plan.steps.len() <= MOST_STEPS) {
-            self.calls.keep(key, &prepared);
-        }
-        Ok(prepared)
     }
 
     /// Binds a call to its tensors, which are placed, and makes what is its own.
@@ -387,7 +351,7 @@ impl Gpu {
         let problem = &prepared.problem;
         let mut all = match tensors {
             Some(tensors) => tensors,
-            None => self.place(&operands(problem, asked.call, asked.given), Some(problem))?,
+            None => self.place(&asked.operands(problem), Some(problem))?,
         };
         let grad = asked.grad_input(problem);
         all.extend(grad.map(|grad| (Role::Grad(0), grad.clone())));

@@ -1,33 +1,12 @@
 //! Calls like earlier ones: found again by all that decides how they are computed, and not planned again.
 
 use std::collections::HashMap;
-use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::call::{Bound, Prepared};
-use super::lock;
-
-/// Everything that a call's plan follows from, but for the memory of its tensors: what `Hash` writes of it, as it is.
-/// Keys are compared in full.
-#[derive(Debug, Default)]
-pub(crate) struct Key(Vec<u8>);
-
-impl Key {
-    pub fn new() -> Self {
-        Self(Vec::with_capacity(512))
-    }
-}
-
-impl Hasher for Key {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0 // nobody asks
-    }
-}
+use crate::call::Key;
+use crate::memory::{Watcher, lock};
 
 /// The calls that an engine remembers.
 #[derive(Debug, Default)]
@@ -66,10 +45,7 @@ impl Calls {
         ids: impl Iterator<Item = Option<u64>> + Clone + 'a,
     ) -> (Option<Arc<Prepared>>, Option<Arc<Bound>>) {
         let mut kept = lock(&self.kept);
-        let Some(entry) = kept
-            .get_mut(key.0.as_slice())
-            .filter(|entry| entry.prepared.holds(limit))
-        else {
+        let Some(entry) = kept.get_mut(key.bytes()).filter(|entry| entry.prepared.holds(limit)) else {
             return (None, None);
         };
         entry.used = self.clock.fetch_add(1, Ordering::Relaxed);
@@ -86,7 +62,7 @@ impl Calls {
             bound: Vec::new(),
             used: self.clock.fetch_add(1, Ordering::Relaxed),
         };
-        let before = kept.insert(key.0.as_slice().into(), entry);
+        let before = kept.insert(key.bytes().into(), entry);
         gone.extend(before.map(|entry| (Some(entry.prepared), entry.bound)));
         while kept.len() > MOST_CALLS {
             gone.extend(remove_oldest(&mut kept, prepared));
@@ -98,7 +74,7 @@ impl Calls {
     pub fn keep_bound(&self, key: &Key, prepared: &Arc<Prepared>, bound: &Arc<Bound>) {
         let mut gone: Vec<Gone> = Vec::new();
         let mut kept = lock(&self.kept);
-        if let Some(entry) = kept.get_mut(key.0.as_slice())
+        if let Some(entry) = kept.get_mut(key.bytes())
             && Arc::ptr_eq(&entry.prepared, prepared)
         {
             entry.bound.push(Arc::clone(bound));
@@ -112,27 +88,11 @@ impl Calls {
             // The one just made stays, however large: the next call is like it.
             while bytes(&kept) > MOST_BYTES {
                 let oldest = remove_oldest(&mut kept, prepared).or_else(|| {
-                    let own = &mut kept.get_mut(key.0.as_slice())?.bound;
+                    let own = &mut kept.get_mut(key.bytes())?.bound;
                     (own.len() > 1).then(|| (None, vec![own.remove(0)]))
                 });
                 let Some(oldest) = oldest else { break };
                 gone.push(oldest);
-            }
-        }
-        drop(kept);
-    }
-
-    /// Lets go of whatever is bound to a memory that is no more, and of what is bound to the results of that: one after the
-    /// other, where each drop calling the next would take as much stack as the chain is long.
-    pub fn forget(&self, id: u64) {
-        let (mut ended, mut gone) = (vec![id], Vec::new());
-        let mut kept = lock(&self.kept);
-        while let Some(id) = ended.pop() {
-            for entry in kept.values_mut() {
-                for own in entry.bound.extract_if(.., |own| own.ids.contains(&id)) {
-                    ended.extend(own.result_ids());
-                    gone.push(own);
-                }
             }
         }
         drop(kept);
@@ -150,6 +110,24 @@ impl Calls {
     pub fn clear(&self) {
         let gone = std::mem::take(&mut *lock(&self.kept));
         drop(gone);
+    }
+}
+
+impl Watcher for Calls {
+    /// Lets go of whatever is bound to a memory that is no more, and of what is bound to the results of that: one after the
+    /// other, where each drop calling the next would take as much stack as the chain is long.
+    fn forget(&self, id: u64) {
+        let (mut ended, mut gone) = (vec![id], Vec::new());
+        let mut kept = lock(&self.kept);
+        while let Some(id) = ended.pop() {
+            for entry in kept.values_mut() {
+                for own in entry.bound.extract_if(.., |own| own.ids.contains(&id)) {
+                    ended.extend(own.result_ids());
+                    gone.push(own);
+                }
+            }
+        }
+        drop(kept);
     }
 }
 

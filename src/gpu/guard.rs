@@ -1,13 +1,11 @@
 //! What goes wrong on a device becomes an error of the call that met it. wgpu's own handler for errors that nobody
 //! catches panics, and that of an adopted device is its owner's: so whatever may fail runs in error scopes.
 
-use std::pin::pin;
 use std::sync::Mutex;
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use super::{Gpu, lock};
+use super::{Gpu, wait};
 use crate::error::{Error, Result};
+use crate::memory::lock;
 
 /// What a device that the engine opened reported outside of any call.
 #[derive(Debug, Default)]
@@ -16,15 +14,6 @@ pub(crate) struct Troubles {
     pub uncaptured: Mutex<Option<String>>,
     /// Why the device was lost.
     pub lost: Mutex<Option<String>>,
-}
-
-/// What a future comes to. On native backends an error is there when the call returns, and nothing waits.
-fn resolved<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => pollster::block_on(future),
-    }
 }
 
 impl Gpu {
@@ -42,7 +31,7 @@ impl Gpu {
         // The last pushed goes first.
         let mut found = None;
         for scope in scopes.into_iter().rev() {
-            found = found.or(resolved(scope.pop()));
+            found = found.or(wait::caught(scope));
         }
         match found {
             None => self.check().map(|()| made),
@@ -69,25 +58,10 @@ impl Gpu {
     /// The loss of the device, where that is what is behind an error.
     pub fn lost_or(&self, error: Error) -> Error {
         // The callback that tells of a loss comes with a poll that finds the queue empty.
-        let _ = self.device.poll(wgpu::PollType::Wait {
-            submission_index: None,
-            timeout: Some(Duration::from_secs(1)),
-        });
+        self.settle();
         match lock(&self.troubles.lost).as_ref() {
             Some(reason) => Error::DeviceLost(reason.clone()),
             None => error,
         }
-    }
-
-    /// Waits until a submission, or all there are, is done.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
-        let waited = self.device.poll(wgpu::PollType::Wait {
-            submission_index: submission,
-            timeout: None,
-        });
-        self.check()?;
-        waited
-            .map(|_| ())
-            .map_err(|e| self.lost_or(Error::Device(e.to_string())))
     }
 }

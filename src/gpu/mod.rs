@@ -5,35 +5,40 @@ mod call;
 mod calls;
 mod disk;
 mod guard;
-mod loan;
-mod memory;
+mod open;
 mod outputs;
 mod pipelines;
 mod record;
 mod scratch;
 mod submit;
+mod timer;
+mod wait;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::loss::Call;
+use crate::memory::Memory;
 use crate::plan::Source;
-use crate::problem::{Problem, Role};
-use crate::tensor::{Dtype, Storage, Tensor, View};
+use crate::problem::Problem;
+use crate::tensor::{Storage, Tensor};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::Role;
 
 pub use activity::Activity;
 pub(crate) use activity::{Counters, count};
-pub(crate) use call::Asked;
+pub(crate) use call::Found;
 pub(crate) use calls::Calls;
 pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
-pub(crate) use loan::{Loan, Reading};
-pub(crate) use memory::Memory;
+pub(crate) use open::{adapters, describe};
 pub(crate) use pipelines::Pipelines;
 pub(crate) use scratch::Pool;
 pub(crate) use submit::Pace;
+pub(crate) use timer::Timer;
+pub(crate) use wait::{Arrival, block_on};
 
 /// A device with what the engine knows of it.
 #[derive(Debug)]
@@ -51,28 +56,6 @@ pub(crate) struct Gpu {
     pub pool: Arc<Pool>,
     pub troubles: Arc<Troubles>,
     pub pace: Mutex<Pace>,
-}
-
-/// A lock that a panic elsewhere does not take away: what it guards is whole between any two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// All operands of a call by role.
-pub(crate) fn operands<'a>(
-    problem: &Problem,
-    call: &Call<'a>,
-    given: &[(Role, &'a Tensor)],
-) -> Vec<(Role, &'a Tensor)> {
-    let signature = problem
-        .operands
-        .iter()
-        .map(|own| own.role)
-        .zip(call.tensors.iter().copied());
-    let mut list: Vec<_> = signature.collect();
-    list.extend(given);
-    list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
-    list
 }
 
 impl Gpu {

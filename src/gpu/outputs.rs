@@ -1,13 +1,16 @@
 //! The tensors of a call on a device: its operands, and outputs made for it.
 
-use super::{Gpu, expect_usage, operands};
+use super::{Gpu, expect_usage};
+use crate::call::{Call, GradTo, operands};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::FAULT_WORDS;
-use crate::loss::{Call, GradTo};
+use crate::output::Output;
 use crate::plan::CONTROL_WORDS;
-use crate::problem::{Problem, Role};
-use crate::readback::Output;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::problem::Problem;
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::Role;
 
 impl Gpu {
     /// All tensors that the plan of a call names: operands brought to the device, and outputs made for it.

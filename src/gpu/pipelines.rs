@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
+use super::Gpu;
 use super::activity::count;
-use super::{Gpu, lock};
 use crate::error::Result;
+use crate::memory::lock;
 use crate::shader::Variant;
 
 /// Pipelines by what makes them.

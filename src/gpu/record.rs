@@ -1,13 +1,14 @@
 //! Plans recorded into an encoder.
 
 use super::activity::count;
-use super::{Gpu, Memory, expect_usage, memory_of, tensor_usage};
+use super::timer::Timer;
+use super::{Gpu, expect_usage, memory_of, tensor_usage};
 use crate::error::Result;
 use crate::layout::Slot;
+use crate::memory::Memory;
 use crate::plan::{Copy, Dispatch, Plan, Source, Step};
-use crate::problem::Role;
 use crate::tensor::Tensor;
-use crate::timing::Timer;
+use crate::words::Role;
 
 /// A copy between two buffers.
 #[derive(Debug)]

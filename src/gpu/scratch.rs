@@ -7,8 +7,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::{Gpu, Memory, lock};
+use super::Gpu;
 use crate::error::Result;
+use crate::memory::{Memory, lock};
 use crate::plan::Plan;
 
 #[derive(Debug, Default)]

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::Gpu;
 use super::activity::count;
-use super::{Gpu, lock};
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::memory::lock;
 use crate::plan::Plan;
-use crate::problem::Role;
 use crate::tensor::Tensor;
+use crate::words::Role;
 
 /// How many bytes one submission may touch: drivers end what runs for seconds (2 on Windows, 10 on Linux), and the
 /// device with it.

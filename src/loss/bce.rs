@@ -1,7 +1,7 @@
 //! Binary cross-entropy.
 
 use super::prelude::*;
-use crate::inspect::Rule;
+use crate::words::Rule;
 
 define! {
     /// Binary cross-entropy of probabilities x and targets t

@@ -198,7 +198,7 @@ macro_rules! define {
             $($operand: impl TryInto<$crate::tensor::Tensor, Error = $crate::error::Error>,)*
             options: &$type,
             mode: $crate::problem::Mode,
-        ) -> $crate::error::Result<$crate::readback::Values> {
+        ) -> $crate::error::Result<$crate::values::Values> {
             $(let $operand = $operand.try_into()?;)*
             let call = $crate::loss::Call::new(mode, &[$(&$operand),*]);
             $crate::loss::Loss::run(options, engine, &call)?.read(engine)

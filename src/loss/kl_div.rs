@@ -1,7 +1,7 @@
 //! Kullback-Leibler divergence.
 
 use super::prelude::*;
-use crate::inspect::Rule;
+use crate::words::Rule;
 
 define! {
     /// Pointwise Kullback-Leibler divergence of log-probabilities x from targets t

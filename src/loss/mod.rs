@@ -2,7 +2,6 @@
 
 mod define;
 mod family;
-mod math;
 
 mod bce;
 mod bce_with_logits;
@@ -34,13 +33,15 @@ mod triplet_margin;
 use std::fmt::Debug;
 use std::hash::Hasher;
 
+use crate::call::{Asked, Call, GradTo};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Asked;
-use crate::inspect::Checks;
-use crate::problem::{Mode, Problem, Reduction, Role, Stats};
-use crate::readback::Output;
-use crate::tensor::{Tensor, View};
+use crate::math;
+use crate::options::{Scalar, ScalarKind};
+use crate::output::Output;
+use crate::problem::Problem;
+use crate::tensor::Tensor;
+use crate::words::{Mode, Reduction, Role, same_name};
 
 /// Declares the registry, and exports the type and the function form of each loss.
 macro_rules! registry {
@@ -82,8 +83,6 @@ registry! {
 }
 
 pub use cross_entropy::OnEmpty;
-pub(crate) use math::{LONG, sum};
-pub(crate) use reduce::{fold_of_rows, sum_of_rows};
 
 /// What the files of the losses use.
 mod prelude {
@@ -97,7 +96,6 @@ mod prelude {
     pub(super) use crate::problem::{Elements, Pairs, Problem, Reduction, Rows, Targets};
     pub(super) use crate::scalars::Scalars;
     pub(super) use crate::shader::{Const, piece};
-    pub(super) use crate::tensor::Dtype;
 }
 
 /// The reductions of most losses.
@@ -123,15 +121,6 @@ pub fn find_preset(name: &str) -> Option<(&'static Info, &'static Preset)> {
     REGISTRY.iter().find_map(of)
 }
 
-/// Names that differ in capitals and in what parts their words are one.
-pub(crate) fn same_name(a: &str, b: &str) -> bool {
-    let letters = |name: &str| -> Vec<char> {
-        let own = name.chars().filter(|c| !matches!(c, '_' | '-'));
-        own.map(|c| c.to_ascii_lowercase()).collect()
-    };
-    letters(a) == letters(b)
-}
-
 /// What is known of a loss without making one.
 #[derive(Debug)]
 pub struct Info {
@@ -152,7 +141,7 @@ pub struct Info {
     pub tensors: &'static [TensorInfo],
     /// The reductions it has.
     pub reductions: &'static [Reduction],
-    /// Its calls can ask for [`Stats`].
+    /// Its calls can ask for [`Stats`](crate::Stats).
     pub statistics: bool,
     /// The loss with PyTorch's defaults.
     pub new: fn() -> Box<dyn Loss>,
@@ -254,109 +243,11 @@ pub struct OptionInfo {
     pub help: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScalarKind {
-    Float,
-    Int,
-    /// Any number of integers.
-    Ints,
-    Bool,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-}
-
-/// The value of a scalar option.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
-    Float(f64),
-    Int(i64),
-    Ints(Vec<i64>),
-    Bool(bool),
-    Choice(String),
-}
-
-impl std::fmt::Display for Scalar {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Float(value) => write!(f, "{value}"),
-            Self::Int(value) => write!(f, "{value}"),
-            Self::Ints(list) => {
-                let words: Vec<_> = list.iter().map(i64::to_string).collect();
-                f.write_str(&words.join(","))
-            }
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Choice(word) => f.write_str(word),
-        }
-    }
-}
-
 /// An optional tensor.
 #[derive(Debug)]
 pub struct TensorInfo {
     pub role: Role,
     pub help: &'static str,
-}
-
-/// Where the gradient of the first tensor goes.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum GradTo<'a> {
-    /// Into a new tensor.
-    #[default]
-    New,
-    /// Over the tensor itself, whose memory must be writable. On the CPU engine, whose tensors are shared, into a new
-    /// tensor.
-    InPlace,
-    /// Into a tensor of the same shape and dtype, with a row stride of its own.
-    Into(&'a Tensor),
-    /// Added to what such a tensor holds: the gradients of several micro-batches add up in one buffer.
-    AddTo(&'a Tensor),
-}
-
-impl<'a> GradTo<'a> {
-    /// The tensor of the caller's, beside those that are read.
-    pub(crate) fn tensor(self) -> Option<&'a Tensor> {
-        match self {
-            Self::Into(own) | Self::AddTo(own) => Some(own),
-            Self::New | Self::InPlace => None,
-        }
-    }
-}
-
-/// The tensors of a call, and what is wanted.
-#[derive(Clone, Debug)]
-pub struct Call<'a> {
-    pub mode: Mode,
-    /// In the order of PyTorch's signature.
-    pub tensors: Vec<&'a Tensor>,
-    /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none; of softmax and log_softmax, of the
-    /// result's shape. 1 where it is absent.
-    pub grad_output: Option<&'a Tensor>,
-    /// Where the gradient of the first tensor goes, which every backward call computes.
-    pub grad_input: GradTo<'a>,
-    /// The other tensors whose gradients are wanted.
-    pub grads: Vec<Role>,
-    pub stats: Stats,
-    pub checks: Checks,
-}
-
-impl<'a> Call<'a> {
-    pub fn new(mode: Mode, tensors: &[&'a Tensor]) -> Self {
-        Self {
-            mode,
-            tensors: tensors.to_vec(),
-            grad_output: None,
-            grad_input: GradTo::New,
-            grads: Vec::new(),
-            stats: Stats::default(),
-            checks: Checks::default(),
-        }
-    }
-
-    /// The first tensor, which decides the shape of all else.
-    pub(crate) fn input(&self) -> Result<&'a View> {
-        let first = self.tensors.first().map(|tensor| tensor.view());
-        first.ok_or_else(|| Error::operand("input", "missing: no tensor was given"))
-    }
 }
 
 /// A loss with its options: PyTorch's module.
@@ -412,12 +303,9 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].
     fn run(&self, engine: &Engine, call: &Call<'_>) -> Result<Output> {
-        engine.run(&Asked {
-            call,
-            given: &self.tensors(),
-            identify: &|state| self.identify(state),
-            problem: &|| self.problem(call),
-        })
+        let given = self.tensors();
+        let asked = Asked { call, given: &given };
+        engine.run(&asked, |key| self.identify(key), || self.problem(call))
     }
 
     /// Records a call into the caller's encoder; neither submits nor waits. Read the output after submitting.
@@ -425,13 +313,9 @@ pub trait Loss: Debug + Send + Sync {
     /// # Errors
     /// As [`Loss::run`]; [`Error::Device`] on an engine without a device.
     fn encode(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder, call: &Call<'_>) -> Result<Output> {
-        let asked = Asked {
-            call,
-            given: &self.tensors(),
-            identify: &|state| self.identify(state),
-            problem: &|| self.problem(call),
-        };
-        engine.encode(encoder, &asked)
+        let given = self.tensors();
+        let asked = Asked { call, given: &given };
+        engine.encode(encoder, &asked, |key| self.identify(key), || self.problem(call))
     }
 
     /// The loss.

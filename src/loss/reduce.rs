@@ -1,13 +1,10 @@
 //! Reductions, over everything or along dimensions.
 
 use super::family::{Columns, scattered};
-use super::math::{RowSoftmax, best, sum};
 use super::prelude::*;
-use crate::layout::Slot;
-use crate::plan::ReduceOp;
-use crate::problem::{Family, Operand, Role, Scattered};
-use crate::shader::Piece;
-use crate::tensor::View;
+use crate::fold::{rows_of, share_of};
+use crate::problem::Scattered;
+use crate::words::ReduceOp;
 
 define! {
     /// A reduction of all elements, or along some dimensions
@@ -52,7 +49,6 @@ define! {
         keepdim: bool = false, "what is reduced stays, with size 1";
     }
     tensors { }
-    scalars { share = "1, or of a mean 1 / C" }
     reduction: None;
     reductions: UNREDUCED;
 }
@@ -66,9 +62,6 @@ choice!(
     "argmax" => ReduceOp::Argmax,
     "logsumexp" => ReduceOp::LogSumExp
 );
-
-const SUM: &[Piece] = &[piece!("state/sum.wgsl"), piece!("state/push_quads.wgsl")];
-const EXTREME: &[Piece] = &[piece!("state/extreme.wgsl"), piece!("state/push_quads.wgsl")];
 
 impl Reduce {
     fn check(&self) -> Result<()> {
@@ -121,7 +114,7 @@ impl Reduce {
             (ReduceOp::Mean, len) => 1.0 / len as f64,
             _ => 1.0,
         };
-        let mut problem = rows.problem(self, call, columns, Numbers { share })?;
+        let mut problem = rows.problem(self, call, columns, share_of(share))?;
         problem.dtype = self.op.result_dtype();
         Ok(problem)
     }
@@ -162,116 +155,4 @@ impl Reduce {
 
 fn listed(dims: &[i64]) -> String {
     dims.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
-}
-
-fn rows_of(op: ReduceOp) -> Rows {
-    let op_piece = match op {
-        ReduceOp::Sum | ReduceOp::Mean => piece!("loss/reduce_sum.wgsl"),
-        ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax => piece!("loss/reduce_extreme.wgsl"),
-        ReduceOp::LogSumExp => piece!("loss/reduce_logsumexp.wgsl"),
-    };
-    let pieces = vec![piece!("loss/reduce.wgsl"), op_piece];
-    let monoid = match op {
-        ReduceOp::Sum | ReduceOp::Mean => SUM,
-        ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax => EXTREME,
-        ReduceOp::LogSumExp => super::family::SOFTMAX,
-    };
-    let definition = match op {
-        ReduceOp::Sum | ReduceOp::Mean => add,
-        ReduceOp::Max => |row: &Row<'_>, out: &mut RowLoss<'_>| extreme(row, out, |a, b| a > b),
-        ReduceOp::Min => |row: &Row<'_>, out: &mut RowLoss<'_>| extreme(row, out, |a, b| a < b),
-        ReduceOp::Argmax => argmax,
-        ReduceOp::LogSumExp => log_sum_exp,
-    };
-    Rows {
-        monoid,
-        pieces,
-        consts: vec![Const::Bool("LARGEST", op != ReduceOp::Min)],
-        kind: op.name().into(),
-        definition: RowDefinition::Loss(definition),
-        ..Rows::default()
-    }
-}
-
-/// The sums of the rows of a (slabs, cols, inner) array in f32, as a problem: what plans use to add up contributions.
-pub(crate) fn sum_of_rows(dims: (usize, usize, usize), dtype: Dtype) -> Problem {
-    fold_of_rows(ReduceOp::Sum, dims, &View::contiguous(Dtype::F32, &[]), dtype, 1.0)
-}
-
-/// A reduction of the rows of a (slabs, cols, inner) array that lies where `from` begins, in its dtype; `share` is the factor
-/// of a sum.
-pub(crate) fn fold_of_rows(
-    op: ReduceOp,
-    (slabs, cols, inner): (usize, usize, usize),
-    from: &View,
-    dtype: Dtype,
-    share: f64,
-) -> Problem {
-    let rows = Rows {
-        slabs,
-        cols,
-        inner,
-        ..rows_of(op)
-    };
-    let input = Operand {
-        role: Role::Input,
-        slot: Slot::Input,
-        view: View {
-            offset: from.offset,
-            ..View::contiguous(from.dtype, &[slabs, cols, inner])
-        },
-        grad: None,
-    };
-    Problem {
-        dtype,
-        scalars: Numbers { share }.into(),
-        ..Problem::unreduced(op.name(), Family::Rows(rows), vec![input], &[slabs, inner])
-    }
-}
-
-fn add(row: &Row<'_>, out: &mut RowLoss<'_>) {
-    let Numbers { share } = row.scalars.into();
-    if let Some(loss) = &mut out.loss {
-        **loss = sum(row.x) * share;
-    }
-    if let Some(grad) = &mut out.grad_input {
-        grad.fill(share);
-    }
-}
-
-fn extreme(row: &Row<'_>, out: &mut RowLoss<'_>, beyond: impl Fn(f64, f64) -> bool) {
-    let value = row.x[best(row.x, beyond)];
-    if let Some(loss) = &mut out.loss {
-        **loss = value;
-    }
-    if let Some(grad) = &mut out.grad_input {
-        let ties = row.x.iter().filter(|&&x| x == value).count() as f64;
-        for (g, &x) in grad.iter_mut().zip(row.x) {
-            // Of a NaN there are no equals: 0 / 0.
-            *g = f64::from(u8::from(x == value)) / ties;
-        }
-    }
-}
-
-fn argmax(row: &Row<'_>, out: &mut RowLoss<'_>) {
-    if let Some(loss) = &mut out.loss {
-        **loss = best(row.x, |a, b| a > b) as f64;
-    }
-}
-
-fn log_sum_exp(row: &Row<'_>, out: &mut RowLoss<'_>) {
-    let softmax = RowSoftmax::new(row.x, &mut out.scratch.exps);
-    let value = softmax.log_sum_exp();
-    if let Some(loss) = &mut out.loss {
-        **loss = value;
-    }
-    if let Some(grad) = &mut out.grad_input {
-        if value == f64::NEG_INFINITY {
-            grad.fill(0.0);
-        } else if value.is_infinite() {
-            grad.iter_mut().zip(row.x).for_each(|(g, x)| *g = (x - value).exp());
-        } else {
-            grad.iter_mut().zip(softmax.scaled(1.0)).for_each(|(g, p)| *g = p);
-        }
-    }
 }

@@ -1,11 +1,11 @@
 //! Adam, and AdamW, which differs in how weights decay.
 
 use super::define::define;
-use super::{Rule, State};
+use super::{State, UpdateRule};
 use crate::error::{Error, Result, at_least};
-use crate::problem::Role;
 use crate::scalars::scalars;
 use crate::shader::piece;
+use crate::words::Role;
 
 scalars! {
     Numbers {
@@ -98,17 +98,17 @@ impl Adam {
         Err(Error::option("betas", message))
     }
 
-    fn rule(&self, state: &State) -> Rule {
+    fn rule(&self, state: &State) -> UpdateRule {
         self.rule_with(state, self.weight_decay, false)
     }
 
     /// `decay`: the factor by which the parameter enters, the gradient or, decoupled, itself.
-    fn rule_with(&self, state: &State, decay: f64, decoupled: bool) -> Rule {
+    fn rule_with(&self, state: &State, decay: f64, decoupled: bool) -> UpdateRule {
         let (beta1, beta2) = self.betas;
         let correction = |beta: f64| 1.0 - beta.powf(state.step as f64 + 1.0);
         let step_size = self.lr / correction(beta1);
         let root = correction(beta2).sqrt();
-        Rule {
+        UpdateRule {
             piece: piece!("update/adam.wgsl"),
             flags: vec![
                 ("MAXIMIZES", self.maximize),
@@ -131,7 +131,7 @@ impl Adam {
         }
     }
 
-    fn element(&self, rule: &Rule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
+    fn element(&self, rule: &UpdateRule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
         // Without weight decay, `decay` is 0: only an infinite parameter could tell.
         let g = match self.weight_decay {
             0.0 => signed(grad, self.maximize),
@@ -141,7 +141,7 @@ impl Adam {
     }
 
     /// The parameter after its weights have decayed and `g` is what counts as its gradient.
-    fn moved(&self, rule: &Rule, param: f64, g: f64, [m, v, w]: &mut [f64; 3]) -> f64 {
+    fn moved(&self, rule: &UpdateRule, param: f64, g: f64, [m, v, w]: &mut [f64; 3]) -> f64 {
         let Numbers {
             rest1,
             beta2,
@@ -186,11 +186,11 @@ impl AdamW {
         self.as_adam().check()
     }
 
-    fn rule(&self, state: &State) -> Rule {
+    fn rule(&self, state: &State) -> UpdateRule {
         self.as_adam().rule_with(state, 1.0 - self.lr * self.weight_decay, true)
     }
 
-    fn element(&self, rule: &Rule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
+    fn element(&self, rule: &UpdateRule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
         let decayed = match self.weight_decay {
             0.0 => param,
             _ => param * Numbers::from(&rule.scalars).decay,

@@ -95,11 +95,11 @@ macro_rules! define {
                 Err($crate::error::Error::option($name, format!("has no option {name:?} of that kind")))
             }
 
-            fn rule(&self, state: &$crate::optim::State) -> $crate::optim::Rule {
+            fn rule(&self, state: &$crate::optim::State) -> $crate::optim::UpdateRule {
                 $type::rule(self, state)
             }
 
-            fn element(&self, rule: &$crate::optim::Rule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
+            fn element(&self, rule: &$crate::optim::UpdateRule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64 {
                 $type::element(self, rule, param, grad, state)
             }
         }

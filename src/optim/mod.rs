@@ -37,16 +37,17 @@ use std::fmt::Debug;
 
 use rayon::prelude::*;
 
+use crate::dtype::{Dtype, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::loss::same_name;
 use crate::plan::{Plan, plan_update};
-use crate::problem::{Role, expect_dtype, expect_shape};
-use crate::scalars::Scalars;
-use crate::shader::Piece;
-use crate::tensor::{Dtype, Tensor, View, floats};
+use crate::shapes::{expect_dtype, expect_shape};
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::{Role, same_name};
 
+pub use crate::update::{Update, UpdateRule};
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
@@ -150,28 +151,6 @@ impl State {
     }
 }
 
-/// What an optimizer makes of its options at one step: shader and reference read the same.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// The file of `shaders/update`.
-    pub piece: Piece,
-    /// Its constants: which options change code.
-    pub flags: Vec<(&'static str, bool)>,
-    pub scalars: Scalars,
-    /// How many of [`Info::states`] there have to be.
-    pub states: usize,
-}
-
-/// A validated step.
-#[derive(Clone, Debug)]
-pub struct Update {
-    pub name: &'static str,
-    pub rule: Rule,
-    pub param: View,
-    pub grad: View,
-    pub states: Vec<(Role, View)>,
-}
-
 /// An optimizer with its options: PyTorch's class, for one parameter at a time.
 ///
 /// Host tensors are uploaded for the call. On an engine with a device, `step` submits and returns at once.
@@ -191,10 +170,10 @@ pub trait Optimizer: Debug + Send + Sync {
     fn set(&mut self, name: &str, value: Setting) -> Result<()>;
 
     /// The next step of a state.
-    fn rule(&self, state: &State) -> Rule;
+    fn rule(&self, state: &State) -> UpdateRule;
 
     /// The definition, in f64, of one element: updates its state, and returns the new parameter.
-    fn element(&self, rule: &Rule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64;
+    fn element(&self, rule: &UpdateRule, param: f64, grad: f64, state: &mut [f64; 3]) -> f64;
 
     /// Validates a step: finds every error of shape, dtype and option.
     ///

@@ -1,11 +1,11 @@
 //! Stochastic gradient descent.
 
 use super::define::define;
-use super::{Rule, State};
+use super::{State, UpdateRule};
 use crate::error::{Error, Result, at_least, finite};
-use crate::problem::Role;
 use crate::scalars::scalars;
 use crate::shader::piece;
+use crate::words::Role;
 
 scalars! { Numbers { lr, weight_decay, momentum, keep, take } }
 
@@ -60,14 +60,14 @@ impl Sgd {
         Ok(())
     }
 
-    fn rule(&self, state: &State) -> Rule {
+    fn rule(&self, state: &State) -> UpdateRule {
         let has_momentum = self.momentum != 0.0;
         // A buffer that is not there yet is zeros: then nothing is kept, and all is taken.
         let (keep, take) = match state.get(Role::MomentumBuffer) {
             Some(_) => (self.momentum, 1.0 - self.dampening),
             None => (0.0, 1.0),
         };
-        Rule {
+        UpdateRule {
             piece: piece!("update/sgd.wgsl"),
             flags: vec![
                 ("MAXIMIZES", self.maximize),
@@ -87,7 +87,7 @@ impl Sgd {
         }
     }
 
-    fn element(&self, rule: &Rule, param: f64, grad: f64, [buffer, ..]: &mut [f64; 3]) -> f64 {
+    fn element(&self, rule: &UpdateRule, param: f64, grad: f64, [buffer, ..]: &mut [f64; 3]) -> f64 {
         let Numbers {
             lr,
             weight_decay,

@@ -1,8 +1,8 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
 
 use crate::error::Result;
+use crate::fold::sum_of_rows;
 use crate::limits::Limits;
-use crate::loss::sum_of_rows;
 use crate::plan::{Plan, Source, plan};
 use crate::problem::Role;
 use crate::tensor::{Dtype, View};

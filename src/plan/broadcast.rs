@@ -4,11 +4,11 @@
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::{Plan, Source, plan as plan_of, runs_of_four};
+use crate::plan::{Plan, Source, plan as plan_of};
 use crate::problem::{Elements, Family, Problem, Role};
 use crate::shader::piece;
 use crate::tensor::View;
-use crate::tuning::Tuning;
+use crate::tuning::{LEAF, Tuning, runs_of_four};
 
 /// Dimensions that remain after runs of dimensions are joined.
 const MAX_DIMS: usize = 8;
@@ -238,9 +238,6 @@ pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning,
     let (looks, rewalked) = (again.clone().count(), again.filter(strided).count());
     quads * ((1 + looks) + 4 * (walked + rewalked) * (dims + 1)) as u64 + runs_of_four(quads) + 16
 }
-
-/// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
-pub const LEAF: u32 = 64;
 
 /// The smallest tile.
 pub fn leaf_tile(tuning: &Tuning) -> u64 {

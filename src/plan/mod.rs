@@ -2,6 +2,8 @@
 //!
 //! A plan cuts the work at tiles whose size no limit changes, so that the cut never changes bits: a chunk is a run of
 //! whole tiles whose windows fit into bindings.
+//!
+//! Not promised by semver.
 
 mod axis;
 mod broadcast;
@@ -28,17 +30,16 @@ use crate::limits::Limits;
 use crate::problem::{Family, Problem, Role};
 use crate::shader::Variant;
 use crate::tuning::Tuning;
+pub use crate::words::ReduceOp;
 
-pub(crate) use broadcast::{LEAF, leaf_tile};
+pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;
 pub(crate) use monoid::CONTROL_WORDS;
-pub use monoid::ReduceOp;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;
-pub(crate) use reduce::tile_iterations;
 pub(crate) use rows::is_wide;
 pub(crate) use scattered::folds;
-pub(crate) use spread::{MAX_LANE_COLS, MAX_PACK, MAX_WIDTH, SHORT_COLS, Spread};
+pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;
 
 /// Where the memory of a binding or a copy comes from.
@@ -201,11 +202,6 @@ pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Opt
         }
     }
     Some(good)
-}
-
-/// Iterations of the three loops around those over the quads of a lane: runs of 4, 16 and 64 of them.
-pub(crate) fn runs_of_four(quads: u64) -> u64 {
-    quads / 4 + quads / 16 + quads.div_ceil(64)
 }
 
 /// A part of a pipeline label, with the slash behind it.

@@ -1,49 +1,11 @@
 //! What the reduce driver folds: the monoids of `shaders/state`, and the factor of a sum.
 
-use crate::inspect::{Check, Rule};
+use crate::inspect::Check;
 use crate::problem::Problem;
 use crate::shader::{Const, Piece, piece, pieces};
-use crate::tensor::Dtype;
-
-/// A reduction over all elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReduceOp {
-    Sum,
-    Mean,
-    Max,
-    Min,
-    Argmax,
-    LogSumExp,
-}
+use crate::words::{ReduceOp, Rule};
 
 impl ReduceOp {
-    pub const ALL: [Self; 6] = [
-        Self::Sum,
-        Self::Mean,
-        Self::Max,
-        Self::Min,
-        Self::Argmax,
-        Self::LogSumExp,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sum => "sum",
-            Self::Mean => "mean",
-            Self::Max => "max",
-            Self::Min => "min",
-            Self::Argmax => "argmax",
-            Self::LogSumExp => "logsumexp",
-        }
-    }
-
-    pub fn result_dtype(self) -> Dtype {
-        match self {
-            Self::Argmax => Dtype::I64,
-            _ => Dtype::F32,
-        }
-    }
-
     pub(super) fn monoid(self) -> Monoid {
         match self {
             Self::Sum | Self::Mean => Monoid::SUM,

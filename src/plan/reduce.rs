@@ -6,15 +6,15 @@ use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
 use crate::limits::Limits;
 use crate::plan::columns::RECORD_BYTES;
 use crate::plan::labels::Labels;
-use crate::plan::monoid::{CONTROL_WORDS, Monoid, ReduceOp, Scale};
+use crate::plan::monoid::{CONTROL_WORDS, Monoid, Scale};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, runs_of_four};
+use crate::plan::{Dispatch, Plan, ReduceOp, Source, Step, furthest, grid};
 use crate::problem::Role;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tensor::{Dtype, View};
-use crate::tuning::Tuning;
+use crate::tuning::{Tuning, tile_iterations};
 
 /// What a chain of levels folds and where its result goes.
 pub(super) struct Chain<'a> {
@@ -164,13 +164,6 @@ fn inspection<'a>((nth, check): (usize, &Check), limits: &'a Limits, tuning: &'a
 
 pub(super) fn control() -> Window {
     Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
-}
-
-/// Loop iterations of one invocation: quads of a lane, the elements of a quad where a monoid takes them singly, the runs of
-/// four, and the tree.
-pub(crate) fn tile_iterations(tile: u64, width: u32) -> u64 {
-    let quads = tile / u64::from(4 * width);
-    quads * 5 + runs_of_four(quads) + 16
 }
 
 impl Chain<'_> {

@@ -7,9 +7,9 @@
 //! they are large, and shares of partial ties would not be equal.
 
 use crate::error::Result;
+use crate::fold::fold_of_rows;
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::loss::fold_of_rows;
 use crate::plan::{Plan, ReduceOp, Source, axis, plan as plan_of};
 use crate::problem::{Elements, Family, Mode, Operand, Problem, Role, Scattered};
 use crate::shader::{Const, Piece, piece};

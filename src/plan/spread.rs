@@ -6,14 +6,11 @@ use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::window::gcd;
 use crate::problem::{Pairs, Problem, Rows, Targets};
-use crate::tuning::Tuning;
+use crate::tuning::{MAX_PACK, MAX_WIDTH, Tuning, row_iterations};
 
 /// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would be long
 /// and two slabs might not fit into one binding.
 const MAX_STRIDED_LANE_COLS: usize = 4096;
-
-/// Contiguous rows of one lane have no more: the loops of longer ones, and eight of them in a tile, would be long.
-pub const MAX_LANE_COLS: u64 = 65_536;
 
 /// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the part of
 /// the last tile that stays idle is small.
@@ -21,9 +18,6 @@ const MIN_BLOCK_ROWS: usize = 1024;
 
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
 pub const SHORT_COLS: usize = 32;
-
-/// Rows that a lane has in packs at most: four packs of four.
-pub const MAX_PACK: u32 = 16;
 
 /// From so many classes on, packs of rows whose classes are not innermost stand side by side.
 const MIN_STREAMS: usize = 8;
@@ -55,9 +49,6 @@ const FEW_TURNS: u32 = MAX_PACK;
 
 /// Invocations of a workgroup that gives each row one lane, at most.
 const MAX_LANE_WIDTH: u32 = 64;
-
-/// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
-pub const MAX_WIDTH: u32 = 256;
 
 /// How a row is spread over lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +102,8 @@ impl Spread {
         self.pack.is_some() && cols > SHORT_COLS
     }
 
-    /// Loop iterations of one invocation: two passes of blocks of four quads, the first in runs of 16 blocks, up to five
-    /// quads behind each, what the loss loops itself for each quad, the tree. Of a pack, whose loops are written out,
-    /// far more than there are; of a strip, two passes of quads, the first in runs of 16 and of 256.
+    /// Loop iterations of one invocation. Of a pack, whose loops are written out, far more than there are; of a strip, two
+    /// passes of quads, the first in runs of 16 and of 256.
     pub fn iterations(self, cols: usize, inner_loops: u64) -> u64 {
         if self.is_strip(cols) {
             let quads = cols.div_ceil(4) as u64;
@@ -122,9 +112,7 @@ impl Spread {
         if self.pack.is_some() {
             return u64::from(self.turns) * (4 * cols as u64 + 16);
         }
-        let blocks = cols as u64 / (16 * u64::from(self.lanes)) + 5;
-        // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.
-        u64::from(self.turns) * (2 * blocks + blocks / 16 + 2 * 6 * blocks * inner_loops + 16)
+        u64::from(self.turns) * row_iterations(cols as u64, self.lanes, inner_loops)
     }
 
     pub fn choose(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Result<Self> {

@@ -2,6 +2,8 @@
 //! a WGSL module is free, so a slot nobody fills is the compile error "no definition in scope", and one filled twice
 //! is a "redefinition". A function under the line `// default` stands only where it is called and no other piece has one of
 //! its name, like a method that a trait provides.
+//!
+//! Not promised by semver.
 
 mod compose;
 mod lanes;

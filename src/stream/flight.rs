@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::units::{Transfer, Unit};
 use super::{Stream, Streamed, paged};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, count};
+use crate::gpu::{Gpu, Timer, count};
+use crate::memory::Memory;
 use crate::plan::{Source, Step};
-use crate::problem::Role;
 use crate::tensor::Tensor;
-use crate::timing::Timer;
+use crate::words::Role;
 
 /// Units under way at a time: one computes while the host is busy with another.
 pub(super) const IN_FLIGHT: usize = 2;
@@ -35,7 +35,7 @@ pub(super) fn bytes(units: &[Unit]) -> u64 {
 }
 
 /// What a unit comes and goes by.
-struct Slot {
+struct Berth {
     staging: wgpu::Buffer,
     readback: wgpu::Buffer,
     timer: Option<Timer>,
@@ -43,7 +43,7 @@ struct Slot {
 
 /// A unit that was submitted.
 struct Flight {
-    slot: usize,
+    berth: usize,
     submission: wgpu::SubmissionIndex,
     downloads: Vec<Transfer>,
     /// What its steps touch.
@@ -55,9 +55,9 @@ pub(super) struct Flights<'a> {
     gpu: &'a Gpu,
     uploads: wgpu::Buffer,
     downloads: wgpu::Buffer,
-    slots: Vec<Slot>,
+    berths: Vec<Berth>,
     under_way: VecDeque<Flight>,
-    /// The slot that the next unit takes.
+    /// The berth that the next unit takes.
     next: usize,
     piece: Vec<u8>,
 }
@@ -73,8 +73,8 @@ impl<'a> Flights<'a> {
                 Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
             )
         };
-        let slot = |_| {
-            Ok(Slot {
+        let berth = |_| {
+            Ok(Berth {
                 staging: gpu.mapped("wgloss staging", uploads, Usage::MAP_WRITE | Usage::COPY_SRC)?,
                 readback: gpu.buffer("wgloss readback", downloads, Usage::MAP_READ | Usage::COPY_DST)?,
                 timer: Timer::new(gpu)?,
@@ -84,7 +84,7 @@ impl<'a> Flights<'a> {
             gpu,
             uploads: arena(uploads)?,
             downloads: arena(downloads)?,
-            slots: (0..IN_FLIGHT).map(slot).collect::<Result<_>>()?,
+            berths: (0..IN_FLIGHT).map(berth).collect::<Result<_>>()?,
             under_way: VecDeque::new(),
             next: 0,
             piece: vec![0; PIECE],
@@ -97,13 +97,13 @@ impl<'a> Flights<'a> {
     }
 
     pub fn is_timed(&self) -> bool {
-        self.slots.iter().all(|slot| slot.timer.is_some())
+        self.berths.iter().all(|berth| berth.timer.is_some())
     }
 
     /// Reads the windows of a unit into its staging buffer.
     pub fn fill(&mut self, unit: &Unit, tensors: &[(Role, &Tensor)], report: &mut Streamed) -> Result<()> {
         let start = Instant::now();
-        let staging = &self.slots[self.next].staging;
+        let staging = &self.berths[self.next].staging;
         if !unit.uploads.is_empty() {
             let mut mapped = staging
                 .get_mapped_range_mut(..)
@@ -132,27 +132,28 @@ impl<'a> Flights<'a> {
 
     /// Submits a unit whose windows are in its staging buffer.
     pub fn send(&mut self, unit: &Unit, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<()> {
-        let (gpu, slot) = (self.gpu, &self.slots[self.next]);
+        let (gpu, berth) = (self.gpu, &self.berths[self.next]);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         if unit.upload_bytes > 0 {
-            encoder.copy_buffer_to_buffer(&slot.staging, 0, &self.uploads, 0, unit.upload_bytes);
+            encoder.copy_buffer_to_buffer(&berth.staging, 0, &self.uploads, 0, unit.upload_bytes);
         }
-        let timer = slot.timer.as_ref().filter(|_| unit.dispatches());
+        let timer = berth.timer.as_ref().filter(|_| unit.dispatches());
         gpu.record_steps(&mut encoder, &unit.steps, tensors, scratch, timer)?;
         if let Some(timer) = timer {
             timer.resolve(&mut encoder);
         }
         if unit.download_bytes > 0 {
-            encoder.copy_buffer_to_buffer(&self.downloads, 0, &slot.readback, 0, unit.download_bytes);
+            encoder.copy_buffer_to_buffer(&self.downloads, 0, &berth.readback, 0, unit.download_bytes);
         }
-        slot.staging.unmap();
+        berth.staging.unmap();
         let submission = gpu.guarded("submission", 0, || {
             count(&gpu.counters.submissions, 1);
             let submission = gpu.queue.submit([encoder.finish()]);
             // What mapping comes to shows when the range is asked for.
-            slot.staging.map_async(wgpu::MapMode::Write, .., |_| {});
+            berth.staging.map_async(wgpu::MapMode::Write, .., |_| {});
             if unit.download_bytes > 0 {
-                slot.readback
+                berth
+                    .readback
                     .map_async(wgpu::MapMode::Read, ..unit.download_bytes, |_| {});
             }
             if let Some(timer) = timer {
@@ -161,7 +162,7 @@ impl<'a> Flights<'a> {
             submission
         })?;
         self.under_way.push_back(Flight {
-            slot: self.next,
+            berth: self.next,
             submission,
             downloads: unit.downloads.clone(),
             bytes: unit.steps.iter().map(Step::bytes).sum(),
@@ -171,7 +172,7 @@ impl<'a> Flights<'a> {
         Ok(())
     }
 
-    /// Waits for the oldest unit where all slots are taken, and takes its results to their sinks.
+    /// Waits for the oldest unit where all berths are taken, and takes its results to their sinks.
     pub fn land(&mut self, stream: &mut Stream<'_>, report: &mut Streamed) -> Result<()> {
         match self.under_way.len() {
             IN_FLIGHT => self.land_one(stream, report),
@@ -194,8 +195,9 @@ impl<'a> Flights<'a> {
         let start = Instant::now();
         self.gpu.wait(Some(flight.submission))?;
         report.wait_ns += start.elapsed().as_nanos() as f64;
-        let slot = &self.slots[flight.slot];
-        if let (Some(timer), Some(device_ns)) = (slot.timer.as_ref().filter(|_| flight.is_timed), &mut report.device_ns)
+        let berth = &self.berths[flight.berth];
+        if let (Some(timer), Some(device_ns)) =
+            (berth.timer.as_ref().filter(|_| flight.is_timed), &mut report.device_ns)
         {
             let own_ns = timer.read(self.gpu)?;
             *device_ns += own_ns;
@@ -204,7 +206,7 @@ impl<'a> Flights<'a> {
         }
         let start = Instant::now();
         if !flight.downloads.is_empty() {
-            let mapped = slot
+            let mapped = berth
                 .readback
                 .get_mapped_range(..mapped_bytes(&flight.downloads))
                 .map_err(|e| self.gpu.lost_or(Error::Device(e.to_string())))?;
@@ -214,7 +216,7 @@ impl<'a> Flights<'a> {
                 report.written_bytes += own.size;
             }
             drop(mapped);
-            slot.readback.unmap();
+            berth.readback.unmap();
         }
         report.write_ns += start.elapsed().as_nanos() as f64;
         Ok(())

@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use super::{Stream, Streamed};
-use crate::cpu::{self, Kept, Made, Numbers};
-use crate::engine::{Engine, is_exact, output_of};
+use crate::call::{Call, GradTo, operands};
+use crate::cpu::{self, Kept, Made, Numbers, is_exact, output_of};
+use crate::dtype::Dtype;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::operands;
 use crate::layout::{Control, Slot};
-use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Family, Operand, Problem, Role};
-use crate::readback::Values;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::loss::Loss;
+use crate::problem::{Family, Operand, Problem};
+use crate::tensor::Tensor;
+use crate::values::Values;
+use crate::view::View;
+use crate::words::Role;
 
 /// Indices of the first dimension.
 type Slice = std::ops::Range<usize>;

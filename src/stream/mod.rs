@@ -14,16 +14,18 @@ mod units;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use crate::call::{Call, GradTo, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, operands};
+use crate::gpu::Gpu;
 use crate::limits::Limits;
-use crate::loss::{Call, GradTo, Loss};
+use crate::loss::Loss;
 use crate::pages::Sink;
 use crate::plan::{Plan, plan};
-use crate::problem::{Problem, Role};
-use crate::readback::Values;
+use crate::problem::Problem;
 use crate::tensor::Tensor;
+use crate::values::Values;
+use crate::words::Role;
 use flight::Flights;
 use units::{Unit, units};
 
@@ -332,11 +334,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::gpu::lock;
+    use crate::dtype::Dtype;
     use crate::loss::Mse;
+    use crate::memory::lock;
     use crate::pages::Pages;
-    use crate::problem::Mode;
-    use crate::tensor::Dtype;
+    use crate::words::Mode;
 
     #[derive(Debug)]
     struct Zeros;

@@ -4,7 +4,7 @@ use super::flight::{IN_ARENA, OUT_ARENA};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::plan::{Copy, Plan, Source, Step};
-use crate::problem::Role;
+use crate::words::Role;
 
 /// Bytes between a tensor that lies elsewhere and an arena.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,9 +1,11 @@
 //! What is inspected of a call's values.
 
-use crate::inspect::{Check, OnNan, Rule};
-use crate::loss::{Call, Loss, OperandKind};
-use crate::problem::{Operand, Role};
+use crate::call::Call;
+use crate::inspect::Check;
+use crate::loss::{Loss, OperandKind};
+use crate::problem::Operand;
 use crate::tensor::Tensor;
+use crate::words::{OnNan, Role, Rule};
 
 /// The inspections of a call, by operand. What is always inspected, PyTorch refuses; there NaN goes its way, as everywhere
 /// in this library.

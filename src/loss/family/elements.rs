@@ -1,38 +1,16 @@
 //! Losses of elements.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
-use crate::definition::{At, Elementwise};
+use crate::call::{Call, GradTo};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::{Call, GradTo, Loss};
-use crate::problem::{Divisor, Elements, Family, Operand, Problem, Reduction, Role, expect_shape};
+use crate::loss::Loss;
+use crate::problem::{Divisor, Elements, Family, Operand, Problem};
 use crate::scalars::Scalars;
-use crate::shader::pieces;
-use crate::shapes::broadcast;
-use crate::tensor::{Dtype, View};
-
-impl Default for Elements {
-    fn default() -> Self {
-        Self {
-            piece: pieces::MATH,
-            consts: Vec::new(),
-            kind: String::new(),
-            branches: false,
-            nan_grads: true,
-            finite: false,
-            broadcasts: true,
-            input_rule: None,
-            definition: &Elementwise([false; 3], undefined),
-        }
-    }
-}
-
-fn undefined(_: f64, _: f64, _: f64, _: &Scalars) -> At {
-    At {
-        loss: f64::NAN,
-        grads: [f64::NAN; 3],
-    }
-}
+use crate::shapes::{broadcast, expect_shape};
+use crate::view::View;
+use crate::words::{Reduction, Role};
 
 impl Elements {
     fn operands(&self, loss: &dyn Loss, call: &Call<'_>) -> Result<Vec<Operand>> {

@@ -6,13 +6,17 @@ mod pairs;
 mod rows;
 
 use super::{Call, GradTo, Info, Loss, OperandKind};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::problem::{Divisor, Family, Operand, Problem, Reduction, Role, Stats, expect_dtype, expect_shape};
+use crate::problem::{Divisor, Family, Operand, Problem};
 use crate::scalars::Scalars;
-use crate::tensor::{Dtype, Tensor, View};
+use crate::shapes::{expect_dtype, expect_shape};
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::{Reduction, Role, Stats};
 
-pub(super) use rows::{Columns, SOFTMAX, class_dim, row_dim, scattered};
+pub(super) use rows::{Columns, class_dim, row_dim, scattered};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
 fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) -> Result<Vec<Operand>> {

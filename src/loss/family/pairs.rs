@@ -1,27 +1,15 @@
 //! Losses of pairs of rows.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
+use crate::call::Call;
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::{Call, Loss};
-use crate::problem::{Family, Pairs, Problem, Role, expect_shape};
+use crate::loss::Loss;
+use crate::problem::{Family, Pairs, Problem};
 use crate::scalars::Scalars;
-use crate::shader::pieces;
-use crate::shapes::expect_same;
-use crate::tensor::Dtype;
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self {
-            rows: 0,
-            cols: 0,
-            piece: pieces::MATH,
-            consts: Vec::new(),
-            kind: String::new(),
-            definition: |_, out| out.loss = f64::NAN,
-        }
-    }
-}
+use crate::shapes::{expect_same, expect_shape};
+use crate::words::Role;
 
 impl Pairs {
     /// The problem of a call: rows along the last dimension, a target for each row where there is one.

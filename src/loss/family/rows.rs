@@ -1,44 +1,17 @@
 //! Losses of rows, and maps of rows.
 
 use super::{Parts, assemble, expect_gapless, known, operands};
-use crate::definition::RowDefinition;
+use crate::call::{Call, GradTo};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::loss::{Call, GradTo, Loss, OperandKind};
-use crate::problem::{Divisor, Family, Problem, Reduction, Role, Rows, Targets, expect_shape};
+use crate::loss::{Loss, OperandKind};
+use crate::problem::{Divisor, Family, Problem, Rows, Targets};
 use crate::scalars::Scalars;
-use crate::shader::{Const, Piece, piece};
-use crate::shapes::broadcast;
-use crate::tensor::{Dtype, View};
-
-impl Default for Rows {
-    fn default() -> Self {
-        Self {
-            slabs: 0,
-            cols: 0,
-            inner: 0,
-            targets: Targets::None,
-            keeps_dim: false,
-            reads: true,
-            monoid: SOFTMAX,
-            pieces: Vec::new(),
-            consts: Vec::new(),
-            kind: String::new(),
-            inner_loops: 0,
-            weighs_columns: false,
-            element_weights: None,
-            keeps_exps: false,
-            counts_weights: false,
-            alone: None,
-            whole: None,
-            scattered: None,
-            definition: RowDefinition::Map(|_, _| {}),
-        }
-    }
-}
-
-/// The statistics of the softmax family.
-pub(in crate::loss) const SOFTMAX: &[Piece] = &[piece!("state/softmax.wgsl"), piece!("state/push_softmax.wgsl")];
+use crate::shader::Const;
+use crate::shapes::{broadcast, expect_shape};
+use crate::view::View;
+use crate::words::{Reduction, Role};
 
 impl Rows {
     /// The problem of a call. `slabs`, `cols` and `inner` are filled in.

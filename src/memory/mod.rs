@@ -1,11 +1,23 @@
 //! The memory of a tensor on a device: one buffer, or several where one may not be so large.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+mod loan;
 
-use super::calls::Calls;
-use super::loan::Loan;
-use super::lock;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+pub(crate) use loan::{Loan, Reading};
+
+/// A lock that a panic elsewhere does not take away: what it guards is whole between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who keeps something for a memory, and lets it go when that ends.
+pub(crate) trait Watcher: Debug + Send + Sync {
+    /// The memory of this number is no more.
+    fn forget(&self, id: u64);
+}
 
 /// Bytes in a row of buffers, all but the last of which are `span` bytes long. Clones share them.
 #[derive(Clone, Debug)]
@@ -24,13 +36,13 @@ struct Shared {
     /// No other memory of the process has, or had, this number.
     id: u64,
     /// Those who hold bind groups of it, and let them go with it.
-    watchers: Mutex<Vec<Weak<Calls>>>,
+    watchers: Mutex<Vec<Weak<dyn Watcher>>>,
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        for calls in lock(&self.watchers).drain(..).filter_map(|calls| calls.upgrade()) {
-            calls.forget(self.id);
+        for watcher in lock(&self.watchers).drain(..).filter_map(|own| own.upgrade()) {
+            watcher.forget(self.id);
         }
     }
 }
@@ -78,11 +90,16 @@ impl Memory {
         self.parts().iter().map(wgpu::Buffer::size).sum()
     }
 
-    /// Has the bind groups of it let go when its last handle is dropped.
-    pub fn watch(&self, calls: &Arc<Calls>) {
+    /// Tells a watcher when its last handle is dropped.
+    pub fn watch<W: Watcher + 'static>(&self, watcher: &Arc<W>) {
         let mut watchers = lock(&self.shared.watchers);
-        if !watchers.iter().any(|own| own.as_ptr() == Arc::as_ptr(calls)) {
-            watchers.push(Arc::downgrade(calls));
+        // By their addresses alone: a type may have several tables of methods.
+        if !watchers
+            .iter()
+            .any(|own| std::ptr::addr_eq(own.as_ptr(), Arc::as_ptr(watcher)))
+        {
+            let own: Weak<W> = Arc::downgrade(watcher);
+            watchers.push(own);
         }
     }
 

@@ -37,13 +37,13 @@ pub(crate) fn sum(x: &[f64]) -> f64 {
 }
 
 /// The largest that is no NaN; of nothing -inf.
-pub(super) fn peak(x: &[f64]) -> f64 {
+pub(crate) fn peak(x: &[f64]) -> f64 {
     fold(x, f64::NEG_INFINITY, |top, x| if x > top { x } else { top })
 }
 
 /// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it
 /// NaN.
-pub(super) struct RowSoftmax<'a> {
+pub(crate) struct RowSoftmax<'a> {
     x: &'a [f64],
     /// exp(x - peak)
     exps: &'a [f64],
@@ -141,7 +141,7 @@ impl<'a> RowSoftmax<'a> {
 }
 
 /// The first element beyond all others; the first NaN wins over any number.
-pub(super) fn best(x: &[f64], beyond: impl Fn(f64, f64) -> bool) -> usize {
+pub(crate) fn best(x: &[f64], beyond: impl Fn(f64, f64) -> bool) -> usize {
     x.iter().position(|x| x.is_nan()).unwrap_or_else(|| {
         let pick = |best: usize, i: usize| if beyond(x[i], x[best]) { i } else { best };
         (0..x.len()).fold(0, pick)
@@ -149,7 +149,7 @@ pub(super) fn best(x: &[f64], beyond: impl Fn(f64, f64) -> bool) -> usize {
 }
 
 /// The logistic function and its integral, of x and of -x, from one exponential: each with its full relative accuracy.
-pub(super) struct Logistic {
+pub(crate) struct Logistic {
     /// log(1 + exp(x)) and log(1 + exp(-x))
     pub softplus: [f64; 2],
     /// 1 / (1 + exp(-x)) and 1 / (1 + exp(x))
@@ -172,6 +172,6 @@ impl Logistic {
 }
 
 /// -1, 0 or 1, where `f64::signum` has no 0; of NaN 0, as PyTorch's.
-pub(super) fn sign(d: f64) -> f64 {
+pub(crate) fn sign(d: f64) -> f64 {
     f64::from(u8::from(d > 0.0)) - f64::from(u8::from(d < 0.0))
 }

@@ -1,0 +1,178 @@
+//! A call: its tensors, and what is asked for.
+
+use std::hash::{Hash, Hasher};
+
+use crate::error::{Error, Result};
+use crate::memory::Memory;
+use crate::problem::Problem;
+use crate::tensor::Tensor;
+use crate::view::View;
+use crate::words::{Checks, Mode, Role, Stats};
+
+/// Where the gradient of the first tensor goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum GradTo<'a> {
+    /// Into a new tensor.
+    #[default]
+    New,
+    /// Over the tensor itself, whose memory must be writable. On the CPU engine, whose tensors are shared, into a new
+    /// tensor.
+    InPlace,
+    /// Into a tensor of the same shape and dtype, with a row stride of its own.
+    Into(&'a Tensor),
+    /// Added to what such a tensor holds: the gradients of several micro-batches add up in one buffer.
+    AddTo(&'a Tensor),
+}
+
+impl<'a> GradTo<'a> {
+    /// The tensor of the caller's, beside those that are read.
+    pub(crate) fn tensor(self) -> Option<&'a Tensor> {
+        match self {
+            Self::Into(own) | Self::AddTo(own) => Some(own),
+            Self::New | Self::InPlace => None,
+        }
+    }
+}
+
+/// The tensors of a call, and what is wanted.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    pub mode: Mode,
+    /// In the order of PyTorch's signature.
+    pub tensors: Vec<&'a Tensor>,
+    /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none; of softmax and log_softmax, of the
+    /// result's shape. 1 where it is absent.
+    pub grad_output: Option<&'a Tensor>,
+    /// Where the gradient of the first tensor goes, which every backward call computes.
+    pub grad_input: GradTo<'a>,
+    /// The other tensors whose gradients are wanted.
+    pub grads: Vec<Role>,
+    pub stats: Stats,
+    pub checks: Checks,
+}
+
+impl<'a> Call<'a> {
+    pub fn new(mode: Mode, tensors: &[&'a Tensor]) -> Self {
+        Self {
+            mode,
+            tensors: tensors.to_vec(),
+            grad_output: None,
+            grad_input: GradTo::New,
+            grads: Vec::new(),
+            stats: Stats::default(),
+            checks: Checks::default(),
+        }
+    }
+
+    /// The first tensor, which decides the shape of all else.
+    pub(crate) fn input(&self) -> Result<&'a View> {
+        let first = self.tensors.first().map(|tensor| tensor.view());
+        first.ok_or_else(|| Error::operand("input", "missing: no tensor was given"))
+    }
+}
+
+/// All operands of a call by role.
+pub(crate) fn operands<'a>(
+    problem: &Problem,
+    call: &Call<'a>,
+    given: &[(Role, &'a Tensor)],
+) -> Vec<(Role, &'a Tensor)> {
+    let signature = problem
+        .operands
+        .iter()
+        .map(|own| own.role)
+        .zip(call.tensors.iter().copied());
+    let mut list: Vec<_> = signature.collect();
+    list.extend(given);
+    list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
+    list
+}
+
+/// Everything that a call's plan follows from, but for the memory of its tensors: what `Hash` writes of it, as it is.
+/// Keys are compared in full.
+#[derive(Debug, Default)]
+pub(crate) struct Key(Vec<u8>);
+
+impl Key {
+    fn new() -> Self {
+        Self(Vec::with_capacity(512))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Hasher for Key {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0 // nobody asks
+    }
+}
+
+/// What is asked of an engine: a call, with the tensors that its loss has of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    pub call: &'a Call<'a>,
+    pub given: &'a [(Role, &'a Tensor)],
+}
+
+impl<'a> Asked<'a> {
+    /// All that the call's plan follows from. `identify` writes the options of its loss, and says whether it has.
+    pub fn key(&self, identify: impl FnOnce(&mut Key) -> bool) -> Option<Key> {
+        let (call, mut key) = (self.call, Key::new());
+        let identified = identify(&mut key);
+        (call.mode, call.stats, call.checks).hash(&mut key);
+        call.grads.hash(&mut key);
+        std::mem::discriminant(&call.grad_input).hash(&mut key);
+        call.tensors.len().hash(&mut key);
+        self.given.len().hash(&mut key);
+        for (role, _) in self.given {
+            role.hash(&mut key);
+        }
+        call.grad_output.is_some().hash(&mut key);
+        for tensor in self.tensors() {
+            tensor.view.hash(&mut key);
+            // A gradient goes over what lies in one buffer of the device.
+            std::mem::discriminant(&tensor.storage).hash(&mut key);
+            tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
+        }
+        identified.then_some(key)
+    }
+
+    /// All operands by role.
+    pub fn operands(&self, problem: &Problem) -> Vec<(Role, &'a Tensor)> {
+        operands(problem, self.call, self.given)
+    }
+
+    /// All tensors that the caller gave.
+    pub fn tensors(&self) -> impl Iterator<Item = &'a Tensor> + Clone {
+        let given = self.given.iter().map(|(_, tensor)| *tensor);
+        let operands = self
+            .call
+            .tensors
+            .iter()
+            .copied()
+            .chain(given)
+            .chain(self.call.grad_output);
+        operands.chain(self.call.grad_input.tensor())
+    }
+
+    /// The memory of each, of those that are on a device.
+    pub fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
+        self.tensors().map(|tensor| tensor.memory().map(Memory::id))
+    }
+
+    /// The caller's tensor that the gradient of the first goes into, or over.
+    pub fn grad_input(&self, problem: &Problem) -> Option<&'a Tensor> {
+        match self.call.grad_input {
+            _ if !problem.mode.wants_grad() => None,
+            GradTo::New => None,
+            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
+            GradTo::InPlace => self.call.tensors.first().copied().filter(|_| problem.in_place),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Results where they were computed: tensors that belong to the returned handle.
+
+use crate::dtype::Dtype;
+use crate::inspect::Check;
+use crate::problem::{Family, Problem, Targets};
+use crate::tensor::Tensor;
+use crate::words::Role;
+
+/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
+/// tensor out (`output.grad_input.take()`) to leave it where it is.
+#[derive(Clone, Debug)]
+#[must_use = "the results are in here"]
+pub struct Output {
+    /// The loss, or the value of a function.
+    pub loss: Option<Tensor>,
+    /// The gradient of the first tensor of the signature.
+    pub grad_input: Option<Tensor>,
+    /// The gradients of the others that were asked for.
+    pub grads: Vec<(Role, Tensor)>,
+    /// The z-loss by itself, reduced as the loss.
+    pub z_loss: Option<Tensor>,
+    /// The log-sum-exp of each row.
+    pub lse: Option<Tensor>,
+    /// The entropy of each row.
+    pub entropy: Option<Tensor>,
+    /// The place of the largest: u32 of each row, i64 of [`crate::Reduce`].
+    pub argmax: Option<Tensor>,
+    /// How many of the rows kept have their class as arg-max: one u32.
+    pub correct: Option<Tensor>,
+    pub(crate) exact: Option<Vec<f64>>,
+    /// Counts and faults of class targets, `Control` in `src/layout.rs`.
+    pub(crate) control: Option<Tensor>,
+    /// What the problem's inspections found, `Fault` in `src/layout.rs`.
+    pub(crate) faults: Vec<(Check, Tensor)>,
+    pub(crate) facts: Facts,
+}
+
+/// What a report of the results needs to know of the problem.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub terms: u64,
+    pub classes: u64,
+    pub ignore_index: Option<i64>,
+    /// Rows have lists of classes, in which -1 ignores nothing but ends the list.
+    pub lists: bool,
+    /// Their length, else 1.
+    pub labels_per_row: u64,
+}
+
+impl From<&Problem> for Facts {
+    fn from(problem: &Problem) -> Self {
+        let (classes, ignore_index, per_row) = match &problem.family {
+            Family::Rows(rows) => {
+                let per_row = if rows.targets == Targets::ClassList {
+                    rows.cols
+                } else {
+                    1
+                };
+                (rows.cols as u64, rows.ignore_index(), per_row as u64)
+            }
+            _ => (0, None, 1),
+        };
+        Self {
+            terms: problem.term_count(),
+            classes,
+            ignore_index,
+            lists: matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::ClassList),
+            labels_per_row: per_row.max(1),
+        }
+    }
+}
+
+impl Output {
+    pub(crate) fn empty(problem: &Problem) -> Self {
+        Self {
+            loss: None,
+            exact: None,
+            grad_input: None,
+            grads: Vec::new(),
+            z_loss: None,
+            lse: None,
+            entropy: None,
+            argmax: None,
+            correct: None,
+            control: None,
+            faults: Vec::new(),
+            facts: problem.into(),
+        }
+    }
+
+    /// The gradient of a tensor of the signature other than the first.
+    pub fn grad(&self, role: Role) -> Option<&Tensor> {
+        self.grads.iter().find(|(own, _)| *own == role).map(|(_, grad)| grad)
+    }
+
+    /// Puts a result of the problem in its place.
+    pub(crate) fn put(&mut self, problem: &Problem, role: Role, tensor: Tensor) {
+        let place = match role {
+            // The index of an arg-max is no loss.
+            Role::Loss if tensor.dtype() == Dtype::I64 => &mut self.argmax,
+            Role::Loss => &mut self.loss,
+            Role::ZLoss => &mut self.z_loss,
+            Role::Lse => &mut self.lse,
+            Role::Entropy => &mut self.entropy,
+            Role::Argmax => &mut self.argmax,
+            Role::Correct => &mut self.correct,
+            Role::Control => &mut self.control,
+            Role::Grad(0) => &mut self.grad_input,
+            Role::Grad(nth) => {
+                let of = |role| problem.operands.iter().position(|own| own.role == role);
+                let place = |own: &(Role, Tensor)| of(own.0) < Some(usize::from(nth));
+                let at = self.grads.partition_point(place);
+                let operand = problem.operands.get(usize::from(nth));
+                return self
+                    .grads
+                    .splice(at..at, operand.map(|own| (own.role, tensor)))
+                    .for_each(drop);
+            }
+            Role::Fault(nth) => {
+                let check = problem.checks.get(usize::from(nth)).cloned();
+                return self.faults.extend(check.map(|check| (check, tensor)));
+            }
+            _ => return, // an operand
+        };
+        *place = Some(tensor);
+    }
+}
