@@ -57,9 +57,13 @@ fn set_quad(r: u32, q: Columns, values: vec4<f32>) {
     if (q.count > 3u) { set_seat(r, q.column + 3u, values.w); }
 }
 
-// The logit of one column of row r, as the loss sees it. Not by an index that differs between lanes: software adapters
+// The row of the pack that is being opened.
+var<private> opened: u32;
+
+// The logit of one of its columns, as the loss sees it. Not by an index that differs between lanes: software adapters
 // would read it lane by lane.
-fn column1(r: u32, column: u32) -> f32 {
+fn column1(input_at: u32, column: u32) -> f32 {
+    let r = opened;
     var x = 0.0;
     for (var c = 0u; c < COLS; c++) { // unrolled
         x = select(x, seated(r, c), c == column);
@@ -174,7 +178,8 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
     let own = min(index, last);
     let live = index <= last;
     let spot = spot_of(own);
-    let row = row_open(own, spot.x, spot.y, r);
+    opened = r;
+    let row = row_open(own, spot.x, spot.y, input_place(spot));
     var state = identity();
     if (READS_ROWS) {
         // Also of a row that is not read, for nothing: it lies in registers, and a branch around all of this costs more.

@@ -19,6 +19,7 @@ mod pass;
 mod reduce;
 mod rows;
 mod scattered;
+mod software;
 mod spread;
 mod tree;
 mod update;

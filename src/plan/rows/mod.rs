@@ -6,6 +6,7 @@
 //! wide: several workgroups fold one.
 
 mod gather;
+mod software;
 mod variant;
 mod wide;
 

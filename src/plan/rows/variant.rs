@@ -21,11 +21,6 @@ impl Planner<'_> {
             })
     }
 
-    /// Rows of many classes, some columns of several at a time.
-    fn is_strip(&self) -> bool {
-        self.spread.is_strip(self.rows.cols)
-    }
-
     /// Rows are folded in blocks of four quads.
     fn has_blocks(&self) -> bool {
         self.rows.cols > self.spread.short_cols()
@@ -39,34 +34,6 @@ impl Planner<'_> {
         let quads = self.rows.cols.div_ceil(4).div_ceil(self.spread.lanes as usize);
         let held = quads.next_multiple_of(4) as u32;
         (is_held && (1..=self.tuning.held).contains(&held)).then_some(held)
-    }
-
-    /// Whether the packs of a chunk are whole quads of memory.
-    fn flat(&self, chunk: Chunk) -> bool {
-        let Some(pack) = self.spread.pack.filter(|_| !chunk.gathered) else {
-            return false;
-        };
-        let inner = self.rows.inner;
-        let whole = match inner {
-            1 => {
-                let is_end = self.has_ragged_end(pack) && chunk.tiles.1 == self.tiles.count;
-                (pack as usize * self.rows.cols).is_multiple_of(4) && !is_end
-            }
-            _ => pack > 1 && inner.is_multiple_of(4),
-        };
-        let packed = |full: &Full| {
-            let stride = self.stride(&full.view);
-            // Rows side by side, or quads of each row.
-            let near = stride == self.rows.cols || stride.is_multiple_of(4) && (inner > 1 || pack == 1);
-            near && full.view.offset.is_multiple_of(4 * full.view.dtype.bytes())
-        };
-        let own = |full: &&Full| matches!(full.slot, Slot::Input | Slot::GradInput);
-        whole && self.full().iter().filter(own).all(packed)
-    }
-
-    /// The last rows, side by side, are not a whole pack: the tile that has them is a chunk of its own.
-    pub(super) fn has_ragged_end(&self, pack: u32) -> bool {
-        self.rows.inner == 1 && !self.rows.rows().is_multiple_of(u64::from(pack))
     }
 
     /// The piece that reads an operand, 1 where there is none.
@@ -196,40 +163,6 @@ impl Planner<'_> {
         consts
     }
 
-    /// A pack keeps exponentials in the place of its logits, for the gradient.
-    fn keeps_exps(&self) -> bool {
-        let is_whole = self.spread.pack.is_some() && !self.is_strip();
-        self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && is_whole
-    }
-
-    /// Packs side by side: element by element each would be code for every one of their columns, of which strips have four.
-    fn packs(&self, flat: bool) -> u32 {
-        if flat || self.is_strip() { self.spread.packs } else { 1 }
-    }
-
-    /// What makes a pipeline for rows in packs. The loops over the columns of short ones are written out, for their length.
-    fn pack_consts(&self, pack: u32, flat: bool) -> Vec<Const> {
-        let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
-        let packs = self.packs(flat);
-        let mut consts = vec![
-            Const::U32("PACK", pack),
-            Const::U32("PACKS", packs),
-            Const::Bool("FLAT", flat),
-        ];
-        if self.is_strip() {
-            consts.extend([Const::U32("STRIP", pack * packs), Const::U32("COLUMNS", 4)]);
-            return consts;
-        }
-        let is_crosswise = pack > 1 && !is_innermost;
-        let quads = if is_crosswise { cols } else { (pack * cols).div_ceil(4) };
-        consts.extend([
-            Const::U32("COLS", cols),
-            Const::U32("PACK_QUADS", quads),
-            Const::Bool("CROSSWISE", is_crosswise),
-        ]);
-        consts
-    }
-
     /// The label of a variant: what it is told, how it differs for other reasons than that, and its way of taking rows.
     pub(super) fn label(&self, marks: &[&str], way: &str) -> String {
         let problem = self.problem;
@@ -288,10 +221,8 @@ impl Planner<'_> {
         };
         let full = self.full();
         let held = self.held();
-        let mut list = if self.is_strip() {
-            vec![piece!("software/strip.wgsl")]
-        } else if self.spread.pack.is_some() {
-            vec![piece!("software/pack.wgsl")]
+        let mut list = if self.spread.pack.is_some() {
+            vec![self.pack_driver()]
         } else {
             vec![
                 piece!("driver/row.wgsl"),
@@ -325,15 +256,7 @@ impl Planner<'_> {
         let mut consts = self.consts(&full, quads);
         consts.extend(tree.consts);
         if let Some(pack) = self.spread.pack {
-            way += &if self.is_strip() {
-                format!("/strip{pack}")
-            } else {
-                format!("/cols{}/pack{pack}", self.rows.cols)
-            };
-            if self.packs(flat) > 1 {
-                way += &format!("x{}", self.packs(flat));
-            }
-            way += mark(flat, "/flat");
+            way += &self.pack_way(pack, flat);
             consts.extend(self.pack_consts(pack, flat));
         } else if !self.has_blocks() {
             way += "/short";
