@@ -11,10 +11,7 @@ use crate::layout::Slot;
 use crate::scalars::Scalars;
 use crate::shader::{Const, Piece, piece, pieces};
 use crate::view::View;
-use crate::words::{ReduceOp, Rule};
-
-// As those who plan and compute know them.
-pub use crate::words::{Mode, Reduction, Role, Stats};
+use crate::words::{Mode, ReduceOp, Reduction, Role, Rule, Stats};
 
 /// A tensor that a problem reads.
 #[derive(Clone, Debug)]

@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::dtype::convert;
+use crate::dtype::{Dtype, Element, convert};
 use crate::error::{Error, Result};
 use crate::memory::{Loan, Memory};
 use crate::pages::{FloatPages, Pages};
-
-// As those who plan and compute know them.
-pub use crate::dtype::{Dtype, Element};
-pub use crate::view::View;
+use crate::view::View;
 
 /// The number of elements of a shape, which has to be addressable in bytes even where some dimension is 0.
 fn checked_len(shape: &[usize]) -> Result<usize> {

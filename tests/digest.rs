@@ -50,7 +50,7 @@ fn run(engine: &Engine, info: &Info, setup: &Setup, mode: Mode, digest: &mut Dig
     if mode.wants_grad() && !case.differentiable {
         return;
     }
-    if info.statistics && mode.wants_loss() && setup.seed % 2 == 0 {
+    if info.statistics && mode.wants_loss() && setup.seed.is_multiple_of(2) {
         case.stats = Stats {
             lse: true,
             argmax: true,
@@ -69,8 +69,8 @@ fn setup(info: &Info, shape: &[usize], (dtype, other): (Dtype, Dtype), reduction
     Setup {
         dtype,
         other,
-        given: seed % 2 == 0,
-        full: seed % 3 == 0,
+        given: seed.is_multiple_of(2),
+        full: seed.is_multiple_of(3),
         labels: [Dtype::I64, Dtype::I32, Dtype::U32, Dtype::U8][seed as usize % 4],
         setting: by_rows(info),
         reduction,

@@ -89,16 +89,16 @@ impl<T: OptionValue> OptionValue for Option<T> {
 macro_rules! choice {
     ($type:ty, $($word:literal $(or $alias:literal)? => $value:expr),*) => {
         impl $crate::loss::define::OptionValue for $type {
-            const KIND: $crate::loss::ScalarKind = $crate::loss::ScalarKind::Choice(&[$($word),*]);
+            const KIND: $crate::options::ScalarKind = $crate::options::ScalarKind::Choice(&[$($word),*]);
             const ALIASES: &'static [(&'static str, &'static str)] = &[$($(($alias, $word),)?)*];
 
-            fn to_scalar(&self) -> Option<$crate::loss::Scalar> {
-                $(if *self == $value { return Some($crate::loss::Scalar::Choice($word.into())); })*
+            fn to_scalar(&self) -> Option<$crate::options::Scalar> {
+                $(if *self == $value { return Some($crate::options::Scalar::Choice($word.into())); })*
                 None
             }
 
-            fn from_scalar(value: &$crate::loss::Scalar) -> Option<Self> {
-                let $crate::loss::Scalar::Choice(word) = value else { return None };
+            fn from_scalar(value: &$crate::options::Scalar) -> Option<Self> {
+                let $crate::options::Scalar::Choice(word) = value else { return None };
                 match word.as_str() {
                     $($word $(| $alias)? => Some($value),)*
                     _ => None,
@@ -176,7 +176,7 @@ macro_rules! define {
         pub struct $type {
             $(#[doc = $option_help] pub $option: $option_type,)*
             $(#[doc = $tensor_help] pub $tensor: Option<$crate::tensor::Tensor>,)*
-            pub reduction: $crate::problem::Reduction,
+            pub reduction: $crate::words::Reduction,
         }
 
         impl Default for $type {
@@ -184,7 +184,7 @@ macro_rules! define {
                 Self {
                     $($option: $default,)*
                     $($tensor: None,)*
-                    reduction: $crate::problem::Reduction::$reduction,
+                    reduction: $crate::words::Reduction::$reduction,
                 }
             }
         }
@@ -197,10 +197,10 @@ macro_rules! define {
             engine: &$crate::engine::Engine,
             $($operand: impl TryInto<$crate::tensor::Tensor, Error = $crate::error::Error>,)*
             options: &$type,
-            mode: $crate::problem::Mode,
+            mode: $crate::words::Mode,
         ) -> $crate::error::Result<$crate::values::Values> {
             $(let $operand = $operand.try_into()?;)*
-            let call = $crate::loss::Call::new(mode, &[$(&$operand),*]);
+            let call = $crate::call::Call::new(mode, &[$(&$operand),*]);
             $crate::loss::Loss::run(options, engine, &call)?.read(engine)
         }
 
@@ -213,15 +213,15 @@ macro_rules! define {
                 $type::check(self)
             }
 
-            fn reduction(&self) -> $crate::problem::Reduction {
+            fn reduction(&self) -> $crate::words::Reduction {
                 self.reduction
             }
 
-            fn set_reduction(&mut self, reduction: $crate::problem::Reduction) {
+            fn set_reduction(&mut self, reduction: $crate::words::Reduction) {
                 self.reduction = reduction;
             }
 
-            fn set(&mut self, name: &str, value: &$crate::loss::Scalar) -> $crate::error::Result<()> {
+            fn set(&mut self, name: &str, value: &$crate::options::Scalar) -> $crate::error::Result<()> {
                 let _ = value; // a loss may have no option
                 match name {
                     $(stringify!($option) => {
@@ -235,15 +235,15 @@ macro_rules! define {
                 Err($crate::loss::no_option(&INFO, name))
             }
 
-            fn tensors(&self) -> Vec<($crate::problem::Role, &$crate::tensor::Tensor)> {
-                let given: [($crate::problem::Role, Option<&$crate::tensor::Tensor>); _] =
+            fn tensors(&self) -> Vec<($crate::words::Role, &$crate::tensor::Tensor)> {
+                let given: [($crate::words::Role, Option<&$crate::tensor::Tensor>); _] =
                     [$(($crate::loss::define::role!($tensor), self.$tensor.as_ref())),*];
                 given.into_iter().filter_map(|(role, tensor)| tensor.map(|tensor| (role, tensor))).collect()
             }
 
             fn attach(
                 &mut self,
-                role: $crate::problem::Role,
+                role: $crate::words::Role,
                 tensor: $crate::tensor::Tensor,
             ) -> $crate::error::Result<()> {
                 match role {
@@ -263,7 +263,7 @@ macro_rules! define {
                 true
             }
 
-            fn problem(&self, call: &$crate::loss::Call<'_>) -> $crate::error::Result<$crate::problem::Problem> {
+            fn problem(&self, call: &$crate::call::Call<'_>) -> $crate::error::Result<$crate::problem::Problem> {
                 $type::check(self)?;
                 $type::problem(self, call)
             }
@@ -275,40 +275,40 @@ pub(crate) use define;
 /// The role of an argument, by PyTorch's name.
 macro_rules! role {
     (input) => {
-        $crate::problem::Role::Input
+        $crate::words::Role::Input
     };
     (input1) => {
-        $crate::problem::Role::Input1
+        $crate::words::Role::Input1
     };
     (input2) => {
-        $crate::problem::Role::Input2
+        $crate::words::Role::Input2
     };
     (anchor) => {
-        $crate::problem::Role::Anchor
+        $crate::words::Role::Anchor
     };
     (positive) => {
-        $crate::problem::Role::Positive
+        $crate::words::Role::Positive
     };
     (negative) => {
-        $crate::problem::Role::Negative
+        $crate::words::Role::Negative
     };
     (target) => {
-        $crate::problem::Role::Target
+        $crate::words::Role::Target
     };
     (var) => {
-        $crate::problem::Role::Var
+        $crate::words::Role::Var
     };
     (weight) => {
-        $crate::problem::Role::Weight
+        $crate::words::Role::Weight
     };
     (pos_weight) => {
-        $crate::problem::Role::PosWeight
+        $crate::words::Role::PosWeight
     };
     (alpha) => {
-        $crate::problem::Role::Alpha
+        $crate::words::Role::Alpha
     };
     (sample_weight) => {
-        $crate::problem::Role::SampleWeight
+        $crate::words::Role::SampleWeight
     };
 }
 pub(crate) use role;

@@ -93,9 +93,10 @@ mod prelude {
         At, Elementwise, PairOut, PairRow, Row, RowDefinition, RowLoss, RowMap, RowStats,
     };
     pub(super) use crate::error::{Error, Result, above, at_least, finite};
-    pub(super) use crate::problem::{Elements, Pairs, Problem, Reduction, Rows, Targets};
+    pub(super) use crate::problem::{Elements, Pairs, Problem, Rows, Targets};
     pub(super) use crate::scalars::Scalars;
     pub(super) use crate::shader::{Const, piece};
+    pub(super) use crate::words::Reduction;
 }
 
 /// The reductions of most losses.

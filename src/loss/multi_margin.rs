@@ -1,7 +1,7 @@
 //! Multi-class margin loss.
 
 use super::prelude::*;
-use crate::tensor::View;
+use crate::view::View;
 
 define! {
     /// Multi-class margin loss of scores and classes

@@ -1,12 +1,13 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
 
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::fold::sum_of_rows;
 use crate::limits::Limits;
 use crate::plan::{Plan, Source, plan};
-use crate::problem::Role;
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::Role;
 
 /// Adds the sum of `from`, f32 of shape `whole`, over the dimensions that `view` lacks or has at size 1, into `to`.
 pub(super) fn add_sum_to(

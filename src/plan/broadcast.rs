@@ -5,10 +5,11 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::{Plan, Source, plan as plan_of};
-use crate::problem::{Elements, Family, Problem, Role};
+use crate::problem::{Elements, Family, Problem};
 use crate::shader::piece;
-use crate::tensor::View;
 use crate::tuning::{LEAF, Tuning, runs_of_four};
+use crate::view::View;
+use crate::words::Role;
 
 /// Dimensions that remain after runs of dimensions are joined.
 const MAX_DIMS: usize = 8;

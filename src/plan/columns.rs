@@ -7,9 +7,10 @@ use crate::plan::monoid::Scale;
 use crate::plan::pass::{Pass, Per};
 use crate::plan::reduce::add_column_sum;
 use crate::plan::{Plan, Source};
-use crate::problem::{Problem, Role};
+use crate::problem::Problem;
 use crate::shader::{Const, piece};
 use crate::tuning::Tuning;
+use crate::words::Role;
 
 /// Bytes of `Record` of `shaders/outcome/row.wgsl`, whose fields the columns are.
 pub(crate) const RECORD_BYTES: u64 = 32;

@@ -1,15 +1,16 @@
 //! The plan of the copy kernel, which `bench` measures kernels of one read and one write against.
 
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::pass::{Pass, Per};
 use crate::plan::{Plan, Source};
-use crate::problem::Role;
 use crate::shader::pieces::Put;
 use crate::shader::{piece, pieces};
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::Role;
 
 /// Plans a copy of [`Role::Input`] to [`Role::Grad`] 0, both contiguous: the ceiling that `bench` measures against.
 ///

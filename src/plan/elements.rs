@@ -1,5 +1,6 @@
 //! Plans of the elementwise driver: operands broadcast to the input's shape, tiles of elements, chunks of tiles.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot, words};
 use crate::limits::Limits;
@@ -7,11 +8,12 @@ use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations
 use crate::plan::tree::{Tree, tile_fault};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
-use crate::problem::{Elements, Problem, Role};
+use crate::problem::{Elements, Problem};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::Role;
 
 struct Planner<'a> {
     problem: &'a Problem,

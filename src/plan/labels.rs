@@ -1,5 +1,6 @@
 //! Class targets and the weights of rows, as the items of the reduce driver; or counted with the losses of their rows.
 
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
@@ -9,11 +10,12 @@ use crate::plan::rows::OPENED_BYTES;
 use crate::plan::spread::Spread;
 use crate::plan::window::Window;
 use crate::plan::{Plan, Source};
-use crate::problem::{Mode, Problem, Role, Rows, Targets};
+use crate::problem::{Problem, Rows, Targets};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, piece, pieces};
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::{Mode, Role};
 
 /// Rows of a tile that are counted with their losses, at least.
 const MIN_COUNTED_ROWS: u64 = 16;

@@ -28,10 +28,10 @@ mod window;
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::problem::{Family, Problem, Role};
+use crate::problem::{Family, Problem};
 use crate::shader::Variant;
 use crate::tuning::Tuning;
-pub use crate::words::ReduceOp;
+use crate::words::Role;
 
 pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;

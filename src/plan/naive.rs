@@ -1,14 +1,15 @@
 //! The plan of a sum as textbooks write it, which `bench` times beside the reduce driver.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::pass::{Pass, Per};
 use crate::plan::{Plan, Source};
-use crate::problem::Role;
 use crate::shader::pieces::Put;
 use crate::shader::{piece, pieces};
-use crate::tensor::{Dtype, View};
+use crate::view::View;
+use crate::words::Role;
 
 /// Invocations of a workgroup, on any adapter.
 const WIDTH: u32 = 256;

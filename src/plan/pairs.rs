@@ -1,5 +1,6 @@
 //! Plans of the pair driver: rows of two or three arrays, spread as those of the row driver.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{PairParams, Slot};
 use crate::limits::Limits;
@@ -7,11 +8,12 @@ use crate::plan::spread::Spread;
 use crate::plan::tree::{Tree, tile_sum};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
-use crate::problem::{Pairs, Problem, Role};
+use crate::problem::{Pairs, Problem};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::Role;
 
 /// The operands of whole rows.
 const ROWS: [Slot; 3] = [Slot::Input, Slot::Second, Slot::Third];

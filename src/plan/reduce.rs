@@ -1,5 +1,6 @@
 //! Plans of the reduce driver: elements, labels or states, level by level down to one.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::inspect::Check;
 use crate::layout::{FAULT_WORDS, ReduceParams, Slot, words};
@@ -10,11 +11,11 @@ use crate::plan::monoid::{CONTROL_WORDS, Monoid, Scale};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
-use crate::plan::{Dispatch, Plan, ReduceOp, Source, Step, furthest, grid};
-use crate::problem::Role;
+use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
 use crate::shader::{Const, Variant, piece, pieces};
-use crate::tensor::{Dtype, View};
 use crate::tuning::{Tuning, tile_iterations};
+use crate::view::View;
+use crate::words::{ReduceOp, Role};
 
 /// What a chain of levels folds and where its result goes.
 pub(super) struct Chain<'a> {

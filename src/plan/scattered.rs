@@ -6,15 +6,17 @@
 //! The second is the sum of terms of the input's shape, which lie in scratch: partial log-sum-exps would be too coarse where
 //! they are large, and shares of partial ties would not be equal.
 
+use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::fold::fold_of_rows;
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::plan::{Plan, ReduceOp, Source, axis, plan as plan_of};
-use crate::problem::{Elements, Family, Mode, Operand, Problem, Role, Scattered};
+use crate::plan::{Plan, Source, axis, plan as plan_of};
+use crate::problem::{Elements, Family, Operand, Problem, Scattered};
 use crate::shader::{Const, Piece, piece};
-use crate::tensor::{Dtype, View};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::{Mode, ReduceOp, Role};
 
 struct Planner<'a> {
     problem: &'a Problem,

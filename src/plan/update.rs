@@ -5,11 +5,11 @@ use crate::layout::{Slot, UpdateParams};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, named};
-use crate::problem::Role;
 use crate::shader::{Const, Variant, piece, pieces};
-use crate::tensor::View;
 use crate::tuning::Tuning;
 use crate::update::Update;
+use crate::view::View;
+use crate::words::Role;
 
 /// Where the state of an optimizer is bound, in the order in which it names it.
 const STATES: [Slot; 3] = [Slot::Moment, Slot::Square, Slot::Peak];

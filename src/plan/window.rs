@@ -3,7 +3,7 @@
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::{Binding, Source, in_one_grid};
-use crate::tensor::View;
+use crate::view::View;
 
 /// A run of elements of some memory.
 #[derive(Clone, Copy, Debug)]

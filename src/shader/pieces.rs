@@ -1,8 +1,8 @@
 //! The pieces that more than one driver chooses from, by what they are chosen by.
 
 use super::{Const, Piece, piece};
+use crate::dtype::Dtype;
 use crate::layout::Slot;
-use crate::tensor::Dtype;
 
 pub const PARAMS: Piece = piece!("params/uniforms.wgsl");
 pub const MATH: Piece = piece!("math/math.wgsl");

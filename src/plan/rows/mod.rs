@@ -13,6 +13,7 @@ mod wide;
 use wide::Wide;
 pub(crate) use wide::{OPENED_BYTES, is_wide};
 
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot, words};
 use crate::limits::Limits;
@@ -21,9 +22,10 @@ use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_together}
 use crate::plan::{
     Dispatch, Plan, Source, Step, broadcast, columns, furthest, grid, labels, monoid, reduce, scattered,
 };
-use crate::problem::{Mode, Problem, Role, Rows, Stats, Targets};
-use crate::tensor::{Dtype, View};
+use crate::problem::{Problem, Rows, Targets};
 use crate::tuning::Tuning;
+use crate::view::View;
+use crate::words::{Mode, Role, Stats};
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,13 @@
 //! Which pieces make the shader of a chunk.
 
 use super::{Chunk, Full, Planner};
+use crate::dtype::Dtype;
 use crate::layout::Slot;
 use crate::plan::named;
 use crate::plan::tree::{Tree, tile_sum};
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
-use crate::tensor::Dtype;
 
 impl Planner<'_> {
     /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the

@@ -14,8 +14,8 @@ use crate::plan::window::{Window, Windows, bindings, fit};
 use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, labels};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Variant, piece, pieces};
-use crate::tensor::View;
 use crate::tuning::Tuning;
+use crate::view::View;
 
 /// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
 pub(crate) const OPENED_BYTES: u64 = 32;
