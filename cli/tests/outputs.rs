@@ -93,25 +93,19 @@ fn a_step_may_go_to_standard_output() {
     refused(&state, 2, "--state-out -: expected a file named .safetensors");
 }
 
+fn mse_with_its_gradient_on_stdout(x: &str, loss: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgloss"));
+    command.args(["compute", "mse", x, x, "--grad", "-", "--out", loss, "--backend", "cpu"]);
+    command
+}
+
 /// A reader that has read enough ends nothing badly, and the other files come all the same.
 #[test]
 fn a_reader_may_go() {
     let folder = Folder::new();
     let x = folder.file("x.npy", &npy_f32(&grid(1 << 18), "(512, 512)"));
     let loss = folder.path("loss.npy");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wgloss"));
-    command.args([
-        "compute",
-        "mse",
-        &x,
-        &x,
-        "--grad",
-        "-",
-        "--out",
-        &loss,
-        "--backend",
-        "cpu",
-    ]);
+    let mut command = mse_with_its_gradient_on_stdout(&x, &loss);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
@@ -126,21 +120,11 @@ fn a_result_that_cannot_be_written_leaves_no_file() {
     let folder = Folder::new();
     let x = folder.file("x.npy", &npy_f32(&grid(4), "(2, 2)"));
     let loss = folder.path("loss.npy");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wgloss"));
-    command.args([
-        "compute",
-        "mse",
-        &x,
-        &x,
-        "--grad",
-        "-",
-        "--out",
-        &loss,
-        "--backend",
-        "cpu",
-    ]);
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command.stdout(full).output().unwrap();
+    let output = mse_with_its_gradient_on_stdout(&x, &loss)
+        .stdout(full)
+        .output()
+        .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(
         output.status.code() == Some(1) && told.contains("error: --grad -: "),
