@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 
 use crate::parts::Part;
-use crate::{bench, operands, parts, step, tune, words};
+use crate::{bench, kernels, operands, parts, step, tune, words};
 
 /// PyTorch's word as the command line writes it.
 pub fn dashed(name: &str) -> String {
@@ -64,6 +64,8 @@ pub fn command() -> Command {
         .max_term_width(120)
         .subcommand(compute())
         .subcommand(step::command())
+        .subcommand(kernels::shader::command())
+        .subcommand(kernels::plan::command())
         .subcommand(
             Command::new("check")
                 .about("Compare the GPU with the f64 reference on generated hard data")
@@ -156,22 +158,10 @@ fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command
         let number = float(Arg::new(id.clone()).long(dashed(name)).conflicts_with(name).help(help));
         command = command.args([arg.required_unless_present(id), number]);
     }
-    for option in info.options.iter().filter(|own| !is_set(preset, own)) {
-        command = command.arg(scalar(option));
-    }
+    command = command.args(scalars(info, preset));
     for given in info.tensors {
         let name = given.role.name();
         command = command.arg(tensor(name).long(dashed(name)).help(given.help));
-    }
-    if !parts::is_function(info) {
-        let default = (info.new)().reduction().name();
-        command = command.arg(
-            Arg::new("reduction")
-                .long("reduction")
-                .value_name("R")
-                .value_parser(PossibleValuesParser::new(info.reductions.iter().map(|own| own.name())))
-                .help(format!("how the losses become the result [default: {default}]")),
-        );
     }
     let upstream = if parts::is_function(info) { "" } else { "0-d, or " };
     command = command.arg(tensor("grad_output").long("grad-output").help(format!(
@@ -200,6 +190,23 @@ fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command
         )
         .args(checks())
         .args([backend(), adapter(), tuned(), pipeline_cache(), json()])
+}
+
+/// The options of a loss that are no tensors: its scalars, but for those of a preset, and the reduction.
+pub fn scalars(info: &'static Info, preset: Option<&'static Preset>) -> Vec<Arg> {
+    let own = info.options.iter().filter(|own| !is_set(preset, own));
+    let mut list: Vec<Arg> = own.map(scalar).collect();
+    if !parts::is_function(info) {
+        let default = (info.new)().reduction().name();
+        list.push(
+            Arg::new("reduction")
+                .long("reduction")
+                .value_name("R")
+                .value_parser(PossibleValuesParser::new(info.reductions.iter().map(|own| own.name())))
+                .help(format!("how the losses become the result [default: {default}]")),
+        );
+    }
+    list
 }
 
 /// A preset sets the option.
@@ -231,7 +238,7 @@ pub fn memory(matches: &ArgMatches) -> u64 {
 }
 
 /// What of the values is inspected.
-fn checks() -> [Arg; 2] {
+pub fn checks() -> [Arg; 2] {
     [
         Arg::new("strict").long("strict").action(ArgAction::SetTrue).help(
             "refuse probabilities of the target outside [0, 1], signs that are not 1 or -1, and weights that are negative \

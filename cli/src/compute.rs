@@ -20,9 +20,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {
         return Err(Failure::Usage("a loss is missing; see --help".into()));
     };
-    let plain = wgloss::find(word).map(|info| (info, None));
-    let named = plain.or_else(|| wgloss::find_preset(word).map(|(info, preset)| (info, Some(preset))));
-    let (info, preset) = named.ok_or_else(|| Failure::Usage(format!("there is no loss {word}")))?;
+    let (info, preset) = named(word).ok_or_else(|| Failure::Usage(format!("there is no loss {word}")))?;
 
     // What the command line alone can have wrong.
     let mut loss = (info.new)();
@@ -149,11 +147,17 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The loss of a word, and the preset where the word is that of one.
+pub fn named(word: &str) -> Option<(&'static Info, Option<&'static Preset>)> {
+    let plain = wgloss::find(word).map(|info| (info, None));
+    plain.or_else(|| wgloss::find_preset(word).map(|(info, preset)| (info, Some(preset))))
+}
+
 /// Tensors of up to this part of the memory are read whole even where others are streamed.
 const SMALL: u64 = 16;
 
 /// Sets the scalars and the reduction, and has the loss check them.
-fn set_options(loss: &mut dyn Loss, preset: Option<&Preset>, matches: &ArgMatches) -> Result<(), Failure> {
+pub fn set_options(loss: &mut dyn Loss, preset: Option<&Preset>, matches: &ArgMatches) -> Result<(), Failure> {
     let usage = |error: Error| Failure::Usage(error.to_string());
     for (name, word) in preset.into_iter().flat_map(|preset| preset.options) {
         loss.set(name, &Scalar::Choice((*word).into())).map_err(usage)?;
@@ -206,7 +210,7 @@ fn check_numbers(info: &Info, outputs: &Outputs, matches: &ArgMatches) -> Result
 }
 
 /// What of the values is to be inspected.
-fn checks(matches: &ArgMatches) -> Checks {
+pub fn checks(matches: &ArgMatches) -> Checks {
     let on_nan = matches.get_one::<String>("on_nan").map(String::as_str);
     Checks {
         strict: matches.get_flag("strict"),

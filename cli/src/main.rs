@@ -10,6 +10,7 @@ mod fit;
 #[cfg(test)]
 mod hostile;
 mod interrupt;
+mod kernels;
 mod keyed;
 mod list;
 mod npy;
@@ -88,6 +89,8 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("compute", matches)) => compute::run(matches),
         Some(("step", matches)) => step::run(matches),
+        Some(("shader", matches)) => kernels::shader::run(matches),
+        Some(("plan", matches)) => kernels::plan::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("tune", matches)) => tune::run(matches),

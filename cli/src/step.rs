@@ -82,7 +82,7 @@ fn command_of(info: &'static Info) -> Command {
         ])
 }
 
-fn option(option: &OptionInfo) -> Arg {
+pub fn option(option: &OptionInfo) -> Arg {
     let default = (option.default)();
     let text = match default {
         Setting::Float(value) => args::float_text(value),
@@ -178,7 +178,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 /// Sets the options given, and has the optimizer check them.
-fn set_options(optimizer: &mut dyn Optimizer, matches: &ArgMatches) -> Result<(), Failure> {
+pub fn set_options(optimizer: &mut dyn Optimizer, matches: &ArgMatches) -> Result<(), Failure> {
     let usage = |error: Error| Failure::Usage(error.to_string());
     for option in optimizer.info().options {
         let name = option.name;

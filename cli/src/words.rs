@@ -40,6 +40,10 @@ fn renamed(mut words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let own = match command {
         Some("compute") => loss(name),
         Some("step") => optimizer(name),
+        Some("shader" | "plan") => optimizer(name).or_else(|_| loss(name)).map_err(|message| {
+            let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
+            format!("{message}, and the optimizers are {}", all.join(", "))
+        }),
         _ => return Ok(words),
     };
     words[at] = own.map_err(Failure::Usage)?.into();
@@ -137,6 +141,9 @@ mod tests {
             ("wgloss compute help nll_loss", "wgloss compute help nll"),
             ("wgloss help compute MSELoss", "wgloss help compute mse"),
             ("wgloss step AdamW p g", "wgloss step adamw p g"),
+            ("wgloss shader L1Loss --shape 4", "wgloss shader l1 --shape 4"),
+            ("wgloss plan AdamW --shape 4", "wgloss plan adamw --shape 4"),
+            ("wgloss help plan mse_loss", "wgloss help plan mse"),
             ("wgloss compute --help", "wgloss compute --help"),
             ("wgloss losses l1_loss", "wgloss losses l1_loss"),
         ] {

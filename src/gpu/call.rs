@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::activity::count;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
-use super::submit::parts;
 use super::{Gpu, outputs};
 use crate::call::{Asked, Key};
 use crate::error::Result;
@@ -171,7 +170,7 @@ impl Gpu {
         let prepared = Arc::new(Prepared {
             pipelines: pipelines.collect::<Result<_>>()?,
             params: self.params(&plan.steps)?,
-            parts: parts(&plan, limits.max_dispatch_bytes),
+            parts: plan.parts(limits.max_dispatch_bytes),
             limit: limits.max_dispatch_bytes,
             problem,
             plan,

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 
 use super::Gpu;
 use super::activity::count;
-use crate::error::Result;
+use super::wait;
+use crate::error::{Error, Result};
 use crate::memory::lock;
-use crate::shader::Variant;
+use crate::shader::{Source, Variant};
 
 /// Pipelines by what makes them.
 #[derive(Debug, Default)]
@@ -53,24 +54,83 @@ impl Gpu {
 
     fn compile(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
         let source = variant.compose();
-        let pipeline = self.guarded(&variant.label, 0, || {
-            let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let mut module = None;
+        let made = self.guarded(&variant.label, 0, || {
+            let module = module.insert(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
                 label: Some(&variant.label),
-                source: wgpu::ShaderSource::Wgsl(source.text.into()),
-            });
+                source: wgpu::ShaderSource::Wgsl(source.text.as_str().into()),
+            }));
             self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                 label: Some(&variant.label),
                 layout: None,
-                module: &module,
+                module,
                 entry_point: Some("main"),
                 compilation_options: Default::default(),
                 cache: self.disk.as_ref().map(|disk| &disk.cache),
             })
-        })?;
+        });
+        let pipeline = made.map_err(|error| located(error, module.as_ref(), &source))?;
         count(&self.counters.pipelines, 1);
         if let Some(disk) = &self.disk {
             disk.changed();
         }
         Ok(pipeline)
+    }
+}
+
+/// The error of a shader that does not compile, behind the file and the line of `shaders/` that it is in: wgpu counts the
+/// lines of the composed text.
+fn located(error: Error, module: Option<&wgpu::ShaderModule>, source: &Source) -> Error {
+    let (Error::Device(text), Some(module)) = (&error, module) else {
+        return error;
+    };
+    let told = wait::compilation(module);
+    let place = told.messages.iter().find_map(|message| message.location);
+    match place {
+        Some(place) => Error::Device(format!("{}: {text}", source.locate(place.line_number as usize))),
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::open::adapters;
+    use crate::shader::Piece;
+
+    #[test]
+    fn an_error_of_compilation_names_the_file_and_the_line() {
+        let Some(gpu) = adapters().iter().find_map(|own| Gpu::open(own).ok()) else {
+            eprintln!("skipped: no adapter");
+            return;
+        };
+        let piece = |path, text| Piece {
+            path,
+            text,
+            operand: None,
+            consts: &[],
+        };
+        let main = piece(
+            "own/main.wgsl",
+            "@compute @workgroup_size(1)\nfn main() {\n    helper();\n}\n",
+        );
+        for (text, place) in [
+            // Not WGSL, and WGSL that is not valid.
+            (
+                "// a comment\nfn helper() {\n    let x = nothing;\n}\n",
+                "own/helper.wgsl:3: ",
+            ),
+            ("fn helper() -> u32 {\n}\n", "own/helper.wgsl:"),
+        ] {
+            let broken = Variant {
+                label: "broken".into(),
+                consts: Vec::new(),
+                pieces: vec![main, piece("own/helper.wgsl", text)],
+            };
+            let error = gpu.pipeline(&broken).unwrap_err().to_string();
+            let expected = format!("device: shaders/{place}");
+            assert!(error.starts_with(&expected), "{error}");
+            assert!(error.contains("broken: "), "{error}");
+        }
     }
 }

@@ -75,7 +75,7 @@ impl Gpu {
 
     /// Submits a plan.
     pub fn submit(&self, plan: &Plan, tensors: &[(Role, Tensor)]) -> Result<()> {
-        let parts = parts(plan, lock(&self.pace).bytes());
+        let parts = plan.parts(lock(&self.pace).bytes());
         let scratch = match parts.len() {
             1 => self.shared_scratch(plan)?,
             _ => self.own_scratch(plan)?,
@@ -123,22 +123,6 @@ impl Gpu {
         }
         Ok(last)
     }
-}
-
-/// Runs of steps that touch no more than so many bytes each, or a single dispatch that touches more.
-pub(crate) fn parts(plan: &Plan, budget: u64) -> Vec<(Range<usize>, u64)> {
-    let mut list = Vec::new();
-    let (mut first, mut bytes) = (0, 0u64);
-    for (nth, step) in plan.steps.iter().enumerate() {
-        let own = step.bytes();
-        if nth > first && bytes.saturating_add(own) > budget {
-            list.push((first..nth, bytes));
-            (first, bytes) = (nth, 0);
-        }
-        bytes += own;
-    }
-    list.push((first..plan.steps.len(), bytes));
-    list
 }
 
 #[cfg(test)]

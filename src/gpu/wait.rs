@@ -29,11 +29,21 @@ pub(super) fn open(
     block_on(adapter.request_device(descriptor)).map_err(|e| Error::Device(e.to_string()))
 }
 
-/// What an error scope caught. On native backends an error is there when the call returns, and nothing waits.
+/// What an error scope caught.
 pub(super) fn caught(scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
-    let mut future = pin!(scope.pop());
+    at_hand(scope.pop())
+}
+
+/// What the compiler of shaders told of a module.
+pub(super) fn compilation(module: &wgpu::ShaderModule) -> wgpu::CompilationInfo {
+    at_hand(module.get_compilation_info())
+}
+
+/// What a future comes to that native backends have ready when it is made: nothing waits.
+fn at_hand<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(error) => error,
+        Poll::Ready(value) => value,
         Poll::Pending => block_on(future),
     }
 }

@@ -24,6 +24,7 @@ mod spread;
 mod tree;
 mod update;
 mod window;
+mod work;
 
 use crate::error::Result;
 use crate::layout::Slot;
@@ -42,6 +43,7 @@ pub(crate) use rows::is_wide;
 pub(crate) use scattered::folds;
 pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;
+pub use work::{Moved, Takes, Work};
 
 /// Where the memory of a binding or a copy comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,6 +64,10 @@ pub struct Binding {
     pub own: (u64, u64),
     /// Bytes that the dispatch reads or writes there, and those that are brought together for it.
     pub touched: u64,
+    /// Those that are brought together, of `touched`.
+    pub moved: u64,
+    /// Bytes of one element.
+    pub element: u64,
     /// The shader writes it.
     pub written: bool,
 }

@@ -103,6 +103,8 @@ impl Window {
             size: self.end_bytes() - offset,
             own: (first, self.origin + self.end * self.element_bytes),
             touched: self.touched_bytes() + moved,
+            moved,
+            element: self.element_bytes,
             written,
         }
     }

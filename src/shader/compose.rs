@@ -36,6 +36,17 @@ impl Source {
 }
 
 impl Variant {
+    /// The constants of the header by the names that they have there: the variant's, then those that its pieces ask for.
+    pub fn constants(&self) -> Vec<(String, Const)> {
+        let own = self.consts.iter().map(|own| (own.name().to_owned(), *own));
+        let of_piece = |piece: &super::Piece| {
+            let piece = *piece;
+            let named = move |own: &Const| (piece.for_operand(own.name()).into_owned(), *own);
+            piece.consts.iter().map(named)
+        };
+        own.chain(self.pieces.iter().flat_map(of_piece)).collect()
+    }
+
     /// Joins the header and the pieces.
     pub fn compose(&self) -> Source {
         let written: Vec<String> = self
@@ -45,16 +56,17 @@ impl Variant {
             .collect();
         let unused = unused_defaults(&written);
         let mut text = format!("// {}\n", self.label);
-        self.consts.iter().for_each(|own| text += &own.declared(own.name()));
-        for piece in &self.pieces {
-            let own = piece.consts.iter();
-            own.for_each(|own| text += &own.declared(&piece.for_operand(own.name())));
+        for (name, own) in self.constants() {
+            text += &own.declared(&name);
         }
         text += &lanes::derived(&written);
         let mut segments = Vec::new();
         let mut at = text.lines().count() + 1;
         for (nth, (piece, written)) in self.pieces.iter().zip(&written).enumerate() {
             let mut is_open = false;
+            let operand = piece
+                .operand
+                .map_or(String::new(), |slot| format!(", for {}", slot.name()));
             text.push('\n');
             at += 1;
             for (line, words) in written.lines().enumerate() {
@@ -64,6 +76,9 @@ impl Variant {
                 }
                 if !is_open {
                     is_open = true;
+                    // Whoever reads the text, in a compiler's message too, sees where the next line is from.
+                    text += &format!("// shaders/{}:{}{operand}\n", piece.path, line + 1);
+                    at += 1;
                     segments.push(Segment {
                         first: at,
                         path: piece.path,
@@ -218,7 +233,19 @@ mod tests {
     #[test]
     fn every_line_knows_its_file_and_number() {
         let source = variant(&[CALLER, DEFAULTS]).compose();
+        let marks = source.text.lines().filter(|line| line.starts_with("// shaders/"));
+        assert_eq!(
+            marks.collect::<Vec<_>>(),
+            [
+                "// shaders/file.wgsl:1",
+                "// shaders/file.wgsl:1",
+                "// shaders/file.wgsl:16"
+            ]
+        );
         for (at, line) in source.text.lines().enumerate() {
+            if line.starts_with("// shaders/") {
+                continue;
+            }
             let place = source.locate(at + 1);
             let text = if CALLER.lines().any(|own| own == line) {
                 CALLER

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use wgloss::plan::Plan;
-use wgloss::problem::{Family, Problem};
-use wgloss::{Dtype, Engine, Info, Mode, Stopwatch, Timing, View};
+use wgloss::problem::Problem;
+use wgloss::{Dtype, Engine, Info, Mode, Stopwatch, Timing};
 
 use super::ceilings::{Beside, Ceilings};
 use super::ready::Ready;
@@ -221,26 +221,11 @@ pub fn variant(plan: &Plan) -> Vec<String> {
 
 /// The bytes that cannot be avoided: each operand once, and each result.
 fn traffic(problem: &Problem) -> Vec<Part> {
-    let part = |name: String, view: &View| Part {
-        name,
-        bytes: view.len() * view.dtype.bytes(),
-    };
-    // Some losses look at one class of a row.
-    let reads_input = !matches!(&problem.family, Family::Rows(rows) if !rows.reads);
-    let operand = |(nth, own): (usize, &wgloss::problem::Operand)| match nth == 0 && !reads_input {
-        true => Part {
-            name: format!("{}, one of each row", own.role.name()),
-            bytes: problem.term_count() * own.view.dtype.bytes(),
-        },
-        false => part(own.role.name().into(), &own.view),
-    };
-    let mut list: Vec<Part> = problem.operands.iter().enumerate().map(operand).collect();
-    let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
-    list.extend(upstream.map(|view| part("grad_output".into(), view)));
-    for (own, _, view) in problem.grads() {
-        list.push(part(format!("grad_{}", own.role.name()), view));
-    }
-    let result = problem.result(wgloss::Role::Loss);
-    list.extend(result.map(|view| part("loss".into(), &view)));
-    list
+    let least = problem.least_traffic().into_iter();
+    least
+        .map(|own| Part {
+            name: own.name,
+            bytes: own.read + own.written,
+        })
+        .collect()
 }

@@ -41,6 +41,24 @@ pub fn run_on(backend: &str, args: &[&str]) -> Done {
     run(&[args, &["--backend", backend]].concat())
 }
 
+/// As on a machine without any adapter.
+pub fn blind(args: &str) -> Done {
+    let words: Vec<&str> = args.split_whitespace().collect();
+    run_with(&words, &[("VK_DRIVER_FILES", "/dev/null"), ("WGPU_BACKEND", "vulkan")])
+}
+
+pub fn blind_json(args: &str) -> serde_json::Value {
+    let done = blind(&format!("{args} --json"));
+    assert_eq!(done.code, 0, "{args}: {}", done.stderr);
+    done.json()
+}
+
+pub fn refused_blind(args: &str) -> (i32, String) {
+    let done = blind(args);
+    assert_ne!(done.code, 0, "{args}: {}", done.stdout);
+    (done.code, done.stderr)
+}
+
 /// A folder of its own, removed at the end of the test.
 pub struct Folder(tempfile::TempDir);
 

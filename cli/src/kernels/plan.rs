@@ -1,0 +1,284 @@
+//! `wgloss plan`: the dispatches of a call in order, with what each reads and writes.
+
+use clap::{ArgMatches, Command};
+use serde_json::{Value, json};
+use wgloss::plan::{Copy, Dispatch, Moved, Step, Takes, Work};
+use wgloss::shader::Variant;
+
+use super::arguments;
+use super::call::{Planned, planned};
+use super::compile::Compiled;
+use super::shader::{times, variants};
+use super::traffic::{self, Bytes};
+use crate::{Failure, print};
+
+pub fn command() -> Command {
+    let about = "Show the dispatches of a call: workgroups, lanes, and the bytes that each reads and writes";
+    arguments::of_calls("plan", about, Vec::new)
+}
+
+/// A step of the plan, with what is told of it.
+struct Told<'a> {
+    kind: Kind<'a>,
+    bytes: Bytes,
+    /// The submission that it goes in, counted from 1.
+    submission: usize,
+}
+
+enum Kind<'a> {
+    Dispatch {
+        own: &'a Dispatch,
+        work: Work,
+        /// Counted from 1.
+        pipeline: usize,
+        width: u32,
+    },
+    Copy(&'a Copy),
+}
+
+pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let call = planned(matches)?;
+    let as_json = matches.subcommand().is_some_and(|(_, own)| own.get_flag("json"));
+    let variants = variants(&call.plan);
+    let mut compiled = Vec::new();
+    for (variant, _) in &variants {
+        compiled.push(Compiled::new(variant, &call.device)?);
+    }
+    let parts = call.plan.parts(call.device.limits.max_dispatch_bytes);
+    let submission = |nth| {
+        1 + parts
+            .iter()
+            .position(|(steps, _)| steps.contains(&nth))
+            .unwrap_or_default()
+    };
+    let steps = call.plan.steps.iter().enumerate();
+    let list = steps.map(|(nth, step)| Told::of(step, submission(nth), &variants, &compiled));
+    let list: Vec<Told<'_>> = list.collect();
+    let labels: Vec<&str> = variants.iter().map(|(own, _)| own.label.as_str()).collect();
+    match as_json {
+        true => print::line(&json_of(&call, &list, &labels, parts.len()).to_string()),
+        false => print::line(&text(&call, &list, &labels, parts.len())),
+    }
+}
+
+/// The sum over all steps, and the least.
+fn sums(call: &Planned, list: &[Told<'_>]) -> [Bytes; 2] {
+    let (mut sum, mut least) = (Bytes::default(), Bytes::default());
+    list.iter().for_each(|own| sum += own.bytes);
+    for Moved { read, written, .. } in &call.least {
+        least += Bytes {
+            read: *read,
+            written: *written,
+        };
+    }
+    [sum, least]
+}
+
+fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) -> String {
+    let header = [
+        "step",
+        "pipeline",
+        "submission",
+        "workgroups",
+        "lanes",
+        "lanes to a row",
+        "most to a lane",
+        "rows read",
+        "bytes read",
+        "bytes written",
+    ];
+    let mut rows: Vec<Vec<String>> = list.iter().zip(1..).map(|(own, nth)| own.row(nth)).collect();
+    let [sum, least] = sums(call, list);
+    let mut total = vec![String::new(); header.len() - 2];
+    total[0] = "all".into();
+    total.extend([sum.read, sum.written].map(grouped));
+    rows.push(total);
+
+    let numbered = labels.iter().zip(1..).map(|(label, nth)| format!("  {nth}  {label}"));
+    let numbered: Vec<String> = numbered.collect();
+    let bytes = |own: &[u64]| grouped(own.iter().sum());
+    let scratch = &call.plan.scratch;
+    let [moved, needed] = [sum, least].map(|own| own.read + own.written);
+    let ratio = match needed {
+        0 => String::new(),
+        _ => format!(": {:.3} times as many", moved as f64 / needed as f64),
+    };
+    let least_of = |own: &Moved| {
+        let (name, all) = (&own.name, grouped(own.read + own.written));
+        match (own.read, own.written) {
+            (0, _) => format!("{name} {all} written"),
+            (_, 0) => format!("{name} {all} read"),
+            _ => format!("{name} {all} read and written"),
+        }
+    };
+    let least: Vec<String> = call.least.iter().map(least_of).collect();
+    [
+        call.line(),
+        call.device.line(),
+        String::new(),
+        print::table(&header, &rows, 0),
+        String::new(),
+        "pipelines".into(),
+        numbered.join("\n"),
+        String::new(),
+        format!(
+            "{}, {} of scratch in {}",
+            times(submissions, "submission", "submissions"),
+            bytes(scratch) + " bytes",
+            times(scratch.len(), "buffer", "buffers"),
+        ),
+        format!(
+            "{} bytes moved, where the least is {}{ratio}",
+            grouped(moved),
+            grouped(needed)
+        ),
+        format!(
+            "the least, every operand read once and every result written once: {}",
+            least.join(", ")
+        ),
+    ]
+    .join("\n")
+}
+
+impl<'a> Told<'a> {
+    fn of(step: &'a Step, submission: usize, variants: &[(&Variant, usize)], compiled: &[Compiled]) -> Self {
+        let (kind, bytes) = match step {
+            Step::Copy(copy) => {
+                let bytes = Bytes {
+                    read: copy.size,
+                    written: copy.size,
+                };
+                (Kind::Copy(copy), bytes)
+            }
+            Step::Dispatch(own) => {
+                let place = variants.iter().position(|(variant, _)| **variant == own.variant);
+                let (work, pipeline) = (own.work(), place.unwrap_or_default());
+                let bytes = traffic::of(own, &work, &compiled[pipeline]);
+                let kind = Kind::Dispatch {
+                    own,
+                    work,
+                    pipeline: pipeline + 1,
+                    width: compiled[pipeline].width(),
+                };
+                (kind, bytes)
+            }
+        };
+        Self {
+            kind,
+            bytes,
+            submission,
+        }
+    }
+}
+
+impl Told<'_> {
+    fn row(&self, nth: usize) -> Vec<String> {
+        let absent = || "-".to_owned();
+        let mut row = vec![nth.to_string()];
+        match &self.kind {
+            Kind::Dispatch {
+                own,
+                work,
+                pipeline,
+                width,
+            } => row.extend([
+                pipeline.to_string(),
+                self.submission.to_string(),
+                grouped(u64::from(own.groups[0]) * u64::from(own.groups[1])),
+                width.to_string(),
+                work.lanes.map_or_else(absent, |lanes| lanes.to_string()),
+                takes(work.takes),
+                work.readings.map_or_else(absent, readings),
+            ]),
+            Kind::Copy(_) => {
+                row.extend(["copy".into(), self.submission.to_string()]);
+                row.extend((0..5).map(|_| absent()));
+            }
+        }
+        row.extend([self.bytes.read, self.bytes.written].map(grouped));
+        row
+    }
+
+    fn json(&self, labels: &[&str]) -> Value {
+        let mut json = match &self.kind {
+            Kind::Dispatch {
+                own,
+                work,
+                pipeline,
+                width,
+            } => {
+                let (of, count) = match work.takes {
+                    Takes::Rows(count) => ("rows", count),
+                    Takes::Columns(count) => ("columns", count),
+                    Takes::States(count) => ("states", count),
+                    Takes::Elements(count) => ("elements", count),
+                };
+                json!({
+                    "dispatch": labels.get(pipeline - 1),
+                    "pipeline": pipeline,
+                    "workgroups": own.groups,
+                    "invocations": width,
+                    "lanes_to_a_row": work.lanes,
+                    "to_a_lane": { "of": of, "count": count },
+                    "rows_read": work.readings,
+                    "columns": work.cols,
+                    "tiles": [own.tiles.0, own.tiles.1],
+                })
+            }
+            Kind::Copy(copy) => {
+                json!({ "copy": { "from": format!("{:?}", copy.from), "to": format!("{:?}", copy.to) } })
+            }
+        };
+        json["submission"] = self.submission.into();
+        json["read_bytes"] = self.bytes.read.into();
+        json["written_bytes"] = self.bytes.written.into();
+        json
+    }
+}
+
+fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) -> Value {
+    let [sum, least] = sums(call, list);
+    let part = |own: &Moved| json!({ "name": own.name, "read_bytes": own.read, "written_bytes": own.written });
+    let parts: Vec<Value> = call.least.iter().map(part).collect();
+    let steps: Vec<Value> = list.iter().map(|own| own.json(labels)).collect();
+    let mut json = call.json();
+    json["steps"] = steps.into();
+    json["pipelines"] = labels.into();
+    json["scratch_bytes"] = call.plan.scratch.clone().into();
+    json["submissions"] = submissions.into();
+    json["read_bytes"] = sum.read.into();
+    json["written_bytes"] = sum.written.into();
+    json["least"] = json!({ "read_bytes": least.read, "written_bytes": least.written, "parts": parts });
+    json
+}
+
+fn takes(own: Takes) -> String {
+    let (count, one) = match own {
+        Takes::Rows(count) => (count, "row"),
+        Takes::Columns(count) => (count, "column"),
+        Takes::States(count) => (count, "state"),
+        Takes::Elements(count) => (count, "element"),
+    };
+    times(count as usize, one, &format!("{one}s"))
+}
+
+fn readings(count: u32) -> String {
+    match count {
+        0 => "no".into(),
+        1 => "once".into(),
+        _ => "twice".into(),
+    }
+}
+
+/// A number in groups of three digits.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
