@@ -8,7 +8,8 @@ pub struct Limits {
     /// Bytes of one buffer. Tensors larger than that lie in several.
     pub max_buffer_bytes: u64,
     /// Bytes that one dispatch may touch, unless a single tile touches more: a driver that watches over its device ends
-    /// what runs for seconds.
+    /// what runs for seconds. Counted are the windows of a dispatch; of rows within a slab, whose windows span the slab, the
+    /// elements of those rows alone.
     pub max_dispatch_bytes: u64,
     /// Storage binding offsets are multiples of this.
     pub offset_alignment: u64,

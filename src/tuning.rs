@@ -34,10 +34,11 @@ pub struct Tuning {
     pub lane_cols: u64,
     /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
     pub lane_rows: u32,
-    /// Rows of up to 32 classes that a lane has in its registers together, at most, where it takes several: a power of two
-    /// up to 16. Up to four are a pack, whole quads of memory together; where they would not be, each is alone. More are packs
-    /// side by side, for gradients of rows whose classes are not innermost. From a `pack` of four and a `lane_rows` of 16 on,
-    /// many rows of more than 32 classes that are not innermost go side by side as well, with class targets, a few columns
+    /// How many rows of up to 32 classes a lane holds in its registers at once: a power of two up to 16. Asked only where
+    /// [`lane_rows`](Self::lane_rows) gives a lane several rows. One, two or four rows are a pack, such that the pack is whole
+    /// quads of memory; rows that would not be are held one by one. A number above four puts packs side by side, in calls for
+    /// the gradient of rows whose classes are not innermost. A `pack` of four or more also makes strips, where `lane_rows` is
+    /// 16 or more: many rows of class targets whose classes are more than 32 and not innermost go side by side, four columns
     /// at a time.
     pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is

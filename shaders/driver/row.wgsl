@@ -2,9 +2,9 @@
 // as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and
 // its lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are
 // folded by driver/wide_fold.wgsl instead, many short ones by software/pack.wgsl, and longer ones side by side by
-// software/strip.wgsl. fold_row and write_row come from row/held.wgsl or row/streamed.wgsl, tree from a tree piece.
+// software/strip.wgsl. fold_row and write_row come from row/held.wgsl or row/streamed.wgsl, tree from lanes/.
 //
-// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a monoid),
+// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a state),
 // row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.
 
 // Row `within` of a tile's block. Every lane of the workgroup comes here.

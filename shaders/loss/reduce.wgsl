@@ -1,4 +1,4 @@
-// A reduction of a row, as a row "loss": no target, nothing ignored. A reduce_* piece says which.
+// A reduction of a row, as a row "loss": no target, nothing ignored. loss/reduce_*.wgsl says which.
 struct Row {
     kind: u32,
 }

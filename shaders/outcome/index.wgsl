@@ -1,4 +1,4 @@
-// Each row's result is the place of a column, as an i64: two words, low first. A monoid supplies index_of.
+// Each row's result is the place of a column, as an i64: two words, low first. A state supplies index_of.
 @group(0) @binding(6) var<storage, read_write> loss_out: array<vec2<u32>>; // (rows) i64
 
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {

@@ -8,6 +8,9 @@
 // inside the sum, a rest below 2^-24 would be rounded away. The terms of `pull` all have the sign of their q:
 // nothing cancels, whatever the logits' offset. A coefficient of 0 contributes 0, also on a logit of -inf.
 //
+// The peak is found as in a tournament, and its losers are what is summed: for the sum, no column is compared with the
+// peak.
+//
 // Where WANTS_STATS says so, also
 //   top  = the first column at the peak
 //   heat = sum_c exp(x_c - peak) (peak - x_c)             so the entropy is log1p(rest) + heat / (1 + rest)

@@ -1,4 +1,4 @@
-// The last level's only state becomes the result. A monoid supplies result(state), of one to eight words.
+// The last level's only state becomes the result. A state supplies result(state), of one to eight words.
 @group(0) @binding(11) var<storage, read_write> result_out: array<u32>; // (words)
 
 fn put_state(tile: u32, s: State) {

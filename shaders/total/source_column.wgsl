@@ -1,4 +1,4 @@
-// Items are one column of the rows' records. A monoid supplies push_quad.
+// Items are one column of the rows' records. A state supplies push_quad.
 @group(0) @binding(10) var<storage, read> records: array<f32>; // (rows, 8) words: `Record` of outcome/row.wgsl
 
 fn push_items(s: State, item: u32, count: u32) -> State {

@@ -1,4 +1,4 @@
-// Items are the elements of `input`, without gaps. A monoid supplies push_quad.
+// Items are the elements of `input`, without gaps. A state supplies push_quad.
 fn push_four(s: State, item: u32) -> State {
     return push_quad(s, item, input4(params.base + (item - params.first_item), 1u), 4u);
 }

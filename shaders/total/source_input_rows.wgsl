@@ -1,4 +1,4 @@
-// Items are the elements of `input`, in rows with gaps between them. A monoid supplies push_quad.
+// Items are the elements of `input`, in rows with gaps between them. A state supplies push_quad.
 fn push_items(s: State, item: u32, count: u32) -> State {
     var x = vec4<f32>(0.0);
     x.x = input1(element(item));

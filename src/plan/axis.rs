@@ -1,4 +1,5 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
+//! The driver writes the contributions in the shape of the losses into f32 scratch; the row driver adds them up, run by run.
 
 use crate::dtype::Dtype;
 use crate::error::Result;

@@ -1,5 +1,9 @@
 //! How many lanes a row gets, and how many rows a tile: the order of sums, hence the bits, follows from both.
 //!
+//! Few classes, or classes that are not innermost, get one lane per row, and so do longer rows (`Tuning::lane_cols`) where there
+//! are enough of them to fill the adapter; rows of middling length (`Tuning::subgroup_cols`) get one subgroup each, several to
+//! a workgroup, where they are many; others get one workgroup per row. Rows of very many columns are `rows/wide`.
+//!
 //! The shape of the rows and the tuning decide. Limits decide nothing, but for one case: a row too long for the lanes of the
 //! tuning gets a wider workgroup, which the limits have to allow. Strides decide nothing either, but for one case: rows with
 //! more than [`NEAR`] elements between them do not share tiles. Whether a gradient is wanted changes how many packs of a lane

@@ -1,4 +1,9 @@
 //! Windows: the part of a tensor that one binding covers.
+//!
+//! A plan looks for the longest run of tiles whose windows fit: each into a binding, and all together into the budget of a
+//! dispatch. The window of an operand begins at the last offset that the device can bind before its first element, so a
+//! binding may cover elements that the dispatch leaves alone. Within a slab of an input whose columns are not innermost, the
+//! windows of a few rows span the slab; there the budget counts the elements that the rows have, not those between.
 
 use crate::layout::Slot;
 use crate::limits::Limits;
