@@ -6,10 +6,10 @@ use std::ops::Range;
 use bytemuck::pod_read_unaligned;
 
 use crate::layout::{PairParams, RowParams, Slot};
-use crate::update::Update;
 use crate::plan::{Dispatch, Plan};
 use crate::problem::{Family, Operand, Problem};
 use crate::shader::Const;
+use crate::update::Update;
 use crate::view::View;
 use crate::words::Role;
 
