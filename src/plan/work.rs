@@ -6,11 +6,12 @@ use std::ops::Range;
 use bytemuck::pod_read_unaligned;
 
 use crate::layout::{PairParams, RowParams, Slot};
-use crate::optim::Update;
 use crate::plan::{Dispatch, Plan};
-use crate::problem::{Family, Operand, Problem, Role};
+use crate::problem::{Family, Operand, Problem};
 use crate::shader::Const;
-use crate::tensor::View;
+use crate::update::Update;
+use crate::view::View;
+use crate::words::Role;
 
 /// The share of one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
