@@ -46,6 +46,10 @@ fn sums_are_what_is_counted_by_hand() {
     assert_eq!(sums("mse --shape 4096x1000 --grad-to in-place").0, [read, written]);
     let added = sums("mse --shape 4096x1000 --grad-to add");
     assert_eq!(added, ([read + WHOLE, written], [3 * WHOLE, WHOLE + 4]));
+    // What has 16 bits, all of it; odd rows share words, of which each half is written once.
+    let half = 4097 * 1001 * 2;
+    let (moved, _) = sums("mse --shape 4097x1001:f16 --mode backward --grad-target");
+    assert_eq!(moved, [2 * half, 2 * half]);
     // A target that broadcasts counts once.
     let (moved, least) = sums("mse --shape 4096x1000 --target 1000 --mode backward");
     assert_eq!((moved, least), ([WHOLE + 4000, WHOLE], [WHOLE + 4000, WHOLE]));
@@ -61,6 +65,27 @@ fn sums_are_what_is_counted_by_hand() {
     assert_eq!(least, [wide, wide]);
     assert!((2 * wide..2 * wide + wide / 100).contains(&read), "{read}");
     assert!((wide..wide + wide / 100).contains(&written), "{written}");
+}
+
+/// Whatever the loss: nothing is left out that cannot be.
+#[test]
+fn no_plan_moves_less_than_the_least() {
+    for loss in common::losses() {
+        for shape in ["4096x1000", "64x41:bf16"] {
+            for call in [
+                "",
+                "--mode forward --class software8",
+                "--mode backward --limits webgpu --subgroup 1",
+            ] {
+                let args = format!("{loss} --shape {shape} {call}");
+                let (moved, least) = sums(&args);
+                assert!(
+                    moved[0] >= least[0] && moved[1] >= least[1],
+                    "{args}: {moved:?} {least:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

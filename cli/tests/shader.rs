@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Folder, blind, blind_json as json, refused_blind as refused, run};
+use common::{Folder, blind, blind_json as json, refused_blind as refused};
 
 fn accepted(text: &str) -> Result<(), String> {
     use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
@@ -16,16 +16,9 @@ fn accepted(text: &str) -> Result<(), String> {
     validated.map(|_| ()).map_err(|error| error.emit_to_string(text))
 }
 
-/// All losses, as the command line names them.
-fn losses() -> Vec<String> {
-    let list = run(&["losses", "--json"]).json();
-    let names = list.as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap());
-    names.map(|name| name.replace('_', "-")).collect()
-}
-
 #[test]
 fn every_loss_shows_shaders_that_naga_accepts() {
-    for loss in losses() {
+    for loss in common::losses() {
         for (device, shape) in [
             ("", "4096x1000"),
             ("--class software8", "4096x12:f16"),

@@ -80,7 +80,7 @@ fn of_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
         )));
     }
     command = command.arg(args::dtype(
-        "of numbers that no other argument gives a dtype [default: f32]",
+        "of numbers that no other argument gives a dtype [default: the first tensor's, else f32]",
     ));
     for own in info.operands.iter().skip(1) {
         command = command.arg(tensor(own.role.name()).help(own.help));

@@ -87,12 +87,13 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(info: &'static Info, matches: &'a ArgMatches) -> Self {
-        let first = spec(matches, "shape").and_then(|own| own.shape.clone());
+        let first = spec(matches, "shape");
+        let of_first = first.and_then(|own| own.dtype).filter(|own| own.is_float());
         Self {
             info,
             matches,
-            dtype: args::chosen_dtype(matches).unwrap_or(Dtype::F32),
-            first: first.unwrap_or_default(),
+            dtype: args::chosen_dtype(matches).or(of_first).unwrap_or(Dtype::F32),
+            first: first.and_then(|own| own.shape.clone()).unwrap_or_default(),
         }
     }
 

@@ -59,6 +59,13 @@ pub fn refused_blind(args: &str) -> (i32, String) {
     (done.code, done.stderr)
 }
 
+/// All losses, as the command line names them.
+pub fn losses() -> Vec<String> {
+    let list = run(&["losses", "--json"]).json();
+    let names = list.as_array().unwrap().iter().map(|own| own["name"].as_str().unwrap());
+    names.map(|name| name.replace('_', "-")).collect()
+}
+
 /// A folder of its own, removed at the end of the test.
 pub struct Folder(tempfile::TempDir);
 
