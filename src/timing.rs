@@ -10,7 +10,7 @@ use crate::gpu::{Gpu, Timer};
 use crate::loss::Loss;
 use crate::memory::Memory;
 use crate::output::Output;
-use crate::plan::{Copy, Plan, Source, Step, plan, plan_copy, plan_naive, plan_reduce};
+use crate::plan::{BufferCopy, Origin, Plan, Step, plan, plan_copy, plan_naive, plan_reduce};
 use crate::shapes::expect_dtype;
 use crate::tensor::Tensor;
 use crate::tuning::Tuning;
@@ -202,10 +202,10 @@ impl Engine {
     pub fn stopwatch_transfer(&self, from: &Tensor, to: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
         let gpu = self.device()?;
         let (from, to) = (start_of("from", from, len)?, start_of("to", to, len)?);
-        let copy = Copy {
-            from: Source::Tensor(Role::Input),
+        let copy = BufferCopy {
+            from: Origin::Tensor(Role::Input),
             from_offset: 0,
-            to: Source::Tensor(Role::Grad(0)),
+            to: Origin::Tensor(Role::Grad(0)),
             to_offset: 0,
             size: 4 * len as u64,
         };

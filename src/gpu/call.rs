@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::{Loan, Memory};
 use crate::output::Output;
-use crate::plan::{Plan, Source, Step, plan};
+use crate::plan::{Origin, Plan, Step, plan};
 use crate::problem::Problem;
 use crate::tensor::{Storage, Tensor};
 use crate::words::Role;
@@ -245,9 +245,9 @@ impl Gpu {
             1 => self.shared_scratch(plan)?,
             _ => self.own_scratch(plan)?,
         };
-        let is_there = |source: Source| match source {
-            Source::Scratch(_) => true,
-            Source::Tensor(role) => all.iter().any(|(own, _)| *own == role),
+        let is_there = |source: Origin| match source {
+            Origin::Scratch(_) => true,
+            Origin::Tensor(role) => all.iter().any(|(own, _)| *own == role),
         };
         let whole = |_, step: &Step| match step {
             Step::Copy(copy) => is_there(copy.from) && is_there(copy.to),

@@ -20,7 +20,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::memory::Memory;
-use crate::plan::Source;
+use crate::plan::Origin;
 use crate::problem::Problem;
 use crate::tensor::{Storage, Tensor};
 use crate::tuning::Tuning;
@@ -182,10 +182,10 @@ impl Gpu {
 }
 
 /// The memory that a step of a plan names.
-fn memory_of<'a>(source: Source, tensors: &'a [(Role, Tensor)], scratch: &'a [Memory]) -> Result<&'a Memory> {
+fn memory_of<'a>(source: Origin, tensors: &'a [(Role, Tensor)], scratch: &'a [Memory]) -> Result<&'a Memory> {
     let found = match source {
-        Source::Scratch(index) => scratch.get(index),
-        Source::Tensor(role) => tensors
+        Origin::Scratch(index) => scratch.get(index),
+        Origin::Tensor(role) => tensors
             .iter()
             .find(|(own, _)| *own == role)
             .and_then(|(_, tensor)| tensor.memory()),

@@ -6,7 +6,7 @@ use super::{Gpu, expect_usage, memory_of, tensor_usage};
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::memory::Memory;
-use crate::plan::{Copy, Dispatch, Plan, Source, Step};
+use crate::plan::{BufferCopy, Dispatch, Origin, Plan, Step};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -127,7 +127,7 @@ impl Gpu {
     }
 
     /// A copy of a plan, cut where either side goes over into another buffer.
-    pub fn ready_copy(&self, copy: &Copy, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Ready> {
+    pub fn ready_copy(&self, copy: &BufferCopy, tensors: &[(Role, Tensor)], scratch: &[Memory]) -> Result<Ready> {
         let (from, to) = (
             memory_of(copy.from, tensors, scratch)?,
             memory_of(copy.to, tensors, scratch)?,
@@ -136,7 +136,7 @@ impl Gpu {
             (copy.from, from, wgpu::BufferUsages::COPY_SRC),
             (copy.to, to, wgpu::BufferUsages::COPY_DST),
         ] {
-            if let Source::Tensor(role) = source {
+            if let Origin::Tensor(role) = source {
                 for buffer in memory.parts() {
                     expect_usage(role.name(), buffer, usage)?;
                 }

@@ -5,7 +5,7 @@ use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::fold::sum_of_rows;
 use crate::limits::Limits;
-use crate::plan::{Plan, Source, plan};
+use crate::plan::{Origin, Plan, plan};
 use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::Role;
@@ -13,9 +13,9 @@ use crate::words::Role;
 /// Adds the sum of `from`, f32 of shape `whole`, over the dimensions that `view` lacks or has at size 1, into `to`.
 pub(super) fn add_sum_to(
     out: &mut Plan,
-    from: Source,
+    from: Origin,
     whole: &[usize],
-    to: Source,
+    to: Origin,
     view: &View,
     limits: &Limits,
     tuning: &Tuning,

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::{Plan, Source, plan as plan_of};
+use crate::plan::{Origin, Plan, plan as plan_of};
 use crate::problem::{Elements, Family, Problem};
 use crate::shader::piece;
 use crate::tuning::{LEAF, Tuning, runs_of_four};
@@ -40,9 +40,9 @@ pub enum Addressing {
 }
 
 /// An operand or output as the driver walks it: strides in elements over the joined dimensions, innermost first.
-pub struct Operand {
+pub struct Walked {
     pub slot: Slot,
-    pub source: Source,
+    pub source: Origin,
     pub written: bool,
     pub view: View,
     pub strides: Vec<u64>,
@@ -76,7 +76,7 @@ impl Grid {
     }
 }
 
-impl Operand {
+impl Walked {
     /// Every quad of it is aligned and whole.
     pub fn quads(&self, grid: &Grid) -> bool {
         self.addressing == Addressing::Contiguous
@@ -116,19 +116,19 @@ impl Operand {
 
 /// The operands over dimensions joined where all of them allow it. `grads` are the gradients, each of the shape of the
 /// losses: those of operands that broadcast lie in scratch.
-pub fn operands(problem: &Problem, grads: &[(Slot, Source, View)]) -> Result<(Vec<u64>, Vec<Operand>)> {
+pub fn operands(problem: &Problem, grads: &[(Slot, Origin, View)]) -> Result<(Vec<u64>, Vec<Walked>)> {
     let mode = problem.mode;
-    let mut list: Vec<(Slot, Source, View)> = problem
+    let mut list: Vec<(Slot, Origin, View)> = problem
         .operands
         .iter()
-        .map(|own| (own.slot, Source::Tensor(own.role), own.view.clone()))
+        .map(|own| (own.slot, Origin::Tensor(own.role), own.view.clone()))
         .collect();
     if let Some(view) = problem.grad_output.as_ref().filter(|_| mode.wants_grad()) {
-        list.push((Slot::GradOutput, Source::Tensor(Role::GradOutput), view.clone()));
+        list.push((Slot::GradOutput, Origin::Tensor(Role::GradOutput), view.clone()));
     }
     if mode.wants_loss() && !problem.is_reduced() {
         let view = View::contiguous(problem.dtype, &problem.terms);
-        list.push((Slot::Loss, Source::Tensor(Role::Loss), view));
+        list.push((Slot::Loss, Origin::Tensor(Role::Loss), view));
     }
     list.extend(grads.iter().cloned());
     let shape: Vec<u64> = problem.terms.iter().map(|&n| n as u64).collect();
@@ -182,7 +182,7 @@ pub fn operands(problem: &Problem, grads: &[(Slot, Source, View)]) -> Result<(Ve
             } else {
                 Addressing::Strided
             };
-            Operand {
+            Walked {
                 slot: *slot,
                 source: *source,
                 written: matches!(slot, Slot::Loss | Slot::GradInput | Slot::GradTarget | Slot::GradThird)
@@ -231,9 +231,9 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
 /// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
 /// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs of
 /// four; the trees. What is inspected on the way is walked twice.
-pub fn iterations(operands: &[Operand], dims: usize, tile: u64, tuning: &Tuning, inspects: bool) -> u64 {
+pub fn iterations(operands: &[Walked], dims: usize, tile: u64, tuning: &Tuning, inspects: bool) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
-    let strided = |o: &&Operand| o.addressing == Addressing::Strided;
+    let strided = |o: &&Walked| o.addressing == Addressing::Strided;
     let walked = operands.iter().filter(strided).count();
     let again = operands.iter().filter(|o| inspects && o.slot == Slot::Input);
     let (looks, rewalked) = (again.clone().count(), again.filter(strided).count());
@@ -246,7 +246,7 @@ pub fn leaf_tile(tuning: &Tuning) -> u64 {
 }
 
 /// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
-pub fn tile(operands: &[Operand], dims: usize, tuning: &Tuning, inspects: bool) -> u64 {
+pub fn tile(operands: &[Walked], dims: usize, tuning: &Tuning, inspects: bool) -> u64 {
     let mut tile = u64::from(tuning.tile);
     while iterations(operands, dims, tile, tuning, inspects) >= MAX_ITERATIONS && tile > leaf_tile(tuning) {
         tile /= 2;
@@ -272,7 +272,7 @@ pub(super) fn add_copy(
     shape: &[usize],
     limits: &Limits,
     tuning: &Tuning,
-) -> Result<Source> {
+) -> Result<Origin> {
     let own = crate::problem::Operand {
         role: Role::Input,
         slot: Slot::Input,
@@ -285,7 +285,7 @@ pub(super) fn add_copy(
     let problem = Problem::unreduced("broadcast", Family::Elements(elements), vec![own], shape);
     let to = plan.add_scratch(problem.term_count() * 4);
     plan.append(plan_of(&problem, limits, tuning)?, |role| match role {
-        Role::Input => Source::Tensor(operand.role),
+        Role::Input => Origin::Tensor(operand.role),
         _ => to,
     });
     Ok(to)

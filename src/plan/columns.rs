@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::plan::monoid::Scale;
 use crate::plan::pass::{Pass, Per};
 use crate::plan::reduce::add_column_sum;
-use crate::plan::{Plan, Source};
+use crate::plan::{Origin, Plan};
 use crate::problem::Problem;
 use crate::shader::{Const, piece};
 use crate::tuning::Tuning;
@@ -25,7 +25,7 @@ const TOP: u32 = 5;
 pub(super) fn add_outputs(
     plan: &mut Plan,
     problem: &Problem,
-    records: Source,
+    records: Origin,
     rows: u64,
     limits: &Limits,
     tuning: &Tuning,
@@ -61,7 +61,7 @@ pub(super) fn add_outputs(
 /// Adds the copy of a column into an output of its own.
 fn add_column(
     plan: &mut Plan,
-    (records, column, rows): (Source, u32, u64),
+    (records, column, rows): (Origin, u32, u64),
     into: Role,
     limits: &Limits,
     tuning: &Tuning,
@@ -75,7 +75,7 @@ fn add_column(
         iterations: u64::from(tuning.tile / tuning.width),
         from: (Slot::StatesIn, records, RECORD_BYTES),
         len: rows,
-        into: (Slot::Result, Source::Tensor(into), Per::Item),
+        into: (Slot::Result, Origin::Tensor(into), Per::Item),
     }
     .add(plan, limits)
 }

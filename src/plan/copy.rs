@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::pass::{Pass, Per};
-use crate::plan::{Plan, Source};
+use crate::plan::{Origin, Plan};
 use crate::shader::pieces::Put;
 use crate::shader::{piece, pieces};
 use crate::tuning::Tuning;
@@ -30,9 +30,9 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
         width: tuning.width,
         tile,
         iterations: u64::from(tile / (4 * tuning.width)),
-        from: (Slot::Input, Source::Tensor(Role::Input), 4),
+        from: (Slot::Input, Origin::Tensor(Role::Input), 4),
         len: input.len(),
-        into: (Slot::GradInput, Source::Tensor(Role::Grad(0)), Per::Item),
+        into: (Slot::GradInput, Origin::Tensor(Role::Grad(0)), Per::Item),
     }
     .add(&mut plan, limits)?;
     Ok(plan)

@@ -4,10 +4,10 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{ElementParams, Slot, words};
 use crate::limits::Limits;
-use crate::plan::broadcast::{Addressing, Grid, ORDER, Operand, block, iterations, operands, tile};
+use crate::plan::broadcast::{Addressing, Grid, ORDER, Walked, block, iterations, operands, tile};
 use crate::plan::tree::{Tree, tile_fault};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, axis, furthest, grid, monoid, named, reduce};
+use crate::plan::{Dispatch, Origin, Plan, Step, axis, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -21,18 +21,18 @@ struct Planner<'a> {
     limits: &'a Limits,
     tuning: &'a Tuning,
     grid: Grid,
-    operands: Vec<Operand>,
-    states: Option<Source>,
+    operands: Vec<Walked>,
+    states: Option<Origin>,
     /// Where the faults of the tiles go.
-    faults: Option<Source>,
+    faults: Option<Origin>,
 }
 
 /// A gradient as the driver writes it.
-type Output = (Slot, Source, View);
+type Output = (Slot, Origin, View);
 
 /// A gradient of an operand that broadcasts: its contributions in scratch, and where their sum goes.
-struct Spread {
-    from: Source,
+struct Contribution {
+    from: Origin,
     to: Role,
     view: View,
 }
@@ -78,12 +78,12 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
         };
         planner.add_chunks(&mut plan)?;
         for spread in spreads {
-            let to = Source::Tensor(spread.to);
+            let to = Origin::Tensor(spread.to);
             axis::add_sum_to(&mut plan, spread.from, &problem.terms, to, &spread.view, limits, tuning)?;
         }
     }
     // Of no elements there are no tiles.
-    let or_nothing = |plan: &mut Plan, own: Option<Source>| own.unwrap_or_else(|| plan.add_scratch(0));
+    let or_nothing = |plan: &mut Plan, own: Option<Origin>| own.unwrap_or_else(|| plan.add_scratch(0));
     if let Some(check) = check {
         let faults = or_nothing(&mut plan, faults);
         reduce::add_faults(&mut plan, faults, tiles, check, limits, tuning)?;
@@ -97,23 +97,23 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
 }
 
 /// Where the driver writes the gradients. Those of operands that broadcast are added up later.
-fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Spread>) {
+fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Contribution>) {
     let (mut list, mut spreads) = (Vec::new(), Vec::new());
     for (operand, role, view) in problem.grads() {
         if problem.in_place && operand.slot == Slot::Input {
             continue; // it goes where the input came from
         }
         if operand.view.shape == problem.terms {
-            list.push((operand.slot.grad(), Source::Tensor(role), view.clone()));
+            list.push((operand.slot.grad(), Origin::Tensor(role), view.clone()));
         } else if operand.view.len() == problem.term_count() {
             // It broadcasts along dimensions of size 1 alone: nothing is added up. Such a gradient is a new tensor.
             let whole = View::contiguous(view.dtype, &problem.terms);
-            list.push((operand.slot.grad(), Source::Tensor(role), whole));
+            list.push((operand.slot.grad(), Origin::Tensor(role), whole));
         } else {
             let whole = View::contiguous(Dtype::F32, &problem.terms);
             let from = plan.add_scratch(whole.end());
             list.push((operand.slot.grad(), from, whole));
-            spreads.push(Spread {
+            spreads.push(Contribution {
                 from,
                 to: role,
                 view: view.clone(),
@@ -253,7 +253,7 @@ impl Planner<'_> {
         bits
     }
 
-    fn operand(&self, slot: Slot) -> Option<&Operand> {
+    fn operand(&self, slot: Slot) -> Option<&Walked> {
         self.operands.iter().find(|operand| operand.slot == slot)
     }
 
@@ -297,7 +297,7 @@ impl Planner<'_> {
     /// as long, which few elements do not make up for, and SwiftShader's compiler takes minutes where it is long or
     /// branches.
     fn reads_ahead(&self) -> bool {
-        let whole = |o: &Operand| o.quads(&self.grid) || o.addressing == Addressing::Single;
+        let whole = |o: &Walked| o.quads(&self.grid) || o.addressing == Addressing::Single;
         let many = self.problem.term_count() >= MANY;
         many && !self.elements.branches && self.operands.iter().all(whole)
     }
@@ -385,7 +385,7 @@ impl Planner<'_> {
     }
 
     /// `input_f16x4`: an operand in the label.
-    fn told(&self, operand: &Operand) -> String {
+    fn told(&self, operand: &Walked) -> String {
         let quads = if operand.quads(&self.grid) { "x4" } else { "" };
         format!("{}_{}{quads}", operand.slot.name(), operand.view.dtype)
     }

@@ -9,7 +9,7 @@ use crate::plan::reduce::{Chain, Items, control};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::spread::Spread;
 use crate::plan::window::Window;
-use crate::plan::{Plan, Source};
+use crate::plan::{Origin, Plan};
 use crate::problem::{Problem, Rows, Targets};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, piece, pieces};
@@ -24,12 +24,12 @@ pub(super) struct Labels<'a> {
     labels: Option<&'a View>,
     weight: Option<(Role, &'a View)>,
     /// Wide rows, with the weights of their labels' classes.
-    opened: Option<Source>,
+    opened: Option<Origin>,
     sample_weight: Option<&'a View>,
     pub ignore_index: Option<i64>,
     pub classes: u32,
     /// Where the multiplicities of classes go, where the labels of a row are a list: f32, one for each label.
-    multiplicities: Option<Source>,
+    multiplicities: Option<Origin>,
 }
 
 /// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened. Where
@@ -38,10 +38,10 @@ pub(super) fn add_count(
     plan: &mut Plan,
     problem: &Problem,
     rows: &Rows,
-    opened: Option<Source>,
+    opened: Option<Origin>,
     limits: &Limits,
     tuning: &Tuning,
-) -> Result<Option<Source>> {
+) -> Result<Option<Origin>> {
     let labels = match rows.targets {
         Targets::Index { .. } | Targets::ClassList => problem.view(Slot::Target),
         Targets::None | Targets::Full => None,
@@ -107,7 +107,7 @@ pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows, spread: Spr
 pub(super) fn add_counted(
     plan: &mut Plan,
     problem: &Problem,
-    counts: Source,
+    counts: Origin,
     tiles: u64,
     limits: &Limits,
     tuning: &Tuning,
@@ -138,7 +138,7 @@ impl Labels<'_> {
     /// The windows of a run of items.
     pub fn windows(&self, run: (u64, u64)) -> Vec<(Slot, bool, Window)> {
         let tensor =
-            |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Source::Tensor(role), first, end));
+            |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Origin::Tensor(role), first, end));
         let mut list = Vec::new();
         let labels = |view| tensor(Slot::Target, Role::Target, view, self.list_run(run));
         list.extend(self.labels.map(labels));

@@ -47,7 +47,7 @@ pub use work::{Moved, Takes, Work};
 
 /// Where the memory of a binding or a copy comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Source {
+pub enum Origin {
     /// An operand or output of the problem.
     Tensor(Role),
     /// A scratch buffer, by its index in [`Plan::scratch`].
@@ -57,7 +57,7 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     pub slot: Slot,
-    pub source: Source,
+    pub source: Origin,
     pub offset: u64,
     pub size: u64,
     /// The bytes of its own elements within that, from the start of the tensor's memory.
@@ -87,10 +87,10 @@ pub struct Dispatch {
 
 /// One copy between buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copy {
-    pub from: Source,
+pub struct BufferCopy {
+    pub from: Origin,
     pub from_offset: u64,
-    pub to: Source,
+    pub to: Origin,
     pub to_offset: u64,
     pub size: u64,
 }
@@ -98,7 +98,7 @@ pub struct Copy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Dispatch(Box<Dispatch>),
-    Copy(Copy),
+    Copy(BufferCopy),
 }
 
 impl Step {
@@ -128,13 +128,13 @@ impl Plan {
     }
 
     /// Appends the steps of a plan whose tensors lie where `place` says.
-    pub(crate) fn append(&mut self, part: Plan, place: impl Fn(Role) -> Source) {
+    pub(crate) fn append(&mut self, part: Plan, place: impl Fn(Role) -> Origin) {
         let offset = self.scratch.len();
         self.scratch.extend(part.scratch);
-        let moved = |source: &mut Source| {
+        let moved = |source: &mut Origin| {
             *source = match *source {
-                Source::Tensor(role) => place(role),
-                Source::Scratch(index) => Source::Scratch(index + offset),
+                Origin::Tensor(role) => place(role),
+                Origin::Scratch(index) => Origin::Scratch(index + offset),
             };
         };
         for mut step in part.steps {
@@ -152,9 +152,9 @@ impl Plan {
         }
     }
 
-    pub(crate) fn add_scratch(&mut self, bytes: u64) -> Source {
+    pub(crate) fn add_scratch(&mut self, bytes: u64) -> Origin {
         self.scratch.push(bytes.max(32));
-        Source::Scratch(self.scratch.len() - 1)
+        Origin::Scratch(self.scratch.len() - 1)
     }
 }
 
@@ -170,7 +170,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
         Family::Elements(family) => elements::plan(problem, family, limits, tuning),
         Family::Pairs(family) => pairs::plan(problem, family, limits, tuning),
     }?;
-    all.append(own, Source::Tensor);
+    all.append(own, Origin::Tensor);
     Ok(all)
 }
 

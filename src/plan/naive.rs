@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::pass::{Pass, Per};
-use crate::plan::{Plan, Source};
+use crate::plan::{Origin, Plan};
 use crate::shader::pieces::Put;
 use crate::shader::{piece, pieces};
 use crate::view::View;
@@ -34,11 +34,11 @@ pub fn plan_naive(input: &View, per_lane: u32, limits: &Limits) -> Result<Plan> 
     }
     let tile = u64::from(WIDTH * per_lane);
     let mut plan = Plan::default();
-    let (mut from, mut len) = (Source::Tensor(Role::Input), input.len());
+    let (mut from, mut len) = (Origin::Tensor(Role::Input), input.len());
     loop {
         let tiles = len.div_ceil(tile).max(1);
         let into = match tiles {
-            1 => Source::Tensor(Role::Loss),
+            1 => Origin::Tensor(Role::Loss),
             _ => plan.add_scratch(4 * tiles),
         };
         Pass {

@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::plan::spread::Spread;
 use crate::plan::tree::{Tree, tile_sum};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, monoid, named, reduce};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, monoid, named, reduce};
 use crate::problem::{Pairs, Problem};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -23,7 +23,7 @@ struct Planner<'a> {
     pairs: &'a Pairs,
     limits: &'a Limits,
     spread: Spread,
-    states: Option<Source>,
+    states: Option<Origin>,
 }
 
 pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
@@ -72,21 +72,21 @@ impl Planner<'_> {
     }
 
     /// The operands and gradients of whole rows.
-    fn whole(&self) -> Vec<(Slot, Source, bool, View)> {
+    fn whole(&self) -> Vec<(Slot, Origin, bool, View)> {
         let problem = self.problem;
         let mut list = Vec::new();
         for operand in problem.operands.iter().filter(|own| ROWS.contains(&own.slot)) {
             let written = problem.in_place && operand.slot == Slot::Input;
             list.push((
                 operand.slot,
-                Source::Tensor(operand.role),
+                Origin::Tensor(operand.role),
                 written,
                 operand.view.clone(),
             ));
         }
         for (operand, role, view) in problem.grads() {
             if !(problem.in_place && operand.slot == Slot::Input) {
-                list.push((operand.slot.grad(), Source::Tensor(role), true, view.clone()));
+                list.push((operand.slot.grad(), Origin::Tensor(role), true, view.clone()));
             }
         }
         list
@@ -113,7 +113,7 @@ impl Planner<'_> {
         }
         let by_row = |role, view: &View| {
             let (first, end) = if view.len() == 1 { (0, 1) } else { (first, end) };
-            Window::of(view, Source::Tensor(role), first, end)
+            Window::of(view, Origin::Tensor(role), first, end)
         };
         let target = problem
             .view(Slot::Target)
@@ -131,7 +131,7 @@ impl Planner<'_> {
             let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         } else if problem.mode.wants_loss() {
-            let window = Window::scratch(Source::Tensor(Role::Loss), 4, first, end);
+            let window = Window::scratch(Origin::Tensor(Role::Loss), 4, first, end);
             list.push((Slot::Loss, true, window));
         }
         list

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{ReduceParams, Slot};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 
 pub(super) struct Pass {
@@ -17,10 +17,10 @@ pub(super) struct Pass {
     pub tile: u32,
     pub iterations: u64,
     /// Items, all in whole words, and the bytes of one.
-    pub from: (Slot, Source, u64),
+    pub from: (Slot, Origin, u64),
     pub len: u64,
     /// A word for each item, or for each tile.
-    pub into: (Slot, Source, Per),
+    pub into: (Slot, Origin, Per),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::plan::monoid::{CONTROL_WORDS, Monoid, Scale};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::{Tuning, tile_iterations};
 use crate::view::View;
@@ -37,9 +37,9 @@ pub(super) enum Items<'a> {
     Input(Role, &'a View),
     /// Class targets, or only the weights of the rows.
     Labels(Labels<'a>),
-    States(Source),
+    States(Origin),
     /// A column of the rows' records.
-    Column(Source, u32),
+    Column(Origin, u32),
 }
 
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
@@ -70,13 +70,13 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
 
 /// A 0-d output.
 fn output(role: Role, dtype: Dtype) -> Window {
-    Window::of(&View::contiguous(dtype, &[]), Source::Tensor(role), 0, 1)
+    Window::of(&View::contiguous(dtype, &[]), Origin::Tensor(role), 0, 1)
 }
 
 /// Adds the sum of the tile states of another driver, scaled, into [`Role::Loss`].
 pub(super) fn add_loss_sum(
     plan: &mut Plan,
-    states: Source,
+    states: Origin,
     tiles: u64,
     scale: Scale,
     limits: &Limits,
@@ -97,7 +97,7 @@ pub(super) fn add_loss_sum(
 /// Adds the sum of a column of the rows' records, scaled, into an output; without a scale, the count of its ones.
 pub(super) fn add_column_sum(
     plan: &mut Plan,
-    (records, column, rows): (Source, u32, u64),
+    (records, column, rows): (Origin, u32, u64),
     into: Role,
     scale: Option<Scale>,
     limits: &Limits,
@@ -141,7 +141,7 @@ pub(super) fn add_inspection(
 /// Adds what the tiles of the elementwise driver found together.
 pub(super) fn add_faults(
     plan: &mut Plan,
-    faults: Source,
+    faults: Origin,
     tiles: u64,
     check: (usize, &Check),
     limits: &Limits,
@@ -157,14 +157,14 @@ fn inspection<'a>((nth, check): (usize, &Check), limits: &'a Limits, tuning: &'a
         monoid: Monoid::fault(check),
         scale: Scale::Static(1.0),
         empty: f32::NAN,
-        result: Window::scratch(Source::Tensor(Role::Fault(nth as u8)), 4, 0, FAULT_WORDS as u64),
+        result: Window::scratch(Origin::Tensor(Role::Fault(nth as u8)), 4, 0, FAULT_WORDS as u64),
         limits,
         tuning,
     }
 }
 
 pub(super) fn control() -> Window {
-    Window::scratch(Source::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
+    Window::scratch(Origin::Tensor(Role::Control), 4, 0, CONTROL_WORDS)
 }
 
 impl Chain<'_> {
@@ -190,7 +190,7 @@ impl Chain<'_> {
     }
 
     /// One level: all tiles, in as many dispatches as the limits ask for.
-    fn level(&self, plan: &mut Plan, items: &Items<'_>, len: u64, tiles: u64, into: Option<Source>) -> Result<()> {
+    fn level(&self, plan: &mut Plan, items: &Items<'_>, len: u64, tiles: u64, into: Option<Origin>) -> Result<()> {
         let tile = self.tile(items);
         let mut first = 0;
         while first < tiles {
@@ -236,12 +236,12 @@ impl Chain<'_> {
     fn windows(
         &self,
         items: &Items<'_>,
-        into: Option<Source>,
+        into: Option<Origin>,
         tiles: (u64, u64),
         run: (u64, u64),
     ) -> Vec<(Slot, bool, Window)> {
         let tensor =
-            |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Source::Tensor(role), first, end));
+            |slot, role, view: &View, (first, end)| (slot, false, Window::of(view, Origin::Tensor(role), first, end));
         let mut list = Vec::new();
         match items {
             Items::Input(role, view) => list.push(tensor(Slot::Input, *role, view, element_run(view, run))),
@@ -268,7 +268,7 @@ impl Chain<'_> {
         list
     }
 
-    fn params(&self, items: &Items<'_>, into: Option<Source>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
+    fn params(&self, items: &Items<'_>, into: Option<Origin>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
         let tile = self.tile(items);
         let first_item = tiles.0 * tile;
         let run = (first_item, len.min(tiles.1 * tile));

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::fold::fold_of_rows;
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::plan::{Plan, Source, axis, plan as plan_of};
+use crate::plan::{Origin, Plan, axis, plan as plan_of};
 use crate::problem::{Elements, Family, Operand, Problem, Scattered};
 use crate::shader::{Const, Piece, piece};
 use crate::tuning::Tuning;
@@ -39,8 +39,8 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
         limits,
         tuning,
     };
-    let (mut plan, x) = (Plan::default(), (Source::Tensor(Role::Input), input));
-    let result = Source::Tensor(Role::Loss);
+    let (mut plan, x) = (Plan::default(), (Origin::Tensor(Role::Input), input));
+    let result = Origin::Tensor(Role::Loss);
     if problem.mode.wants_loss() {
         planner.fold(&mut plan, own.op, x, share_of(problem), Some(result))?;
     }
@@ -117,10 +117,10 @@ impl Planner<'_> {
         &self,
         plan: &mut Plan,
         op: ReduceOp,
-        (from, view): (Source, &View),
+        (from, view): (Origin, &View),
         share: f64,
-        into: Option<Source>,
-    ) -> Result<Source> {
+        into: Option<Origin>,
+    ) -> Result<Origin> {
         let (mut from, last) = (from, self.runs.len().saturating_sub(1));
         for (nth, part) in folds_of(&self.runs, op, view, share).iter().enumerate() {
             let to = match into.filter(|_| nth == last) {
@@ -135,19 +135,19 @@ impl Planner<'_> {
     }
 
     /// The sum of the terms that a piece makes of each element and the number of its result.
-    fn total(&self, plan: &mut Plan, share: Share, number: Source) -> Result<Source> {
+    fn total(&self, plan: &mut Plan, share: Share, number: Origin) -> Result<Origin> {
         let whole = View::contiguous(Dtype::F32, &self.problem.input().shape);
         let terms = plan.add_scratch(whole.end());
         let part = self.elements(share, Mode::Forward, &[Slot::Target]);
         plan.append(plan_of(&part, self.limits, self.tuning)?, |role| match role {
             Role::Target => number,
             Role::Loss => terms,
-            own => Source::Tensor(own),
+            own => Origin::Tensor(own),
         });
         self.fold(plan, ReduceOp::Sum, (terms, &whole), 1.0, None)
     }
 
-    fn grad(&self, plan: &mut Plan, share: Share, numbers: Option<(Source, Source)>) -> Result<()> {
+    fn grad(&self, plan: &mut Plan, share: Share, numbers: Option<(Origin, Origin)>) -> Result<()> {
         let slots: &[Slot] = if numbers.is_some() {
             &[Slot::Target, Slot::Third]
         } else {
@@ -158,7 +158,7 @@ impl Planner<'_> {
             match (role, numbers) {
                 (Role::Target, Some((number, _))) => number,
                 (Role::Var, Some((_, total))) => total,
-                (own, _) => Source::Tensor(own),
+                (own, _) => Origin::Tensor(own),
             }
         });
         Ok(())

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Slot, UpdateParams};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, named};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, named};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::Tuning;
 use crate::update::Update;
@@ -15,13 +15,13 @@ use crate::words::Role;
 const STATES: [Slot; 3] = [Slot::Moment, Slot::Square, Slot::Peak];
 
 /// A tensor of the step.
-struct Operand<'a> {
+struct StepTensor<'a> {
     slot: Slot,
     role: Role,
     view: &'a View,
 }
 
-impl Operand<'_> {
+impl StepTensor<'_> {
     /// Every quad of it is aligned and whole.
     fn quads(&self) -> bool {
         self.view.len().is_multiple_of(4) && self.view.offset.is_multiple_of(4 * self.view.dtype.bytes())
@@ -47,8 +47,8 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     while first < tiles {
         let windows = |end: u64| {
             let (from, to) = (first * tile, len.min(end * tile));
-            let window = |own: &Operand<'_>| {
-                let window = Window::of(own.view, Source::Tensor(own.role), from, to);
+            let window = |own: &StepTensor<'_>| {
+                let window = Window::of(own.view, Origin::Tensor(own.role), from, to);
                 (own.slot, own.slot != Slot::Grad, window)
             };
             operands.iter().map(window).collect::<Vec<_>>()
@@ -90,21 +90,21 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     Ok(plan)
 }
 
-fn operands(update: &Update) -> Vec<Operand<'_>> {
+fn operands(update: &Update) -> Vec<StepTensor<'_>> {
     let mut list = vec![
-        Operand {
+        StepTensor {
             slot: Slot::Param,
             role: Role::Param,
             view: &update.param,
         },
-        Operand {
+        StepTensor {
             slot: Slot::Grad,
             role: Role::Grad(0),
             view: &update.grad,
         },
     ];
     let states = STATES.into_iter().zip(&update.states);
-    list.extend(states.map(|(slot, (role, view))| Operand {
+    list.extend(states.map(|(slot, (role, view))| StepTensor {
         slot,
         role: *role,
         view,
@@ -112,7 +112,7 @@ fn operands(update: &Update) -> Vec<Operand<'_>> {
     list
 }
 
-fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Variant {
+fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Variant {
     let rule = &update.rule;
     let mut list = vec![piece!("driver/update.wgsl"), pieces::PARAMS, pieces::MATH, rule.piece];
     list.extend(pieces::half(operands.iter().map(|own| own.view.dtype)));
@@ -132,7 +132,7 @@ fn variant(update: &Update, operands: &[Operand<'_>], tuning: &Tuning) -> Varian
         .filter(|(_, set)| *set)
         .map(|(name, _)| name.to_lowercase())
         .collect();
-    let told: Vec<_> = operands.iter().map(Operand::told).collect();
+    let told: Vec<_> = operands.iter().map(StepTensor::told).collect();
     Variant {
         label: format!(
             "{}/step/{}{}/group{}/tile{}",

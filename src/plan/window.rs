@@ -7,13 +7,13 @@
 
 use crate::layout::Slot;
 use crate::limits::Limits;
-use crate::plan::{Binding, Source, in_one_grid};
+use crate::plan::{Binding, Origin, in_one_grid};
 use crate::view::View;
 
 /// A run of elements of some memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    pub source: Source,
+    pub source: Origin,
     /// Bytes before element 0.
     pub origin: u64,
     pub element_bytes: u64,
@@ -25,7 +25,7 @@ pub struct Window {
 }
 
 impl Window {
-    pub fn of(view: &View, source: Source, first: u64, end: u64) -> Self {
+    pub fn of(view: &View, source: Origin, first: u64, end: u64) -> Self {
         Self {
             source,
             origin: view.offset,
@@ -37,7 +37,7 @@ impl Window {
     }
 
     /// A run of scratch elements.
-    pub fn scratch(source: Source, element_bytes: u64, first: u64, end: u64) -> Self {
+    pub fn scratch(source: Origin, element_bytes: u64, first: u64, end: u64) -> Self {
         Self {
             source,
             origin: 0,

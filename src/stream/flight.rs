@@ -8,7 +8,7 @@ use super::{Stream, Streamed, paged};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Timer, count};
 use crate::memory::Memory;
-use crate::plan::{Source, Step};
+use crate::plan::{Origin, Step};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -16,8 +16,8 @@ use crate::words::Role;
 pub(super) const IN_FLIGHT: usize = 2;
 
 /// What units name their arenas by, before those get a number.
-pub(super) const IN_ARENA: Source = Source::Scratch(usize::MAX);
-pub(super) const OUT_ARENA: Source = Source::Scratch(usize::MAX - 1);
+pub(super) const IN_ARENA: Origin = Origin::Scratch(usize::MAX);
+pub(super) const OUT_ARENA: Origin = Origin::Scratch(usize::MAX - 1);
 
 /// Bytes read from pages at a time.
 const PIECE: usize = 256 << 10;

@@ -3,7 +3,7 @@
 use super::flight::{IN_ARENA, OUT_ARENA};
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::plan::{Copy, Plan, Source, Step};
+use crate::plan::{BufferCopy, Origin, Plan, Step};
 use crate::words::Role;
 
 /// Bytes between a tensor that lies elsewhere and an arena.
@@ -39,7 +39,7 @@ impl Unit {
     }
 
     /// How the results of the next step lie beside those of this unit.
-    fn beside(&self, step: &Step, paged: &dyn Fn(Source) -> Option<Role>) -> Beside {
+    fn beside(&self, step: &Step, paged: &dyn Fn(Origin) -> Option<Role>) -> Beside {
         let Step::Dispatch(dispatch) = step else {
             return Beside::Apart; // copies move what is theirs alone
         };
@@ -59,7 +59,7 @@ impl Unit {
     }
 
     /// Makes room for a window of an arena, unless it has it already. `own`: the tensor's bytes in it that are moved.
-    fn place(&mut self, role: Role, written: bool, window: (u64, u64), own: (u64, u64), step: u64) -> (Source, u64) {
+    fn place(&mut self, role: Role, written: bool, window: (u64, u64), own: (u64, u64), step: u64) -> (Origin, u64) {
         let (list, bytes, arena) = if written {
             (&mut self.downloads, &mut self.download_bytes, OUT_ARENA)
         } else {
@@ -100,14 +100,14 @@ enum Beside {
 /// Of a plan whose dispatches write parts of slabs and on into the next.
 pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> bool) -> Result<Vec<Unit>> {
     let paged = |source| match source {
-        Source::Tensor(role) if is_paged(role) => Some(role),
+        Origin::Tensor(role) if is_paged(role) => Some(role),
         _ => None,
     };
     let align = limits.offset_alignment.max(256);
     let arena = |source| match source {
         // The arenas are the scratch behind that of the plan.
-        IN_ARENA => Source::Scratch(plan.scratch.len()),
-        OUT_ARENA => Source::Scratch(plan.scratch.len() + 1),
+        IN_ARENA => Origin::Scratch(plan.scratch.len()),
+        OUT_ARENA => Origin::Scratch(plan.scratch.len() + 1),
         other => other,
     };
     let mut list = Vec::new();
@@ -143,7 +143,7 @@ pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> boo
                 Step::Dispatch(dispatch)
             }
             Step::Copy(copy) => {
-                let mut copy: Copy = *copy;
+                let mut copy: BufferCopy = *copy;
                 if let Some(role) = paged(copy.from) {
                     let own = (copy.from_offset, copy.from_offset + copy.size);
                     let (source, at) = unit.place(role, false, (copy.from_offset, copy.size), own, 16);

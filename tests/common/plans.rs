@@ -1,7 +1,7 @@
 //! Invented limits and tunings, and what holds of any plan under any limits.
 
 use wgloss::limits::MAX_ITERATIONS;
-use wgloss::plan::{Plan, Source};
+use wgloss::plan::{Origin, Plan};
 use wgloss::{Limits, Role, Tuning};
 
 /// What WebGPU promises on every device.
@@ -65,8 +65,8 @@ pub fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, cover
                 "{label} {binding:?}"
             );
             let size = match binding.source {
-                Source::Scratch(index) => plan.scratch[index],
-                Source::Tensor(role) => size_of(role),
+                Origin::Scratch(index) => plan.scratch[index],
+                Origin::Tensor(role) => size_of(role),
             };
             assert!(
                 binding.offset + binding.size <= size.max(32),

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::optim::{OPTIMIZERS, State};
-use wgloss::plan::{Dispatch, Source, plan_update};
+use wgloss::plan::{Dispatch, Origin, plan_update};
 use wgloss::{AdamW, Engine, Limits, Optimizer, Role, Sgd, Tensor, Tuning};
 
 use super::{DTYPES, bits, updates};
@@ -79,7 +79,7 @@ fn plans_keep_invented_limits() {
                 assert!(dispatch.iterations < MAX_ITERATIONS);
                 for own in &dispatch.bindings {
                     assert!(own.size <= limits.max_binding_bytes && own.offset.is_multiple_of(limits.offset_alignment));
-                    if own.source == Source::Tensor(Role::Param) {
+                    if own.source == Origin::Tensor(Role::Param) {
                         end = own.offset + own.size;
                     }
                 }

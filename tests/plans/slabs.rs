@@ -1,6 +1,6 @@
 //! Slabs larger than a binding or a dispatch.
 
-use wgloss::plan::{Dispatch, Source, Step, plan};
+use wgloss::plan::{Dispatch, Origin, Step, plan};
 use wgloss::{Error, Limits, Mode, Reduction, Role};
 
 use super::{class_problem, sizes};
@@ -17,15 +17,15 @@ fn slabs_larger_than_a_binding_are_gathered() {
         let Step::Copy(copy) = step else { continue };
         for (source, offset) in [(copy.from, copy.from_offset), (copy.to, copy.to_offset)] {
             let size = match source {
-                Source::Scratch(index) => plan.scratch[index],
-                Source::Tensor(_) => problem.input().end(),
+                Origin::Scratch(index) => plan.scratch[index],
+                Origin::Tensor(_) => problem.input().end(),
             };
             assert!(offset + copy.size <= size && offset.is_multiple_of(4) && copy.size.is_multiple_of(4));
         }
-        if copy.from == Source::Tensor(Role::Input) {
+        if copy.from == Origin::Tensor(Role::Input) {
             read += copy.size;
         }
-        if copy.to == Source::Tensor(Role::Grad(0)) {
+        if copy.to == Origin::Tensor(Role::Grad(0)) {
             written += copy.size;
         }
     }

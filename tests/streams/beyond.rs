@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use wgloss::plan::Source;
+use wgloss::plan::Origin;
 use wgloss::{Call, CrossEntropy, Dtype, Loss, Mode, Mse, Pages, Reduce, ReduceOp, Role, Stream, Tensor};
 
 use crate::common::gpu;
@@ -75,7 +75,7 @@ fn plans_of_more_than_32_bits_cover_everything_once() {
         for (role, bytes) in [(Role::Input, 2 * rows * cols), (Role::Grad(0), 2 * rows * cols)] {
             let mut next = 0;
             for binding in plan.dispatches().flat_map(|dispatch| &dispatch.bindings) {
-                if binding.source != Source::Tensor(role) {
+                if binding.source != Origin::Tensor(role) {
                     continue;
                 }
                 assert_eq!(binding.own.0, next, "{} {role:?}", loss.info().name);

@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
-use wgloss::plan::{Copy, Dispatch, Moved, Step, Takes, Work};
+use wgloss::plan::{BufferCopy, Dispatch, Moved, Step, Takes, Work};
 use wgloss::shader::Variant;
 
 use super::arguments;
@@ -33,7 +33,7 @@ enum Kind<'a> {
         pipeline: usize,
         width: u32,
     },
-    Copy(&'a Copy),
+    Copy(&'a BufferCopy),
 }
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {

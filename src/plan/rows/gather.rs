@@ -3,7 +3,7 @@
 use super::{Chunk, Planner};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::plan::{Copy, Plan, Step};
+use crate::plan::{BufferCopy, Plan, Step};
 
 impl Planner<'_> {
     /// Copies the chunk's rows of every operand into scratch, runs it there, and copies the outputs back.
@@ -52,7 +52,7 @@ impl Planner<'_> {
                         self.limits.max_binding_bytes
                     )));
                 }
-                let copy = |from, from_offset, to, to_offset| Copy {
+                let copy = |from, from_offset, to, to_offset| BufferCopy {
                     from,
                     from_offset,
                     to,

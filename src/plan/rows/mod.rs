@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::plan::spread::{Spread, Tiles};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_together};
 use crate::plan::{
-    Dispatch, Plan, Source, Step, broadcast, columns, furthest, grid, labels, monoid, reduce, scattered,
+    Dispatch, Origin, Plan, Step, broadcast, columns, furthest, grid, labels, monoid, reduce, scattered,
 };
 use crate::problem::{Problem, Rows, Targets};
 use crate::tuning::Tuning;
@@ -37,7 +37,7 @@ struct Chunk {
 /// An operand or output of the input's shape.
 struct Full {
     slot: Slot,
-    source: Source,
+    source: Origin,
     written: bool,
     view: View,
 }
@@ -49,17 +49,17 @@ struct Planner<'a> {
     spread: Spread,
     tiles: Tiles,
     /// One partial sum per tile.
-    states: Option<Source>,
+    states: Option<Origin>,
     /// What the class targets of each tile come to, where they are counted on the way.
-    counts: Option<Source>,
+    counts: Option<Origin>,
     /// A record of each row, where statistics are wanted.
-    records: Option<Source>,
+    records: Option<Origin>,
     /// The classes of each row as multiplicities, where the target lists them.
-    multiplicities: Option<Source>,
+    multiplicities: Option<Origin>,
     /// The weights of single elements, where they were broadcast.
-    weights: Option<Source>,
+    weights: Option<Origin>,
     /// Scratch for gathered operands of the input's shape, by slot.
-    gathers: Vec<(Slot, Source)>,
+    gathers: Vec<(Slot, Origin)>,
     /// Elements of each of them.
     gather_elements: u64,
     tuning: &'a Tuning,
@@ -200,9 +200,9 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
     };
     joint.append(plan(&forward, rows, limits, tuning)?, |role| match (role, unwanted) {
         (Role::Loss, Some(scratch)) => scratch,
-        _ => Source::Tensor(role),
+        _ => Origin::Tensor(role),
     });
-    joint.append(plan(&backward, rows, limits, tuning)?, Source::Tensor);
+    joint.append(plan(&backward, rows, limits, tuning)?, Origin::Tensor);
     Ok(joint)
 }
 
@@ -278,7 +278,7 @@ impl Planner<'_> {
             written,
             view: view.clone(),
         };
-        let tensor = Source::Tensor;
+        let tensor = Origin::Tensor;
         let mut list = vec![full(
             Slot::Input,
             tensor(Role::Input),
@@ -345,13 +345,13 @@ impl Planner<'_> {
             };
             list.push((full.slot, full.written, window));
         }
-        let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), first, end);
+        let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), first, end);
         for operand in &problem.operands {
             let (role, view) = (operand.role, &operand.view);
             let window = match operand.slot {
                 Slot::Target if matches!(self.rows.targets, Targets::Index { .. }) => by_row(role, view),
                 Slot::Weight if self.rows.element_weights(problem).is_none() => {
-                    Window::of(view, Source::Tensor(role), 0, view.len())
+                    Window::of(view, Origin::Tensor(role), 0, view.len())
                 }
                 Slot::SampleWeight => by_row(role, view),
                 _ => continue,
@@ -365,11 +365,11 @@ impl Planner<'_> {
     /// What else belongs to rows first..end, which are the rows of some tiles: their upstream gradient, their losses, and
     /// the denominator.
     fn row_windows(&self, tiles: (u64, u64), (first, end): (u64, u64)) -> Vec<(Slot, bool, Window)> {
-        let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), first, end);
+        let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), first, end);
         let mut list = Vec::new();
         if let Some(view) = self.upstream() {
             let window = if view.shape.is_empty() {
-                Window::of(view, Source::Tensor(Role::GradOutput), 0, 1)
+                Window::of(view, Origin::Tensor(Role::GradOutput), 0, 1)
             } else {
                 by_row(Role::GradOutput, view)
             };
@@ -401,7 +401,7 @@ impl Planner<'_> {
         (self.problem.mode.wants_grad() && !self.rows.is_map()).then_some(view)
     }
 
-    fn gathered(&self, slot: Slot) -> Option<Source> {
+    fn gathered(&self, slot: Slot) -> Option<Origin> {
         self.gathers
             .iter()
             .find(|(own, _)| *own == slot)

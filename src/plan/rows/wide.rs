@@ -11,7 +11,7 @@ use crate::layout::{RowParams, Slot};
 use crate::limits::MAX_ITERATIONS;
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit};
-use crate::plan::{Dispatch, Plan, Source, Step, furthest, grid, labels};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, labels};
 use crate::problem::{Rows, Targets};
 use crate::shader::{Variant, piece, pieces};
 use crate::tuning::Tuning;
@@ -59,10 +59,10 @@ struct Passes<'a> {
     own: &'a Planner<'a>,
     wide: Wide,
     /// Each row, where it has a label.
-    opened: Option<Source>,
-    folded: Source,
+    opened: Option<Origin>,
+    folded: Origin,
     /// What the last pass needs of each row.
-    merged: Option<Source>,
+    merged: Option<Origin>,
 }
 
 /// The rows and the columns that a run of tiles lies in, and its first column in its first row and last in its last.
@@ -217,13 +217,13 @@ impl Passes<'_> {
             let (first, end) = (run.rows.0 * stride + run.lead, (run.rows.1 - 1) * stride + run.end);
             list.push((full.slot, full.written, Window::of(&full.view, full.source, first, end)));
         }
-        let by_row = |role, view: &View| Window::of(view, Source::Tensor(role), run.rows.0, run.rows.1);
+        let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), run.rows.0, run.rows.1);
         for operand in problem.operands.iter().filter(|own| self.reads(pass, own.slot)) {
             let (role, view) = (operand.role, &operand.view);
             let window = match operand.slot {
                 Slot::Target if self.opened.is_some() => by_row(role, view),
                 Slot::Weight if own.rows.element_weights(problem).is_none() => {
-                    Window::of(view, Source::Tensor(role), run.cols.0, run.cols.1)
+                    Window::of(view, Origin::Tensor(role), run.cols.0, run.cols.1)
                 }
                 Slot::SampleWeight => by_row(role, view),
                 _ => continue,
