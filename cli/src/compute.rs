@@ -8,13 +8,15 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use wgloss::problem::{Family, Problem};
 use wgloss::{Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, Preset, Role, Scalar, ScalarKind, Sink, Stats};
+use wgloss_bench::tuned;
+use wgloss_shell::draft::{self, Draft};
+use wgloss_shell::{Failure, files, interrupt, print};
 
-use crate::draft::{self, Draft};
 use crate::operands::{self, Operands};
 use crate::output::Outputs;
 use crate::parts::{self, Part};
 use crate::report::Report;
-use crate::{Failure, args, files, interrupt, output, print, streams, tuned};
+use crate::{args, output, streams};
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((word, matches)) = matches.subcommand() else {

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use wgloss::{Dtype, Engine, Info, REGISTRY, Scalar, ScalarKind};
+use wgloss_shell::{Failure, print};
 
 use crate::args::{dashed, default_text, set_text};
-use crate::{Failure, parts, print};
+use crate::parts;
 
 pub fn adapters(as_json: bool) -> Result<(), Failure> {
     let list = Engine::adapters();

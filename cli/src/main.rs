@@ -1,62 +1,23 @@
 //! The command line of wgloss: arguments, files and printing. What is computed is the library's.
 
 mod args;
-mod bench;
 mod check;
 mod compute;
-mod draft;
-mod files;
-mod fit;
-#[cfg(test)]
-mod hostile;
-mod interrupt;
 mod kernels;
-mod keyed;
 mod list;
-mod npy;
-mod npz;
-mod numbers;
 mod operands;
 mod output;
 mod parts;
-mod positional;
-mod print;
 mod report;
-mod source;
 mod state;
 mod step;
 mod streams;
-mod tune;
-mod tuned;
 mod words;
 
 use std::process::ExitCode;
 
-/// Why a command did not do what was asked.
-#[derive(Debug, PartialEq)]
-enum Failure {
-    /// The command line alone is wrong: exit code 2.
-    Usage(String),
-    /// A file, a shape, a device or a comparison: exit code 1.
-    Failed(String),
-    /// Whoever read the output has read enough, as `head` does.
-    Closed,
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Usage(message) | Self::Failed(message) => f.write_str(message),
-            Self::Closed => f.write_str("the reader of the output has gone"),
-        }
-    }
-}
-
-impl From<wgloss::Error> for Failure {
-    fn from(error: wgloss::Error) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
+use wgloss_bench::{bench, tune};
+use wgloss_shell::{Failure, print};
 
 fn main() -> ExitCode {
     quiet_drivers();

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use wgloss::problem::Problem;
 use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, OperandInfo, OperandKind, Role, Tensor};
-
-use crate::source::Source;
-use crate::{Failure, files, numbers};
+use wgloss_shell::source::Source;
+use wgloss_shell::{Failure, files, numbers};
 
 /// A tensor and the file it came from.
 struct Operand {

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 use wgloss::problem::{Family, Problem, Targets};
 use wgloss::{Array, Engine, Loss, Streamed, Values};
+use wgloss_bench::tuned;
+use wgloss_shell::print::{self, significant};
 
 use crate::output::Outputs;
 use crate::parts::{self, Part};
-use crate::print::{self, significant};
-use crate::tuned;
 
 /// Functions with so few results have them all on the line.
 const FEW: usize = 8;

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use wgloss::optim::{Info, State};
 use wgloss::{Dtype, Engine, Sink};
+use wgloss_shell::draft::Draft;
+use wgloss_shell::numbers;
+use wgloss_shell::source::Source;
+use wgloss_shell::{Failure, files, keyed};
 
-use crate::draft::Draft;
-use crate::numbers;
+use crate::output;
 use crate::parts::Stored;
-use crate::source::Source;
-use crate::{Failure, files, keyed, output};
 
 /// The key of the step count in a state file.
 pub const STEP: &str = "step";

@@ -9,15 +9,16 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 use wgloss::optim::{self, Info, OPTIMIZERS, OptionInfo, Setting, State};
 use wgloss::{Array, Dtype, Error, Optimizer, Role, Sink, Tensor};
+use wgloss_bench::tuned;
+use wgloss_shell::draft::{self, Draft};
+use wgloss_shell::numbers;
+use wgloss_shell::{Failure, files, place, print};
 
 use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
-use crate::draft::{self, Draft};
-use crate::numbers;
-use crate::output::Target;
+use crate::output::{self, Target};
 use crate::parts::Stored;
 use crate::state::{self, STEP};
-use crate::{Failure, files, output, print, tuned};
 
 /// The options that are true or false.
 pub fn flags() -> impl Iterator<Item = &'static str> {
@@ -232,7 +233,7 @@ impl<'a> Files<'a> {
             state: given("state").map(Path::new),
             out: Target::new("out", out, own_key)?,
             state_out: given("state-out")
-                .map(|file| output::place("state-out", file))
+                .map(|file| place::place("state-out", file))
                 .transpose()?,
         };
 
@@ -312,7 +313,7 @@ impl<'a> Files<'a> {
         let updated = self
             .state_out
             .as_ref()
-            .is_some_and(|out| output::place("state", file.as_os_str()).is_ok_and(|own| own == *out));
+            .is_some_and(|out| place::place("state", file.as_os_str()).is_ok_and(|own| own == *out));
         if updated && !file.exists() {
             return Ok(State::default());
         }

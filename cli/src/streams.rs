@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use indicatif::{ProgressBar, ProgressStyle};
 use wgloss::problem::Problem;
 use wgloss::{Call, Engine, Loss, Progress, Result, Role, Sink, Stream, Streamed, Values};
+use wgloss_shell::draft::Draft;
 
-use crate::draft::Draft;
 use crate::parts::Part;
 
 /// Computes a call whose large results go into drafts as they come.

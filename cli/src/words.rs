@@ -4,9 +4,8 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue};
 use wgloss::optim::{self, OPTIMIZERS};
-use wgloss::{REGISTRY, find, find_preset};
+use wgloss_shell::{Failure, names};
 
-use crate::Failure;
 use crate::args::{dashed, joined};
 
 /// The arguments of the process, in the words that clap knows.
@@ -38,9 +37,9 @@ fn renamed(mut words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
         return Ok(words);
     };
     let own = match command {
-        Some("compute") => loss(name),
+        Some("compute") => names::loss(name),
         Some("step") => optimizer(name),
-        Some("shader" | "plan") => optimizer(name).or_else(|_| loss(name)).map_err(|message| {
+        Some("shader" | "plan") => optimizer(name).or_else(|_| names::loss(name)).map_err(|message| {
             let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
             format!("{message}, and the optimizers are {}", all.join(", "))
         }),
@@ -50,40 +49,11 @@ fn renamed(mut words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     Ok(words)
 }
 
-/// Our word for a loss or a preset of one.
-pub fn loss(name: &str) -> Result<String, String> {
-    let own = find(name).map(|info| dashed(info.name));
-    let own = own.or_else(|| find_preset(name).map(|(_, preset)| preset.name.to_owned()));
-    own.ok_or_else(|| {
-        let presets = |info: &wgloss::Info| info.presets.iter().map(|own| own.name);
-        let all = REGISTRY.iter().flat_map(|info| info.names().chain(presets(info)));
-        format!(
-            "there is no loss {name:?}{}; `wgloss losses` lists those that there are",
-            meant(name, all)
-        )
-    })
-}
-
 fn optimizer(name: &str) -> Result<String, String> {
     optim::find(name).map(|info| info.name.to_owned()).ok_or_else(|| {
         let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
         format!("there is no optimizer {name:?}, expected one of {}", all.join(", "))
     })
-}
-
-/// The one of these that was meant, where there is little doubt.
-fn meant<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> String {
-    let found = all.into_iter().find(|own| is_slip(name, own));
-    found.map_or(String::new(), |own| format!(" (did you mean {own}?)"))
-}
-
-/// Words that are a slip of a finger apart. What is further off, short, or differs in a digit (`input1`, `input2`) is
-/// another thing, which would compute something else.
-fn is_slip(a: &str, b: &str) -> bool {
-    let plain = |word: &str| word.trim_start_matches('-').replace('-', "_").to_ascii_lowercase();
-    let digits = |word: &str| word.chars().filter(char::is_ascii_digit).collect::<String>();
-    let (a, b) = (plain(a), plain(b));
-    a.len().min(b.len()) >= 5 && digits(&a) == digits(&b) && strsim::osa_distance(&a, &b) == 1
 }
 
 /// A clap error without tips that lead astray.
@@ -101,8 +71,8 @@ pub fn without_wrong_tips(mut error: clap::Error) -> clap::Error {
     ] {
         let given = given.unwrap_or_default();
         let is_near = match error.get(kind) {
-            Some(ContextValue::String(tip)) => is_slip(&given, tip),
-            Some(ContextValue::Strings(tips)) => tips.iter().all(|tip| is_slip(&given, tip)),
+            Some(ContextValue::String(tip)) => names::is_slip(&given, tip),
+            Some(ContextValue::Strings(tips)) => tips.iter().all(|tip| names::is_slip(&given, tip)),
             _ => continue,
         };
         if !is_near {

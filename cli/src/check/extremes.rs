@@ -2,12 +2,13 @@
 
 use wgloss::problem::Family;
 use wgloss::{Dtype, Info, Mode, OperandKind, Reduction, Scalar, ScalarKind};
+use wgloss_bench::fit;
 
 use super::case::{Case, Form};
 use super::data::Data;
 use super::flavour::{Flavour, grid};
 use super::plans::Plan;
-use crate::{fit, parts};
+use crate::parts;
 
 /// What some of a case's numbers are instead.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,9 +2,9 @@
 //! the dtype of labels, which gradients. There are few, because a software adapter compiles a pipeline for half a second.
 
 use wgloss::{Dtype, Info, Loss, Mode, OperandKind, OptionInfo, Reduction, Role, Scalar, ScalarKind};
+use wgloss_bench::fit::{self, Rule};
 
 use super::data::Data;
-use crate::fit::{self, Rule};
 use crate::parts;
 
 pub struct Flavour {

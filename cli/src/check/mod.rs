@@ -2,7 +2,6 @@
 
 mod case;
 pub mod data;
-pub mod errors;
 mod extremes;
 mod flavour;
 mod plans;
@@ -15,8 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use clap::ArgMatches;
 use serde_json::{Value, json};
 use wgloss::{Dtype, Engine, Info, Tuning};
+use wgloss_bench::tuned;
+use wgloss_shell::{Failure, print};
 
-use crate::{Failure, args, print, tuned};
+use crate::args;
 use run::{Effort, Outcome};
 
 /// Failures told of each loss and dtype; the rest are counted.

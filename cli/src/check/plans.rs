@@ -5,13 +5,13 @@
 use std::fmt;
 
 use wgloss::{Dtype, Mode, OperandKind, Reduction, Result, Role, Scalar, Stats};
+use wgloss_bench::fit::{self, Rule};
 
 use super::case::{Case, Form, Held};
 use super::data::Data;
 use super::extremes::{self, Extreme};
 use super::flavour::{Flavour, settled};
 use super::rows::{Rows, lists};
-use crate::fit::{self, Rule};
 use crate::parts;
 
 /// What is fixed of a case; all else follows from the seed and the number.

@@ -1,9 +1,9 @@
 //! Numbers that belong together row by row: scores, the class of each row, probabilities.
 
 use wgloss::{OperandInfo, OperandKind};
+use wgloss_bench::fit;
 
 use super::data::Data;
-use crate::fit;
 
 /// Lists of classes, row after row.
 pub fn lists(shape: &[usize], data: &mut Data) -> Vec<i64> {

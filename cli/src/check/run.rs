@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use wgloss::plan::plan;
 use wgloss::shader::Variant;
 use wgloss::{Array, Call, Dtype, Engine, Error, Info, Limits, Loss, Mode, Role, Stats, Tuning, Values, reference};
+use wgloss_bench::errors::{Miss, Worst, compare};
 
 use super::case::{Case, Form, Nudge};
-use super::errors::{Miss, Worst, compare};
 use super::extremes;
 use super::flavour::Flavour;
 use super::plans::plans;

@@ -3,9 +3,8 @@
 use serde_json::{Value, json};
 use wgloss::precision::{HARD_TERMS, SUM};
 use wgloss::{L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning};
-
-use crate::tuned::reopen;
-use crate::{Failure, print};
+use wgloss_bench::tuned::reopen;
+use wgloss_shell::{Failure, print};
 
 const TERMS: usize = 100_000_000;
 

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use wgloss::optim::{self, State};
 use wgloss::plan::{self, Moved, Plan};
 use wgloss::{Call, Dtype, Error, GradTo, Info, Loss, Mode, OperandInfo, Preset, Role, Stats, Tensor};
+use wgloss_bench::fit::{self, Rule};
+use wgloss_shell::Failure;
 
 use super::arguments::{ADD, IN_PLACE, STATS};
 use super::device::Device;
 use super::spec::Spec;
-use crate::fit::{self, Rule};
-use crate::{Failure, args, compute, parts, step};
+use crate::{args, compute, parts, step};
 
 /// A planned call.
 pub struct Planned {

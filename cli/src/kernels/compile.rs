@@ -8,10 +8,10 @@ use naga::valid::{
 use naga::{AddressSpace, ResourceBinding, StorageAccess};
 use wgloss::layout::Slot;
 use wgloss::shader::{Source, Variant};
+use wgloss_shell::Failure;
 
 use super::device::Device;
 use super::used;
-use crate::Failure;
 
 pub struct Compiled {
     pub label: String,
@@ -62,6 +62,7 @@ impl Compiled {
                 .subgroup_stages(ShaderStages::COMPUTE)
                 .subgroup_operations(SubgroupOperationSet::all())
                 .validate(module)
+                .map_err(Box::new)
         };
         let info = validated(&module)
             .map_err(|error| refused(chain(error.as_inner()), error.location(&source.text).map(line)))?;

@@ -5,8 +5,7 @@ use clap::{Arg, ArgMatches};
 use serde_json::{Map, Value, json};
 use wgloss::Limits;
 use wgloss::tuning::{Class, Tuning};
-
-use crate::Failure;
+use wgloss_shell::Failure;
 
 pub struct Device {
     /// The words on the command line.

@@ -4,13 +4,13 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 use wgloss::plan::{BufferCopy, Dispatch, Moved, Step, Takes, Work};
 use wgloss::shader::Variant;
+use wgloss_shell::{Failure, print};
 
 use super::arguments;
 use super::call::{Planned, planned};
 use super::compile::Compiled;
 use super::shader::{times, variants};
 use super::traffic::{self, Bytes};
-use crate::{Failure, print};
 
 pub fn command() -> Command {
     let about = "Show the dispatches of a call: workgroups, lanes, and the bytes that each reads and writes";

@@ -10,13 +10,14 @@ use serde_json::{Map, Value, json};
 use wgloss::Sink;
 use wgloss::plan::Plan;
 use wgloss::shader::{Const, Variant};
+use wgloss_shell::draft::{self, Draft};
+use wgloss_shell::{Failure, place, print};
 
 use super::arguments;
 use super::call::{Planned, planned};
 use super::compile::{Compiled, Kind};
 use super::write::{Format, written};
-use crate::draft::{self, Draft};
-use crate::{Failure, output, print};
+use crate::output;
 
 pub fn command() -> Command {
     let about = "Show the shaders of a call: each with its constants and the text that its files make together";
@@ -245,7 +246,7 @@ fn write_files(folder: &OsString, shown: &[Shown<'_>], format: Format) -> Result
     let (mut drafts, mut files) = (Vec::new(), Vec::new());
     for own in shown {
         let file = path.join(own.file_name(format));
-        let place = output::place("out", file.as_os_str())?;
+        let place = place::place("out", file.as_os_str())?;
         let label = format!("--out {}", file.display());
         let mut draft = Draft::new(label, &place, &[], own.bytes.len() as u64).map_err(Failure::Failed)?;
         draft.write_at(0, &own.bytes).map_err(output::failed)?;

@@ -4,9 +4,9 @@
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{ResourceBinding, ShaderStage};
+use wgloss_shell::Failure;
 
 use super::compile::{Bound, Compiled, Kind};
-use crate::Failure;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Format {

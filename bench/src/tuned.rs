@@ -8,10 +8,10 @@ use clap::ArgMatches;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use wgloss::{Engine, Tuning};
+use wgloss_shell::Failure;
+use wgloss_shell::draft::{self, Draft};
 
-use crate::Failure;
 use crate::bench::record::{json_file, slug};
-use crate::draft::{self, Draft};
 
 /// The form of the file below.
 const SCHEMA: u64 = 1;

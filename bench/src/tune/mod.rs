@@ -15,8 +15,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wgloss::tuning::{Class, Field};
 use wgloss::{Engine, Tuning};
+use wgloss_shell::{Failure, args, interrupt, print};
 
-use crate::{Failure, args, interrupt, print, tuned};
+use crate::tuned;
 use choice::Standing;
 use measure::Trial;
 

@@ -1,10 +1,15 @@
 //! Archives that somebody else has made.
 
-use super::*;
-
-#[path = "../../tests/common/zip.rs"]
+#[path = "../../../cli/tests/common/zip.rs"]
 mod zip;
 
+use rand::{Rng, RngCore, SeedableRng};
+use rand_pcg::Pcg64;
+use wgloss_shell::files;
+
+use super::mutation::{mutated, npy};
+use super::truth::element;
+use super::{each_seed, keyed, read};
 use zip::{Style, archive};
 
 /// The window and the tables of a decoder, and what it reads at a time.
@@ -32,7 +37,7 @@ fn array(rng: &mut Pcg64, shape: &str, count: usize) -> (Vec<u8>, Vec<f64>) {
     rng.fill_bytes(&mut data[..2 * count]);
     let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}  \n");
     let numbers = data.chunks_exact(4).map(|own| element("f4", own)).collect();
-    (super::npy(1, &header, &data), numbers)
+    (npy(1, &header, &data), numbers)
 }
 
 /// What is read is what was saved, wherever the archive is damaged: its checksums see to it.
@@ -81,7 +86,7 @@ fn archives_made_to_hurt_are_refused_within_their_size() {
     let entry = |bytes: &[u8]| place(bytes, b"PK\x01\x02", 0);
     let end = |bytes: &[u8]| place(bytes, b"PK\x05\x06", 0);
     // A gigabyte of zeros by its own word, in a few bytes; and one that is as long as it says, and no array.
-    let claimed = super::npy(
+    let claimed = npy(
         1,
         "{'descr': '<f4', 'fortran_order': False, 'shape': (268435456,), }\n",
         &[],

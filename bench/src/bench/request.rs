@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Mode};
+use wgloss_shell::{Failure, args, place};
 
 use super::measure::Job;
 use super::record::Record;
 use super::rows::{self, shape_text};
-use crate::{Failure, args, fit, output, tuned};
+use crate::{fit, tuned};
 
 /// Where records are kept, below the folder that the command runs in.
 const RECORDS: &str = "benches/results";
@@ -141,7 +142,7 @@ impl Request {
             .filter(|dtype| words("dtype").iter().any(|word| *word == dtype.name()));
         let jobs = jobs(matches, &dtypes.collect::<Vec<_>>())?;
         let file = |id: &str| matches.get_one::<OsString>(id);
-        let svg = file("svg").map(|given| output::picture("svg", given)).transpose()?;
+        let svg = file("svg").map(|given| place::picture("svg", given)).transpose()?;
         let compare = file("compare").map(|given| {
             let name = given.to_string_lossy().into_owned();
             match Record::read(Path::new(given)) {

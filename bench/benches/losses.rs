@@ -2,25 +2,13 @@
 //!
 //! `cargo bench`, or `cargo bench -- 'cross_entropy.*/encode'`. It runs on the first adapter.
 
-#![allow(
-    dead_code,
-    reason = "the files shared with the command line have more than this uses"
-)]
-
-#[path = "../cli/src/fit.rs"]
-mod fit;
-#[path = "../cli/src/bench/inputs.rs"]
-mod inputs;
-#[path = "../cli/src/bench/rows.rs"]
-mod rows;
-
 use std::cell::OnceCell;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode};
-use inputs::{Inputs, Operands};
-use rows::Options;
 use wgloss::{Call, Dtype, Engine, Info, Loss, Mode, REGISTRY, Result};
+use wgloss_bench::bench::inputs::{self, Inputs, Operands};
+use wgloss_bench::bench::rows::{self, Options};
 
 /// A row on the device.
 struct Row {

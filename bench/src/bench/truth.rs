@@ -3,7 +3,7 @@
 use wgloss::{Array, Loss, Mode, Reduction, Result, Role, Values, reference};
 
 use super::inputs::{self, Inputs};
-use crate::check::errors::{Miss, Worst, compare};
+use crate::errors::{Miss, Worst, compare};
 
 pub struct Truth {
     /// Of each term of the block, or the sum or mean of all terms.

@@ -4,7 +4,7 @@ mod baselines;
 mod ceilings;
 mod compare;
 mod fixed;
-mod inputs;
+pub mod inputs;
 pub mod measure;
 mod picture;
 pub mod ready;
@@ -20,9 +20,10 @@ use std::time::SystemTime;
 
 use clap::ArgMatches;
 use wgloss::Engine;
+use wgloss_shell::draft::{self, Draft};
+use wgloss_shell::{Failure, interrupt, print};
 
-use crate::draft::{self, Draft};
-use crate::{Failure, interrupt, print, tuned};
+use crate::tuned;
 use ceilings::Ceilings;
 use record::{Record, Row, SCHEMA};
 use request::Request;

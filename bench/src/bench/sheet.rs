@@ -1,9 +1,10 @@
 //! A record as CSV for a spreadsheet.
 
+use wgloss_shell::Failure;
+
 use super::compare::Comparison;
 use super::record::{Record, Row, Spread, Times};
 use super::rows::shape_text;
-use crate::Failure;
 
 /// The columns of the CSV, in which every line says of itself where it was measured.
 const COLUMNS: [&str; 31] = [

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use wgloss_shell::print;
+
 use super::compare::{Comparison, Ratio};
 use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread, is_close};
 use super::rows::shape_text;
-use crate::print;
 
 /// Everything, as it is printed.
 pub fn text(record: &Record) -> String {

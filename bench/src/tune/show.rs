@@ -1,11 +1,12 @@
 //! What was measured as a table for a terminal.
 
 use wgloss::Tuning;
+use wgloss_shell::print;
 
 use super::choice::RULE;
 use super::{Candidate, Measured, Report};
 use crate::bench::tables::ms;
-use crate::{print, tuned};
+use crate::tuned;
 
 pub fn text(report: &Report, tuning: &Tuning) -> String {
     let clock = match report.timestamps {

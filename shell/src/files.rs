@@ -39,12 +39,6 @@ pub fn is_npz(path: &Path) -> bool {
     path.extension().is_some_and(|own| own.eq_ignore_ascii_case("npz"))
 }
 
-/// Reads a file as [`open`] names it.
-#[cfg(test)]
-pub fn read(given: &OsStr) -> Result<wgloss::Tensor, String> {
-    open(given)?.read_whole()
-}
-
 /// Opens `file.npy`, `file.npz:key` or `file.safetensors:key`. Messages name what was given.
 pub fn open(given: &OsStr) -> Result<Source, String> {
     let name = given.to_string_lossy().into_owned();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    // Whatever else changes, the library or this program is compiled anew, and this is asked again.
-    for path in ["build.rs", "src", "../src", "../shaders"] {
+    // Where one of these changes, the program is compiled anew, and this is asked again.
+    for path in ["build.rs", "src", "../src", "../shaders", "../shell/src", "../cli/src"] {
         println!("cargo::rerun-if-changed={path}");
     }
     let commit = commit().unwrap_or_else(|| "unknown".into());

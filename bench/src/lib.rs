@@ -1,0 +1,7 @@
+//! `wgloss bench` and `wgloss tune`: kernels timed beside what they are held against, and how the work is best cut.
+
+pub mod bench;
+pub mod errors;
+pub mod fit;
+pub mod tune;
+pub mod tuned;
