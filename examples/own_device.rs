@@ -1,5 +1,5 @@
-//! On a device, buffers and an encoder of one's own: logits in rows padded to a multiple of 64, the gradient written over
-//! them, and one submission for everything.
+//! On a device, buffers and an encoder of one's own: logits in rows padded to a multiple of 64, the gradient written
+//! over them, and one submission for everything.
 //!
 //! `cargo run --release --example own_device`
 

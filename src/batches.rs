@@ -114,20 +114,21 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// What the mean of all batches divides by, for gradients: from [`denominator`] of each batch's targets, in a pass over
-    /// them before, or from whoever knows.
+    /// What the mean of all batches divides by, for gradients: from [`denominator`] of each batch's targets, in a pass
+    /// over them before, or from whoever knows.
     #[must_use]
     pub fn with_denominator(mut self, denominator: f64) -> Self {
         self.denominator = Some(denominator);
         self
     }
 
-    /// Computes a batch, and returns its results where they are: a loss and gradients that are divided by the denominator
-    /// of all batches. Waits for the batch before the last.
+    /// Computes a batch, and returns its results where they are: a loss and gradients that are divided by the
+    /// denominator of all batches. Waits for the batch before the last.
     ///
     /// # Errors
-    /// As [`Loss::run`] and, of the batch that is waited for, [`Output::read`]; [`Error::Option`] for the gradient of a mean
-    /// whose denominator is not known, or for a loss that has its own. Labels out of range are reported by [`Batches::finish`].
+    /// As [`Loss::run`] and, of the batch that is waited for, [`Output::read`]; [`Error::Option`] for the gradient of a
+    /// mean whose denominator is not known, or for a loss that has its own. Labels out of range are reported by
+    /// [`Batches::finish`].
     pub fn push(&mut self, call: &Call<'_>) -> Result<Output> {
         let mut problem = self.loss.problem(call)?;
         let divisor = problem.divisor;

@@ -67,8 +67,8 @@ impl Engine {
     }
 
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
-    /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers for
-    /// those and for the loss of the device stay the user's.
+    /// [`Engine::limits`] for what is worth requesting. What the engine does causes no uncaptured error; the handlers
+    /// for those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self::on(Gpu::adopt(device, queue, Arc::default()))
     }
@@ -84,8 +84,9 @@ impl Engine {
         Self { backend: Backend::Cpu }
     }
 
-    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], a cache
-    /// of pipelines, for [`Engine::keep_pipelines`], and subgroups, which merge the states of a row without a barrier.
+    /// The optional features that the engine uses where an adapter has them: timestamps, for [`Engine::stopwatch`], a
+    /// cache of pipelines, for [`Engine::keep_pipelines`], and subgroups, which merge the states of a row without a
+    /// barrier.
     pub fn features(adapter: &wgpu::Adapter) -> wgpu::Features {
         Gpu::features(adapter)
     }
@@ -156,8 +157,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Cuts the work in another way than that of the adapter's class, its widths brought down to what the device allows. The
-    /// bits of results change. On the processor nothing is cut.
+    /// Cuts the work in another way than that of the adapter's class, its widths brought down to what the device
+    /// allows. The bits of results change. On the processor nothing is cut.
     ///
     /// # Errors
     /// Those of [`Tuning::check`].
@@ -195,8 +196,8 @@ impl Engine {
         }
     }
 
-    /// Computes a call. `identify` writes all options of its loss, or says that it cannot; `problem` validates the call,
-    /// where none like it is kept.
+    /// Computes a call. `identify` writes all options of its loss, or says that it cannot; `problem` validates the
+    /// call, where none like it is kept.
     pub(crate) fn run(
         &self,
         asked: &Asked<'_>,

@@ -73,8 +73,8 @@ pub enum Error {
         values: Box<Values>,
     },
 
-    /// Numbers of an operand that break a rule: those that PyTorch refuses, and what [`crate::Checks`] asks to be told of.
-    /// `values` still carries every output.
+    /// Numbers of an operand that break a rule: those that PyTorch refuses, and what [`crate::Checks`] asks to be told
+    /// of. `values` still carries every output.
     #[error("{name}: {count} of {of} elements out of range: the first is {value} at {first:?}, expected {expected}")]
     BadValues {
         name: &'static str,

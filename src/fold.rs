@@ -55,8 +55,8 @@ pub(crate) fn sum_of_rows(dims: (usize, usize, usize), dtype: Dtype) -> Problem 
     fold_of_rows(ReduceOp::Sum, dims, &View::contiguous(Dtype::F32, &[]), dtype, 1.0)
 }
 
-/// A reduction of the rows of a (slabs, cols, inner) array that lies where `from` begins, in its dtype; `share` is the factor
-/// of a sum.
+/// A reduction of the rows of a (slabs, cols, inner) array that lies where `from` begins, in its dtype; `share` is the
+/// factor of a sum.
 pub(crate) fn fold_of_rows(
     op: ReduceOp,
     (slabs, cols, inner): (usize, usize, usize),

@@ -1,7 +1,7 @@
 //! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
 //!
-//! A loss is a struct with PyTorch's options ([`CrossEntropy`], [`Mse`], …; all of them are in [`REGISTRY`]). It computes on
-//! tensors ([`Tensor`]) where an [`Engine`] runs, and [`Output::read`] brings the results back:
+//! A loss is a struct with PyTorch's options ([`CrossEntropy`], [`Mse`], …; all of them are in [`REGISTRY`]). It
+//! computes on tensors ([`Tensor`]) where an [`Engine`] runs, and [`Output::read`] brings the results back:
 //!
 //! ```
 //! use wgloss::{CrossEntropy, Engine, Loss, Tensor};
@@ -39,8 +39,8 @@
 //! | time calls, or cut the work for an adapter | [`Engine::stopwatch`], [`Tuning`] |
 //! | know how exact results are | [`precision`] |
 //!
-//! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own tests and
-//! command line. It is not promised by semver.
+//! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own
+//! tests and command line. It is not promised by semver.
 
 mod batches;
 mod call;

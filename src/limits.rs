@@ -8,8 +8,8 @@ pub struct Limits {
     /// Bytes of one buffer. Tensors larger than that lie in several.
     pub max_buffer_bytes: u64,
     /// Bytes that one dispatch may touch, unless a single tile touches more: a driver that watches over its device ends
-    /// what runs for seconds. Counted are the windows of a dispatch; of rows within a slab, whose windows span the slab, the
-    /// elements of those rows alone.
+    /// what runs for seconds. Counted are the windows of a dispatch; of rows within a slab, whose windows span the
+    /// slab, the elements of those rows alone.
     pub max_dispatch_bytes: u64,
     /// Storage binding offsets are multiples of this.
     pub offset_alignment: u64,
@@ -19,8 +19,8 @@ pub struct Limits {
     pub max_groups: u32,
     /// Invocations of one workgroup.
     pub max_width: u32,
-    /// Invocations of every subgroup, where they may read each other's registers; 1 where they may not, or where subgroups
-    /// differ in size. Results are the same to the bit.
+    /// Invocations of every subgroup, where they may read each other's registers; 1 where they may not, or where
+    /// subgroups differ in size. Results are the same to the bit.
     pub subgroup: u32,
 }
 
@@ -66,8 +66,8 @@ impl Limits {
         }
     }
 
-    /// What an adapter of a class goes through within a quarter of a second, when it is a slow one of its class: those of
-    /// 250 MB/s, or 4 GB/s. The forms that submit for themselves measure it (`src/gpu/submit.rs`).
+    /// What an adapter of a class goes through within a quarter of a second, when it is a slow one of its class: those
+    /// of 250 MB/s, or 4 GB/s. The forms that submit for themselves measure it (`src/gpu/submit.rs`).
     pub fn dispatch_bytes(device: wgpu::DeviceType) -> u64 {
         match device {
             wgpu::DeviceType::DiscreteGpu => 1 << 30,

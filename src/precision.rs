@@ -3,8 +3,8 @@
 //! # Sums
 //!
 //! Everything is added in f32, pairwise by order alone. Nothing is compensated: a driver's fast math, which is Metal's
-//! default, may fold a compensation away, but no driver moves additions across the loops and barriers of these trees. The
-//! order is a matter of shape and [`Tuning`], never of limits or of how the work is cut.
+//! default, may fold a compensation away, but no driver moves additions across the loops and barriers of these trees.
+//! The order is a matter of shape and [`Tuning`], never of limits or of how the work is cut.
 //!
 //! | step | order | roundings on the longest way, [`Tuning::SOFTWARE`] / [`Tuning::HARDWARE`] |
 //! |---|---|---|
@@ -19,10 +19,10 @@
 //! | columns of a row in a strip (many classes that are not innermost) | quads, 16 of those in a row, 16 such runs in a row, what they make | 150 columns: 22 / – |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
-//! on the longest way going one way by half an ulp: 2.1e-6 · Σ|x| for 10^8 terms. Four equal terms in a row add up exactly,
-//! so the data that drifts in a running sum does not here, and roundings of other data mostly cancel. The claim is
-//! [`SUM`] · Σ|x|, for up to 10^8 terms; `tests/sums.rs` and `wgloss check --exhaustive` hold it on constants, cancelling
-//! signs, terms over 12 decades in either order, and one huge term among tiny ones.
+//! on the longest way going one way by half an ulp: 2.1e-6 · Σ|x| for 10^8 terms. Four equal terms in a row add up
+//! exactly, so the data that drifts in a running sum does not here, and roundings of other data mostly cancel. The
+//! claim is [`SUM`] · Σ|x|, for up to 10^8 terms; `tests/sums.rs` and `wgloss check --exhaustive` hold it on constants,
+//! cancelling signs, terms over 12 decades in either order, and one huge term among tiny ones.
 //!
 //! A reduction along a dimension adds the columns of a row: its error is relative to the sum of their magnitudes, too.
 //!
@@ -39,25 +39,26 @@
 //! | sqrt, x^y | 3 ulps of 1/sqrt; exp2(y log2 x), so ulps in proportion to y log2 x |
 //! | subnormal numbers | a GPU may take them and give them as 0: [`FLUSHED`] |
 //!
-//! A term takes at most [`TERM`] units of 2^-24 from all of these, relative to the numbers that it is made of. [`bound`] is
-//! that and the additions.
+//! A term takes at most [`TERM`] units of 2^-24 from all of these, relative to the numbers that it is made of.
+//! [`bound`] is that and the additions.
 //!
 //! # What is ill-conditioned
 //!
 //! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
-//! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits of
-//! the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
-//! continuous, with all of them moved; a gradient, which jumps at kinks, with all that were not chosen ([`nudge`]), or with
-//! those below [`UNIT`] rounded away, as they are beside a 1.
+//! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits
+//! of the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
+//! continuous, with all of them moved; a gradient, which jumps at kinks, with all that were not chosen ([`nudge`]), or
+//! with those below [`UNIT`] rounded away, as they are beside a 1.
 //!
 //! # Storage
 //!
-//! 16-bit operands are exact in f32, and all arithmetic is f32. 16-bit results are f32 results rounded once, to nearest even,
-//! with subnormal numbers kept: half an ulp of theirs more ([`admits`]). Reduced losses and statistics are f32 always. Numbers
-//! beyond the range of f32 on the way, as powers may be, become infinite though the result might not be. A loss or a
-//! gradient is on the way before its factors (weights, the upstream gradient, those of the reduction), a sum before it is
-//! a mean. A weight or an upstream gradient of 0 makes 0 of what finite logits have become. Nothing else on the way from
-//! a finite logit is beyond f32 that the result is not, but for the differences that `cross_entropy` says.
+//! 16-bit operands are exact in f32, and all arithmetic is f32. 16-bit results are f32 results rounded once, to nearest
+//! even, with subnormal numbers kept: half an ulp of theirs more ([`admits`]). Reduced losses and statistics are f32
+//! always. Numbers beyond the range of f32 on the way, as powers may be, become infinite though the result might not
+//! be. A loss or a gradient is on the way before its factors (weights, the upstream gradient, those of the reduction),
+//! a sum before it is a mean. A weight or an upstream gradient of 0 makes 0 of what finite logits have become. Nothing
+//! else on the way from a finite logit is beyond f32 that the result is not, but for the differences that
+//! `cross_entropy` says.
 
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -98,8 +99,8 @@ pub const TERM: f64 = 32.0;
 /// Below the smallest normal f32 a GPU may flush to 0, each of a million numbers.
 pub const FLUSHED: f64 = f32::MIN_POSITIVE as f64 * 1048576.0;
 
-/// Roundings on the longest way through the sum of so many quads of one lane, a quad's own two left out: four quads in a
-/// row, four runs in a row, and so on.
+/// Roundings on the longest way through the sum of so many quads of one lane, a quad's own two left out: four quads in
+/// a row, four runs in a row, and so on.
 pub fn lane_depth(quads: u64) -> u32 {
     let step = |level: u32| (quads.div_ceil(4u64.pow(level)).min(4)).saturating_sub(1) as u32;
     step(0) + step(1) + step(2) + quads.div_ceil(64).saturating_sub(1) as u32
@@ -130,9 +131,9 @@ pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
     }
 }
 
-/// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add up
-/// in pairs, 16 blocks in a row, 16 such runs in a row, what they make, up to five quads behind them, the lanes. A short row
-/// of one lane has quads alone.
+/// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add
+/// up in pairs, 16 blocks in a row, 16 such runs in a row, what they make, up to five quads behind them, the lanes. A
+/// short row of one lane has quads alone.
 pub fn row_depth(cols: u64, lanes: u32) -> u32 {
     let is_short = lanes == 1 && cols <= SHORT_COLS as u64;
     let lanes = u64::from(lanes);
@@ -160,8 +161,8 @@ fn rows_depth(spread: Spread) -> u32 {
     of_lane + halves(u64::from(spread.width / spread.lanes))
 }
 
-/// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them, 16
-/// in a row, then the runs of 16.
+/// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them,
+/// 16 in a row, then the runs of 16.
 pub fn wide_depth(cols: u64, tuning: &Tuning) -> u32 {
     let tiles = cols.div_ceil(tuning.wide_tile).div_ceil(u64::from(tuning.row_width));
     let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(tuning.row_width.into()));
@@ -218,9 +219,9 @@ pub fn rounded(dtype: Dtype, x: f64) -> f64 {
     }
 }
 
-/// A result of a dtype is within an error of what it should be. NaN is only NaN, an infinity only itself, which is also what
-/// a dtype makes of numbers beyond its range. A 16-bit result lies between the roundings of the least and the most that f32
-/// may be, which is its error and half an ulp of theirs.
+/// A result of a dtype is within an error of what it should be. NaN is only NaN, an infinity only itself, which is also
+/// what a dtype makes of numbers beyond its range. A 16-bit result lies between the roundings of the least and the most
+/// that f32 may be, which is its error and half an ulp of theirs.
 pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
     let got = f64::from(got);
     if want.is_nan() {

@@ -101,8 +101,8 @@ pub struct Rows {
     pub alone: Option<f64>,
     /// One row of everything, whose result the reduce driver finds in many tiles.
     pub whole: Option<ReduceOp>,
-    /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first of
-    /// those dimensions.
+    /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first
+    /// of those dimensions.
     pub scattered: Option<Scattered>,
     /// In f64.
     pub definition: RowDefinition,
@@ -328,8 +328,8 @@ impl Problem {
             || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
     }
 
-    /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has to,
-    /// which it cannot where the gradient goes over the input.
+    /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has
+    /// to, which it cannot where the gradient goes over the input.
     pub fn check_on_the_way(&self) -> Option<(usize, &Check)> {
         let Family::Elements(elements) = &self.family else {
             return None;
@@ -349,7 +349,8 @@ impl Problem {
         self.operand(slot).map(|operand| &operand.view)
     }
 
-    /// The dtype that an operand, or the upstream gradient, is taken for: of integers where floats are expected, the floats.
+    /// The dtype that an operand, or the upstream gradient, is taken for: of integers where floats are expected, the
+    /// floats.
     pub fn dtype_of(&self, role: Role) -> Option<Dtype> {
         let upstream = self.grad_output.as_ref().filter(|_| role == Role::GradOutput);
         let own = self.operands.iter().find(|own| own.role == role);

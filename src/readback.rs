@@ -195,8 +195,8 @@ impl Tensor {
     }
 }
 
-/// The bytes of each tensor's window, after all that was submitted earlier: from the copies that their call made of them,
-/// else by a submission that makes some.
+/// The bytes of each tensor's window, after all that was submitted earlier: from the copies that their call made of
+/// them, else by a submission that makes some.
 async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
     if tensors.iter().all(|tensor| tensor.memory().is_none()) {
         let host = |tensor: &&'a Tensor| {

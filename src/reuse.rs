@@ -10,10 +10,10 @@ use crate::loss::Loss;
 use crate::plan::plan;
 
 impl Engine {
-    /// Compiles the pipelines of calls ahead of need, side by side on the processor's cores. Nothing is computed, and only the
-    /// tensors' layouts are looked at: [`Tensor::placeholder`](crate::Tensor::placeholder) will do for tensors without gaps.
-    /// Windows of buffers, and inputs that a gradient goes over in place, have pipelines of their own: give the tensors
-    /// themselves. On the processor the calls are validated, and that is all.
+    /// Compiles the pipelines of calls ahead of need, side by side on the processor's cores. Nothing is computed, and
+    /// only the tensors' layouts are looked at: [`Tensor::placeholder`](crate::Tensor::placeholder) will do for tensors
+    /// without gaps. Windows of buffers, and inputs that a gradient goes over in place, have pipelines of their own:
+    /// give the tensors themselves. On the processor the calls are validated, and that is all.
     ///
     /// ```
     /// use wgloss::{Call, CrossEntropy, Dtype, Engine, Mode, Tensor};
@@ -46,9 +46,9 @@ impl Engine {
     }
 
     /// Keeps what is compiled from now on in a file of this folder, one for each adapter, and takes from there what an
-    /// earlier process compiled. Written when the engine is dropped, or by [`Engine::save_pipelines`]. A file that is damaged,
-    /// or of another adapter or driver, is as none. Only programs of the user's should be able to write there: what the
-    /// file holds is run.
+    /// earlier process compiled. Written when the engine is dropped, or by [`Engine::save_pipelines`]. A file that is
+    /// damaged, or of another adapter or driver, is as none. Only programs of the user's should be able to write there:
+    /// what the file holds is run.
     ///
     /// Returns whether the device has such a cache: on Vulkan, where [`Engine::features`] were requested. Drivers of
     /// desktops mostly keep one of their own, too.
@@ -72,9 +72,9 @@ impl Engine {
         disk.map_or(Ok(()), |disk| disk.save())
     }
 
-    /// Lets go of all memory on the device that is kept for calls like those before: bind groups, params, scratch and the
-    /// places of small results. It comes back as it is needed. Waits for what is under way. Where the device's memory is
-    /// short, a call does this by itself.
+    /// Lets go of all memory on the device that is kept for calls like those before: bind groups, params, scratch and
+    /// the places of small results. It comes back as it is needed. Waits for what is under way. Where the device's
+    /// memory is short, a call does this by itself.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device).

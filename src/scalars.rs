@@ -1,5 +1,5 @@
-//! The numbers that a loss or an optimizer hands to its shader and to its definition in f64, by name. They travel in the params:
-//! no pipeline is made for a value. This file alone knows their places.
+//! The numbers that a loss or an optimizer hands to its shader and to its definition in f64, by name. They travel in
+//! the params: no pipeline is made for a value. This file alone knows their places.
 //!
 //! Not promised by semver.
 
@@ -45,8 +45,8 @@ impl Scalars {
         self.each(|x| x as f32)
     }
 
-    /// The same, but for one beyond the range of f32, which becomes a quarter of the largest: 0 times infinity would be NaN, and
-    /// drivers fold scalars with constants of their own (log2 e in exp).
+    /// The same, but for one beyond the range of f32, which becomes a quarter of the largest: 0 times infinity would be
+    /// NaN, and drivers fold scalars with constants of their own (log2 e in exp).
     pub fn clamped(&self) -> [[f32; 4]; 2] {
         self.each(|x| (x as f32).clamp(f32::MIN / 4.0, f32::MAX / 4.0))
     }
@@ -75,8 +75,8 @@ impl Scalars {
     }
 }
 
-/// Declares the scalars of a loss or an optimizer: a struct to make them of, which definitions read them from again. A formula
-/// says what one is made of.
+/// Declares the scalars of a loss or an optimizer: a struct to make them of, which definitions read them from again. A
+/// formula says what one is made of.
 macro_rules! scalars {
     ($name:ident { $($scalar:ident $(= $formula:literal)?),* $(,)? }) => {
         /// What the shader and the definition read besides tensors.

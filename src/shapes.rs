@@ -45,8 +45,8 @@ pub(crate) fn expect_same(shapes: &[Named<'_>]) -> Result<()> {
     ))
 }
 
-/// Which of some tensors that do not go together is the one to name, with the others as a list: the one without which the
-/// others agree. Where that is any of them, or none, it is the last.
+/// Which of some tensors that do not go together is the one to name, with the others as a list: the one without which
+/// the others agree. Where that is any of them, or none, it is the last.
 pub(crate) fn odd_one<'a>(
     shapes: &[Named<'a>],
     agree: impl Fn(&[Named<'a>]) -> bool,

@@ -76,8 +76,8 @@ impl Tensor {
         }
     }
 
-    /// The same numbers of a host tensor, rounded to a float dtype. Integers beyond 2^24 are rounded to f32, and so are those
-    /// that become 16-bit floats first.
+    /// The same numbers of a host tensor, rounded to a float dtype. Integers beyond 2^24 are rounded to f32, and so are
+    /// those that become 16-bit floats first.
     ///
     /// # Errors
     /// [`Error::Operand`] for a tensor that is not on the host, or a dtype that is no float.
@@ -98,7 +98,8 @@ impl Tensor {
         })
     }
 
-    /// The tensor as a problem takes it: the same, or its integers as floats, on the host at once, in pages as they are read.
+    /// The tensor as a problem takes it: the same, or its integers as floats, on the host at once, in pages as they are
+    /// read.
     pub(crate) fn taken_as(&self, dtype: Dtype) -> Result<Cow<'_, Self>> {
         if dtype == self.dtype() {
             return Ok(Cow::Borrowed(self));
@@ -237,9 +238,9 @@ impl Tensor {
         }
     }
 
-    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay the tensor's: the
-    /// memory of a small result, else used again by a call like its own once the last handle is dropped, is not where its
-    /// buffer was asked for.
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay the tensor's:
+    /// the memory of a small result, else used again by a call like its own once the last handle is dropped, is not
+    /// where its buffer was asked for.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
         if let Some(memory) = self.memory() {
             memory.expose();

@@ -27,8 +27,8 @@ pub struct Timing {
     pub device_ns: Option<f64>,
 }
 
-/// A plan with its tensors, ready to be timed again and again: whoever compares several kernels has each run once in turn,
-/// so that what slows the machine down slows all of them.
+/// A plan with its tensors, ready to be timed again and again: whoever compares several kernels has each run once in
+/// turn, so that what slows the machine down slows all of them.
 ///
 /// Operands, outputs and scratch are allocated once, before the first run, which touches them and is to be dropped.
 pub struct Stopwatch<'a> {
@@ -148,8 +148,8 @@ impl Engine {
     /// Prepares the kernel that adds up the first `len` elements of `from`: the ceiling of a forward.
     ///
     /// # Errors
-    /// [`Error::Operand`] for a tensor that is not f32, has gaps or is shorter, [`Error::Device`] on an engine without a
-    /// device, [`Error::Limit`].
+    /// [`Error::Operand`] for a tensor that is not f32, has gaps or is shorter, [`Error::Device`] on an engine without
+    /// a device, [`Error::Limit`].
     pub fn stopwatch_read(&self, from: &Tensor, len: usize) -> Result<Stopwatch<'_>> {
         let gpu = self.device()?;
         let from = start_of("from", from, len)?;
@@ -160,8 +160,8 @@ impl Engine {
         )
     }
 
-    /// Prepares the same sum as textbooks write it, for comparison: workgroups of 256 lanes that take `per_lane` elements
-    /// each, and add up what they have in a tree.
+    /// Prepares the same sum as textbooks write it, for comparison: workgroups of 256 lanes that take `per_lane`
+    /// elements each, and add up what they have in a tree.
     ///
     /// # Errors
     /// As [`Engine::stopwatch_read`]; [`Error::Operand`] for a `per_lane` of 0 or of thousands.
@@ -171,8 +171,8 @@ impl Engine {
         sum(gpu, &from, plan_naive(from.view(), per_lane, &gpu.limits)?)
     }
 
-    /// Prepares the kernel that copies the first `len` elements, a multiple of 4, of one tensor to another: the ceiling of
-    /// a fused run.
+    /// Prepares the kernel that copies the first `len` elements, a multiple of 4, of one tensor to another: the ceiling
+    /// of a fused run.
     ///
     /// # Errors
     /// As [`Engine::stopwatch_read`].
@@ -194,8 +194,8 @@ impl Engine {
         )
     }
 
-    /// Prepares the same copy as the device itself makes it, from buffer to buffer. Its timestamps are those of empty passes
-    /// around it.
+    /// Prepares the same copy as the device itself makes it, from buffer to buffer. Its timestamps are those of empty
+    /// passes around it.
     ///
     /// # Errors
     /// As [`Engine::stopwatch_read`].

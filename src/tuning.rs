@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
 
-/// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read twice.
+/// Quads that a lane holds at most: their loops are within the iterations that `Spread` counts for rows that are read
+/// twice.
 pub const MAX_HELD: u32 = 8;
 
 /// Elements of a lane in the smallest tile: 16 quads, which the drivers' loops take together.
@@ -24,30 +25,31 @@ pub(crate) const MAX_WIDTH: u32 = 256;
 pub struct Tuning {
     /// Invocations of a workgroup that folds a long row.
     pub row_width: u32,
-    /// Invocations that fold a row of middling length, of which such a workgroup then has several: a subgroup of the class,
-    /// for these merge their states without a barrier.
+    /// Invocations that fold a row of middling length, of which such a workgroup then has several: a subgroup of the
+    /// class, for these merge their states without a barrier.
     pub subgroup: u32,
     /// Contiguous rows of up to this many classes get a subgroup each, where they are enough for 64 workgroups.
     pub subgroup_cols: u64,
-    /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the adapter; those
-    /// of up to 32 do however few they are.
+    /// Contiguous rows of up to this many classes get one lane each, where there are enough of them to fill the
+    /// adapter; those of up to 32 do however few they are.
     pub lane_cols: u64,
-    /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else one.
+    /// Rows that a lane takes one after the other, where there are very many; down to 16 where there are many, else
+    /// one.
     pub lane_rows: u32,
-    /// How many rows of up to 32 classes a lane holds in its registers at once: a power of two up to 16. Asked only where
-    /// [`lane_rows`](Self::lane_rows) gives a lane several rows. One, two or four rows are a pack, such that the pack is whole
-    /// quads of memory; rows that would not be are held one by one. A number above four puts packs side by side, in calls for
-    /// the gradient of rows whose classes are not innermost. A `pack` of four or more also makes strips, where `lane_rows` is
-    /// 16 or more: many rows of class targets whose classes are more than 32 and not innermost go side by side, four columns
-    /// at a time.
+    /// How many rows of up to 32 classes a lane holds in its registers at once: a power of two up to 16. Asked only
+    /// where [`lane_rows`](Self::lane_rows) gives a lane several rows. One, two or four rows are a pack, such that the
+    /// pack is whole quads of memory; rows that would not be are held one by one. A number above four puts packs side
+    /// by side, in calls for the gradient of rows whose classes are not innermost. A `pack` of four or more also makes
+    /// strips, where `lane_rows` is 16 or more: many rows of class targets whose classes are more than 32 and not
+    /// innermost go side by side, four columns at a time.
     pub pack: u32,
-    /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the row is
-    /// read once. Rows that would take more are read twice. The order of additions does not hang on it.
+    /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the
+    /// row is read once. Rows that would take more are read twice. The order of additions does not hang on it.
     pub held: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
     pub width: u32,
-    /// Elements of a tile of the elementwise and reduce drivers, and the most that the rows of a workgroup of one lane each
-    /// have, where they are contiguous and a lane takes several.
+    /// Elements of a tile of the elementwise and reduce drivers, and the most that the rows of a workgroup of one lane
+    /// each have, where they are contiguous and a lane takes several.
     pub tile: u32,
     /// Contiguous rows of more classes are wide: several workgroups fold one.
     pub wide_cols: u64,
@@ -68,8 +70,8 @@ pub enum Class {
     Software4,
 }
 
-/// The values of each class, with what chose them in `benches/notes/2026-11-21-tuning.md`. Classes share what nobody has
-/// measured apart.
+/// The values of each class, with what chose them in `benches/notes/2026-11-21-tuning.md`. Classes share what nobody
+/// has measured apart.
 pub const TABLE: [(Class, Tuning); 4] = [
     (Class::Discrete, Tuning::HARDWARE),
     (Class::Integrated, Tuning::HARDWARE),
@@ -250,8 +252,8 @@ impl Tuning {
     }
 }
 
-/// Loop iterations of one invocation of the reduce driver: quads of a lane, the elements of a quad where a monoid takes them singly, the runs of
-/// four, and the tree.
+/// Loop iterations of one invocation of the reduce driver: quads of a lane, the elements of a quad where a monoid takes
+/// them singly, the runs of four, and the tree.
 pub(crate) fn tile_iterations(tile: u64, width: u32) -> u64 {
     let quads = tile / u64::from(4 * width);
     quads * 5 + runs_of_four(quads) + 16
@@ -262,8 +264,8 @@ pub(crate) fn runs_of_four(quads: u64) -> u64 {
     quads / 4 + quads / 16 + quads.div_ceil(64)
 }
 
-/// Those of one invocation of a row over so many lanes: two passes of blocks of four quads, the first in runs of 16 blocks,
-/// up to five quads behind each, what the loss loops itself for each quad, the tree.
+/// Those of one invocation of a row over so many lanes: two passes of blocks of four quads, the first in runs of 16
+/// blocks, up to five quads behind each, what the loss loops itself for each quad, the tree.
 pub(crate) fn row_iterations(cols: u64, lanes: u32, inner_loops: u64) -> u64 {
     let blocks = cols / (16 * u64::from(lanes)) + 5;
     // A software adapter counts loops in branches it does not take: four quads of a block and one behind, each pass.

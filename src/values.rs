@@ -17,8 +17,8 @@ pub struct Array<T = f32> {
 pub struct Values {
     /// 0-d for reductions; the value of a function.
     pub loss: Option<Array>,
-    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53. In the
-    /// shape of `loss`.
+    /// The value of a reduction of integers on the processor, before it is rounded to f32: sums are exact up to 2^53.
+    /// In the shape of `loss`.
     pub exact: Option<Vec<f64>>,
     /// The gradient of the first tensor of the signature.
     pub grad_input: Option<Array>,

@@ -195,8 +195,8 @@ impl ReduceOp {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Checks {
     /// Reports targets outside [0, 1] where a loss expects probabilities, targets other than 1 and -1 where it expects
-    /// signs, and negative weights; NaN in any of them. PyTorch computes with them (but for the target of `bce`), and so
-    /// does the result.
+    /// signs, and negative weights; NaN in any of them. PyTorch computes with them (but for the target of `bce`), and
+    /// so does the result.
     pub strict: bool,
     pub nan: OnNan,
 }

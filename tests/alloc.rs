@@ -1,4 +1,5 @@
-//! What a steady call takes from the host's allocator. In a binary of its own, since all of one have the same allocator.
+//! What a steady call takes from the host's allocator. In a binary of its own, since all of one have the same
+//! allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -49,8 +50,8 @@ fn engine() -> Engine {
     Engine::open(&name).unwrap_or_else(|error| panic!("the tests need a GPU adapter, a software one at least: {error}"))
 }
 
-/// What wgpu itself takes to record and submit so many dispatches, and copies behind them, in the way of a call: none is an
-/// empty pass.
+/// What wgpu itself takes to record and submit so many dispatches, and copies behind them, in the way of a call: none
+/// is an empty pass.
 struct Bare {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
@@ -122,8 +123,8 @@ fn wait(device: &wgpu::Device) {
     device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
 }
 
-/// The most that a call takes once it has been made a few times, beyond wgpu's own for as many dispatches and copies, and
-/// beyond an empty pass and its submission.
+/// The most that a call takes once it has been made a few times, beyond wgpu's own for as many dispatches and copies,
+/// and beyond an empty pass and its submission.
 fn steady(engine: &Engine, bare: &Bare, copies: u64, call: impl Fn() -> Output) -> (u64, u64) {
     let (device, queue) = engine.wgpu().unwrap();
     let dispatched = || engine.activity().unwrap().dispatches;
@@ -148,8 +149,8 @@ fn steady(engine: &Engine, bare: &Bare, copies: u64, call: impl Fn() -> Output) 
     most
 }
 
-/// Fewer than 20 that are not wgpu's, which for a pass of three dispatches itself takes about 17 more than for an empty one.
-/// Where results lie in memory of the caller's, or are small: a large new one is a new buffer, in new bind groups.
+/// Fewer than 20 that are not wgpu's, which for a pass of three dispatches itself takes about 17 more than for an empty
+/// one. Where results lie in memory of the caller's, or are small: a large new one is a new buffer, in new bind groups.
 #[test]
 fn a_steady_call_takes_few_allocations() {
     let engine = engine();

@@ -131,8 +131,8 @@ fn cutting_changes_no_bit() {
     }
 }
 
-/// Every loss, in every dtype in turn: cut into pieces, in place and added to nothing, the bits are those of one piece and a
-/// new gradient; and so they are the next time.
+/// Every loss, in every dtype in turn: cut into pieces, in place and added to nothing, the bits are those of one piece
+/// and a new gradient; and so they are the next time.
 #[test]
 fn no_loss_depends_on_how_it_is_cut() {
     let cut = engine::cut(80 << 10);

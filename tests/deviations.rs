@@ -1,5 +1,5 @@
-//! `tests/golden/deviations.json`: every difference from the corpus, and from PyTorch where the corpus is silent, with its
-//! reason. Nothing else may differ.
+//! `tests/golden/deviations.json`: every difference from the corpus, and from PyTorch where the corpus is silent, with
+//! its reason. Nothing else may differ.
 
 use std::path::Path;
 use std::sync::OnceLock;

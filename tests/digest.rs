@@ -1,9 +1,9 @@
-//! The bits of every loss and optimizer, as they were when they were last meant to change: a digest for each dtype, mode and
-//! reduction, kept for each adapter, driver and kind of processor that somebody has run. A change of structure leaves them all
-//! alone.
+//! The bits of every loss and optimizer, as they were when they were last meant to change: a digest for each dtype,
+//! mode and reduction, kept for each adapter, driver and kind of processor that somebody has run. A change of structure
+//! leaves them all alone.
 //!
-//! `WGLOSS_DIGEST=write` writes the file of the adapter under test. Elsewhere than where one was written, the test says so and
-//! passes. `WGLOSS_TEST_LONG=1` goes through the options of each loss, too.
+//! `WGLOSS_DIGEST=write` writes the file of the adapter under test. Elsewhere than where one was written, the test says
+//! so and passes. `WGLOSS_TEST_LONG=1` goes through the options of each loss, too.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ impl Digest {
     }
 }
 
-/// Many short rows, rows of a workgroup with a ragged end, classes that are not innermost (of packs and of strips), one row of
-/// few columns.
+/// Many short rows, rows of a workgroup with a ragged end, classes that are not innermost (of packs and of strips), one
+/// row of few columns.
 const SHAPES: [&[usize]; 5] = [&[4500, 10], &[5, 301], &[2, 9, 33, 34], &[2, 40, 33, 33], &[6, 21]];
 /// The tuning of adapters nobody has here, and tiles of columns so small that short rows are wide.
 const SMALL: Tuning = Tuning {
@@ -152,7 +152,8 @@ fn optimizers(engine: &Engine, all: &mut BTreeMap<String, String>) {
     }
 }
 
-/// What the bits hang on, as a file's name: the adapter and its driver, and what the processor of a software one can do.
+/// What the bits hang on, as a file's name: the adapter and its driver, and what the processor of a software one can
+/// do.
 fn file() -> PathBuf {
     let info = gpu().adapter_info().unwrap();
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! Reductions along several dimensions, neighbours or not: values and gradients against the reference, whose own values are
-//! held by the golden cases; the same bits however the work is cut.
+//! Reductions along several dimensions, neighbours or not: values and gradients against the reference, whose own values
+//! are held by the golden cases; the same bits however the work is cut.
 
 use wgloss::{Call, Dtype, Engine, GradTo, Loss, Mode, Reduce, ReduceOp, Stream, Tensor};
 

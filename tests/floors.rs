@@ -1,5 +1,5 @@
-//! Arrows run one way: no file of `src/` imports a module of a floor above its own, modules of one floor stand in no circle,
-//! and what blocks a thread stands in one file. The table of floors is that of ARCHITECTURE.md.
+//! Arrows run one way: no file of `src/` imports a module of a floor above its own, modules of one floor stand in no
+//! circle, and what blocks a thread stands in one file. The table of floors is that of ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

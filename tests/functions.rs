@@ -1,5 +1,5 @@
-//! The shaders' own logarithms and exponentials (`shaders/math/math.wgsl`), through losses that are little else: right relative to
-//! themselves, where a driver's own would not be.
+//! The shaders' own logarithms and exponentials (`shaders/math/math.wgsl`), through losses that are little else: right
+//! relative to themselves, where a driver's own would not be.
 
 use wgloss::{Array, Bce, Call, GaussianNll, KlDiv, Loss, Mode, PoissonNll, Reduction, Role, Tensor};
 

@@ -1,5 +1,5 @@
-//! The reference's gradients against differences of its own losses, in f64: every loss, every operand that has a gradient,
-//! every option.
+//! The reference's gradients against differences of its own losses, in f64: every loss, every operand that has a
+//! gradient, every option.
 
 use wgloss::{Call, Mode, REGISTRY, Reduction, Role, Tensor, reference};
 

@@ -1,5 +1,5 @@
-//! Integers where floats are expected: taken as their values by every loss, on the host and in pages, for every operand;
-//! refused on a device, and by gradients, with the cure.
+//! Integers where floats are expected: taken as their values by every loss, on the host and in pages, for every
+//! operand; refused on a device, and by gradients, with the cure.
 
 use wgloss::{
     BceWithLogits, Call, Dtype, Engine, GradTo, Loss, Mode, Mse, OperandKind, REGISTRY, Reduce, ReduceOp, Stream,

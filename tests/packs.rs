@@ -42,8 +42,8 @@ fn are_packed(problem: &Problem) -> bool {
     matches!(&problem.family, Family::Rows(rows) if rows.inner_loops == 0 && rows.whole.is_none() && rows.cols <= 32)
 }
 
-/// Every loss of rows: packs of one, two and four rows, the last of them whole or not, and columns of four rows; against the
-/// reference, with hard data and what else a loss may be given.
+/// Every loss of rows: packs of one, two and four rows, the last of them whole or not, and columns of four rows;
+/// against the reference, with hard data and what else a loss may be given.
 #[test]
 fn packed_rows_are_as_the_reference_has_them() {
     let shapes: [&[usize]; 9] = [
@@ -90,8 +90,8 @@ fn packed_rows_are_as_the_reference_has_them() {
     report(failures, total);
 }
 
-/// Rows of class indices, whose exponentials stay in the place of the logits until the gradient takes it: every small number of
-/// columns, innermost and not, in every dtype, with wild logits, statistics or none.
+/// Rows of class indices, whose exponentials stay in the place of the logits until the gradient takes it: every small
+/// number of columns, innermost and not, in every dtype, with wild logits, statistics or none.
 #[test]
 fn kept_exponentials_are_gradients_in_the_end() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -192,8 +192,8 @@ fn case_of(name: &str, shape: &[usize], dtype: Dtype, reduction: Reduction) -> C
     make(info, &setup).unwrap()
 }
 
-/// Quads of memory, or element by element: bits are the same wherever a tensor begins and whatever lies between its rows,
-/// with a gradient of its own or over the input.
+/// Quads of memory, or element by element: bits are the same wherever a tensor begins and whatever lies between its
+/// rows, with a gradient of its own or over the input.
 #[test]
 fn bits_do_not_depend_on_where_packs_lie() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -243,8 +243,8 @@ fn bits_do_not_depend_on_where_packs_lie() {
     report(failures, total);
 }
 
-/// One row to a pack, or as many as there may be, and packs side by side: bits of losses and gradients are the same. Sums go
-/// by lane, which takes other rows.
+/// One row to a pack, or as many as there may be, and packs side by side: bits of losses and gradients are the same.
+/// Sums go by lane, which takes other rows.
 #[test]
 fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -310,9 +310,9 @@ fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
     report(failures, total);
 }
 
-/// Strips of more classes than a lane has registers for: whole quads of rows or not, one run of columns and several, the last columns
-/// no whole quad, in every dtype, every reduction, with wild logits, ignored rows, statistics and coefficients of every column; against the
-/// reference.
+/// Strips of more classes than a lane has registers for: whole quads of rows or not, one run of columns and several,
+/// the last columns no whole quad, in every dtype, every reduction, with wild logits, ignored rows, statistics and
+/// coefficients of every column; against the reference.
 #[test]
 fn strips_are_as_the_reference_has_them() {
     let (mut failures, mut total) = (Vec::new(), 0);
@@ -405,8 +405,8 @@ fn bits_do_not_depend_on_how_many_packs_a_strip_has() {
     }
 }
 
-/// Rows without a finite logit, or with a NaN or an infinity among them: losses and statistics are those of the same rows
-/// among few, which no pack takes, and of the reference.
+/// Rows without a finite logit, or with a NaN or an infinity among them: losses and statistics are those of the same
+/// rows among few, which no pack takes, and of the reference.
 #[test]
 fn hard_rows_are_the_same_in_packs() {
     const INF: f32 = f32::INFINITY;

@@ -25,8 +25,8 @@ fn variable(name: &str, default: u64) -> u64 {
     })
 }
 
-/// What makes other shader code. A software adapter compiles a variant for a tenth of a second, so that many cases share
-/// each of a few.
+/// What makes other shader code. A software adapter compiles a variant for a tenth of a second, so that many cases
+/// share each of a few.
 #[derive(Clone, Debug)]
 struct Flavour {
     loss: &'static str,
@@ -96,8 +96,8 @@ impl Draw {
     }
 
     fn case(&self) -> Option<(Case, Mode)> {
-        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not rounding;
-        // the distances of such rows of chosen numbers lie at kinks, but for another epsilon.
+        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not
+        // rounding; the distances of such rows of chosen numbers lie at kinks, but for another epsilon.
         if model::is_of_pairs(self) && self.shape.last() == Some(&1) {
             return None;
         }
@@ -165,7 +165,8 @@ fn hold<S: Strategy<Value = Draw>>(
     }
 }
 
-/// Within the error model; where not, within what the last digits of the inputs are worth. Says whether that was needed.
+/// Within the error model; where not, within what the last digits of the inputs are worth. Says whether that was
+/// needed.
 fn is_near(judged: &[Judged], draw: &Draw, mode: Mode) -> Result<bool, TestCaseError> {
     let mut needed = false;
     for (place, own) in judged.iter().enumerate().filter(|(_, own)| own.miss(None).is_some()) {

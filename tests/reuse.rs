@@ -22,7 +22,8 @@ fn encoder(engine: &Engine) -> wgpu::CommandEncoder {
     engine.wgpu().unwrap().0.create_command_encoder(&Default::default())
 }
 
-/// Whatever an earlier call on the same memory left in results and scratch, NaN and faults above all, no later one sees it.
+/// Whatever an earlier call on the same memory left in results and scratch, NaN and faults above all, no later one sees
+/// it.
 #[test]
 fn what_a_call_leaves_behind_reaches_no_other() {
     let engine = fresh();
@@ -180,8 +181,8 @@ fn results_written_later_are_read_as_they_are() {
     }
 }
 
-/// What is recorded into the caller's encoders: submitted late, in another order, twice in one, never; with calls between
-/// that are submitted at once. Its operands, too, may be results that nobody holds any more.
+/// What is recorded into the caller's encoders: submitted late, in another order, twice in one, never; with calls
+/// between that are submitted at once. Its operands, too, may be results that nobody holds any more.
 #[test]
 fn encoders_may_come_late() {
     let engine = fresh();
@@ -209,7 +210,8 @@ fn encoders_may_come_late() {
             assert!(bits(&values(&output, &engine)) == want[nth], "{nth} in round {round}");
         }
     }
-    // softmax of softmax, where the inner one's result is dropped before the outer one is submitted, while others follow.
+    // softmax of softmax, where the inner one's result is dropped before the outer one is submitted, while others
+    // follow.
     let x = own(&engine, Dtype::F32, &[16, 50]);
     let inner = |seed: u64| {
         x.put(&engine, &tensor(seed, &[16, 50]));
@@ -258,8 +260,8 @@ fn encoders_may_come_late() {
     );
 }
 
-/// Eight threads on the same tensors with the same calls, small and cut, run, encoded and given up, each holding a result for
-/// a while.
+/// Eight threads on the same tensors with the same calls, small and cut, run, encoded and given up, each holding a
+/// result for a while.
 #[test]
 fn threads_share_nothing_they_should_not() {
     let mut engine = fresh();
@@ -322,8 +324,8 @@ fn threads_share_nothing_they_should_not() {
     assert!(activity(&engine).plans - before.plans < 50);
 }
 
-/// A call found again whose buffer the user destroyed, or whose device is gone, is an error of ours and of nobody else; so is
-/// giving up a readback then.
+/// A call found again whose buffer the user destroyed, or whose device is gone, is an error of ours and of nobody else;
+/// so is giving up a readback then.
 #[test]
 fn a_kept_call_fails_as_a_new_one_does() {
     let owner = fresh();

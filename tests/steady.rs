@@ -19,8 +19,8 @@ fn on(engine: &Engine, case: &Case) -> Vec<Tensor> {
         .collect()
 }
 
-/// A call like the one before plans, compiles, makes and binds nothing; it is one submission, which brings the results along;
-/// and a small one is three dispatches at most. Over all losses.
+/// A call like the one before plans, compiles, makes and binds nothing; it is one submission, which brings the results
+/// along; and a small one is three dispatches at most. Over all losses.
 #[test]
 fn a_steady_call_makes_nothing() {
     let engine = fresh();
@@ -271,8 +271,8 @@ fn allocated(engine: &Engine) -> u64 {
         .map_or(0, |report| report.total_allocated_bytes)
 }
 
-/// Thousands of calls on tensors that come and go, of many shapes, hold no memory beyond a bound: that of a tensor goes with
-/// it, and what else is kept goes where asked.
+/// Thousands of calls on tensors that come and go, of many shapes, hold no memory beyond a bound: that of a tensor goes
+/// with it, and what else is kept goes where asked.
 #[test]
 fn kept_memory_is_bounded() {
     let engine = fresh();
@@ -307,8 +307,8 @@ fn kept_memory_is_bounded() {
     assert!(values(&loss.forward(&engine, &[&x, &x]).unwrap(), &engine).scalar() == Some(0.0));
 }
 
-/// A chain of calls, each on the result of the one before, as long as what is kept: all end at once, without a call of drop
-/// within drop for each.
+/// A chain of calls, each on the result of the one before, as long as what is kept: all end at once, without a call of
+/// drop within drop for each.
 #[test]
 fn long_chains_end() {
     let engine = fresh();

@@ -1,4 +1,5 @@
-//! Rows of middling length: several in a workgroup, a subgroup or part of one for each; and the two ways their states meet.
+//! Rows of middling length: several in a workgroup, a subgroup or part of one for each; and the two ways their states
+//! meet.
 
 use wgloss::plan::{Plan, plan};
 use wgloss::shader::Piece;
@@ -8,7 +9,8 @@ use crate::common::cases::{Setup, Style, make};
 use crate::common::plans::DEFAULT_LIMITS;
 use crate::common::{bits, engine, report};
 
-/// Two rows to a workgroup, of half of its lanes each: two subgroups of eight, or halves of one. Longer rows have it alone.
+/// Two rows to a workgroup, of half of its lanes each: two subgroups of eight, or halves of one. Longer rows have it
+/// alone.
 const SHARED: [Tuning; 2] = [shared(16, 8), shared(8, 4)];
 
 const fn shared(row_width: u32, subgroup: u32) -> Tuning {
@@ -69,8 +71,9 @@ fn rows_go_to_lanes_subgroups_workgroups_or_several() {
     }
 }
 
-/// Every loss of rows or pairs, in tiles of two rows and of one, in tiles of columns, and along other dimensions: states merged
-/// through registers or through memory, to the same bits; rows held or read twice, in the same order of additions.
+/// Every loss of rows or pairs, in tiles of two rows and of one, in tiles of columns, and along other dimensions:
+/// states merged through registers or through memory, to the same bits; rows held or read twice, in the same order of
+/// additions.
 #[test]
 fn all_ways_have_one_order() {
     let own = engine::fresh().plan_limits().unwrap();
@@ -119,7 +122,8 @@ fn all_ways_have_one_order() {
                 total += 1;
                 let (got, expected) = (run(engine), expected.get_or_insert_with(|| run(plain)));
                 let differ: Vec<_> = got.iter().zip(&*expected).filter(|(a, b)| a != b).collect();
-                // Where rows are held, a compiler may fuse another multiplication: llvmpipe does, in one of these losses.
+                // Where rows are held, a compiler may fuse another multiplication: llvmpipe does, in one of these
+                // losses.
                 let is_fused = mark == "/held"
                     && 1000 * differ.len() < got.len()
                     && differ.iter().all(|(a, b)| a.abs_diff(**b) <= 4);

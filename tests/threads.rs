@@ -82,7 +82,8 @@ fn run(case: &Case, engine: &Engine) -> Output {
     case.loss.run(engine, &case.call(case.most())).unwrap()
 }
 
-/// Many rounds of all losses, every thread at another one; `first` and `engine` may be different engines of one adapter.
+/// Many rounds of all losses, every thread at another one; `first` and `engine` may be different engines of one
+/// adapter.
 fn compare(first: &Engine, engine: &Engine, cases: &[Case], rounds: usize) {
     let alone: Vec<Vec<u32>> = cases
         .iter()
@@ -223,8 +224,8 @@ fn dropped_readbacks_harm_nobody() {
     });
 }
 
-/// A call that fails fails its own thread: with the tensor of another device, or a bad label. The others neither hear of
-/// it nor take its error away.
+/// A call that fails fails its own thread: with the tensor of another device, or a bad label. The others neither hear
+/// of it nor take its error away.
 #[test]
 fn errors_stay_in_their_thread() {
     within(120, || {

@@ -1,5 +1,5 @@
-//! What `bench` times besides the losses: ceilings and baselines, each element of them once, loops short, sums and copies
-//! right. And a call under a stopwatch computes what it computes without.
+//! What `bench` times besides the losses: ceilings and baselines, each element of them once, loops short, sums and
+//! copies right. And a call under a stopwatch computes what it computes without.
 
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::{Dispatch, Plan, plan_copy, plan_naive, plan_reduce};

@@ -38,8 +38,8 @@ fn bind_at_most(engine: &mut Engine, max_binding_bytes: u64) {
     engine.set_plan_limits(limits).unwrap();
 }
 
-/// Every loss of the softmax family under each of its options, in every dtype in turn: against the reference, and with the
-/// same bits where a row spans several bindings, in place, and added to nothing.
+/// Every loss of the softmax family under each of its options, in every dtype in turn: against the reference, and with
+/// the same bits where a row spans several bindings, in place, and added to nothing.
 #[test]
 fn every_wide_loss() {
     let mut engine = wide_engine();

@@ -53,8 +53,8 @@ fn rounding(dtype: Dtype, want: f64) -> f64 {
     }
 }
 
-/// Compares numbers of a dtype with their reference, and adds to the largest errors. `slack` is a further error allowed for
-/// each number.
+/// Compares numbers of a dtype with their reference, and adds to the largest errors. `slack` is a further error allowed
+/// for each number.
 pub fn compare(got: &[f32], dtype: Dtype, want: &[f64], slack: Option<&[f64]>, worst: &mut Worst) -> Option<Miss> {
     if got.len() != want.len() {
         return Some(Miss::Length {

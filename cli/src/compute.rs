@@ -296,8 +296,8 @@ fn constant(problem: &Problem) -> Option<String> {
     ))
 }
 
-/// The least `--memory` that a call streams in, where one that asked for `least` did not do. More memory has more tensors
-/// read whole, which counts.
+/// The least `--memory` that a call streams in, where one that asked for `least` did not do. More memory has more
+/// tensors read whole, which counts.
 fn least_memory(
     engine: &Engine,
     loss: &mut dyn Loss,

@@ -37,7 +37,8 @@ fn main() -> ExitCode {
 }
 
 /// Mesa's layer for choosing a device asks a Wayland compositor, and the Wayland library complains on stderr where the
-/// session has no folder for sockets. There is none to ask then: the layer is left out. The engine orders adapters itself.
+/// session has no folder for sockets. There is none to ask then: the layer is left out. The engine orders adapters
+/// itself.
 fn quiet_drivers() {
     let folder = std::env::var_os("XDG_RUNTIME_DIR");
     if cfg!(target_os = "linux") && !folder.is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {

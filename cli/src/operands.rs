@@ -41,8 +41,8 @@ pub fn number_id(own: &OperandInfo) -> Option<String> {
     (own.kind == OperandKind::Variance).then(|| format!("{}=number", own.role.name()))
 }
 
-/// The dtype that a file is read as, where that is another than the nearest of the library. `chosen` is that of the command
-/// line. Integers stay what they are where the library takes them as their values.
+/// The dtype that a file is read as, where that is another than the nearest of the library. `chosen` is that of the
+/// command line. Integers stay what they are where the library takes them as their values.
 fn read_as(info: &Info, role: Role, source: &Source, chosen: Option<Dtype>) -> Result<Option<Dtype>, String> {
     let own = info.operands.iter().find(|own| own.role == role);
     let holds_classes = own.is_some_and(|own| own.kind.is_classes()) && !source.stored().is_float();
@@ -152,8 +152,8 @@ impl Operands {
         }
     }
 
-    /// Brings all tensors to where the engine computes, integers as the floats that the problem takes them for; each one on
-    /// the host is dropped at once.
+    /// Brings all tensors to where the engine computes, integers as the floats that the problem takes them for; each
+    /// one on the host is dropped at once.
     pub fn upload(&mut self, engine: &Engine, problem: &Problem) -> Result<(), Error> {
         // The processor takes integers as they are, exactly.
         if engine.adapter_info().is_none() {

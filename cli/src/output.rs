@@ -24,8 +24,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Of `--option file`; `key` is that of a .safetensors file which is named without one. Finds what is wrong with the name
-    /// and its folder.
+    /// Of `--option file`; `key` is that of a .safetensors file which is named without one. Finds what is wrong with
+    /// the name and its folder.
     pub fn new(option: &str, given: &OsStr, key: impl FnOnce() -> String) -> Result<Self, Failure> {
         if given == STDOUT {
             return match std::io::stdout().is_terminal() {
@@ -180,7 +180,8 @@ impl Outputs {
         })
     }
 
-    /// The files under way, each of them behind its header. `array` tells what a result will be; `draft::publish` ends it.
+    /// The files under way, each of them behind its header. `array` tells what a result will be; `draft::publish` ends
+    /// it.
     pub fn drafts(&self, array: impl Fn(Part) -> Option<(Dtype, Vec<usize>)>) -> Result<Vec<(Part, Draft)>, Failure> {
         let list = self.list.iter().map(|output| {
             let part = output.product.part;

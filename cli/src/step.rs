@@ -288,7 +288,8 @@ impl<'a> Files<'a> {
         Ok((source.read_whole().map_err(failed)?, stored))
     }
 
-    /// The gradient of a parameter of a dtype. What is not of that is read as f32, which holds all but f64 and large integers.
+    /// The gradient of a parameter of a dtype. What is not of that is read as f32, which holds all but f64 and large
+    /// integers.
     fn grad(&self, param: Dtype, notes: &mut Vec<String>) -> Result<Tensor, Failure> {
         let failed = |message: String| Failure::Failed(format!("grad: {message}"));
         let mut source = files::open(self.grad).map_err(failed)?;

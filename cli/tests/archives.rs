@@ -66,8 +66,8 @@ fn archives_in_any_style_hold_arrays_of_any_dtype() {
     }
 }
 
-/// A stored member is read window by window like any file. A compressed one is read whole where the memory has room, and
-/// otherwise refused with what to do.
+/// A stored member is read window by window like any file. A compressed one is read whole where the memory has room,
+/// and otherwise refused with what to do.
 #[test]
 fn streams_read_stored_members_and_refuse_compressed_ones_by_name() {
     let folder = Folder::new();

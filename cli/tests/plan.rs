@@ -1,4 +1,5 @@
-//! `wgloss plan`: without an adapter, the bytes are those that can be counted by hand, and errors are those of `compute`.
+//! `wgloss plan`: without an adapter, the bytes are those that can be counted by hand, and errors are those of
+//! `compute`.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What a tensor may be on the command line: integers and truth values as their values, a number in the place of a file,
-//! weights and variances that broadcast, several dimensions.
+//! What a tensor may be on the command line: integers and truth values as their values, a number in the place of a
+//! file, weights and variances that broadcast, several dimensions.
 
 mod common;
 

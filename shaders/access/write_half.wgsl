@@ -1,6 +1,6 @@
-// Output `OPERAND`: 16-bit floats, two to a word, or added in f32 to what is there (ADDS). Two invocations may own the halves of one
-// word: each clears and sets its own bits alone, so neither order nor neighbour matters. Where a quad begins on a word, it owns
-// whole words.
+// Output `OPERAND`: 16-bit floats, two to a word, or added in f32 to what is there (ADDS). Two invocations may own the
+// halves of one word: each clears and sets its own bits alone, so neither order nor neighbour matters. Where a quad
+// begins on a word, it owns whole words.
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<atomic<u32>>;
 
 fn put_OPERAND_bits(i: u32, bits: u32) {

@@ -1,5 +1,5 @@
-// Output `OPERAND`: 16-bit floats, written four at a time, under the same condition as read_f32_x4, or added in f32 to what is there
-// (ADDS): every quad owns its words, and there is nothing to write one by one.
+// Output `OPERAND`: 16-bit floats, written four at a time, under the same condition as read_f32_x4, or added in f32 to
+// what is there (ADDS): every quad owns its words, and there is nothing to write one by one.
 @group(0) @binding(SLOT) var<storage, read_write> OPERAND: array<vec2<u32>>;
 
 fn put_OPERAND1(i: u32, value: f32) {}

@@ -1,5 +1,5 @@
-// Copies `input` to `grad_input`: the ceiling that a kernel of one read and one write is measured against. The length is a
-// multiple of four.
+// Copies `input` to `grad_input`: the ceiling that a kernel of one read and one write is measured against. The length
+// is a multiple of four.
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     params = uniforms;

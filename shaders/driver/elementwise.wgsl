@@ -6,7 +6,8 @@
 //
 // A loss supplies: loss, grad, and grad_t and grad_u where the target and the third operand are differentiable.
 
-// `ElementParams` in src/layout.rs is the Rust side. The index of an operand in `base` and `strides` is its constant below.
+// `ElementParams` in src/layout.rs is the Rust side. The index of an operand in `base` and `strides` is its constant
+// below.
 struct Params {
     first_tile: u32,    // this dispatch folds tiles first_tile .. end_tile
     end_tile: u32,
@@ -97,8 +98,8 @@ fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> v
     return values;
 }
 
-// Numbers times factors, of which those at `zeros` are 0. Where finite numbers make finite results (FINITE), an infinity
-// of theirs is only beyond f32, and 0 of it is 0.
+// Numbers times factors, of which those at `zeros` are 0. Where finite numbers make finite results (FINITE), an
+// infinity of theirs is only beyond f32, and 0 of it is 0.
 fn times(factor: vec4<f32>, zeros: vec4<bool>, values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
     if (FINITE) {
         let none = vec4<i32>(0x7f800000);

@@ -1,5 +1,5 @@
-// The sum of a tile as textbooks write it: lanes stride over the tile element by element, then a tree with a barrier for
-// each of its levels. A baseline of `bench`, which shares nothing with the kernels that it is compared with.
+// The sum of a tile as textbooks write it: lanes stride over the tile element by element, then a tree with a barrier
+// for each of its levels. A baseline of `bench`, which shares nothing with the kernels that it is compared with.
 var<workgroup> sums: array<f32, WIDTH>;
 
 @compute @workgroup_size(WIDTH)

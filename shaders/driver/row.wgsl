@@ -1,11 +1,11 @@
-// Rows of a (slab, column, inner) array, one row to LANES lanes of a workgroup: forward, backward or both,
-// as the output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and
-// its lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are
+// Rows of a (slab, column, inner) array, one row to LANES lanes of a workgroup: forward, backward or both, as the
+// output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and its
+// lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are
 // folded by driver/wide_fold.wgsl instead, many short ones by software/pack.wgsl, and longer ones side by side by
 // software/strip.wgsl. fold_row and write_row come from row/held.wgsl or row/streamed.wgsl, tree from lanes/.
 //
-// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a state),
-// row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.
+// A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a
+// state), row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.
 
 // Row `within` of a tile's block. Every lane of the workgroup comes here.
 fn take_row(tile: u32, lane: u32, within: u32) {
@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (tile >= uniforms.end_tile) {
         return; // the same for the whole workgroup: `tile` comes from workgroup_id and uniforms
     }
-    // A workgroup of one lane for each row takes TURNS of them, one after the other: few rows would not be worth starting
-    // one on a software adapter.
+    // A workgroup of one lane for each row takes TURNS of them, one after the other: few rows would not be worth
+    // starting one on a software adapter.
     for (var turn = 0u; turn < TURNS; turn++) {
         let within = (tile % params.block_tiles) * ROWS + turn * (WIDTH / LANES) + lane / LANES;
         take_row(tile, lane, within);

@@ -1,5 +1,5 @@
-// Wide rows, third pass: one workgroup merges the states of a row's tiles. Lane p takes the tiles p, p + WIDTH, …, in runs
-// of 16 that are merged on their own; the lanes' states meet in a fixed tree. A tile of this pass is a row.
+// Wide rows, third pass: one workgroup merges the states of a row's tiles. Lane p takes the tiles p, p + WIDTH, …, in
+// runs of 16 that are merged on their own; the lanes' states meet in a fixed tree. A tile of this pass is a row.
 
 @group(0) @binding(10) var<storage, read> states_in: array<Folded>; // (rows, block_tiles) Folded
 

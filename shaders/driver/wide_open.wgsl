@@ -1,5 +1,6 @@
-// Wide rows, first pass, where they have class targets: looks at each row's label, and at its logit and weight. They lie in
-// one tile, and only that tile's window has them; so it alone opens the row, and the first tile one without a class.
+// Wide rows, first pass, where they have class targets: looks at each row's label, and at its logit and weight. They
+// lie in one tile, and only that tile's window has them; so it alone opens the row, and the first tile one without a
+// class.
 
 @group(0) @binding(21) var<storage, read_write> rows_out: array<Opened>; // (rows) Opened
 

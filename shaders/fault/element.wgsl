@@ -1,6 +1,6 @@
-// The elementwise driver inspects its input on the way: a fault per tile, for driver/reduce.wgsl to join. While it computes,
-// a lane only keeps whether it saw anything else than the plain numbers of fault/rule.wgsl; if so, it looks again. (The input
-// is still there: where the gradient goes over it, the plan has it inspected before.)
+// The elementwise driver inspects its input on the way: a fault per tile, for driver/reduce.wgsl to join. While it
+// computes, a lane only keeps whether it saw anything else than the plain numbers of fault/rule.wgsl; if so, it looks
+// again. (The input is still there: where the gradient goes over it, the plan has it inspected before.)
 @group(0) @binding(23) var<storage, read_write> faults_out: array<Fault>; // (tiles) Fault
 
 var<private> largest_bits: u32 = 0u;

@@ -1,5 +1,5 @@
-// The values of an operand that break a rule: how many there are, and the first of them. fault/rule.wgsl says which rule,
-// NAN_BREAKS whether NaN breaks it, too.
+// The values of an operand that break a rule: how many there are, and the first of them. fault/rule.wgsl says which
+// rule, NAN_BREAKS whether NaN breaks it, too.
 struct Fault {
     count: u32,       // stops at 2^32 - 1
     first_low: u32,   // the number of the first one's element, of 64 bits; all ones if there is none

@@ -1,5 +1,6 @@
-// The labels of a row are a list of classes, which its first negative entry ends; an entry out of range names no class. The
-// item at place j of a row stands for class j as well: how often the list names it is m of loss/multilabel_margin.wgsl.
+// The labels of a row are a list of classes, which its first negative entry ends; an entry out of range names no class.
+// The item at place j of a row stands for class j as well: how often the list names it is m of
+// loss/multilabel_margin.wgsl.
 struct Named {
     open: bool, // no negative entry so far
     times: vec4<f32>,
@@ -12,7 +13,8 @@ fn name1(n: Named, classes: vec4<u32>, i: u32, end: u32) -> Named {
     return Named(open, n.times + select(vec4<f32>(0.0), vec4<f32>(1.0), named));
 }
 
-// Up to four items, which may belong to several rows. The windows of a dispatch have the whole lists of its first and last item.
+// Up to four items, which may belong to several rows. The windows of a dispatch have the whole lists of its first and
+// last item.
 fn visit_labels(item: u32, count: u32) {
     let last = item + count;
     var at = item;

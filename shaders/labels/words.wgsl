@@ -1,5 +1,5 @@
-// Class targets of up to 32 bits, extended to i64 as two words, low first: i32 and u32 (SIGNED tells them apart), or u8, four to
-// a word (BYTES).
+// Class targets of up to 32 bits, extended to i64 as two words, low first: i32 and u32 (SIGNED tells them apart), or
+// u8, four to a word (BYTES).
 @group(0) @binding(2) var<storage, read> targets: array<u32>; // (rows) u32 or i32, or (rows / 4) u8
 
 fn label_words(i: u32) -> vec2<u32> {

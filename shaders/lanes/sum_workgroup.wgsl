@@ -1,4 +1,5 @@
-// What the lanes of a workgroup that lead, every LANES-th, come to, by a fixed tree through workgroup memory. Every lane comes here.
+// What the lanes of a workgroup that lead, every LANES-th, come to, by a fixed tree through workgroup memory. Every
+// lane comes here.
 var<workgroup> lane_losses: array<f32, WIDTH / LANES>;
 var<workgroup> lane_counts: array<vec4<u32>, WIDTH / LANES>;
 

@@ -1,5 +1,5 @@
-// The fixed tree that merges the states of LANES lanes through workgroup memory, for each of the rows, or other things, that
-// a workgroup has: lane i takes lane i + half. It needs no adapter feature. WIDTH and LANES are powers of two.
+// The fixed tree that merges the states of LANES lanes through workgroup memory, for each of the rows, or other things,
+// that a workgroup has: lane i takes lane i + half. It needs no adapter feature. WIDTH and LANES are powers of two.
 var<workgroup> states: array<State, WIDTH>;
 
 fn tree(lane: u32, mine: State) -> State {

@@ -4,8 +4,8 @@
 //   grad   = (x - t) / max(x (1 - x), 1e-12)     the clamp of the logarithms is no part of it
 //   grad_t = log(1 - x) - log x                  nor of this one
 //
-// What is no probability gives a loss of NaN and gradients of 0, and is reported. (The driver makes all of them NaN where
-// x is.)
+// What is no probability gives a loss of NaN and gradients of 0, and is reported. (The driver makes all of them NaN
+// where x is.)
 
 fn is_probability(x: f32) -> bool {
     return !breaks(x);

@@ -8,9 +8,9 @@
 // Class target t:      b_c = (1 - label_smoothing) w_c [c = t] + label_smoothing / C w_c
 // Probability target p: b_c = w_c ((1 - label_smoothing) p_c + label_smoothing / C)
 //
-// The first term of a class target stands apart, as `hit`; the rest of b is the coefficient q of state/softmax.wgsl, which
-// coefs4 supplies: 0 without label smoothing (EACH_COUNTS is false). Of a probability target no class stands apart, all of b is
-// q: loss/cross_entropy_prob.wgsl has row_open, the probabilities and their gradient.
+// The first term of a class target stands apart, as `hit`; the rest of b is the coefficient q of state/softmax.wgsl,
+// which coefs4 supplies: 0 without label smoothing (EACH_COUNTS is false). Of a probability target no class stands
+// apart, all of b is q: loss/cross_entropy_prob.wgsl has row_open, the probabilities and their gradient.
 //
 // The logits that the loss sees are, with a soft cap (CAPS), cap tanh(input / cap).
 
@@ -35,7 +35,8 @@ fn z_share() -> f32 {
     return select(z * (z_scale() / reduction_scale()), 0.0, z == 0.0);
 }
 
-// z lse, clamped so that no compiler takes lse by itself for a factor: its square may be beyond f32 where z lse^2 is not.
+// z lse, clamped so that no compiler takes lse by itself for a factor: its square may be beyond f32 where z lse^2 is
+// not.
 fn z_pull(z: f32, lse: f32) -> f32 {
     return clamp(z * lse, LOWEST, -LOWEST);
 }
@@ -60,8 +61,8 @@ fn row_loss(row: Row, s: State) -> f32 {
     return select(loss, 0.0, row.kind == IGNORED);
 }
 
-// What stands before the probabilities in a row's gradient, sum_j b_j + 2 z lse, without `hit`: beside that it may be small,
-// and is all that is left of a confident label.
+// What stands before the probabilities in a row's gradient, sum_j b_j + 2 z lse, without `hit`: beside that it may be
+// small, and is all that is left of a confident label.
 fn slope_beside_hit(s: State) -> f32 {
     let z = z_share();
     let pull = select(2.0 * z_pull(z, log_sum_exp(s)), 0.0, z == 0.0);
@@ -69,8 +70,8 @@ fn slope_beside_hit(s: State) -> f32 {
     return select(clamp(s.mass + pull, LOWEST, -LOWEST), params.nan, is_poisoned(s));
 }
 
-// Class targets. A row that is not kept looks at class 0 instead, for nothing: software adapters would run both sides of a
-// branch.
+// Class targets. A row that is not kept looks at class 0 instead, for nothing: software adapters would run both sides
+// of a branch.
 // default
 fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
     let words = label_words(params.targets_base + (index - params.first_row));
@@ -120,16 +121,16 @@ fn row_slope(row: Row, s: State) -> Slope {
     if (EACH_COUNTS) {
         return Slope(s.peak, beside, share, 0.0, share * s.rest, select(0u, 1u, s.rest < 1.0));
     }
-    // Of the class at the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient of its label does not
-    // cancel. Where the rest is below a half, no other class is as near to the peak. The difference of near numbers is
-    // exact, however large they are.
+    // Of the class at the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient of its label does
+    // not cancel. Where the rest is below a half, no other class is as near to the peak. The difference of near numbers
+    // is exact, however large they are.
     let sure = (s.rest < 0.5) & (s.peak - row.x_hit < 0.5);
     let below = share * exp(row.x_hit - s.peak) - row.hit;
     return Slope(s.peak, beside, share, select(below, beside - share * s.rest, sure), 0.0, 0u);
 }
 
-// At the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel; that of a row of many
-// peaks would, which keep the quotient.
+// At the peak, exp(x - lse) = 1 - rest / (1 + rest), so a confident row's gradient does not cancel; that of a row of
+// many peaks would, which keep the quotient.
 fn row_grad4(row: Row, slope: Slope, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
     let is_label = at4(column, row.label);
     if (EACH_COUNTS) {

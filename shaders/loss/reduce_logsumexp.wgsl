@@ -1,5 +1,5 @@
-// logsumexp: y = log sum_c exp(x_c), dy / dx_c = exp(x_c - y), from the statistics apart: y itself is too coarse where it
-// is large. Of nothing but -inf the gradient is 0: its share in any sum is.
+// logsumexp: y = log sum_c exp(x_c), dy / dx_c = exp(x_c - y), from the statistics apart: y itself is too coarse where
+// it is large. Of nothing but -inf the gradient is 0: its share in any sum is.
 struct Slope {
     peak: f32,
     share: f32,

@@ -18,8 +18,8 @@
 //
 //   grad_t = miss^gamma a ((d a_t / d t) (1 - r) - a_t sign(x) (gamma + 1))
 //
-// No product here may overflow and meet a 0, in any order that a compiler takes its factors in: parentheses protect nothing.
-// What minimum, maximum and clamp give is no product, and is taken apart by none.
+// No product here may overflow and meet a 0, in any order that a compiler takes its factors in: parentheses protect
+// nothing. What minimum, maximum and clamp give is no product, and is taken apart by none.
 
 // 0, 1 and 2 are constants, for which compilers leave the logarithms of other powers out.
 fn exponent() -> f32 {

@@ -41,7 +41,8 @@ fn f32_to_bf16(x: vec4<f32>) -> vec4<u32> {
     return select(rounded, quiet, (b & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
 }
 
-// f16 by integer arithmetic, so that no adapter feature is needed and overflow, subnormals and NaN are the same everywhere.
+// f16 by integer arithmetic, so that no adapter feature is needed and overflow, subnormals and NaN are the same
+// everywhere.
 fn f16_to_f32(h: vec4<u32>) -> vec4<f32> {
     let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
     let rest = vec4<i32>((h & vec4<u32>(0x7fffu)) << vec4<u32>(13u)); // signed: compared in one step by processors
@@ -60,7 +61,8 @@ fn f32_to_f16(x: vec4<f32>) -> vec4<u32> {
     let a = b & vec4<u32>(0x7fffffffu);
     let moved = a - vec4<u32>(0x38000000u);
     let number = (moved + vec4<u32>(0xfffu) + ((moved >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
-    // Below 2^-14: the mantissa with its leading 1, counted in units of 2^-24. From a shift of 25 on, less than half a unit.
+    // Below 2^-14: the mantissa with its leading 1, counted in units of 2^-24. From a shift of 25 on, less than half a
+    // unit.
     let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
     let shift = clamp(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(126u)), vec4<u32>(1u), vec4<u32>(25u));
     let half = vec4<u32>(1u) << (shift - vec4<u32>(1u));

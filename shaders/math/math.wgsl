@@ -17,8 +17,8 @@ fn weighed(weight: f32, loss: f32) -> f32 {
     return select(weight * loss, 0.0, (weight == 0.0) & !is_nan(loss));
 }
 
-// 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3, by the polynomial in z^2 whose largest relative error is least: 5.4e-9, a
-// tenth of what rounding to f32 does. The series needs three more terms for that.
+// 2 atanh(z) = log((1 + z) / (1 - z)) for |z| <= 1/3, by the polynomial in z^2 whose largest relative error is least:
+// 5.4e-9, a tenth of what rounding to f32 does. The series needs three more terms for that.
 fn twice_atanh(z: f32) -> f32 {
     let v = z * z;
     return 2.0 * z * (1.0 + v * (0.33333209 + v * (0.20010763 + v * (0.14000902 + v * 0.14005996))));
@@ -99,8 +99,8 @@ fn log_scaled(s: Scaled) -> f32 {
     return s.k * LOG_2 + (twice_atanh(s.rest / (2.0 + s.rest)) - s.k * LOG_2_EXCESS);
 }
 
-// log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at 0,
-// where WGSL leaves the value of `log` open and SwiftShader has -86. That is made of the bits of x, since a constant
+// log(x) for x >= 0, with its relative accuracy near 1, not -inf where the adapter flushes a subnormal x, and -inf at
+// 0, where WGSL leaves the value of `log` open and SwiftShader has -86. That is made of the bits of x, since a constant
 // infinity is refused. NaN below 0. No branches: adapters that are the processor run both sides of each.
 fn ln(x: f32) -> f32 {
     let bits = bitcast<u32>(x);

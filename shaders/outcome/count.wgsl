@@ -1,5 +1,5 @@
-// Class targets counted on the way, where only the sum of the losses waits for their count: for each tile the `State` of
-// state/count.wgsl, of rows that weigh 1.
+// Class targets counted on the way, where only the sum of the losses waits for their count: for each tile the `State`
+// of state/count.wgsl, of rows that weigh 1.
 struct Counted {
     weight: f32,
     rows: f32,

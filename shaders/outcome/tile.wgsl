@@ -6,7 +6,8 @@ var<private> rows_taken: u32;
 var<private> of_4: f32;
 var<private> of_runs: f32;
 
-// Also for a lane that does not lead and a row that is not there, whose loss is computed for nothing: it is selected away.
+// Also for a lane that does not lead and a row that is not there, whose loss is computed for nothing: it is selected
+// away.
 fn put_row(tile: u32, lane: u32, index: u32, live: bool, leads: bool, row: Row, s: State) {
     of_4 += select(0.0, weighted_loss(index, row, s), live & leads);
     count_row(row, index, live & leads);

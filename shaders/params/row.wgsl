@@ -1,4 +1,5 @@
-// The parameters of driver/row.wgsl and of the passes over wide rows, in elements and rows; `RowParams` in src/layout.rs is their Rust side.
+// The parameters of driver/row.wgsl and of the passes over wide rows, in elements and rows; `RowParams` in
+// src/layout.rs is their Rust side.
 struct Params {
     rows: u32,          // of the whole problem
     cols: u32,          // elements of a row: classes

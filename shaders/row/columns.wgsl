@@ -74,8 +74,9 @@ fn map_slope4(x: vec4<f32>) -> vec4<f32> {
     return vec4<f32>(1.0);
 }
 
-// What the gradients of a row are multiplied by: the reduction's factor, the upstream gradient (one for each row, or one
-// for all: step 0) and the row's own weight, each 1 where there is none. The gradient of a map has its upstream gradient inside.
+// What the gradients of a row are multiplied by: the reduction's factor, the upstream gradient (one for each row, or
+// one for all: step 0) and the row's own weight, each 1 where there is none. The gradient of a map has its upstream
+// gradient inside.
 // default
 fn row_scale(row: u32) -> f32 {
     if (IS_MAP) {

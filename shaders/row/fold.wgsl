@@ -1,6 +1,6 @@
-// A run of a row's columns, folded by LANES lanes. Lane p takes the quads p, p + LANES, p + 2 LANES, … of it: where
-// a column goes depends on the column alone. Sixteen blocks of four quads are a run, folded on its own, and sixteen runs are merged
-// on their own, so no sum is long.
+// A run of a row's columns, folded by LANES lanes. Lane p takes the quads p, p + LANES, p + 2 LANES, … of it: where a
+// column goes depends on the column alone. Sixteen blocks of four quads are a run, folded on its own, and sixteen runs
+// are merged on their own, so no sum is long.
 
 // Blocks that are folded on their own.
 const RUN: u32 = 16u;

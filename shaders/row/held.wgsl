@@ -1,5 +1,6 @@
-// Rows whose quads stay in the registers of their lanes, HELD to a lane, from the fold to what is written: they are read once.
-// The order of additions is that of row/fold.wgsl. HELD is a multiple of 4; the loops are for compilers to unroll.
+// Rows whose quads stay in the registers of their lanes, HELD to a lane, from the fold to what is written: they are
+// read once. The order of additions is that of row/fold.wgsl. HELD is a multiple of 4; the loops are for compilers to
+// unroll.
 var<private> held: array<vec4<f32>, HELD>;
 
 // Quad k of a lane; of one past the row's end, count is 0.

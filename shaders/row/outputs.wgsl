@@ -21,8 +21,8 @@ fn grad_of(row: Row, slope: Slope, scale: f32, q: Columns, writes: bool) -> vec4
     return select(vec4<f32>(0.0), g, writes);
 }
 
-// Rows of which something is written; the others have gradient 0. Those read for their statistics alone, because their label is
-// ignored or out of range, are not among them.
+// Rows of which something is written; the others have gradient 0. Those read for their statistics alone, because their
+// label is ignored or out of range, are not among them.
 fn row_writes(row: Row) -> bool {
     if (WANTS_STATS) {
         return row.kind == KEPT;

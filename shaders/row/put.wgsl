@@ -44,8 +44,8 @@ fn put_columns(
     let put = select(none, vec2<u32>(blocks, quads), writes);
     let zeroed = select(vec2<u32>(blocks, quads), none, writes);
     let behind = blocks * 4u * LANES + part;
-    // Four quads a turn, so that a row of 2^25 columns stays under the loop limit that the plan keeps. They are read before
-    // the first is written.
+    // Four quads a turn, so that a row of 2^25 columns stays under the loop limit that the plan keeps. They are read
+    // before the first is written.
     for (var b = 0u; b < put.x; b++) {
         let c0 = first + 4u * (b * 4u * LANES + part);
         let q0 = whole_quad(input_at, c0);

@@ -29,8 +29,8 @@ fn keep(index: u32, row: Row, s: State) {}
 
 // What the passes over wide rows hand on, in cells of sizes that no loss changes; src/plan/rows/wide.rs knows them.
 
-// A row as its label's tile saw it, and the weight of the label's class, 0 where there is none: labels/weight_opened.wgsl
-// reads that as the last word.
+// A row as its label's tile saw it, and the weight of the label's class, 0 where there is none:
+// labels/weight_opened.wgsl reads that as the last word.
 struct Opened {
     @size(28) row: Row,
     weight: f32,

@@ -1,4 +1,5 @@
-// A wide row whose label driver/wide_open.wgsl has looked up, with the label's logit and weight: most tiles do not have them.
+// A wide row whose label driver/wide_open.wgsl has looked up, with the label's logit and weight: most tiles do not have
+// them.
 @group(0) @binding(21) var<storage, read> rows_in: array<Opened>; // (rows) Opened
 
 fn row_of(index: u32, slab: u32, input_at: u32) -> Row {

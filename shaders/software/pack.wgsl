@@ -1,19 +1,19 @@
-// Short rows of a (slab, column, inner) array where they are many: PACK of them at once in a lane's registers, PACKS such packs
-// read and written together, one after the other until the lane has had TURNS rows. The loops over columns are written out on
-// composition (src/shader/unroll.rs): at an index that is no constant, software adapters have arrays in memory, lane by lane. A row is
-// read once, whatever is written.
+// Short rows of a (slab, column, inner) array where they are many: PACK of them at once in a lane's registers, PACKS
+// such packs read and written together, one after the other until the lane has had TURNS rows. The loops over columns
+// are written out on composition (src/shader/unroll.rs): at an index that is no constant, software adapters have arrays
+// in memory, lane by lane. A row is read once, whatever is written.
 //
 // A loss supplies what driver/row.wgsl says.
 
-// PACK short rows of one lane in registers. Where the classes are innermost they lie side by side, so many of them that they
-// end on a quad (of ten classes, two rows are five quads), or one alone, the end of whose last quad is unused. Elsewhere
-// four rows are one quad of each column: CROSSWISE.
+// PACK short rows of one lane in registers. Where the classes are innermost they lie side by side, so many of them that
+// they end on a quad (of ten classes, two rows are five quads), or one alone, the end of whose last quad is unused.
+// Elsewhere four rows are one quad of each column: CROSSWISE.
 //
-// Bits do not depend on how a pack is read: FLAT says that its quads are quads of memory, all there and aligned; else it is
-// read and written element by element.
+// Bits do not depend on how a pack is read: FLAT says that its quads are quads of memory, all there and aligned; else
+// it is read and written element by element.
 //
-// A lane may have PACKS of them, where they are FLAT, side by side in memory with those of its neighbours: far-apart columns
-// are then read and written in longer runs. The first is the one that is worked on.
+// A lane may have PACKS of them, where they are FLAT, side by side in memory with those of its neighbours: far-apart
+// columns are then read and written in longer runs. The first is the one that is worked on.
 var<private> pack: array<vec4<f32>, PACKS * PACK_QUADS>;
 
 // From the rows of one of a lane's packs to those of the next.
@@ -182,7 +182,8 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
     let row = row_open(own, spot.x, spot.y, input_place(spot));
     var state = identity();
     if (READS_ROWS) {
-        // Also of a row that is not read, for nothing: it lies in registers, and a branch around all of this costs more.
+        // Also of a row that is not read, for nothing: it lies in registers, and a branch around all of this costs
+        // more.
         let folded = fold_pack(row, r);
         if (live & row_reads(row)) {
             state = folded;

@@ -1,11 +1,12 @@
-// Rows of many classes that are not innermost, where they are many: a strip of PACKS times four rows to a lane, COLUMNS columns of all
-// of them in its registers at a time. So a column is read and written in runs of some length (with eight lanes and four packs, 512
-// bytes); row by row, memory is slow: as many places as there are columns, a few bytes from each. Rows are read once for their
-// statistics and, where a gradient is wanted, once more for that. Marked loops are written out (src/shader/unroll.rs): an array
-// at an index that is no constant is memory to software adapters, lane by lane.
+// Rows of many classes that are not innermost, where they are many: a strip of PACKS times four rows to a lane, COLUMNS
+// columns of all of them in its registers at a time. So a column is read and written in runs of some length (with eight
+// lanes and four packs, 512 bytes); row by row, memory is slow: as many places as there are columns, a few bytes from
+// each. Rows are read once for their statistics and, where a gradient is wanted, once more for that. Marked loops are
+// written out (src/shader/unroll.rs): an array at an index that is no constant is memory to software adapters, lane by
+// lane.
 //
-// Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory, all there
-// and aligned; else it is read and written element by element.
+// Bits do not depend on how a strip is read: FLAT says that its quads, a column of four rows each, are quads of memory,
+// all there and aligned; else it is read and written element by element.
 //
 // A loss supplies what driver/row.wgsl says.
 
@@ -30,8 +31,8 @@ var<private> runs: array<State, STRIP>;
 var<private> states: array<State, STRIP>;
 var<private> grads: array<GradOf, STRIP>;
 
-// COLUMNS columns of the rows from `index` on, and of those of the packs beside; past `last` rows up to it again, past the last column
-// that one again.
+// COLUMNS columns of the rows from `index` on, and of those of the packs beside; past `last` rows up to it again, past
+// the last column that one again.
 fn read_columns(index: u32, last: u32, column: u32) {
     let own = min(index, select(last, last - 3u, FLAT));
     let at = input_place(spot_of(own));

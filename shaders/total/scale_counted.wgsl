@@ -1,5 +1,5 @@
-// The reduction's factors: one over the denominators that the count of the labels left on the device. FACTOR is the word of the
-// one that is wanted: 0, or 8 for the z-loss by itself.
+// The reduction's factors: one over the denominators that the count of the labels left on the device. FACTOR is the
+// word of the one that is wanted: 0, or 8 for the z-loss by itself.
 @group(0) @binding(9) var<storage, read> control: array<u32>; // (10), as state/count.wgsl writes it
 
 fn reduction_scale() -> f32 {

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 static NAMES: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Has signals end the process, also where a shell that started it in the background had it ignore Ctrl-C: what streams for
-/// minutes can be stopped.
+/// Has signals end the process, also where a shell that started it in the background had it ignore Ctrl-C: what streams
+/// for minutes can be stopped.
 pub fn arm() {
     static WATCH: Once = Once::new();
     WATCH.call_once(watch);

@@ -15,7 +15,8 @@ const METADATA: &str = "__metadata__";
 /// The format's own limit.
 pub const MAX_HEADER: u64 = 100_000_000;
 
-/// What a header says of a tensor. The dtype is the header's word: a file is read for one key, whatever else lies in it.
+/// What a header says of a tensor. The dtype is the header's word: a file is read for one key, whatever else lies in
+/// it.
 #[derive(Debug, Deserialize)]
 pub struct Entry {
     pub dtype: String,

@@ -1,5 +1,5 @@
-//! What the commands share: the files that they read and write, the lines that they print, the arguments that several of
-//! them have, and how they fail. Nothing here computes.
+//! What the commands share: the files that they read and write, the lines that they print, the arguments that several
+//! of them have, and how they fail. Nothing here computes.
 
 pub mod args;
 pub mod draft;

@@ -46,7 +46,8 @@ pub fn place(option: &str, given: &OsStr) -> Result<PathBuf, Failure> {
     if place.is_dir() {
         return Err(failed("is a folder, expected a file".into()));
     }
-    // Renaming over a device such as /dev/null would replace it, or, through /dev/stdout, the file that a shell has opened.
+    // Renaming over a device such as /dev/null would replace it, or, through /dev/stdout, the file that a shell has
+    // opened.
     let is_device = |folder: &Path| folder == Path::new("/dev") || folder.starts_with("/proc");
     let behind_device = fs::canonicalize(folder).is_ok_and(|folder| is_device(&folder));
     if behind_device || fs::metadata(&place).is_ok_and(|metadata| !metadata.is_file()) {

@@ -54,8 +54,8 @@ pub(super) fn run(
     Ok(made)
 }
 
-/// Where each element of the rearranged array lies in a contiguous one: (dimensions before the first of the columns, those of
-/// the columns, the others).
+/// Where each element of the rearranged array lies in a contiguous one: (dimensions before the first of the columns,
+/// those of the columns, the others).
 fn places(shape: &[usize], columns: &[usize]) -> Vec<usize> {
     let first = columns.first().copied().unwrap_or(0);
     let others = (first..shape.len()).filter(|dim| !columns.contains(dim));

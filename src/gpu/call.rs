@@ -1,5 +1,5 @@
-//! Calls of losses on a device. What of a call can be used again is kept beside it: its plan, pipelines and params, and, for
-//! the same tensors, its bind groups with small results and scratch.
+//! Calls of losses on a device. What of a call can be used again is kept beside it: its plan, pipelines and params,
+//! and, for the same tensors, its bind groups with small results and scratch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -77,8 +77,8 @@ impl Prepared {
     }
 }
 
-/// A planned call with the memory that it computes on. Those of the caller's tensors it holds by their buffers alone, and is
-/// let go of when the last tensor is.
+/// A planned call with the memory that it computes on. Those of the caller's tensors it holds by their buffers alone,
+/// and is let go of when the last tensor is.
 #[derive(Debug)]
 pub(crate) struct Bound {
     /// The memory of the caller's tensors, in their order.
@@ -291,7 +291,8 @@ impl Gpu {
         Ok((Some(staging), Ready::copies(copies)))
     }
 
-    /// Submits a call that is bound, and taken. `tensors`: those placed for it, where there are others than the caller's.
+    /// Submits a call that is bound, and taken. `tensors`: those placed for it, where there are others than the
+    /// caller's.
     fn carry_out(
         &self,
         prepared: &Prepared,

@@ -1,11 +1,11 @@
 //! Calls like earlier ones: found again by all that decides how they are computed, and not planned again.
 //!
-//! What a plan follows from is written out and compared in full. Bind groups are found by the numbers of the tensors' memory,
-//! which no two memories of a process share, and go when the memory does. Results up to 64 KiB, and their copies for the
-//! host, lie in memory that is lent (`memory/loan`): to one output at a time, until its last tensor is dropped, and never again
-//! once somebody had its raw buffer or recorded a use of it. Calls in one command buffer share scratch, which each writes
-//! before it reads; those in several have their own. Results of `encode` are always new. What is kept is bounded in number
-//! and bytes, and goes where memory is short (`Engine::release`).
+//! What a plan follows from is written out and compared in full. Bind groups are found by the numbers of the tensors'
+//! memory, which no two memories of a process share, and go when the memory does. Results up to 64 KiB, and their
+//! copies for the host, lie in memory that is lent (`memory/loan`): to one output at a time, until its last tensor is
+//! dropped, and never again once somebody had its raw buffer or recorded a use of it. Calls in one command buffer share
+//! scratch, which each writes before it reads; those in several have their own. Results of `encode` are always new.
+//! What is kept is bounded in number and bytes, and goes where memory is short (`Engine::release`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,13 +38,13 @@ const MOST_BOUND: usize = 8;
 /// ... or so many bytes of our own that those hold, in all.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// What is no longer remembered, dropped by the caller once nothing is locked: it may be the last handle of memory, whose
-/// end is heard here.
+/// What is no longer remembered, dropped by the caller once nothing is locked: it may be the last handle of memory,
+/// whose end is heard here.
 type Gone = (Option<Arc<Prepared>>, Vec<Arc<Bound>>);
 
 impl Calls {
-    /// A call like this one, as far as it holds under a limit of bytes; and, bound to this memory, one that nobody uses,
-    /// which then is the caller's.
+    /// A call like this one, as far as it holds under a limit of bytes; and, bound to this memory, one that nobody
+    /// uses, which then is the caller's.
     pub fn find<'a>(
         &self,
         key: &Key,
@@ -121,8 +121,8 @@ impl Calls {
 }
 
 impl Watcher for Calls {
-    /// Lets go of whatever is bound to a memory that is no more, and of what is bound to the results of that: one after the
-    /// other, where each drop calling the next would take as much stack as the chain is long.
+    /// Lets go of whatever is bound to a memory that is no more, and of what is bound to the results of that: one after
+    /// the other, where each drop calling the next would take as much stack as the chain is long.
     fn forget(&self, id: u64) {
         let (mut ended, mut gone) = (vec![id], Vec::new());
         let mut kept = lock(&self.kept);

@@ -57,10 +57,10 @@ impl Gpu {
                 data,
                 fallback: true,
             };
-            // SAFETY: `data` has to come from `PipelineCache::get_data`. It does: `read` takes only a file that begins as
-            // `write` begins one and whose checksum, over adapter, driver and data, is right. So it is whole, and what
-            // `get_data` gave on this adapter and driver; wgpu and the driver then compare their own headers. A file made
-            // on purpose could pass: the folder is the user's own, as the program is.
+            // SAFETY: `data` has to come from `PipelineCache::get_data`. It does: `read` takes only a file that begins
+            // as `write` begins one and whose checksum, over adapter, driver and data, is right. So it is whole, and
+            // what `get_data` gave on this adapter and driver; wgpu and the driver then compare their own headers. A
+            // file made on purpose could pass: the folder is the user's own, as the program is.
             unsafe { self.device.create_pipeline_cache(&descriptor) }
         })
     }

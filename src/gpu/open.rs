@@ -8,7 +8,8 @@ use crate::limits::Limits;
 use crate::memory::lock;
 use crate::tuning::Tuning;
 
-/// The backends looked at: all but OpenGL, whose libraries print to a headless terminal. `WGPU_BACKEND` asks for others.
+/// The backends looked at: all but OpenGL, whose libraries print to a headless terminal. `WGPU_BACKEND` asks for
+/// others.
 fn backends() -> wgpu::Backends {
     wgpu::Backends::from_env().unwrap_or(wgpu::Backends::PRIMARY)
 }

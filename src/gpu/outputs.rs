@@ -53,8 +53,8 @@ impl Gpu {
     }
 }
 
-/// All results of a call, with what only reports are made of. A gradient has the shape of its tensor, to which the problem may
-/// have added dimensions of size 1.
+/// All results of a call, with what only reports are made of. A gradient has the shape of its tensor, to which the
+/// problem may have added dimensions of size 1.
 pub(crate) fn results(problem: &Problem, call: &Call<'_>) -> impl Iterator<Item = (Role, View)> {
     let own = problem.results().map(|(role, view)| match role {
         Role::Grad(nth) => {
@@ -73,8 +73,8 @@ pub(crate) fn results(problem: &Problem, call: &Call<'_>) -> impl Iterator<Item 
     own.chain(correct).chain(control).chain(faults)
 }
 
-/// The caller's tensor that the gradient of the first goes into, or over; refused where another tensor of the call shares
-/// its buffer.
+/// The caller's tensor that the gradient of the first goes into, or over; refused where another tensor of the call
+/// shares its buffer.
 pub(crate) fn grad_input<'a>(
     problem: &Problem,
     call: &Call<'a>,

@@ -78,8 +78,8 @@ impl Gpu {
     }
 }
 
-/// The error of a shader that does not compile, behind the file and the line of `shaders/` that it is in: wgpu counts the
-/// lines of the composed text.
+/// The error of a shader that does not compile, behind the file and the line of `shaders/` that it is in: wgpu counts
+/// the lines of the composed text.
 fn located(error: Error, module: Option<&wgpu::ShaderModule>, source: &Source) -> Error {
     let (Error::Device(text), Some(module)) = (&error, module) else {
         return error;

@@ -20,8 +20,8 @@ pub(crate) struct Move {
     size: u64,
 }
 
-/// A step with all that recording it needs. What a dispatch touches in two buffers at once is brought together before, and
-/// taken back after it.
+/// A step with all that recording it needs. What a dispatch touches in two buffers at once is brought together before,
+/// and taken back after it.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     before: Vec<Move>,
@@ -83,8 +83,8 @@ impl Gpu {
         ready.collect()
     }
 
-    /// A dispatch whose bindings lie where its tensors do, or, where a window reaches from one buffer of a tensor into the
-    /// next, in a buffer of its own.
+    /// A dispatch whose bindings lie where its tensors do, or, where a window reaches from one buffer of a tensor into
+    /// the next, in a buffer of its own.
     pub fn ready_dispatch(
         &self,
         dispatch: &Dispatch,
@@ -244,8 +244,8 @@ impl Gpu {
     }
 }
 
-/// Whoever has the encoder submits it whenever they like: what it uses is not lent to another call until then, and nobody
-/// hears of then.
+/// Whoever has the encoder submits it whenever they like: what it uses is not lent to another call until then, and
+/// nobody hears of then.
 pub(crate) fn expose(tensors: &[(Role, Tensor)]) {
     for memory in tensors.iter().filter_map(|(_, tensor)| tensor.memory()) {
         memory.expose();

@@ -2,8 +2,8 @@
 //!
 //! A call writes its scratch before it reads it. So the calls whose dispatches are all in one command buffer, which the
 //! device does not interrupt with another, share theirs, recorded and submitted in whatever order and from whatever
-//! thread. A call in several submissions, between which others may come, has scratch for itself: until all is submitted,
-//! for what is submitted later runs later.
+//! thread. A call in several submissions, between which others may come, has scratch for itself: until all is
+//! submitted, for what is submitted later runs later.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,8 @@ pub(crate) struct Pool {
 /// Bytes that wait for the next call in several submissions, at most.
 const MOST_FREE_BYTES: u64 = 256 << 20;
 const MOST_FREE: usize = 16;
-/// Larger scratch is made for its call alone. That of tiles is far smaller; that of gradients to be added up may not be.
+/// Larger scratch is made for its call alone. That of tiles is far smaller; that of gradients to be added up may not
+/// be.
 const MOST_SHARED_BYTES: u64 = 64 << 20;
 
 impl Pool {

@@ -86,8 +86,8 @@ impl Gpu {
         .map(|_| ())
     }
 
-    /// Records and submits the parts of a plan. One part goes in one submission, and nothing waits. Of several, two are under
-    /// way at a time, and each is timed. Returns the last submission.
+    /// Records and submits the parts of a plan. One part goes in one submission, and nothing waits. Of several, two are
+    /// under way at a time, and each is timed. Returns the last submission.
     pub fn in_parts(
         &self,
         parts: &[(Range<usize>, u64)],

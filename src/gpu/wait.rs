@@ -1,5 +1,5 @@
-//! All that blocks its thread, or asks the device how far it is: opening, error scopes, polls, reads. In a browser, where
-//! nothing may block, another file would stand in the place of this one.
+//! All that blocks its thread, or asks the device how far it is: opening, error scopes, polls, reads. In a browser,
+//! where nothing may block, another file would stand in the place of this one.
 
 use std::future::poll_fn;
 use std::pin::pin;

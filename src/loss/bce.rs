@@ -18,17 +18,17 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements, whatever the weights are; of no elements it is NaN.
     ///
-    /// **Edges.** Finite for all probabilities: the loss has the bound of the logarithms, the gradient its own, so at
-    /// x = 0 it is (x - t) · 1e12 while the loss is flat; the gradient of the target has none, and is infinite at 0 and 1, all
-    /// as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out. A probability outside [0, 1]
-    /// has a loss of NaN and gradients of 0, and is reported when reading.
+    /// **Edges.** Finite for all probabilities: the loss has the bound of the logarithms, the gradient its own, so at x
+    /// = 0 it is (x - t) · 1e12 while the loss is flat; the gradient of the target has none, and is infinite at 0 and
+    /// 1, all as in PyTorch. log(1 - x) keeps its relative accuracy for small x. NaN in gives NaN out. A probability
+    /// outside [0, 1] has a loss of NaN and gradients of 0, and is reported when reading.
     ///
     /// **Differences from PyTorch.** PyTorch refuses a probability outside [0, 1] before it computes, and one of NaN;
-    /// from 2.1 on likewise a target, which is computed by the formula here: [`Checks`](crate::Checks) can ask to be told.
-    /// From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
+    /// from 2.1 on likewise a target, which is computed by the formula here: [`Checks`](crate::Checks) can ask to be
+    /// told. From logits, [`BceWithLogits`](crate::BceWithLogits) is more accurate.
     ///
-    /// **Errors.** [`Error::Operand`] for shapes and dtypes; [`Error::BadValues`] for probabilities outside [0, 1], when
-    /// reading.
+    /// **Errors.** [`Error::Operand`] for shapes and dtypes; [`Error::BadValues`] for probabilities outside [0, 1],
+    /// when reading.
     Bce, bce;
     summary: "binary cross-entropy, from probabilities and targets in [0, 1]";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.BCELoss.html";

@@ -22,12 +22,12 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Where cos - margin is 0 the gradient is 0, as in PyTorch. Rows of nearly one direction and length keep the
-    /// relative accuracy of 1 - cos and of its gradient. Two rows of zeros have cos 0 and gradient 0. Norms beyond 1e19
-    /// overflow. NaN or an infinity makes loss and gradients of the row NaN where t is 1 or -1.
+    /// **Edges.** Where cos - margin is 0 the gradient is 0, as in PyTorch. Rows of nearly one direction and length
+    /// keep the relative accuracy of 1 - cos and of its gradient. Two rows of zeros have cos 0 and gradient 0. Norms
+    /// beyond 1e19 overflow. NaN or an infinity makes loss and gradients of the row NaN where t is 1 or -1.
     ///
-    /// **Differences from PyTorch.** The inputs do not broadcast. With any other t, loss and gradients are 0 whatever is in
-    /// the rows.
+    /// **Differences from PyTorch.** The inputs do not broadcast. With any other t, loss and gradients are 0 whatever
+    /// is in the rows.
     ///
     /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
     CosineEmbedding, cosine_embedding;

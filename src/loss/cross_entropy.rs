@@ -31,18 +31,19 @@ define! {
     /// probability target p: b_c = w_c ((1 - s) p_c + s / C)
     /// ```
     ///
-    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type. Class target: the input's shape without C, u8, i32,
-    /// u32 or i64. Probability target: the input's shape, f32 or the input's type; its gradient
-    /// `(1 - s) w_c (lse - x_c)` is available. `sample_weight`: the input's shape without C.
+    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type. Class target: the input's shape without C, u8,
+    /// i32, u32 or i64. Probability target: the input's shape, f32 or the input's type; its gradient `(1 - s) w_c (lse
+    /// - x_c)` is available. `sample_weight`: the input's shape without C.
     ///
-    /// **Reductions.** `mean` divides by the sum of `sample_weight · weight[target]` over the rows kept (class target; NaN where
-    /// that is 0) or of `sample_weight` over all rows (probability target); of the z-loss, by the sum of `sample_weight` over
-    /// the rows kept. A `denominator` given by the caller, for micro-batches or several processes, takes the place of all of
-    /// these. Of no rows at all, `on_empty` decides.
+    /// **Reductions.** `mean` divides by the sum of `sample_weight · weight[target]` over the rows kept (class target;
+    /// NaN where that is 0) or of `sample_weight` over all rows (probability target); of the z-loss, by the sum of
+    /// `sample_weight` over the rows kept. A `denominator` given by the caller, for micro-batches or several processes,
+    /// takes the place of all of these. Of no rows at all, `on_empty` decides.
     ///
-    /// **Statistics** ([`Stats`](crate::Stats) of the [`Call`]) come from the same pass over the logits: log-sum-exp, arg-max
-    /// (u32, the first among equals in f32, which a soft cap may make of neighbours) and entropy of each row, in nats, of the soft-capped logits, of ignored rows too; the count
-    /// of rows kept whose class is the arg-max (class target); and the z-loss by itself, wherever there is one.
+    /// **Statistics** ([`Stats`](crate::Stats) of the [`Call`]) come from the same pass over the logits: log-sum-exp,
+    /// arg-max (u32, the first among equals in f32, which a soft cap may make of neighbours) and entropy of each row,
+    /// in nats, of the soft-capped logits, of ignored rows too; the count of rows kept whose class is the arg-max
+    /// (class target); and the z-loss by itself, wherever there is one.
     ///
     /// **Edges.** Stable for every finite logit (with weights, label smoothing or a probability target, where the
     /// largest difference of two logits is finite in f32; the gradient of a z-loss ends at the largest f32): statistics
@@ -52,13 +53,14 @@ define! {
     /// never matches an unsigned label. An ignored row has loss, z-loss and gradient 0 whatever its logits; a row of
     /// `sample_weight` 0 has loss 0 also where it is infinite.
     ///
-    /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored row
-    /// with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an assertion on the
-    /// device. `z_loss`, `softcap`, `sample_weight`, `denominator`, `on_empty` and the statistics are ours.
+    /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored
+    /// row with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an
+    /// assertion on the device. `z_loss`, `softcap`, `sample_weight`, `denominator`, `on_empty` and the statistics are
+    /// ours.
     ///
-    /// **Errors.** [`Error::Option`] for `label_smoothing` outside [0, 1], a negative `z_loss` or `softcap`, a `denominator`
-    /// that is not above 0 or without reduction mean, or a non-negative `ignore_index` with a probability target;
-    /// [`Error::Operand`] for shapes and dtypes; [`Error::BadLabels`] when reading.
+    /// **Errors.** [`Error::Option`] for `label_smoothing` outside [0, 1], a negative `z_loss` or `softcap`, a
+    /// `denominator` that is not above 0 or without reduction mean, or a non-negative `ignore_index` with a probability
+    /// target; [`Error::Operand`] for shapes and dtypes; [`Error::BadLabels`] when reading.
     CrossEntropy, cross_entropy;
     summary: "log-softmax and negative log-likelihood, from logits and classes or probabilities";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html";

@@ -1,4 +1,5 @@
-//! What every loss declares in the same words: its struct, its catalogue entry and the mechanical part of [`super::Loss`].
+//! What every loss declares in the same words: its struct, its catalogue entry and the mechanical part of
+//! [`super::Loss`].
 
 use std::hash::{Hash, Hasher};
 

@@ -16,8 +16,8 @@ define! {
     /// ```
     ///
     /// **Shapes.** Input and target of any shapes, which broadcast against each other. `var` is a number (a 0-d tensor,
-    /// whose gradient is 0-d), has the input's shape without its last dimension (one for each row), or broadcasts to the
-    /// others; a shape that may be read as either is one for each row. Each gradient has its operand's own shape.
+    /// whose gradient is 0-d), has the input's shape without its last dimension (one for each row), or broadcasts to
+    /// the others; a shape that may be read as either is one for each row. Each gradient has its operand's own shape.
     ///
     /// **Options.** `eps` ≥ 0 bounds the variance from below. As in PyTorch, the gradient does not see the bound: below
     /// it, that of `var` is the formula's and not 0. `full` adds the constant.
@@ -26,8 +26,8 @@ define! {
     ///
     /// **Edges.** NaN in gives NaN out. A variance of 0 with `eps` 0 divides by 0, as IEEE has it.
     ///
-    /// **Differences from PyTorch.** PyTorch refuses negative variances before it computes; here they are below `eps` like
-    /// any other, and are reported when reading. Its `var` has at most one dimension that broadcasts.
+    /// **Differences from PyTorch.** PyTorch refuses negative variances before it computes; here they are below `eps`
+    /// like any other, and are reported when reading. Its `var` has at most one dimension that broadcasts.
     ///
     /// **Errors.** [`Error::Option`] for an `eps` that is negative or not finite; [`Error::Operand`] for shapes and
     /// dtypes; [`Error::BadValues`] for negative variances, when reading.

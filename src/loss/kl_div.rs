@@ -23,8 +23,8 @@ define! {
     /// divergence of distributions, averaged over a batch. `mean`, the default as in PyTorch, divides by the number of
     /// all elements. `mean` of no elements and `batchmean` of no batch are NaN.
     ///
-    /// **Edges.** NaN in gives a loss of NaN, and so does a negative p; the gradient of the input needs neither. Where p is near exp(x), log p - x keeps its digits.
-    /// An x of -inf gives inf where p > 0.
+    /// **Edges.** NaN in gives a loss of NaN, and so does a negative p; the gradient of the input needs neither. Where
+    /// p is near exp(x), log p - x keeps its digits. An x of -inf gives inf where p > 0.
     ///
     /// **Differences from PyTorch.** Where p = 0, an x of -inf contributes 0 (PyTorch: NaN), a `log_target` of -inf
     /// contributes 0 to loss and gradients (NaN), and the gradient of t = 0 is its limit -inf (NaN).

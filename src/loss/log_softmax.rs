@@ -17,15 +17,17 @@ define! {
     ///
     /// **Shapes.** Input of any shape, a float type; the output has its shape and dtype. A 0-d input is a row of one.
     ///
-    /// **Options.** `dim` from -rank to rank - 1 (for 0-d input -1 or 0); negative numbers count from the last dimension.
+    /// **Options.** `dim` from -rank to rank - 1 (for 0-d input -1 or 0); negative numbers count from the last
+    /// dimension.
     ///
-    /// **Edges.** Stable for every finite input. The sum is kept without the 1 of its largest term, so that y and gradient keep
-    /// their relative accuracy where one class is nearly certain. An x of -inf has y = -inf and its own g as gradient; NaN,
-    /// +inf, or nothing but -inf makes the whole row NaN, as in PyTorch.
+    /// **Edges.** Stable for every finite input. The sum is kept without the 1 of its largest term, so that y and
+    /// gradient keep their relative accuracy where one class is nearly certain. An x of -inf has y = -inf and its own g
+    /// as gradient; NaN, +inf, or nothing but -inf makes the whole row NaN, as in PyTorch.
     ///
     /// **Differences from PyTorch.** `dim` has a default, the last dimension.
     ///
-    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have; [`Error::Operand`] for shapes and dtypes.
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have; [`Error::Operand`] for shapes and
+    /// dtypes.
     LogSoftmax, log_softmax;
     summary: "logarithms of the softmax along a dimension";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html";

@@ -20,8 +20,8 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of elements after broadcasting; of no elements it is NaN.
     ///
-    /// **Edges.** At s = 0, which equal scores and a margin of 0 have, the gradients are 0. NaN in gives a loss of NaN. Other
-    /// targets are computed by the formula.
+    /// **Edges.** At s = 0, which equal scores and a margin of 0 have, the gradients are 0. NaN in gives a loss of NaN.
+    /// Other targets are computed by the formula.
     ///
     /// **Errors.** [`Error::Option`] for a `margin` that is not finite; [`Error::Operand`] for shapes and dtypes.
     MarginRanking, margin_ranking;

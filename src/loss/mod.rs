@@ -105,7 +105,8 @@ const WITH_BATCHMEAN: &[Reduction] = &[Reduction::None, Reduction::Mean, Reducti
 /// Functions have a value for each element or row, and nothing to reduce.
 const UNREDUCED: &[Reduction] = &[Reduction::None];
 
-/// The loss of a name: of its own, or of PyTorch's function or module. Underscores or dashes and capitals make no difference.
+/// The loss of a name: of its own, or of PyTorch's function or module. Underscores or dashes and capitals make no
+/// difference.
 ///
 /// A [`Preset`] is no name of its loss, which by itself would compute something else: see [`find_preset`].
 pub fn find(name: &str) -> Option<&'static Info> {
@@ -283,17 +284,18 @@ pub trait Loss: Debug + Send + Sync {
     /// [`Error::Option`] for one that the loss does not have.
     fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()>;
 
-    /// Writes the loss and all options that [`Loss::problem`] looks at, but for the tensors, as [`Hash`](std::hash::Hash) does: what
-    /// it writes is compared in full, and a call that is like an earlier one in that and in its tensors is not planned again.
-    /// Returns whether it has; a loss that returns false is planned at every call.
+    /// Writes the loss and all options that [`Loss::problem`] looks at, but for the tensors, as
+    /// [`Hash`](std::hash::Hash) does: what it writes is compared in full, and a call that is like an earlier one in
+    /// that and in its tensors is not planned again. Returns whether it has; a loss that returns false is planned at
+    /// every call.
     fn identify(&self, state: &mut dyn Hasher) -> bool {
         let _ = state;
         false
     }
 
-    /// Validates a call: finds every error of shape, dtype and option. Nothing is ever printed: operands that broadcast, of
-    /// which PyTorch warns, do so silently to [`Problem::terms`], and [`Problem::constant`] tells of a loss that no number
-    /// of the input changes. (The command line tells both.)
+    /// Validates a call: finds every error of shape, dtype and option. Nothing is ever printed: operands that
+    /// broadcast, of which PyTorch warns, do so silently to [`Problem::terms`], and [`Problem::constant`] tells of a
+    /// loss that no number of the input changes. (The command line tells both.)
     ///
     /// # Errors
     /// [`Error::Option`] and [`Error::Operand`], with the numbers.

@@ -21,13 +21,14 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows, whatever `weight` is.
     ///
-    /// **Edges.** At z_c = 0 the gradient is 0. NaN in a row of more than one class makes its loss and gradient NaN, and so
-    /// does a difference of two infinities of one sign.
+    /// **Edges.** At z_c = 0 the gradient is 0. NaN in a row of more than one class makes its loss and gradient NaN,
+    /// and so does a difference of two infinities of one sign.
     ///
-    /// **Differences from PyTorch.** PyTorch passes over a z_c that is NaN. A label out of range is an error of the read.
+    /// **Differences from PyTorch.** PyTorch passes over a z_c that is NaN. A label out of range is an error of the
+    /// read.
     ///
-    /// **Errors.** [`Error::Option`] for `p` other than 1 and 2 or a `margin` that is not finite; [`Error::Operand`] for
-    /// shapes and dtypes; [`Error::BadLabels`] when reading.
+    /// **Errors.** [`Error::Option`] for `p` other than 1 and 2 or a `margin` that is not finite; [`Error::Operand`]
+    /// for shapes and dtypes; [`Error::BadLabels`] when reading.
     MultiMargin, multi_margin;
     summary: "how far the other classes' scores come within a margin of the target's";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.MultiMarginLoss.html";

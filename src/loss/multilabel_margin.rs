@@ -20,8 +20,8 @@ define! {
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** A class named twice counts twice, as in PyTorch. Nothing named, or everything, has loss 0. At
-    /// 1 - x_j + x_i = 0 the gradient is 0. NaN in a row makes its loss and gradient NaN. A row takes time in proportion to C².
+    /// **Edges.** A class named twice counts twice, as in PyTorch. Nothing named, or everything, has loss 0. At 1 - x_j
+    /// + x_i = 0 the gradient is 0. NaN in a row makes its loss and gradient NaN. A row takes time in proportion to C².
     ///
     /// **Differences from PyTorch.** PyTorch passes over NaN. A label out of range is an error of the read.
     ///

@@ -5,8 +5,8 @@ use super::prelude::*;
 
 define! {
     /// Multi-label soft margin loss of logits and a target for each class
-    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html)): the mean of a binary
-    /// cross-entropy over the classes.
+    /// ([PyTorch](https://pytorch.org/docs/stable/generated/torch.nn.MultiLabelSoftMarginLoss.html)): the mean of a
+    /// binary cross-entropy over the classes.
     ///
     /// For a row x of C logits with targets y and class weights w:
     ///
@@ -16,14 +16,15 @@ define! {
     /// grad_y_c = -w_c x_c / C
     /// ```
     ///
-    /// **Shapes.** Input (…, C), at least one dimension; target the input's shape; `weight` (C), or a shape that broadcasts to
-    /// the input's: then elements have weights of their own. A row is everything along the last dimension: the loss has the
-    /// input's shape without it.
+    /// **Shapes.** Input (…, C), at least one dimension; target the input's shape; `weight` (C), or a shape that
+    /// broadcasts to the input's: then elements have weights of their own. A row is everything along the last
+    /// dimension: the loss has the input's shape without it.
     ///
     /// **Reductions.** `mean` divides by the number of rows.
     ///
-    /// **Edges.** Stable for every finite logit. Targets outside [0, 1] are taken as they are. NaN in a row makes its loss NaN;
-    /// gradients are NaN where logit or target is. The loss of a row of no classes is NaN, as the mean of nothing is.
+    /// **Edges.** Stable for every finite logit. Targets outside [0, 1] are taken as they are. NaN in a row makes its
+    /// loss NaN; gradients are NaN where logit or target is. The loss of a row of no classes is NaN, as the mean of
+    /// nothing is.
     ///
     /// **Differences from PyTorch.** The target does not broadcast.
     ///

@@ -13,14 +13,15 @@ define! {
     /// grad_c = -w_t [c = t]
     /// ```
     ///
-    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type; target the input's shape without C, of integers;
-    /// `weight` (C).
+    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type; target the input's shape without C, of
+    /// integers; `weight` (C).
     ///
-    /// **Reductions.** `mean` divides by the sum of `weight[target]` over the rows kept; where that is 0 the loss is NaN.
+    /// **Reductions.** `mean` divides by the sum of `weight[target]` over the rows kept; where that is 0 the loss is
+    /// NaN.
     ///
-    /// **Edges.** Only the target's column of a row is read, so NaN elsewhere says nothing, and the gradient depends on no
-    /// input. A target of log-probability -inf has loss +inf. `ignore_index` is compared as i64, so -100 never matches an
-    /// unsigned target; an ignored row has loss and gradient 0.
+    /// **Edges.** Only the target's column of a row is read, so NaN elsewhere says nothing, and the gradient depends on
+    /// no input. A target of log-probability -inf has loss +inf. `ignore_index` is compared as i64, so -100 never
+    /// matches an unsigned target; an ignored row has loss and gradient 0.
     ///
     /// **Differences from PyTorch.** A label out of range is an error of the read, not an assertion on the device.
     ///

@@ -18,21 +18,21 @@ define! {
     /// | argmax | the index of the largest, the first among equals | none | an error | index of the first NaN |
     /// | logsumexp | log Σ exp(x), without overflow | exp(x - y) | -inf | NaN |
     ///
-    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` those dimensions go, which need not
-    /// be neighbours (argmax takes one). Where `keepdim` says so, what is reduced stays with size 1. The result is f32
-    /// whatever the input's dtype, i64 for argmax.
+    /// **Shapes.** Any. Without `dim` everything is reduced, to a 0-d tensor; with `dim` those dimensions go, which
+    /// need not be neighbours (argmax takes one). Where `keepdim` says so, what is reduced stays with size 1. The
+    /// result is f32 whatever the input's dtype, i64 for argmax.
     ///
-    /// **Dimensions that are not neighbours** are folded run by run, from the innermost, and the gradient of max, min and
-    /// logsumexp takes scratch of four bytes for each element.
+    /// **Dimensions that are not neighbours** are folded run by run, from the innermost, and the gradient of max, min
+    /// and logsumexp takes scratch of four bytes for each element.
     ///
-    /// **Differences from PyTorch.** `max` and `min` are its `amax` and `amin`: values alone, equals share the gradient. Of
-    /// 16-bit inputs the result is f32. The gradient of logsumexp over nothing but -inf is 0, where PyTorch has NaN: such a
-    /// sum is 0, so whatever is made of it in log space weighs these elements with exp(x - total) = 0, which the product with
-    /// the upstream gradient is then, too.
+    /// **Differences from PyTorch.** `max` and `min` are its `amax` and `amin`: values alone, equals share the
+    /// gradient. Of 16-bit inputs the result is f32. The gradient of logsumexp over nothing but -inf is 0, where
+    /// PyTorch has NaN: such a sum is 0, so whatever is made of it in log space weighs these elements with exp(x -
+    /// total) = 0, which the product with the upstream gradient is then, too.
     ///
-    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have or that is named twice, or for several with
-    /// argmax; [`Error::Operand`] for the maximum of nothing, or for the gradient of argmax; [`Error::Limit`] for 2^32
-    /// elements or more where rows have gaps, a row is so long, or a gradient of everything is asked.
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have or that is named twice, or for several
+    /// with argmax; [`Error::Operand`] for the maximum of nothing, or for the gradient of argmax; [`Error::Limit`] for
+    /// 2^32 elements or more where rows have gaps, a row is so long, or a gradient of everything is asked.
     Reduce, reduce;
     summary: "sum, mean, max, min, argmax or logsumexp, of everything or along dimensions";
     url: "https://pytorch.org/docs/stable/torch.html#reduction-ops";

@@ -4,7 +4,8 @@ use super::math::Logistic;
 use super::prelude::*;
 
 define! {
-    /// Sigmoid focal loss of logits x and targets t (Lin et al. 2017, [arXiv:1708.02002](https://arxiv.org/abs/1708.02002);
+    /// Sigmoid focal loss of logits x and targets t (Lin et al. 2017,
+    /// [arXiv:1708.02002](https://arxiv.org/abs/1708.02002);
     /// [torchvision](https://pytorch.org/vision/stable/generated/torchvision.ops.sigmoid_focal_loss.html)).
     ///
     /// With s = sigmoid(x), `bce` the binary cross-entropy of x and t,
@@ -26,8 +27,8 @@ define! {
     ///
     /// **Edges.** No NaN for any finite logit. NaN in gives NaN out.
     ///
-    /// **Differences from torchvision.** At x = -inf with t > 0 its loss is NaN, where this one is inf. For 0 < gamma < 1 with a saturated logit its gradients are NaN; here they are
-    /// the limits.
+    /// **Differences from torchvision.** At x = -inf with t > 0 its loss is NaN, where this one is inf. For 0 < gamma <
+    /// 1 with a saturated logit its gradients are NaN; here they are the limits.
     ///
     /// **Errors.** [`Error::Option`] for `gamma` < 0, `alpha` > 1 or a non-finite value; [`Error::Operand`] for shapes
     /// and dtypes.

@@ -16,15 +16,17 @@ define! {
     ///
     /// **Shapes.** Input of any shape, a float type; the output has its shape and dtype. A 0-d input is a row of one.
     ///
-    /// **Options.** `dim` from -rank to rank - 1 (for 0-d input -1 or 0); negative numbers count from the last dimension.
+    /// **Options.** `dim` from -rank to rank - 1 (for 0-d input -1 or 0); negative numbers count from the last
+    /// dimension.
     ///
-    /// **Edges.** Stable for every finite input. The gradient takes g relative to its value at the largest x, so that it keeps
-    /// its relative accuracy where one y is nearly 1. An x of -inf has y = 0; NaN, +inf, or nothing but -inf makes the whole
-    /// row NaN, as in PyTorch.
+    /// **Edges.** Stable for every finite input. The gradient takes g relative to its value at the largest x, so that
+    /// it keeps its relative accuracy where one y is nearly 1. An x of -inf has y = 0; NaN, +inf, or nothing but -inf
+    /// makes the whole row NaN, as in PyTorch.
     ///
     /// **Differences from PyTorch.** `dim` has a default, the last dimension.
     ///
-    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have; [`Error::Operand`] for shapes and dtypes.
+    /// **Errors.** [`Error::Option`] for a `dim` that the input does not have; [`Error::Operand`] for shapes and
+    /// dtypes.
     Softmax, softmax;
     summary: "exponentials that add up to 1 along a dimension";
     url: "https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html";

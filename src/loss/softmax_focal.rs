@@ -4,8 +4,8 @@ use super::math::RowSoftmax;
 use super::prelude::*;
 
 define! {
-    /// Focal loss of logits over many classes (Lin et al. 2017, [arXiv:1708.02002](https://arxiv.org/abs/1708.02002), for a
-    /// softmax in the place of the sigmoid).
+    /// Focal loss of logits over many classes (Lin et al. 2017, [arXiv:1708.02002](https://arxiv.org/abs/1708.02002),
+    /// for a softmax in the place of the sigmoid).
     ///
     /// For a row x of C logits with target t, p = softmax(x):
     ///
@@ -14,18 +14,18 @@ define! {
     /// grad_c = alpha_t (1 - p_t)^gamma (1 - gamma log(p_t) p_t / (1 - p_t)) (p_c - [c = t])
     /// ```
     ///
-    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type; target the input's shape without C, of integers;
-    /// `alpha` (C).
+    /// **Shapes.** Input (C), (N, C) or (N, C, d1, …, dk), a float type; target the input's shape without C, of
+    /// integers; `alpha` (C).
     ///
     /// **Options.** `gamma` ≥ 0; 0 is the cross-entropy with weights `alpha`, but for the mean.
     ///
     /// **Reductions.** `mean` divides by the number of rows kept, whatever `alpha` is; NaN where none is.
     ///
     /// **Edges.** 1 - p_t comes from the sum of the other classes' exponentials, so a confident row keeps its relative
-    /// accuracy; no NaN for any finite logit, also for 0 < gamma < 1, where the gradient as usually written is infinity times
-    /// zero for p_t → 1. A target of logit -inf has loss +inf and the cross-entropy's gradient; NaN, +inf, or nothing but -inf
-    /// among the logits makes the row's loss and gradient NaN. An ignored row has loss and gradient 0 whatever its
-    /// logits.
+    /// accuracy; no NaN for any finite logit, also for 0 < gamma < 1, where the gradient as usually written is infinity
+    /// times zero for p_t → 1. A target of logit -inf has loss +inf and the cross-entropy's gradient; NaN, +inf, or
+    /// nothing but -inf among the logits makes the row's loss and gradient NaN. An ignored row has loss and gradient 0
+    /// whatever its logits.
     ///
     /// **Differences from PyTorch.** PyTorch has no such loss.
     ///

@@ -15,8 +15,8 @@ define! {
     /// d |d| / d d_i = sign(d_i) (|d_i| / |d|)^(p - 1)     p infinite: sign(d_i) / n where |d_i| is one of n largest
     /// ```
     ///
-    /// **Shapes.** All three of one shape (D), (N, D) or (…, D), a float type; distances are along the last dimension, and the
-    /// loss has the shape without it.
+    /// **Shapes.** All three of one shape (D), (N, D) or (…, D), a float type; distances are along the last dimension,
+    /// and the loss has the shape without it.
     ///
     /// **Options.** `margin` > 0; `p` > 0, infinity included; `eps` any finite number; `swap`.
     ///
@@ -29,8 +29,8 @@ define! {
     /// infinity in a row of any of the three makes all its gradients NaN, and NaN its loss; an infinity leaves its loss
     /// what the distances make of it.
     ///
-    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused. There an infinity
-    /// makes NaN of the gradients of some columns only, which ones depends on `p`.
+    /// **Differences from PyTorch.** The tensors do not broadcast, and `p` = 0 and negative `p` are refused. There an
+    /// infinity makes NaN of the gradients of some columns only, which ones depends on `p`.
     ///
     /// **Errors.** [`Error::Option`] for `margin` ≤ 0, `p` ≤ 0 or NaN, a number that is not finite elsewhere;
     /// [`Error::Operand`] for shapes and dtypes.
@@ -146,8 +146,8 @@ fn definition(row: &PairRow<'_>, out: &mut PairOut<'_>) {
     let short = numbers.margin + near - nearer;
     out.loss = if short <= 0.0 { 0.0 } else { short };
     let is_finite = [a, b, c].iter().all(|own| own.iter().all(|x| x.is_finite()));
-    // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of the
-    // negative are subtracted.
+    // The distances of which each row is an end, with their factors: d |x - y| / d y = -d |x - y| / d x, and those of
+    // the negative are subtracted.
     let ends = [
         [(1.0, a, b, near), (-own, a, c, far)],
         [(-1.0, a, b, near), (-other, b, c, swapped)],

@@ -1,5 +1,5 @@
-//! Small results lie in memory that is used again: lent to one output at a time, and free when its last tensor is dropped.
-//! Their copies for the host are made by the submission that computes them, so that reading takes no other.
+//! Small results lie in memory that is used again: lent to one output at a time, and free when its last tensor is
+//! dropped. Their copies for the host are made by the submission that computes them, so that reading takes no other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -71,7 +71,8 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // What reads or writes the memory was submitted, and whatever comes is submitted later. Not so where it is exposed.
+        // What reads or writes the memory was submitted, and whatever comes is submitted later. Not so where it is
+        // exposed.
         if !self.exposed.load(Ordering::Acquire) {
             self.taken.store(false, Ordering::Release);
         }
@@ -88,8 +89,8 @@ pub(crate) struct Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        // Also where the reader gave up before the mapping came about. Of a device that is gone the buffer may be, too, which
-        // is nobody's error.
+        // Also where the reader gave up before the mapping came about. Of a device that is gone the buffer may be, too,
+        // which is nobody's error.
         let scope = self.loan.device.push_error_scope(wgpu::ErrorFilter::Validation);
         self.staging.unmap();
         drop(scope);

@@ -1,6 +1,6 @@
-//! The memory of a tensor on a device: one buffer, or several where one may not be so large. Plans prefer windows within one
-//! buffer; a window that has to reach over an end is brought together in a buffer of its own before its dispatch and taken
-//! back after it.
+//! The memory of a tensor on a device: one buffer, or several where one may not be so large. Plans prefer windows
+//! within one buffer; a window that has to reach over an end is brought together in a buffer of its own before its
+//! dispatch and taken back after it.
 
 mod loan;
 

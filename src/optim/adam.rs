@@ -23,8 +23,8 @@ scalars! {
 const STATES: &[Role] = &[Role::ExpAvg, Role::ExpAvgSq, Role::MaxExpAvgSq];
 
 define! {
-    /// Adam ([PyTorch](https://pytorch.org/docs/stable/generated/torch.optim.Adam.html)). Of parameter p, gradient g, the
-    /// running means m of g and v of g², and the peak w of v, at step t:
+    /// Adam ([PyTorch](https://pytorch.org/docs/stable/generated/torch.optim.Adam.html)). Of parameter p, gradient g,
+    /// the running means m of g and v of g², and the peak w of v, at step t:
     ///
     /// ```text
     /// g = -g                          if maximize
@@ -43,9 +43,9 @@ define! {
     /// squares beyond f32, and no effect; below about 1e-19 their squares vanish beside `eps`, and with `eps` 0 the
     /// parameter can become NaN, as it does where all gradients were 0.
     ///
-    /// **Errors.** [`Error::Option`] for an `lr`, `eps` or `weight_decay` below 0, for anything not finite and for `betas`
-    /// outside [0, 1); [`Error::Operand`] for shapes and dtypes, and for state without its peak where `amsgrad` is asked
-    /// for after the first step.
+    /// **Errors.** [`Error::Option`] for an `lr`, `eps` or `weight_decay` below 0, for anything not finite and for
+    /// `betas` outside [0, 1); [`Error::Operand`] for shapes and dtypes, and for state without its peak where `amsgrad`
+    /// is asked for after the first step.
     Adam, "adam";
     summary: "Adam; weight decay is added to the gradient";
     url: "https://pytorch.org/docs/stable/generated/torch.optim.Adam.html";
@@ -62,8 +62,8 @@ define! {
 }
 
 define! {
-    /// AdamW ([PyTorch](https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html)): [`Adam`], but weights decay by
-    /// themselves, before the step and not through the gradient:
+    /// AdamW ([PyTorch](https://pytorch.org/docs/stable/generated/torch.optim.AdamW.html)): [`Adam`], but weights decay
+    /// by themselves, before the step and not through the gradient:
     ///
     /// ```text
     /// p = p (1 - lr weight_decay)     if weight_decay is not 0

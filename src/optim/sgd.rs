@@ -27,8 +27,8 @@ define! {
     /// **State.** `momentum_buffer`, with momentum alone. Where there is one, the step is not the first, whatever the
     /// count.
     ///
-    /// **Errors.** [`Error::Option`] for an `lr`, `momentum` or `weight_decay` below 0, for anything not finite, and for
-    /// `nesterov` without momentum or with dampening; [`Error::Operand`] for shapes and dtypes.
+    /// **Errors.** [`Error::Option`] for an `lr`, `momentum` or `weight_decay` below 0, for anything not finite, and
+    /// for `nesterov` without momentum or with dampening; [`Error::Operand`] for shapes and dtypes.
     Sgd, "sgd";
     summary: "stochastic gradient descent with momentum";
     url: "https://pytorch.org/docs/stable/generated/torch.optim.SGD.html";

@@ -1,5 +1,6 @@
 //! The gradient of an operand that broadcasts: the sum of its contributions over the dimensions along which it does.
-//! The driver writes the contributions in the shape of the losses into f32 scratch; the row driver adds them up, run by run.
+//! The driver writes the contributions in the shape of the losses into f32 scratch; the row driver adds them up, run by
+//! run.
 
 use crate::dtype::Dtype;
 use crate::error::Result;
@@ -38,8 +39,8 @@ pub(super) fn add_sum_to(
     Ok(())
 }
 
-/// (slabs, cols, inner) of each run of neighbouring dimensions that go, from the innermost outward; what lies inside of a run
-/// has gone already.
+/// (slabs, cols, inner) of each run of neighbouring dimensions that go, from the innermost outward; what lies inside of
+/// a run has gone already.
 pub(super) fn runs(whole: &[usize], kept: impl Fn(usize) -> bool) -> Vec<(usize, usize, usize)> {
     let mut shape = whole.to_vec();
     let mut runs = Vec::new();

@@ -293,9 +293,9 @@ impl Planner<'_> {
         list
     }
 
-    /// Four quads are read before the first is written. Their code then stands there four times: compiling it takes twice
-    /// as long, which few elements do not make up for, and SwiftShader's compiler takes minutes where it is long or
-    /// branches.
+    /// Four quads are read before the first is written. Their code then stands there four times: compiling it takes
+    /// twice as long, which few elements do not make up for, and SwiftShader's compiler takes minutes where it is long
+    /// or branches.
     fn reads_ahead(&self) -> bool {
         let whole = |o: &Walked| o.quads(&self.grid) || o.addressing == Addressing::Single;
         let many = self.problem.term_count() >= MANY;

@@ -6,8 +6,8 @@ use crate::plan::{Plan, reduce};
 use crate::problem::Problem;
 use crate::tuning::Tuning;
 
-/// Adds all inspections but the one that the elementwise driver makes on its way. They come before the kernels, which may
-/// write over what is inspected.
+/// Adds all inspections but the one that the elementwise driver makes on its way. They come before the kernels, which
+/// may write over what is inspected.
 pub(super) fn add_passes(plan: &mut Plan, problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<()> {
     let on_the_way = problem.check_on_the_way().map(|(nth, _)| nth);
     for (nth, check) in problem.checks.iter().enumerate() {

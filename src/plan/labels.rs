@@ -32,8 +32,9 @@ pub(super) struct Labels<'a> {
     multiplicities: Option<Origin>,
 }
 
-/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened. Where
-/// targets are lists, their multiplicities come from the same pass: f32, of the input's shape, where the answer says.
+/// Adds the count of class targets, and of the weights of rows, into [`Role::Control`]. Wide rows have been opened.
+/// Where targets are lists, their multiplicities come from the same pass: f32, of the input's shape, where the answer
+/// says.
 pub(super) fn add_count(
     plan: &mut Plan,
     problem: &Problem,
@@ -88,8 +89,8 @@ fn chain<'a>(problem: &Problem, limits: &'a Limits, tuning: &'a Tuning) -> Chain
     }
 }
 
-/// The kernel of the losses counts what it reads anyway, where the count is wanted for nothing but their sum, and is a sum of
-/// ones: exact in any order, up to 2^24 of them. A tile's count is 32 bytes, so tiles have to have some rows.
+/// The kernel of the losses counts what it reads anyway, where the count is wanted for nothing but their sum, and is a
+/// sum of ones: exact in any order, up to 2^24 of them. A tile's count is 32 bytes, so tiles have to have some rows.
 pub(super) fn are_counted_on_the_way(problem: &Problem, rows: &Rows, spread: Spread) -> bool {
     let is_index = matches!(rows.targets, Targets::Index { .. });
     let are_weighted = rows.counts_weights && problem.operand(Slot::Weight).is_some();

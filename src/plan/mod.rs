@@ -161,7 +161,8 @@ impl Plan {
 /// Plans a problem.
 ///
 /// # Errors
-/// [`Error::Limit`](crate::Error::Limit) where no splitting helps: a row that is not wide or a broadcast operand, larger than one binding.
+/// [`Error::Limit`](crate::Error::Limit) where no splitting helps: a row that is not wide or a broadcast operand,
+/// larger than one binding.
 pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut all = Plan::default();
     inspect::add_passes(&mut all, problem, limits, tuning)?;

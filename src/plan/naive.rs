@@ -18,8 +18,8 @@ const WIDTH: u32 = 256;
 /// elements each, level by level down to one number.
 ///
 /// # Errors
-/// [`Error::Operand`] where lanes would have no element, or loop for too long; [`Error::Limit`] for 2^32 elements or more, or
-/// a device without such workgroups.
+/// [`Error::Operand`] where lanes would have no element, or loop for too long; [`Error::Limit`] for 2^32 elements or
+/// more, or a device without such workgroups.
 pub fn plan_naive(input: &View, per_lane: u32, limits: &Limits) -> Result<Plan> {
     if per_lane == 0 || iterations(per_lane) >= MAX_ITERATIONS {
         let message = format!("{per_lane} given, expected at least 1, and loops below {MAX_ITERATIONS} iterations");

@@ -45,7 +45,8 @@ pub(super) enum Items<'a> {
 /// Plans a reduction of all elements of `input` into the tensor [`Role::Loss`].
 ///
 /// # Errors
-/// [`Error::Limit`] for 2^32 elements or more with gaps between rows, or a row of a padded input that no binding covers.
+/// [`Error::Limit`] for 2^32 elements or more with gaps between rows, or a row of a padded input that no binding
+/// covers.
 pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let len = input.len();
     let mut plan = Plan::default();

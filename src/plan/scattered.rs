@@ -1,10 +1,10 @@
 //! Reductions along dimensions with others between them, such as the first and the last of three.
 //!
-//! Forward, each run of neighbouring dimensions is a reduction of rows by itself, from the innermost run outward: the sum of
-//! sums, the largest of the largest. Backward, the elementwise driver has the gradient, from two numbers for each result that
-//! broadcast over the input: the extreme and how many elements have it, or the largest element and the sum of exp(x - largest).
-//! The second is the sum of terms of the input's shape, which lie in scratch: partial log-sum-exps would be too coarse where
-//! they are large, and shares of partial ties would not be equal.
+//! Forward, each run of neighbouring dimensions is a reduction of rows by itself, from the innermost run outward: the
+//! sum of sums, the largest of the largest. Backward, the elementwise driver has the gradient, from two numbers for
+//! each result that broadcast over the input: the extreme and how many elements have it, or the largest element and the
+//! sum of exp(x - largest). The second is the sum of terms of the input's shape, which lie in scratch: partial
+//! log-sum-exps would be too coarse where they are large, and shares of partial ties would not be equal.
 
 use crate::dtype::Dtype;
 use crate::error::Result;

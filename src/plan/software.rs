@@ -1,6 +1,6 @@
-//! What serves adapters that are the processor alone: a lane takes several rows in turn, short ones in packs, columns of long ones
-//! in strips (`shaders/software`). The tunings of GPUs give a lane one row, so none of it is in their plans. Kept and tested, no
-//! longer grown; benches/NOTES.md says what chose the numbers.
+//! What serves adapters that are the processor alone: a lane takes several rows in turn, short ones in packs, columns
+//! of long ones in strips (`shaders/software`). The tunings of GPUs give a lane one row, so none of it is in their
+//! plans. Kept and tested, no longer grown; benches/NOTES.md says what chose the numbers.
 
 use super::spread::{MIN_TILES, SHORT_COLS, Spread};
 use crate::limits::MAX_ITERATIONS;
@@ -19,8 +19,8 @@ const STRIP_PACK: u32 = 4;
 /// Elements of a tile of strips, at most: its rows have to fit into a binding.
 const MAX_STRIP_TILE: u64 = 1 << 24;
 
-/// Lanes take more than [`FEW_TURNS`] rows where that leaves so many workgroups, in each block of rows: the last of a block is
-/// seldom full.
+/// Lanes take more than [`FEW_TURNS`] rows where that leaves so many workgroups, in each block of rows: the last of a
+/// block is seldom full.
 const MIN_LONG_TILES: u64 = 32;
 
 /// A multiple of the rows of every pack.
@@ -32,8 +32,8 @@ impl Spread {
         self.pack.is_some() && cols > SHORT_COLS
     }
 
-    /// Loop iterations of one invocation that takes packs, whose loops are written out: far more than there are. Of a strip, two
-    /// passes of quads, the first in runs of 16 and of 256.
+    /// Loop iterations of one invocation that takes packs, whose loops are written out: far more than there are. Of a
+    /// strip, two passes of quads, the first in runs of 16 and of 256.
     pub(super) fn pack_iterations(self, cols: usize) -> Option<u64> {
         let turns = u64::from(self.turns);
         let quads = cols.div_ceil(4) as u64;
@@ -68,8 +68,8 @@ impl Spread {
         (turns > 1 && several.fills(rows.rows(), MIN_TILES)).then_some(several)
     }
 
-    /// Rows of class targets that are too long for packs and not innermost, where they fill workgroups and most of the last one of each
-    /// slab.
+    /// Rows of class targets that are too long for packs and not innermost, where they fill workgroups and most of the
+    /// last one of each slab.
     pub(super) fn strip(rows: &Rows, tuning: &Tuning) -> Option<Self> {
         let has_classes = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
         let is_read_twice = rows.cols > SHORT_COLS && rows.reads && rows.inner_loops == 0;
@@ -97,9 +97,9 @@ impl Spread {
         (is_snug && of(turns).fills(rows.rows(), MIN_TILES)).then(|| of(turns))
     }
 
-    /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are not
-    /// innermost, four beside each other. Where these are more than the tuning says, and beside other operands and outputs of the
-    /// input's shape, each is alone: compilers take seconds for four rows of them.
+    /// Short rows that are whole quads of memory together: those of ten classes two by two, or, where the classes are
+    /// not innermost, four beside each other. Where these are more than the tuning says, and beside other operands and
+    /// outputs of the input's shape, each is alone: compilers take seconds for four rows of them.
     fn pack_of(rows: &Rows, tuning: &Tuning) -> Option<u32> {
         if rows.cols == 0 || rows.cols > SHORT_COLS || rows.inner_loops > 0 {
             return None;
@@ -115,8 +115,8 @@ impl Spread {
         Some(if pack <= tuning.pack { pack } else { 1 })
     }
 
-    /// Rows of many classes that are not innermost, and their gradients, lie in so many streams that memory is slow unless
-    /// each is read and written in runs of some length.
+    /// Rows of many classes that are not innermost, and their gradients, lie in so many streams that memory is slow
+    /// unless each is read and written in runs of some length.
     fn packs_of(problem: &Problem, rows: &Rows, pack: u32, turns: u32, tuning: &Tuning) -> u32 {
         let is_crosswise = rows.inner > 1 && pack > 1;
         let are_many = rows.cols >= MIN_STREAMS && problem.mode.wants_grad();

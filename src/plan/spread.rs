@@ -1,13 +1,14 @@
 //! How many lanes a row gets, and how many rows a tile: the order of sums, hence the bits, follows from both.
 //!
-//! Few classes, or classes that are not innermost, get one lane per row, and so do longer rows (`Tuning::lane_cols`) where there
-//! are enough of them to fill the adapter; rows of middling length (`Tuning::subgroup_cols`) get one subgroup each, several to
-//! a workgroup, where they are many; others get one workgroup per row. Rows of very many columns are `rows/wide`.
+//! Few classes, or classes that are not innermost, get one lane per row, and so do longer rows (`Tuning::lane_cols`)
+//! where there are enough of them to fill the adapter; rows of middling length (`Tuning::subgroup_cols`) get one
+//! subgroup each, several to a workgroup, where they are many; others get one workgroup per row. Rows of very many
+//! columns are `rows/wide`.
 //!
-//! The shape of the rows and the tuning decide. Limits decide nothing, but for one case: a row too long for the lanes of the
-//! tuning gets a wider workgroup, which the limits have to allow. Strides decide nothing either, but for one case: rows with
-//! more than [`NEAR`] elements between them do not share tiles. Whether a gradient is wanted changes how many packs of a lane
-//! are read side by side ([`software`](super::software)), and that changes no bits.
+//! The shape of the rows and the tuning decide. Limits decide nothing, but for one case: a row too long for the lanes
+//! of the tuning gets a wider workgroup, which the limits have to allow. Strides decide nothing either, but for one
+//! case: rows with more than [`NEAR`] elements between them do not share tiles. Whether a gradient is wanted changes
+//! how many packs of a lane are read side by side ([`software`](super::software)), and that changes no bits.
 
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
@@ -15,12 +16,12 @@ use crate::plan::window::gcd;
 use crate::problem::{Pairs, Problem, Rows};
 use crate::tuning::{MAX_WIDTH, Tuning, row_iterations};
 
-/// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would be long
-/// and two slabs might not fit into one binding.
+/// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would
+/// be long and two slabs might not fit into one binding.
 const MAX_STRIDED_LANE_COLS: usize = 4096;
 
-/// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the part of
-/// the last tile that stays idle is small.
+/// Inner dimensions from this size on (of strips, all) are blocks of their own: tiles then never cross a slab, and the
+/// part of the last tile that stays idle is small.
 const MIN_BLOCK_ROWS: usize = 1024;
 
 /// Rows of one lane each and of up to so many columns go quad by quad, longer ones in blocks of four quads.
@@ -47,8 +48,8 @@ pub struct Spread {
     pub turns: u32,
     /// So many of them at once, in registers (`shaders/software`).
     pub pack: Option<u32>,
-    /// Packs whose columns are read and written together, where they are whole quads of memory. It changes no bits: a lane's
-    /// rows are the same, in the same order.
+    /// Packs whose columns are read and written together, where they are whole quads of memory. It changes no bits: a
+    /// lane's rows are the same, in the same order.
     pub packs: u32,
 }
 
@@ -116,7 +117,8 @@ impl Spread {
         Self::within(shared, pairs.cols, Self::lane_cols(rows, tuning), 0, limits, tuning)
     }
 
-    /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the adapter.
+    /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the
+    /// adapter.
     fn lane_cols(rows: u64, tuning: &Tuning) -> usize {
         let most = tuning.lane_cols as usize;
         if Self::of_lanes(tuning).fills(rows, MIN_TILES) {

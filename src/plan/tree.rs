@@ -1,5 +1,5 @@
-//! How the lanes of a row or a tile merge their states: one tree, from register to register where they are of one subgroup, through
-//! workgroup memory elsewhere, to the same bits.
+//! How the lanes of a row or a tile merge their states: one tree, from register to register where they are of one
+//! subgroup, through workgroup memory elsewhere, to the same bits.
 
 use super::spread::Spread;
 use crate::limits::Limits;
@@ -53,8 +53,8 @@ impl Tree {
     }
 }
 
-/// How a workgroup adds up what its rows' leading lanes have: the piece, where one lane leads none, and its mark in the pipeline's
-/// label.
+/// How a workgroup adds up what its rows' leading lanes have: the piece, where one lane leads none, and its mark in the
+/// pipeline's label.
 pub fn tile_sum(spread: Spread, limits: &Limits) -> (Option<Piece>, &'static str) {
     let Spread { width, lanes, .. } = spread;
     if lanes == width {
@@ -66,8 +66,8 @@ pub fn tile_sum(spread: Spread, limits: &Limits) -> (Option<Piece>, &'static str
     }
 }
 
-/// How a workgroup joins what its lanes have found, likewise. (A width of 1 says nothing of subgroups: the limit is 1 where
-/// lanes may not read each other's registers.)
+/// How a workgroup joins what its lanes have found, likewise. (A width of 1 says nothing of subgroups: the limit is 1
+/// where lanes may not read each other's registers.)
 pub fn tile_fault(width: u32, limits: &Limits) -> (Piece, &'static str) {
     if width > 1 && limits.subgroup == width {
         (piece!("lanes/fault_subgroup.wgsl"), "_shuffled")

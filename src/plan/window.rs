@@ -1,9 +1,10 @@
 //! Windows: the part of a tensor that one binding covers.
 //!
-//! A plan looks for the longest run of tiles whose windows fit: each into a binding, and all together into the budget of a
-//! dispatch. The window of an operand begins at the last offset that the device can bind before its first element, so a
-//! binding may cover elements that the dispatch leaves alone. Within a slab of an input whose columns are not innermost, the
-//! windows of a few rows span the slab; there the budget counts the elements that the rows have, not those between.
+//! A plan looks for the longest run of tiles whose windows fit: each into a binding, and all together into the budget
+//! of a dispatch. The window of an operand begins at the last offset that the device can bind before its first element,
+//! so a binding may cover elements that the dispatch leaves alone. Within a slab of an input whose columns are not
+//! innermost, the windows of a few rows span the slab; there the budget counts the elements that the rows have, not
+//! those between.
 
 use crate::layout::Slot;
 use crate::limits::Limits;
@@ -118,16 +119,16 @@ impl Window {
 /// The windows of a dispatch: slot, whether the shader writes it, and the memory.
 pub type Windows = [(Slot, bool, Window)];
 
-/// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as long as
-/// bindings can cover it.
+/// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as
+/// long as bindings can cover it.
 pub fn fit(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     let covered: u64 = windows.iter().map(|(_, _, window)| window.bytes(limits)).sum();
     let crosses = windows.iter().any(|(_, _, window)| window.crosses(limits));
     can_be_bound(windows, tiles, limits) && (tiles == 1 || covered <= limits.max_dispatch_bytes && !crosses)
 }
 
-/// The same of tiles of one slab, whose windows with gaps are the same for all: fewer tiles would cover no less of them, so what counts is
-/// what they touch.
+/// The same of tiles of one slab, whose windows with gaps are the same for all: fewer tiles would cover no less of
+/// them, so what counts is what they touch.
 pub fn fit_together(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     let touched: u64 = windows.iter().map(|(_, _, window)| window.touched_bytes()).sum();
     let crosses = windows

@@ -1,5 +1,5 @@
-//! What a plan asks of a device, in the numbers that people are told: how rows are spread over lanes, how often they are
-//! read, and how the steps go into submissions.
+//! What a plan asks of a device, in the numbers that people are told: how rows are spread over lanes, how often they
+//! are read, and how the steps go into submissions.
 
 use std::ops::Range;
 
@@ -63,7 +63,8 @@ impl Dispatch {
                 let rows = u64::from(rows_per_tile * lanes) / u64::from(number("WIDTH").max(1));
                 (Takes::Rows(rows), self.readings())
             }
-            // The passes over wide rows, by what they leave behind: of the first, a workgroup is one lane that looks at the label.
+            // The passes over wide rows, by what they leave behind: of the first, a workgroup is one lane that looks at
+            // the label.
             true if binds(Slot::Rows, true) => (Takes::Rows(1), 0),
             true if binds(Slot::StatesIn, false) => (Takes::States(self.states_of_a_lane()), 0),
             true => (Takes::Columns(tile), 1),
@@ -76,8 +77,8 @@ impl Dispatch {
         }
     }
 
-    /// Rows are read for their statistics, and once more for what is written of them, unless their lanes hold them in registers:
-    /// as packs, or quad by quad.
+    /// Rows are read for their statistics, and once more for what is written of them, unless their lanes hold them in
+    /// registers: as packs, or quad by quad.
     fn readings(&self) -> u32 {
         let Some(reads) = self.flag("READS_ROWS") else {
             // Pairs of rows.
@@ -126,8 +127,8 @@ impl Dispatch {
 }
 
 impl Plan {
-    /// The submissions that the engine makes of it: runs of steps that touch no more than so many bytes each, or a single
-    /// dispatch that touches more. Each with its bytes.
+    /// The submissions that the engine makes of it: runs of steps that touch no more than so many bytes each, or a
+    /// single dispatch that touches more. Each with its bytes.
     #[must_use]
     pub fn parts(&self, budget: u64) -> Vec<(Range<usize>, u64)> {
         let mut list = Vec::new();
@@ -165,8 +166,8 @@ impl Moved {
 }
 
 impl Problem {
-    /// The least traffic: every operand read once, every result written once. A gradient that is added to what its memory
-    /// holds is read, too.
+    /// The least traffic: every operand read once, every result written once. A gradient that is added to what its
+    /// memory holds is read, too.
     #[must_use]
     pub fn least_traffic(&self) -> Vec<Moved> {
         // Some losses look at one class of a row.

@@ -1,5 +1,5 @@
-//! From a variant to the text of a module: the header, what is derived, and the pieces without the defaults that they do not
-//! need.
+//! From a variant to the text of a module: the header, what is derived, and the pieces without the defaults that they
+//! do not need.
 
 use std::collections::HashSet;
 
@@ -36,7 +36,8 @@ impl Source {
 }
 
 impl Variant {
-    /// The constants of the header by the names that they have there: the variant's, then those that its pieces ask for.
+    /// The constants of the header by the names that they have there: the variant's, then those that its pieces ask
+    /// for.
     pub fn constants(&self) -> Vec<(String, Const)> {
         let own = self.consts.iter().map(|own| (own.name().to_owned(), *own));
         let of_piece = |piece: &super::Piece| {
@@ -210,7 +211,8 @@ mod tests {
 
     const CALLER: &str = "// Calls.\nfn main() {\n    slot(1u);\n}\n";
     const DEFAULTS: &str = "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n// Deeper.\n\
-                            // default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last() {}\n";
+                            // default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last()
+                            // {}\n";
 
     #[test]
     fn a_default_stands_where_it_is_called_and_nobody_else_has_it() {

@@ -1,4 +1,5 @@
-//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, derived from its declaration.
+//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, derived from its
+//! declaration.
 
 /// The functions that are called, for structs of numbers, vectors and other such structs.
 pub(super) fn derived(written: &[String]) -> String {

@@ -1,6 +1,6 @@
-//! Shaders by concatenation: a variant is a list of pieces under a header of constants. The order of declarations in
-//! a WGSL module is free, so a slot nobody fills is the compile error "no definition in scope", and one filled twice
-//! is a "redefinition". A function under the line `// default` stands only where it is called and no other piece has one of
+//! Shaders by concatenation: a variant is a list of pieces under a header of constants. The order of declarations in a
+//! WGSL module is free, so a slot nobody fills is the compile error "no definition in scope", and one filled twice is a
+//! "redefinition". A function under the line `// default` stands only where it is called and no other piece has one of
 //! its name, like a method that a trait provides.
 //!
 //! Not promised by semver.
@@ -14,8 +14,9 @@ pub use compose::{Segment, Source};
 
 use crate::layout::Slot;
 
-/// A file of `shaders/`, embedded. Those of `shaders/access` are written for any `OPERAND` and its `SLOT`, and serve every
-/// operand: name and binding number are put in when a variant is composed, and for `OVER` the name of what goes over it.
+/// A file of `shaders/`, embedded. Those of `shaders/access` are written for any `OPERAND` and its `SLOT`, and serve
+/// every operand: name and binding number are put in when a variant is composed, and for `OVER` the name of what goes
+/// over it.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     /// The path below `shaders/`.
@@ -57,7 +58,8 @@ impl std::hash::Hash for Piece {
     }
 }
 
-/// Embeds `shaders/$path`; with a slot, a file of `shaders/access` for that operand; with constants, those that it asks for.
+/// Embeds `shaders/$path`; with a slot, a file of `shaders/access` for that operand; with constants, those that it asks
+/// for.
 macro_rules! piece {
     ($path:literal) => {
         $crate::shader::Piece {

@@ -201,7 +201,8 @@ impl<'a> Flights<'a> {
         {
             let own_ns = timer.read(self.gpu)?;
             *device_ns += own_ns;
-            // Calls to come are cut by it. The clock on the wall would not do: between landings the host reads and writes.
+            // Calls to come are cut by it. The clock on the wall would not do: between landings the host reads and
+            // writes.
             self.gpu.observe(flight.bytes, Duration::from_nanos(own_ns as u64));
         }
         let start = Instant::now();

@@ -173,7 +173,8 @@ impl<'a> Host<'a> {
     /// Bytes that come from pages and go to sinks.
     fn moved(&self, stream: &Stream<'_>, slices: u64) -> u64 {
         let paged = self.given.iter().filter(|(_, tensor)| tensor.pages().is_some());
-        // What a mean divides by is counted in a pass of its own, and what is no tensor of slices is read for each of them.
+        // What a mean divides by is counted in a pass of its own, and what is no tensor of slices is read for each of
+        // them.
         let counted = self.whole.is_counted() && slices > 1;
         let times = |role: Role, view: &View| {
             let (passes, each) = match self.slot(role) {

@@ -1,9 +1,9 @@
 //! Streams: calls on tensors that lie elsewhere, window by window.
 //!
-//! A stream is the plan of the whole call, cut so small that its windows fit into a stated memory. Before each dispatch the
-//! windows of tensors in [`Pages`](crate::Pages) are brought into an arena on the device, and after it those of results
-//! with a [`Sink`] are taken out of another. Since a cut changes no bits, the results are those of the call in memory.
-//! While the device computes one part, the host reads the next and writes the one before.
+//! A stream is the plan of the whole call, cut so small that its windows fit into a stated memory. Before each dispatch
+//! the windows of tensors in [`Pages`](crate::Pages) are brought into an arena on the device, and after it those of
+//! results with a [`Sink`] are taken out of another. Since a cut changes no bits, the results are those of the call in
+//! memory. While the device computes one part, the host reads the next and writes the one before.
 //!
 //! On the processor a stream is a loop over slices of the first dimension (`host.rs`).
 
@@ -92,12 +92,12 @@ impl Stream<'_> {
         }
     }
 
-    /// Computes a call of which some tensors lie elsewhere ([`Tensor::from_pages`]), and waits. The bits of the results are
-    /// those of [`Loss::run`].
+    /// Computes a call of which some tensors lie elsewhere ([`Tensor::from_pages`]), and waits. The bits of the results
+    /// are those of [`Loss::run`].
     ///
     /// # Errors
-    /// As [`Loss::run`] and [`Output::read`](crate::Output::read); [`Error::Memory`] where the memory is too small for one
-    /// part and what stays in memory; [`Error::Io`] of pages and sinks; [`Error::Interrupted`].
+    /// As [`Loss::run`] and [`Output::read`](crate::Output::read); [`Error::Memory`] where the memory is too small for
+    /// one part and what stays in memory; [`Error::Io`] of pages and sinks; [`Error::Interrupted`].
     pub fn run(&mut self, engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<(Values, Streamed)> {
         run(engine, loss, call, self)
     }

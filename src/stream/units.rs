@@ -93,8 +93,8 @@ enum Beside {
     Overlapping,
 }
 
-/// The units of a plan. A unit ends before the next step that needs windows of its own; dispatches that write rows of one slab are
-/// one unit, for their windows are the slab.
+/// The units of a plan. A unit ends before the next step that needs windows of its own; dispatches that write rows of
+/// one slab are one unit, for their windows are the slab.
 ///
 /// # Errors
 /// Of a plan whose dispatches write parts of slabs and on into the next.

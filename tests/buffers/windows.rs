@@ -6,9 +6,10 @@ use super::{halves, memory, within_an_ulp};
 use crate::common::cases::{Setup, by_rows, make};
 use crate::common::gpu;
 
-/// Every loss in windows of the user's buffers, of every dtype, with rows of odd length, an odd number of elements and an
-/// odd offset: gradients into a window, added to it, and over the input. The bits are those of dense tensors (but for the
-/// order of sums where whole quads are read, within the tolerance), and nothing between the rows, before or behind changes.
+/// Every loss in windows of the user's buffers, of every dtype, with rows of odd length, an odd number of elements and
+/// an odd offset: gradients into a window, added to it, and over the input. The bits are those of dense tensors (but
+/// for the order of sums where whole quads are read, within the tolerance), and nothing between the rows, before or
+/// behind changes.
 #[test]
 fn windows_of_every_dtype() {
     const CANARY: u16 = 0x5a5a;

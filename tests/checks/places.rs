@@ -40,7 +40,8 @@ fn cutting_finds_the_same() {
     }
 }
 
-/// Elements beyond 2^32 have their places: those that dispatches begin at are of 64 bits, in one run and in tiles of rows.
+/// Elements beyond 2^32 have their places: those that dispatches begin at are of 64 bits, in one run and in tiles of
+/// rows.
 #[test]
 fn places_have_64_bits() {
     let roomy = Limits {

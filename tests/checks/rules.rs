@@ -115,7 +115,8 @@ fn with(own: &Tensor, value: f32) -> (Tensor, Found) {
     (tensor(&array.data, &array.shape, own.dtype()), found)
 }
 
-/// Every float that a loss takes, on both engines: `values` break a check; what is computed is what is computed without it.
+/// Every float that a loss takes, on both engines: `values` break a check; what is computed is what is computed without
+/// it.
 fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, &'static str)> {
     let mut seen = BTreeSet::new();
     for (n, info) in REGISTRY.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Calls of any loss of the registry, made from its catalogue entry: data that the kinds of its operands allow, in shapes
-//! that it takes. A loss that is added comes up in every test that sweeps.
+//! Calls of any loss of the registry, made from its catalogue entry: data that the kinds of its operands allow, in
+//! shapes that it takes. A loss that is added comes up in every test that sweeps.
 
 use wgloss::{Call, Dtype, Info, Loss, Mode, OperandKind, Reduction, Role, Scalar, ScalarKind, Stats, Tensor};
 

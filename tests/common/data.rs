@@ -22,7 +22,8 @@ pub enum Wild {
     /// Nine decades.
     Mixed,
     Nan,
-    /// The ends of a dtype, which masks are filled with, their halves, and 1e38. Sums and differences of some are beyond it.
+    /// The ends of a dtype, which masks are filled with, their halves, and 1e38. Sums and differences of some are
+    /// beyond it.
     Ends,
     /// Infinities, of either sign where both may be.
     Infinite,

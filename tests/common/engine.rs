@@ -1,6 +1,6 @@
-//! The engine under test. The environment chooses it, so that the whole suite runs on another adapter or on less of one:
-//! `WGLOSS_TEST_ADAPTER=NAME` asks for an adapter by name, `WGLOSS_TEST_LIMITS=webgpu` for no more than every browser
-//! gives. A test that fails says which it was.
+//! The engine under test. The environment chooses it, so that the whole suite runs on another adapter or on less of
+//! one: `WGLOSS_TEST_ADAPTER=NAME` asks for an adapter by name, `WGLOSS_TEST_LIMITS=webgpu` for no more than every
+//! browser gives. A test that fails says which it was.
 
 use std::sync::OnceLock;
 

@@ -29,8 +29,8 @@ impl Tolerance {
         self.check_as(Dtype::F32, what, got, want)
     }
 
-    /// The same of results in a dtype of their own. 16-bit ones are f32 results rounded: they lie between the roundings of
-    /// the least and the most that f32 may be, which is its tolerance and half an ulp of theirs.
+    /// The same of results in a dtype of their own. 16-bit ones are f32 results rounded: they lie between the roundings
+    /// of the least and the most that f32 may be, which is its tolerance and half an ulp of theirs.
     pub fn check_as(self, dtype: Dtype, what: &str, got: &[f32], want: &[f64]) -> Result<(), String> {
         if got.len() != want.len() {
             return Err(format!("{what}: {} elements, expected {}", got.len(), want.len()));

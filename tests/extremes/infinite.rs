@@ -103,7 +103,8 @@ fn what_is_not_finite_in_a_pair_leaves_its_cosine_nothing() {
     }
 }
 
-/// Of finite scores a difference that counts nothing is 0, however large; of infinite ones it is NaN, as 0 times infinity is.
+/// Of finite scores a difference that counts nothing is 0, however large; of infinite ones it is NaN, as 0 times
+/// infinity is.
 #[test]
 fn rankings_of_large_and_infinite_scores() {
     let numbers = [f32::MAX, -f32::MAX, 1.0, INF, -INF, f32::NAN];

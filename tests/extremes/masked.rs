@@ -6,7 +6,8 @@ use wgloss::{
 
 use super::{INF, engines, run, tensor};
 
-/// A logit, its target, the loss, the gradient of the logit and that of the target; of numbers this large in units of f32::MAX.
+/// A logit, its target, the loss, the gradient of the logit and that of the target; of numbers this large in units of
+/// f32::MAX.
 type Focal = (f32, f32, f64, f64, f64);
 
 #[test]

@@ -1,5 +1,5 @@
-//! What lies at the ends: finite numbers that masks are filled with, infinities, and dimensions of size 0. Over the registry, on
-//! the GPU and on the processor.
+//! What lies at the ends: finite numbers that masks are filled with, infinities, and dimensions of size 0. Over the
+//! registry, on the GPU and on the processor.
 
 mod infinite;
 mod masked;
@@ -25,7 +25,8 @@ fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Values {
     loss.run(engine, call).unwrap().read(engine).unwrap()
 }
 
-/// Where a result is not what the reference says; an infinity of its sign passes for a large number where `may_overflow`.
+/// Where a result is not what the reference says; an infinity of its sign passes for a large number where
+/// `may_overflow`.
 fn misses(what: &str, got: &Array, want: &[f64], may_overflow: bool) -> Option<String> {
     let finite = want.iter().filter(|w| w.is_finite());
     let largest = finite.fold(0.0f64, |most, w| most.max(w.abs())).min(1.0);

@@ -58,8 +58,8 @@ fn differences(case: &Case, may_overflow: bool) -> Vec<String> {
     list
 }
 
-/// Each loss with each value of each option, optional tensors and kinds of targets, in f32 on two shapes; of 16-bit dtypes,
-/// whose arithmetic is that of f32, with the defaults.
+/// Each loss with each value of each option, optional tensors and kinds of targets, in f32 on two shapes; of 16-bit
+/// dtypes, whose arithmetic is that of f32, with the defaults.
 fn cases(wild: Wild) -> impl Iterator<Item = (&'static Info, Setup, Case)> {
     let setups = move |info: &'static Info| {
         let mut list = Vec::new();

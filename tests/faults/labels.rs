@@ -87,8 +87,9 @@ fn labels_out_of_range_are_reported_and_not_followed() {
     }
 }
 
-/// Forward alone counts its labels in the kernel of the losses where tiles have many rows, forward and backward before it: the
-/// same counts, faults and denominators, to the bit, in packs, strips, lanes, subgroups and workgroups, in one dispatch or several.
+/// Forward alone counts its labels in the kernel of the losses where tiles have many rows, forward and backward before
+/// it: the same counts, faults and denominators, to the bit, in packs, strips, lanes, subgroups and workgroups, in one
+/// dispatch or several.
 #[test]
 fn labels_are_counted_on_the_way_as_before() {
     let mut data = Data::new(6);

@@ -123,9 +123,9 @@ fn cross_entropy_at_the_extremes() {
 }
 
 /// Gradients that are small differences of near numbers keep their relative accuracy: of a confident row's label, also
-/// where logits are so large that a half is lost beside them, and of a class at the peak that has nearly all of a
-/// row's coefficients without being its label. llvmpipe's compiler takes (a + b) - a for b: what is lost there otherwise shows on
-/// SwiftShader, where this test runs as well (`tests/run.sh`).
+/// where logits are so large that a half is lost beside them, and of a class at the peak that has nearly all of a row's
+/// coefficients without being its label. llvmpipe's compiler takes (a + b) - a for b: what is lost there otherwise
+/// shows on SwiftShader, where this test runs as well (`tests/run.sh`).
 #[test]
 fn confident_rows_have_accurate_gradients() {
     for (gap, peak) in [8.0f32, 16.0, 20.0]

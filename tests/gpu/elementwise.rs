@@ -118,8 +118,8 @@ fn broadcast_weights() {
     report(failures, 81);
 }
 
-/// Operands that broadcast against each other, whichever of them: gradients in the operand's own shape and dtype, summed
-/// over what it serves, over one run of dimensions or several.
+/// Operands that broadcast against each other, whichever of them: gradients in the operand's own shape and dtype,
+/// summed over what it serves, over one run of dimensions or several.
 #[test]
 fn operands_that_broadcast() {
     let (mut failures, mut total) = (Vec::new(), 0);

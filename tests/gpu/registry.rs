@@ -7,8 +7,8 @@ use crate::common::cases::{Case, DTYPES, Setup, make, settings};
 use crate::common::data::Data;
 use crate::common::{F32, gpu, report};
 
-/// Every loss in every dtype: odd rows by lane and longer ones by group, whole quads or not; options, reductions, optional
-/// tensors and dtypes of labels in turn. 16-bit results are those of the rounded inputs.
+/// Every loss in every dtype: odd rows by lane and longer ones by group, whole quads or not; options, reductions,
+/// optional tensors and dtypes of labels in turn. 16-bit results are those of the rounded inputs.
 #[test]
 fn every_loss_in_every_dtype() {
     let shapes: [&[usize]; 5] = [&[5, 7], &[3, 129], &[2, 5, 3], &[4, 132], &[9]];

@@ -14,8 +14,8 @@ fn labelled(cols: usize, rows: usize, seed: u64) -> (Tensor, Tensor, Vec<f32>) {
     (x, labels, data.uniform(rows, 0.0, 2.0))
 }
 
-/// `sample_weight` is what PyTorch users make of reduction none: losses times weights, summed, over the sum of the weights
-/// (times those of the classes) of the rows kept.
+/// `sample_weight` is what PyTorch users make of reduction none: losses times weights, summed, over the sum of the
+/// weights (times those of the classes) of the rows kept.
 #[test]
 fn sample_weights_are_what_they_stand_for() {
     for (cols, rows) in [(5usize, 40usize), (100, 9)] {
@@ -171,8 +171,8 @@ fn the_mean_of_nothing_is_what_was_asked_for() {
     }
 }
 
-/// Statistics are of the soft-capped logits, of ignored rows too, which do not count; of ties, the first; and they come from
-/// forward, backward and fused calls alike.
+/// Statistics are of the soft-capped logits, of ignored rows too, which do not count; of ties, the first; and they come
+/// from forward, backward and fused calls alike.
 #[test]
 fn statistics_of_rows() {
     let (mut failures, mut total) = (Vec::new(), 0);

@@ -10,8 +10,8 @@ use crate::common::against::against_reference;
 use crate::common::data::Data;
 use crate::common::{gpu, report};
 
-/// f16 and bf16 become f32 and back as the `half` crate has it, on the device: all 65,536 patterns, four at a time and one
-/// by one, and f32 numbers around every rounding boundary.
+/// f16 and bf16 become f32 and back as the `half` crate has it, on the device: all 65,536 patterns, four at a time and
+/// one by one, and f32 numbers around every rounding boundary.
 #[test]
 fn every_sixteen_bit_float() {
     let patterns: Vec<u16> = (0..=u16::MAX).collect();

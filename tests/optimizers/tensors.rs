@@ -7,8 +7,8 @@ use super::{bits, floats, on_host};
 use crate::common::data::Data;
 use crate::common::gpu;
 
-/// Windows of the user's buffers, at odd places, updated in place: nothing around them changes. Two steps in one encoder
-/// are two steps.
+/// Windows of the user's buffers, at odd places, updated in place: nothing around them changes. Two steps in one
+/// encoder are two steps.
 #[test]
 fn windows_of_the_users_buffers_are_updated_in_place() {
     let engine = gpu();

@@ -9,9 +9,10 @@ use super::class_problem;
 use crate::common::cases::{Setup, Style, make};
 use crate::common::plans::{DEFAULT_LIMITS, TINY, WIDE};
 
-/// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl` (and `pack.wgsl`, `strip.wgsl`): for
-/// the statistics and again for the gradient, the blocks of 16 columns and the quads behind them, and for each quad what the
-/// loss loops itself; the runs of 16 blocks of the statistics; then the tree. Zero for other drivers.
+/// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl` (and
+/// `pack.wgsl`, `strip.wgsl`): for the statistics and again for the gradient, the blocks of 16 columns and the quads
+/// behind them, and for each quad what the loss loops itself; the runs of 16 blocks of the statistics; then the tree.
+/// Zero for other drivers.
 fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     use wgloss::shader::Const;
     let constant = |wanted: &str| {
@@ -146,8 +147,8 @@ fn no_invocation_with_loops_of_its_own_runs_long() {
     assert!(refused > 0 && refused < 10, "{refused}");
 }
 
-/// Wide rows under limits that cut them: every tile of every pass once, windows of the tiles' columns alone, and the tiles
-/// where they were.
+/// Wide rows under limits that cut them: every tile of every pass once, windows of the tiles' columns alone, and the
+/// tiles where they were.
 #[test]
 fn wide_rows_are_covered_once_under_tiny_limits() {
     let limits = Limits {

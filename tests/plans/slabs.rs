@@ -32,8 +32,9 @@ fn slabs_larger_than_a_binding_are_gathered() {
     assert_eq!((read, written), (problem.input().end(), problem.input().end()));
 }
 
-/// What a dispatch touches of a slab are the elements of its rows, not all from the first to the last of them: a slab larger than a
-/// dispatch may touch goes in as many pieces as it has budgets, not tile by tile. So does one that lies in two buffers.
+/// What a dispatch touches of a slab are the elements of its rows, not all from the first to the last of them: a slab
+/// larger than a dispatch may touch goes in as many pieces as it has budgets, not tile by tile. So does one that lies
+/// in two buffers.
 #[test]
 fn slabs_larger_than_a_dispatch_go_in_large_pieces() {
     let problem = class_problem(&[2, 40, 64, 64], Reduction::Mean, Mode::Fused, false);

@@ -1,6 +1,6 @@
-//! The variants come from plans: of every loss of the registry under each of its options, and of draws from all that a call
-//! can ask for (dtypes, shapes, reductions, gradients, places for them, statistics, tunings). All files of `shaders/` have
-//! to come up.
+//! The variants come from plans: of every loss of the registry under each of its options, and of draws from all that a
+//! call can ask for (dtypes, shapes, reductions, gradients, places for them, statistics, tunings). All files of
+//! `shaders/` have to come up.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
@@ -125,7 +125,8 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             }
         }
     }
-    // Packs of rows whose classes are not innermost take many: whole quads of them, and not, of few classes and in strips.
+    // Packs of rows whose classes are not innermost take many: whole quads of them, and not, of few classes and in
+    // strips.
     let shapes = [[1, 9, 1156], [1, 7, 1028], [1, 7, 1027], [1, 33, 1156], [1, 40, 1027]];
     for (n, shape) in shapes.iter().enumerate() {
         for (k, &(dtype, other)) in DTYPES.iter().enumerate() {

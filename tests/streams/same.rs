@@ -78,8 +78,8 @@ fn the_reference_streams_too() {
     assert!(cut.load(Ordering::Relaxed) > 50, "{cut:?}");
 }
 
-/// Gradients of slabs go elsewhere with whole slabs, each byte once: where a part ends with a slab or would not, where tiles reach from one slab
-/// into the next, and where a part has room for a piece of one.
+/// Gradients of slabs go elsewhere with whole slabs, each byte once: where a part ends with a slab or would not, where
+/// tiles reach from one slab into the next, and where a part has room for a piece of one.
 #[test]
 fn slabs_go_elsewhere_whole() {
     let info = wgloss::find("cross_entropy").unwrap();

@@ -90,8 +90,8 @@ impl Ceilings {
         Ok(all)
     }
 
-    /// Memory of at least so many bytes each, all of it touched. The copy that touches the second is held against what it
-    /// has to come to.
+    /// Memory of at least so many bytes each, all of it touched. The copy that touches the second is held against what
+    /// it has to come to.
     fn reserve(&mut self, engine: &Engine, bytes: [usize; 2]) -> Result<[Tensor; 2]> {
         let holds = |own: &[Tensor; 2]| (0..2).all(|i| own[i].view().end() as usize >= bytes[i]);
         let had = match self.device.take() {

@@ -27,8 +27,8 @@ pub struct Inputs {
     pub block_items: usize,
 }
 
-/// A loss with these options, and the reduction that is timed: mean. A mean over so many has gradients that are all 0 in
-/// f16, which has the sum.
+/// A loss with these options, and the reduction that is timed: mean. A mean over so many has gradients that are all 0
+/// in f16, which has the sum.
 pub fn make(info: &wgloss::Info, options: Options, dtype: Dtype) -> Result<Box<dyn Loss>> {
     let mut loss = (info.new)();
     for (name, word) in options {

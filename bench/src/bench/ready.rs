@@ -44,8 +44,8 @@ impl<'a> Ready<'a> {
         plan(&self.problem(mode)?, &limits, tuning)
     }
 
-    /// A mode under a stopwatch, cut as the engine does or by a tuning. It ran once and was right: what is fast and wrong is
-    /// not timed.
+    /// A mode under a stopwatch, cut as the engine does or by a tuning. It ran once and was right: what is fast and
+    /// wrong is not timed.
     pub fn stopwatch(&self, mode: Mode, tuning: Option<Tuning>) -> std::result::Result<Stopwatch<'a>, String> {
         let text = |error: wgloss::Error| error.to_string();
         let call = inputs::call(&self.operands, mode);

@@ -21,8 +21,8 @@ pub const REDUCED: usize = 33_554_432;
 /// The shapes of the first tensor.
 pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
     let list: &[&[usize]] = match info.name {
-        // A batch of tokens, of images, of records, of pixels (classes in dim 1) of few kinds and of many, of tokens again in that
-        // order, and a row for a crowd.
+        // A batch of tokens, of images, of records, of pixels (classes in dim 1) of few kinds and of many, of tokens
+        // again in that order, and a row for a crowd.
         "cross_entropy" => &[
             &[1024, 32_000],
             &[512, 64_000],

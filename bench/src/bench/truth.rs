@@ -36,8 +36,8 @@ impl Truth {
         Ok(truth)
     }
 
-    /// The sum or mean of the blocks, of which the last may be cut. No row of a bench is ignored or weighs more than others,
-    /// so every loss has the same mean.
+    /// The sum or mean of the blocks, of which the last may be cut. No row of a bench is ignored or weighs more than
+    /// others, so every loss has the same mean.
     fn reduce(&mut self, reduction: Reduction, inputs: &Inputs) {
         let cut = self.losses.len() * (inputs.items % inputs.block_items) / inputs.block_items;
         let blocks = inputs.items / inputs.block_items;

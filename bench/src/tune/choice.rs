@@ -1,9 +1,10 @@
 //! Which candidate is taken: a rule over times, and nothing else.
 //!
-//! A candidate is held against the value before (the class's, or what won at the end of an earlier ladder) in the same rounds, on
-//! the rows that the two run differently. It wins where the median of the rounds is at least [`GAIN`] faster, it was faster
-//! in [`MOST`] of the rounds, and on no row the median is [`GAIN`] slower. Of several that win, the one that gains most over
-//! all rows is measured once more, alone with the value before, and has to win again: among thirty some are lucky once.
+//! A candidate is held against the value before (the class's, or what won at the end of an earlier ladder) in the same
+//! rounds, on the rows that the two run differently. It wins where the median of the rounds is at least [`GAIN`]
+//! faster, it was faster in [`MOST`] of the rounds, and on no row the median is [`GAIN`] slower. Of several that win,
+//! the one that gains most over all rows is measured once more, alone with the value before, and has to win again:
+//! among thirty some are lucky once.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ pub const MOST: f64 = 0.75;
 pub const RULE: &str = "a candidate is taken that is at least 5 % faster (median of the rounds) than the value before, in three \
                         of four\nrounds, on no row 5 % slower, and all of that once more, alone with the value before.";
 
-/// The times of a candidate on one row, over those of the value before in the same rounds; `None` where both run the same.
+/// The times of a candidate on one row, over those of the value before in the same rounds; `None` where both run the
+/// same.
 pub type Ratios = Option<Vec<f64>>;
 
 /// How a candidate stands beside the value before.

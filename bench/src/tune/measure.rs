@@ -16,7 +16,8 @@ pub struct Trial {
     pub ms: Vec<Option<f64>>,
     /// Beside the class's value.
     pub rows: Vec<Ratios>,
-    /// Why it was not timed on a row, and whether that is a fault: of what does not fit into an adapter's limits it is none.
+    /// Why it was not timed on a row, and whether that is a fault: of what does not fit into an adapter's limits it is
+    /// none.
     pub untimed: Option<(String, bool)>,
 }
 

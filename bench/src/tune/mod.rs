@@ -1,5 +1,5 @@
-//! `wgloss tune`: the values of the tuning measured on this machine's adapter, one after the other, each beside candidates
-//! around that of the adapter's class.
+//! `wgloss tune`: the values of the tuning measured on this machine's adapter, one after the other, each beside
+//! candidates around that of the adapter's class.
 
 mod choice;
 mod measure;

@@ -63,8 +63,8 @@ fn most(dtype: Dtype) -> f32 {
     }
 }
 
-/// Each value of each option by itself, with probability targets, too, and everything that a case may have; of 16-bit dtypes,
-/// whose arithmetic is that of f32, the default alone.
+/// Each value of each option by itself, with probability targets, too, and everything that a case may have; of 16-bit
+/// dtypes, whose arithmetic is that of f32, the default alone.
 pub fn flavours(info: &'static Info, dtype: Dtype) -> Vec<Flavour> {
     let mut settings: Vec<Vec<(&'static str, Scalar)>> = vec![Vec::new()];
     if dtype == Dtype::F32 {

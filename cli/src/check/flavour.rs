@@ -1,5 +1,6 @@
-//! What makes other shader code: a mode, reduced or not, and what goes with it by lot of the seed: flags, optional tensors,
-//! the dtype of labels, which gradients. There are few, because a software adapter compiles a pipeline for half a second.
+//! What makes other shader code: a mode, reduced or not, and what goes with it by lot of the seed: flags, optional
+//! tensors, the dtype of labels, which gradients. There are few, because a software adapter compiles a pipeline for
+//! half a second.
 
 use wgloss::{Dtype, Info, Loss, Mode, OperandKind, OptionInfo, Reduction, Role, Scalar, ScalarKind};
 use wgloss_bench::fit::{self, Rule};
@@ -88,7 +89,8 @@ impl Flavour {
         if shape.iter().any(|&n| n > LONGEST_ROW) && !fit::is_elementwise(self.info) {
             return None;
         }
-        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not rounding.
+        // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not
+        // rounding.
         let compares_rows = rule != Rule::Same && self.info.takes(OperandKind::Sign);
         (!compares_rows || shape.last() != Some(&1)).then_some(rule)
     }

@@ -81,8 +81,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
 }
 
-/// Runs all jobs on all cores, and gives their outcomes in the order of the jobs. Each thread has an engine of its own: a
-/// software adapter compiles on the one thread of its queue, and that takes most of the time.
+/// Runs all jobs on all cores, and gives their outcomes in the order of the jobs. Each thread has an engine of its own:
+/// a software adapter compiles on the one thread of its queue, and that takes most of the time.
 fn run_jobs(
     (adapter, tuning): (&str, Option<Tuning>),
     jobs: &[Job],

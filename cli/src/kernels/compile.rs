@@ -124,7 +124,8 @@ impl Compiled {
     pub fn uses(&self, slot: Slot) -> (bool, bool) {
         let number = slot as u32;
         let own = self.used.iter().filter(|own| own.binding.binding == number);
-        // A slot has one declaration that a shader reads through and another that it writes through, of which it uses some.
+        // A slot has one declaration that a shader reads through and another that it writes through, of which it uses
+        // some.
         own.fold((false, false), |(reads, writes), own| {
             (reads | own.is_read, writes | own.is_written)
         })

@@ -1,4 +1,5 @@
-//! The device that kernels are shown for: a class of adapters, limits and a size of subgroups, none of which is looked for.
+//! The device that kernels are shown for: a class of adapters, limits and a size of subgroups, none of which is looked
+//! for.
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgMatches};

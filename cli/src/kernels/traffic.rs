@@ -18,10 +18,10 @@ impl std::ops::AddAssign for Bytes {
     }
 }
 
-/// What a dispatch reads and writes: of each tensor, the elements of its run once, or twice where its rows are read twice.
-/// An operand that broadcasts counts once, with the elements that it has: they are few, and caches hold them. So do the
-/// weights of classes, which each row asks for by its label, and whatever a loss looks at again while it goes through a row.
-/// Of rows of which only the label's column is looked at, one element each counts.
+/// What a dispatch reads and writes: of each tensor, the elements of its run once, or twice where its rows are read
+/// twice. An operand that broadcasts counts once, with the elements that it has: they are few, and caches hold them. So
+/// do the weights of classes, which each row asks for by its label, and whatever a loss looks at again while it goes
+/// through a row. Of rows of which only the label's column is looked at, one element each counts.
 pub fn of(dispatch: &Dispatch, work: &Work, compiled: &Compiled) -> Bytes {
     let elements = |own: &wgloss::plan::Binding| (own.touched - own.moved) / own.element.max(1);
     let input = dispatch.bindings.iter().find(|own| own.slot == Slot::Input);

@@ -1,12 +1,12 @@
-//! What a shader does with what it binds, once its constants have decided: branches that no constant lets it take are left
-//! out, as compilers leave them out, and the rest is looked at.
+//! What a shader does with what it binds, once its constants have decided: branches that no constant lets it take are
+//! left out, as compilers leave them out, and the rest is looked at.
 
 use std::collections::HashMap;
 
 use naga::{AtomicFunction, BinaryOperator, Block, Constant, Expression, Function, Handle, Literal, Module, Statement};
 
-/// The module without branches that are never taken, and without what only these use. Atomics that keep the other half of a word
-/// count as the store of a half.
+/// The module without branches that are never taken, and without what only these use. Atomics that keep the other half
+/// of a word count as the store of a half.
 pub fn taken(module: &Module) -> Module {
     let mut module = module.clone();
     let is_true = |init| match module.global_expressions[init] {

@@ -1,5 +1,5 @@
-//! A compiled shader in the languages of the backends, with the options that wgpu-hal 30 gives naga's writers. wgpu numbers
-//! what a shader binds in the order of its binding numbers, each backend in its own way.
+//! A compiled shader in the languages of the backends, with the options that wgpu-hal 30 gives naga's writers. wgpu
+//! numbers what a shader binds in the order of its binding numbers, each backend in its own way.
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -184,8 +184,8 @@ fn metal(bound: &[Bound]) -> msl::Options {
     }
 }
 
-/// As `dx12/device.rs` has them: registers of constants, of what is read and of what is written, each counted by itself. The
-/// number of workgroups comes behind the constants.
+/// As `dx12/device.rs` has them: registers of constants, of what is read and of what is written, each counted by
+/// itself. The number of workgroups comes behind the constants.
 fn directx(bound: &[Bound]) -> hlsl::Options {
     let mut next = [0u32; 3];
     let mut numbered: Vec<(ResourceBinding, hlsl::BindTarget)> = Vec::new();

@@ -58,8 +58,8 @@ fn most_held<T>(call: impl FnOnce() -> T) -> (T, usize) {
     (value, (MOST.get() - before) as usize)
 }
 
-/// i8 as i32 is four times the file, held twice: in the buffer that is filled and in the tensor. The JSON of a shape, two
-/// characters a number, is held as numbers of 8 bytes in a block that doubles as it grows.
+/// i8 as i32 is four times the file, held twice: in the buffer that is filled and in the tensor. The JSON of a shape,
+/// two characters a number, is held as numbers of 8 bytes in a block that doubles as it grows.
 const PER_BYTE: usize = 16;
 /// Messages (4 bytes a character, by way of `String`s that grow), names, hash tables of few keys.
 const AT_LEAST: usize = 64 << 10;

@@ -7,8 +7,8 @@ use crate::problem::Operand;
 use crate::tensor::Tensor;
 use crate::words::{OnNan, Role, Rule};
 
-/// The inspections of a call, by operand. What is always inspected, PyTorch refuses; there NaN goes its way, as everywhere
-/// in this library.
+/// The inspections of a call, by operand. What is always inspected, PyTorch refuses; there NaN goes its way, as
+/// everywhere in this library.
 pub(super) fn of(loss: &dyn Loss, call: &Call<'_>, operands: &[Operand]) -> Vec<Check> {
     let mut list = Vec::new();
     let mut add = |role, tensor: &Tensor, always: Option<Rule>, strict: Option<Rule>| {

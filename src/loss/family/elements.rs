@@ -33,8 +33,8 @@ impl Elements {
         self.problem_of(loss, call, operands, scalars.into())
     }
 
-    /// The same under `gaussian_nll`'s rule: a variance of the input's shape without the last dimension is one for each row;
-    /// any other broadcasts to the shape of input and target.
+    /// The same under `gaussian_nll`'s rule: a variance of the input's shape without the last dimension is one for each
+    /// row; any other broadcasts to the shape of input and target.
     pub(in crate::loss) fn problem_with_variance(
         self,
         loss: &dyn Loss,

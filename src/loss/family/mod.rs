@@ -68,8 +68,8 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
     Ok(list)
 }
 
-/// The view of a tensor where floats are expected. Integers are taken as their values: they become floats on their way to
-/// the device, so that they have to be on this side of it.
+/// The view of a tensor where floats are expected. Integers are taken as their values: they become floats on their way
+/// to the device, so that they have to be on this side of it.
 fn as_floats(name: &'static str, tensor: &Tensor, allowed: &[Dtype], integers: Dtype) -> Result<View> {
     if tensor.dtype().is_float() {
         expect_dtype(name, tensor.view(), allowed)?;

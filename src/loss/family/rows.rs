@@ -118,7 +118,8 @@ impl Rows {
             scalars: scalars.into(),
         };
         let problem = assemble(loss, call, parts)?;
-        // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some slabs.
+        // Gaps lie between slabs; along other dimensions than the second they would lie within rows, or between some
+        // slabs.
         let takes_gaps = match &columns {
             Columns::Along(dims) => telling(dims, &problem.input().shape).first() == Some(&1),
             Columns::All => !call.mode.wants_grad(),
@@ -212,7 +213,8 @@ pub(in crate::loss) fn scattered(dims: &[usize], shape: &[usize]) -> Option<Vec<
         .then_some(dims)
 }
 
-/// A weight of rows along the last dimension: (C) where every row has the same, else with as many dimensions as the input.
+/// A weight of rows along the last dimension: (C) where every row has the same, else with as many dimensions as the
+/// input.
 fn weight_view(weight: &View, shape: &[usize]) -> Result<View> {
     let cols = shape.last().copied().unwrap_or(1);
     let all = [("weight", weight.shape.as_slice()), ("input", shape)];

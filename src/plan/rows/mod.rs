@@ -1,9 +1,9 @@
 //! Plans of the row driver.
 //!
-//! A row goes to one lane (few classes, or classes that are not innermost), to one subgroup or to one workgroup. Tiles are the rows of
-//! one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its rows are gathered
-//! into scratch by copies, piece by piece, and the gradient is scattered back. Contiguous rows of very many columns are
-//! wide: several workgroups fold one.
+//! A row goes to one lane (few classes, or classes that are not innermost), to one subgroup or to one workgroup. Tiles
+//! are the rows of one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its
+//! rows are gathered into scratch by copies, piece by piece, and the gradient is scattered back. Contiguous rows of
+//! very many columns are wide: several workgroups fold one.
 
 mod gather;
 mod software;
@@ -252,7 +252,8 @@ impl Planner<'_> {
         (self.tiles.row(chunk.tiles.0), self.tiles.row(chunk.tiles.1))
     }
 
-    /// The last tile up to `end` with which a slab ends, or `end`: results of whole slabs can go elsewhere by themselves.
+    /// The last tile up to `end` with which a slab ends, or `end`: results of whole slabs can go elsewhere by
+    /// themselves.
     fn at_slab_end(&self, first: u64, end: u64) -> u64 {
         let at = end - end % self.tiles.per_slab_end(self.rows.inner as u64);
         if at > first && end < self.tiles.count { at } else { end }
@@ -362,8 +363,8 @@ impl Planner<'_> {
         list
     }
 
-    /// What else belongs to rows first..end, which are the rows of some tiles: their upstream gradient, their losses, and
-    /// the denominator.
+    /// What else belongs to rows first..end, which are the rows of some tiles: their upstream gradient, their losses,
+    /// and the denominator.
     fn row_windows(&self, tiles: (u64, u64), (first, end): (u64, u64)) -> Vec<(Slot, bool, Window)> {
         let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), first, end);
         let mut list = Vec::new();

@@ -45,12 +45,14 @@ impl Planner<'_> {
         self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && is_whole
     }
 
-    /// Packs side by side: element by element each would be code for every one of their columns, of which strips have four.
+    /// Packs side by side: element by element each would be code for every one of their columns, of which strips have
+    /// four.
     fn packs(&self, flat: bool) -> u32 {
         if flat || self.is_strip() { self.spread.packs } else { 1 }
     }
 
-    /// What makes a pipeline for rows in packs. The loops over the columns of short ones are written out, for their length.
+    /// What makes a pipeline for rows in packs. The loops over the columns of short ones are written out, for their
+    /// length.
     pub(super) fn pack_consts(&self, pack: u32, flat: bool) -> Vec<Const> {
         let (cols, is_innermost) = (self.rows.cols as u32, self.rows.inner == 1);
         let packs = self.packs(flat);

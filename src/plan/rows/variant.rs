@@ -26,8 +26,8 @@ impl Planner<'_> {
         self.rows.cols > self.spread.short_cols()
     }
 
-    /// Quads that a lane keeps in its registers from the fold to what is written, in fours; none where it writes nothing, or
-    /// would have too many.
+    /// Quads that a lane keeps in its registers from the fold to what is written, in fours; none where it writes
+    /// nothing, or would have too many.
     fn held(&self) -> Option<u32> {
         let is_written = self.problem.mode.wants_grad() || self.rows.is_map();
         let is_held = is_written && self.rows.reads && self.rows.inner_loops == 0 && self.spread.pack.is_none();
@@ -46,8 +46,8 @@ impl Planner<'_> {
         }
     }
 
-    /// The pieces that write outputs of the input's shape. `flat`: the gradient of the input goes four at a time; `writes_each`:
-    /// another piece writes the losses of rows.
+    /// The pieces that write outputs of the input's shape. `flat`: the gradient of the input goes four at a time;
+    /// `writes_each`: another piece writes the losses of rows.
     pub(super) fn writes(&self, full: &[Full], quads: bool, flat: bool, writes_each: bool) -> Vec<Piece> {
         let find = |slot| full.iter().find(|full| full.slot == slot);
         let mut list = Vec::new();

@@ -1,8 +1,8 @@
 //! Wide rows: contiguous rows of more columns than one workgroup should fold, or one binding might cover.
 //!
 //! Each is cut into tiles of a fixed width. A chunk is a run of tiles, row by row, so a row may span dispatches, and no
-//! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on the
-//! tuning alone.
+//! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on
+//! the tuning alone.
 
 use super::variant::mark;
 use super::{Chunk, Full, Planner};
