@@ -50,6 +50,7 @@ pub mod definition;
 mod dtype;
 mod engine;
 mod error;
+mod family;
 mod fold;
 mod gpu;
 mod inspect;

@@ -49,23 +49,13 @@ pub(crate) struct Facts {
 
 impl From<&Problem> for Facts {
     fn from(problem: &Problem) -> Self {
-        let (classes, ignore_index, per_row) = match &problem.family {
-            Family::Rows(rows) => {
-                let per_row = if rows.targets == Targets::ClassList {
-                    rows.cols
-                } else {
-                    1
-                };
-                (rows.cols as u64, rows.ignore_index(), per_row as u64)
-            }
-            _ => (0, None, 1),
-        };
+        let own = problem.traits();
         Self {
             terms: problem.term_count(),
-            classes,
-            ignore_index,
-            lists: matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::ClassList),
-            labels_per_row: per_row.max(1),
+            classes: own.classes,
+            ignore_index: own.ignore_index,
+            lists: problem.rows().is_some_and(|rows| rows.targets == Targets::ClassList),
+            labels_per_row: own.labels_per_row,
         }
     }
 }

@@ -282,10 +282,8 @@ impl Problem {
 
     /// What every term is, whatever the numbers of the input: a softmax of a single class is 1, and its loss 0.
     pub fn constant(&self) -> Option<f64> {
-        match &self.family {
-            Family::Rows(rows) if rows.cols == 1 && self.term_count() > 0 => rows.alone,
-            _ => None,
-        }
+        let is_alone = |rows: &&Rows| rows.cols == 1 && self.term_count() > 0;
+        self.rows().filter(is_alone).and_then(|rows| rows.alone)
     }
 
     pub fn is_reduced(&self) -> bool {
@@ -323,9 +321,7 @@ impl Problem {
 
     /// Something is counted before the losses, or with them: labels, for their faults, or weights, for the divisor.
     pub fn has_control(&self) -> bool {
-        self.is_counted()
-            || self.operand(Slot::SampleWeight).is_some()
-            || matches!(&self.family, Family::Rows(rows) if matches!(rows.targets, Targets::Index { .. } | Targets::ClassList))
+        self.is_counted() || self.operand(Slot::SampleWeight).is_some() || self.traits().has_classes
     }
 
     /// The inspection that the elementwise driver makes on the way: its place and itself. It looks twice where it has

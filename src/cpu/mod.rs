@@ -73,10 +73,9 @@ pub(crate) fn run(
 /// # Errors
 /// As [`run`].
 pub(crate) fn count(problem: &Problem, operands: &ByRole<'_>) -> Result<Count> {
-    match &problem.family {
-        Family::Rows(rows) => rows::counted(problem, rows, operands),
-        Family::Elements(_) | Family::Pairs(_) => Ok(Count::default()),
-    }
+    problem
+        .rows()
+        .map_or(Ok(Count::default()), |rows| rows::counted(problem, rows, operands))
 }
 
 /// Losses one after the other: each by itself, or their sum alone.

@@ -35,7 +35,7 @@ pub(crate) fn answer(problem: &Problem, asked: &Asked<'_>) -> Result<Output> {
 
 /// A reduction of integers has a value that f32 need not hold.
 pub(crate) fn is_exact(problem: &Problem, first: Option<&Tensor>) -> bool {
-    let is_reduction = matches!(&problem.family, Family::Rows(rows) if rows.targets == Targets::None && !rows.is_map());
+    let is_reduction = problem.traits().is_reduction;
     let of_integers = first.is_some_and(|tensor| !tensor.dtype().is_float());
     is_reduction && of_integers && problem.loss_dtype() == Dtype::F32
 }

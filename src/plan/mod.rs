@@ -178,7 +178,7 @@ pub fn plan(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan>
 /// Plans what class targets and the weights of rows add up to, alone.
 pub(crate) fn plan_count(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
-    if let Family::Rows(rows) = &problem.family {
+    if let Some(rows) = problem.rows() {
         labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
     Ok(plan)

@@ -171,7 +171,7 @@ impl Problem {
     #[must_use]
     pub fn least_traffic(&self) -> Vec<Moved> {
         // Some losses look at one class of a row.
-        let one_of_each_row = matches!(&self.family, Family::Rows(rows) if !rows.reads);
+        let one_of_each_row = self.traits().reads_one_of_each_row;
         let operand = |(nth, own): (usize, &Operand)| match nth == 0 && one_of_each_row {
             true => Moved {
                 name: format!("{}, one of each row", own.role.name()),

@@ -210,7 +210,8 @@ mod tests {
     }
 
     const CALLER: &str = "// Calls.\nfn main() {\n    slot(1u);\n}\n";
-    const DEFAULTS: &str = "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n// Deeper.\n\
+    const DEFAULTS: &str =
+        "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n// Deeper.\n\
                             // default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last()
                             // {}\n";
 

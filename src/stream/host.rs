@@ -91,16 +91,7 @@ fn by_role(tensors: &[(Role, Tensor)]) -> Vec<(Role, &Tensor)> {
 /// How many slices of the first dimension there can be.
 fn slices_of(problem: &Problem) -> usize {
     let first = problem.terms.first().copied().unwrap_or(1);
-    let independent = match &problem.family {
-        Family::Rows(rows) => {
-            problem.input().shape.len() > 1
-                && problem.input().shape.first() == Some(&first)
-                && first > 0
-                && rows.slabs.is_multiple_of(first)
-        }
-        Family::Elements(_) | Family::Pairs(_) => first > 0,
-    };
-    if independent { first } else { 1 }
+    if problem.traits().has_slices { first } else { 1 }
 }
 
 /// Whether the memory has room for a slice.
@@ -123,15 +114,9 @@ impl<'a> Host<'a> {
 
     /// A slice of the first dimension is a slice of this tensor.
     fn is_sliced(&self, slot: Slot, view: &View) -> bool {
-        let of_classes = match &self.whole.family {
-            Family::Rows(rows) => slot == Slot::Weight && rows.element_weights(&self.whole).is_none(),
-            Family::Elements(_) | Family::Pairs(_) => false,
-        };
-        let rank = match self.whole.family {
-            // Rows have a rank less than their input.
-            Family::Rows(_) | Family::Pairs(_) => true,
-            Family::Elements(_) => view.shape.len() == self.whole.terms.len(),
-        };
+        let own = self.whole.traits();
+        let of_classes = slot == Slot::Weight && own.weighs_classes;
+        let rank = !own.broadcasts || view.shape.len() == self.whole.terms.len();
         self.len > 1 && !of_classes && rank && view.shape.first() == Some(&self.len)
     }
 
@@ -147,12 +132,7 @@ impl<'a> Host<'a> {
         // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where it
         // adds up.
         let grads = whole.grads().map(|(.., view)| 8 * view.len()).sum::<u64>();
-        let each_term = match whole.family {
-            Family::Rows(_) => 64, // what a row comes to, and its statistics
-            Family::Pairs(_) => 16,
-            Family::Elements(_) => 8,
-        };
-        let bytes = read + grads + each_term * whole.term_count();
+        let bytes = read + grads + whole.traits().term_bytes * whole.term_count();
         let each = bytes.div_ceil(self.len as u64);
         let slices = (memory / each.max(1)).min(self.len as u64) as usize;
         if slices == 0 {
@@ -206,12 +186,7 @@ impl<'a> Host<'a> {
         let mut problem = self.whole.clone();
         let count = slice.len();
         if self.len > 1 {
-            problem.terms[0] = count;
-            match &mut problem.family {
-                Family::Rows(rows) => rows.slabs = rows.slabs / self.len * count,
-                Family::Pairs(pairs) => pairs.rows = count,
-                Family::Elements(_) => {}
-            }
+            problem.keep_slices(count, self.len);
         }
         let mut tensors = Vec::new();
         let cut = |view: &View, sliced: bool| {
@@ -331,7 +306,9 @@ impl<'a> Host<'a> {
             }
         }
         joint.correct += part.correct;
-        joint.control.join(&part.control, at as u32 * self.labels_per_row());
+        joint
+            .control
+            .join(&part.control, at as u32 * self.whole.traits().labels_per_row as u32);
         for (role, grad) in part.grads {
             let Role::Grad(place) = role else { continue };
             let held = match joint.grads.iter().position(|(held, _)| *held == role) {
@@ -350,13 +327,6 @@ impl<'a> Host<'a> {
             }
         }
         Ok(())
-    }
-
-    fn labels_per_row(&self) -> u32 {
-        match &self.whole.family {
-            Family::Rows(rows) if rows.targets == crate::problem::Targets::ClassList => rows.cols as u32,
-            _ => 1,
-        }
     }
 
     /// Numbers of a result of which a slice has a part: into its sink, or to their place among the others.

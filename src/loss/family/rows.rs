@@ -146,7 +146,7 @@ impl Rows {
                 expect_gapless("grad_output", view)?;
             }
         }
-        if let (Some(view), Family::Rows(rows)) = (&problem.grad_output, &problem.family) {
+        if let (Some(view), Some(rows)) = (&problem.grad_output, problem.rows()) {
             if rows.is_map() {
                 expect_shape("grad_output", view, &problem.terms, "as the result")?;
             } else {
