@@ -90,7 +90,13 @@ fn losses(engine: &Engine, tuning: &str, dtypes: &[(Dtype, Dtype)], all: &mut BT
                     for (l, shape) in SHAPES.into_iter().enumerate() {
                         // Given or not, classes or probabilities, dtypes of labels: by turns.
                         let seed = 2 + (n + m + k + l) as u64;
-                        run(engine, info, &setup(info, shape, dtypes, reduction, seed), mode, &mut digest);
+                        run(
+                            engine,
+                            info,
+                            &setup(info, shape, dtypes, reduction, seed),
+                            mode,
+                            &mut digest,
+                        );
                     }
                     let (mode, reduction) = (mode.name(), reduction.name());
                     let key = format!("{}/{}-{}/{mode}/{reduction}/{tuning}", info.name, dtypes.0, dtypes.1);

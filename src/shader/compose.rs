@@ -210,10 +210,10 @@ mod tests {
     }
 
     const CALLER: &str = "// Calls.\nfn main() {\n    slot(1u);\n}\n";
-    const DEFAULTS: &str =
-        "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n// Deeper.\n\
-                            // default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last()
-                            // {}\n";
+    const DEFAULTS: &str = concat!(
+        "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n",
+        "// Deeper.\n// default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last() {}\n"
+    );
 
     #[test]
     fn a_default_stands_where_it_is_called_and_nobody_else_has_it() {

@@ -65,9 +65,9 @@ fn every_file_comes_up() {
         .flat_map(|d| d.variant.pieces.iter().map(|p| p.path))
         .collect();
     let mut missing = Vec::new();
-    for folder in std::fs::read_dir(&root).unwrap() {
-        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
-            let path = file.unwrap().path();
+    let entries = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|own| own.unwrap().path());
+    for folder in entries(&root).filter(|own| own.is_dir()) {
+        for path in entries(&folder).filter(|own| own.extension().is_some_and(|own| own == "wgsl")) {
             let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_string();
             if !used.contains(name.as_str()) {
                 missing.push(name);
