@@ -2,7 +2,7 @@
 
 use crate::dtype::Dtype;
 use crate::inspect::Check;
-use crate::problem::{Family, Problem, Targets};
+use crate::problem::{Problem, Targets};
 use crate::tensor::Tensor;
 use crate::words::Role;
 

@@ -6,7 +6,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{Control, Fault};
 use crate::output::Output;
-use crate::problem::{Family, Problem, Targets};
+use crate::problem::Problem;
 use crate::tensor::Tensor;
 use crate::words::Role;
 

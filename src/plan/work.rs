@@ -7,7 +7,7 @@ use bytemuck::pod_read_unaligned;
 
 use crate::layout::{PairParams, RowParams, Slot};
 use crate::plan::{Dispatch, Plan};
-use crate::problem::{Family, Operand, Problem};
+use crate::problem::{Operand, Problem};
 use crate::shader::Const;
 use crate::update::Update;
 use crate::view::View;

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::layout::{Control, Slot};
 use crate::loss::Loss;
-use crate::problem::{Family, Operand, Problem};
+use crate::problem::{Operand, Problem};
 use crate::tensor::Tensor;
 use crate::values::Values;
 use crate::view::View;
