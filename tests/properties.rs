@@ -16,13 +16,18 @@ use wgloss::{Dtype, Error, Info, Limits, Mode, REGISTRY, Reduction, Stats, Tunin
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
 use crate::common::data::Wild;
-use crate::common::{bits, engine, gpu, hardware};
+use crate::common::{bits, engine, gpu, is_long};
 use model::Judged;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |n| {
         n.parse().unwrap_or_else(|_| panic!("{name}={n} is no number"))
     })
+}
+
+/// Cases without `WGLOSS_CASES`.
+fn usual() -> u64 {
+    if is_long() { 300 } else { 90 }
 }
 
 /// What makes other shader code. A software adapter compiles a variant for a tenth of a second, so that many cases share
@@ -179,7 +184,7 @@ fn is_near(judged: &[Judged], draw: &Draw, mode: Mode) -> Result<bool, TestCaseE
 
 #[test]
 fn results_are_as_near_as_the_error_model_says() {
-    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300));
+    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", usual()));
     println!("WGLOSS_SEED={seed}, WGLOSS_CASES={cases}");
     let (ran, loose, worst) = (Cell::new(0), Cell::new(0), Cell::new((0.0, "")));
     let styles: Vec<Style> = std::iter::once(Style::Hard).chain(Wild::ALL.map(Style::Wild)).collect();
@@ -194,11 +199,11 @@ fn results_are_as_near_as_the_error_model_says() {
             return Ok(()); // the loss does not take the shape or the option
         };
         let (engine, tuning) = if draw.flavour.hardware {
-            (hardware(), Tuning::HARDWARE)
+            (engine::passing_tuned(Tuning::HARDWARE), Tuning::HARDWARE)
         } else {
-            (gpu(), tuning)
+            (engine::passing(), tuning)
         };
-        let judged = match model::judge(&draw, &case, mode, engine, &tuning) {
+        let judged = match model::judge(&draw, &case, mode, &engine, &tuning) {
             Ok(judged) => judged,
             Err(Error::Limit(_)) => return Ok(()),
             Err(error) => return Err(TestCaseError::fail(format!("{}: {error}", case.what))),
@@ -229,7 +234,7 @@ fn results_are_as_near_as_the_error_model_says() {
 
 #[test]
 fn random_shapes_under_tiny_limits_have_the_same_bits() {
-    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300) / 2);
+    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", usual()) / 2);
     println!("WGLOSS_SEED={seed}");
     // Small tiles, so that small tensors are cut into many, and rows that are wide.
     let tuning = Tuning {

@@ -6,7 +6,7 @@ use wgloss::{Array, Dtype, Engine, Error, Mode, REGISTRY, Reduction, Values};
 
 use crate::common::cases::{DTYPES, Setup, by_rows, make};
 use crate::common::elsewhere::{streamed, streamed_within};
-use crate::common::{bits, gpu};
+use crate::common::{bits, gpu, is_long, takes};
 
 /// The loss of `engine` in memory and streamed, over the registry; calls `compare` with both and the number of parts.
 fn sweep(
@@ -15,14 +15,17 @@ fn sweep(
     dtypes: &[(Dtype, Dtype)],
     compare: impl Fn(&str, &Values, &Values, u64),
 ) {
-    for info in REGISTRY {
+    for (n, info) in REGISTRY.iter().enumerate() {
         for (nth, shape) in shapes.iter().enumerate() {
             // Classes meet all classes there.
             if info.name == "multilabel_margin" && shape[1] > 1000 {
                 continue;
             }
             for &(dtype, other) in dtypes {
-                for reduction in [Reduction::None, Reduction::Mean] {
+                for (r, reduction) in [Reduction::None, Reduction::Mean].into_iter().enumerate() {
+                    if engine.wgpu().is_some() && !takes(n + nth + r, 2) {
+                        continue;
+                    }
                     let setup = Setup {
                         dtype,
                         other,
@@ -51,7 +54,7 @@ fn every_loss_streams_to_the_same_bits() {
     };
     sweep(gpu(), &[&[1201, 33], &[57, 516], &[2, 5, 4001]], &DTYPES[..1], compare);
     sweep(gpu(), &[&[1201, 33]], &DTYPES[1..2], compare);
-    assert!(cut.load(Ordering::Relaxed) > 50, "{cut:?}");
+    assert!(cut.load(Ordering::Relaxed) > if is_long() { 50 } else { 25 }, "{cut:?}");
 }
 
 /// The sums of slices are added up in another order than the whole's: in f64, which shows in f32 hardly ever.
