@@ -92,6 +92,9 @@ fn cutting_changes_no_bit() {
                 let cut = engine.cut();
                 assert!(whole == run(cut), "{} {shape:?} {}", loss.info().name, reduction.name());
                 // In place as well, where a slab may be gathered and scattered back.
+                if !takes(nth + k, 2) {
+                    continue;
+                }
                 let input = cut.upload(&x).unwrap();
                 let call = Call {
                     grad_input: GradTo::InPlace,
@@ -189,7 +192,11 @@ fn no_loss_depends_on_how_it_is_cut() {
             };
             compare("again", run(engine.whole(), &call), &whole);
             compare("cut", run(engine.cut(), &call), &whole);
+            // One of the two in the quick form.
             for is_cut in [false, true] {
+                if !takes(n, 2) {
+                    break;
+                }
                 let engine = if is_cut { engine.cut() } else { engine.whole() };
                 let own = engine.upload(&case.tensors[0]).unwrap();
                 let over = Call {
@@ -202,6 +209,9 @@ fn no_loss_depends_on_how_it_is_cut() {
                     Err(error) if error.to_string().contains("cannot go over") => {}
                     got => compare("in place", got, &whole),
                 }
+            }
+            if !takes(n + 1, 2) {
+                continue;
             }
             let zeros = crate::common::cases::blank(dtype, shape);
             let cut = engine.cut();

@@ -98,7 +98,7 @@ pub fn passing_tuned(tuning: Tuning) -> Arc<Engine> {
 }
 
 fn in_turn(tuning: Option<Tuning>) -> Arc<Engine> {
-    const MOST_PIPELINES: u64 = 100;
+    const MOST_PIPELINES: u64 = 80;
     type Own = (Option<Tuning>, Arc<Engine>);
     static ENGINES: Mutex<Vec<Own>> = Mutex::new(Vec::new());
     let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
