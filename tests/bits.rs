@@ -142,7 +142,7 @@ fn cutting_changes_no_bit() {
 }
 
 /// Every loss, in every dtype in turn: cut into pieces, in place and added to nothing, the bits are those of one piece and a
-/// new gradient; and so they are the next time. In the quick form each loss has one shape that it takes.
+/// new gradient; and so they are the next time. In the quick form every other loss has one shape that it takes.
 #[test]
 fn no_loss_depends_on_how_it_is_cut() {
     let shapes: [&[usize]; 3] = [&[12_000, 9], &[150, 500], &[24, 5, 700]];
@@ -150,6 +150,9 @@ fn no_loss_depends_on_how_it_is_cut() {
     let mut failures = Vec::new();
     let (mut total, mut cuts) = (0, 0);
     for (n, info) in REGISTRY.iter().enumerate() {
+        if !takes(n, 2) && info.name != "cross_entropy" {
+            continue;
+        }
         let mut of_this = 0;
         for k in (0..3).map(|k| (k + n / 3) % 3) {
             let shape = shapes[k];
@@ -194,7 +197,7 @@ fn no_loss_depends_on_how_it_is_cut() {
             compare("cut", run(engine.cut(), &call), &whole);
             // One of the two in the quick form.
             for is_cut in [false, true] {
-                if !takes(n, 2) {
+                if !takes(n / 2, 2) {
                     break;
                 }
                 let engine = if is_cut { engine.cut() } else { engine.whole() };
@@ -210,7 +213,7 @@ fn no_loss_depends_on_how_it_is_cut() {
                     got => compare("in place", got, &whole),
                 }
             }
-            if !takes(n + 1, 2) {
+            if !takes(n / 2 + 1, 2) {
                 continue;
             }
             let zeros = crate::common::cases::blank(dtype, shape);
@@ -226,7 +229,7 @@ fn no_loss_depends_on_how_it_is_cut() {
             compare("added", run(cut, &call).map(|got| unsigned(&got)), &unsigned(&whole));
         }
     }
-    let least = if is_long() { 60 } else { REGISTRY.len() };
+    let least = if is_long() { 60 } else { REGISTRY.len() / 2 };
     assert!(total >= least && cuts >= least, "{cuts} of {total} were cut");
     crate::common::report(failures, total);
 }

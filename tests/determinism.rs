@@ -9,7 +9,7 @@ use crate::common::cases::{Case, Setup, by_rows, make};
 use crate::common::{bits, engine, gpu, is_long, report};
 
 /// Every loss in each of its reductions, in f32 and a 16-bit dtype: rows of one lane, rows of a workgroup and classes
-/// that are not innermost, each of several tiles. Of each loss one or all, the former from a place of its own.
+/// that are not innermost, each of several tiles. All of them, or one of every other loss, from a place of its own.
 fn cases(takes_all: bool) -> Vec<Case> {
     let mut list = Vec::new();
     for (n, info) in REGISTRY.iter().enumerate() {
@@ -36,7 +36,10 @@ fn cases(takes_all: bool) -> Vec<Case> {
         let len = of_this.len();
         let turned = (0..len).map(|i| &of_this[(i + 7 * n) % len]);
         let made = turned.filter_map(|setup| make(info, setup));
-        list.extend(made.take(if takes_all { len } else { 1 }));
+        list.extend(made.take(match takes_all {
+            true => len,
+            false => (n + 1) % 2, // of every other loss
+        }));
     }
     list
 }
@@ -98,7 +101,7 @@ fn twenty_runs_however_cut_have_the_same_bits() {
             }
         }
     }
-    let least = if is_long() { 250 } else { REGISTRY.len() };
+    let least = if is_long() { 250 } else { REGISTRY.len() / 2 };
     assert!(cases.len() >= least, "{} cases", cases.len());
     report(failures, 20 * cases.len());
 }
@@ -172,7 +175,7 @@ fn the_threads_of_a_software_adapter_change_no_bit() {
         };
         let got: Vec<String> = lines("bits ").map(String::from).collect();
         let want = want.get_or_insert_with(|| got.clone());
-        assert!(got.len() >= REGISTRY.len() / 3 && got.len() == want.len(), "{said}");
+        assert!(got.len() >= REGISTRY.len() / 6 && got.len() == want.len(), "{said}");
         let differ = got.iter().zip(want.iter()).filter(|(got, want)| got != want);
         failures.extend(differ.map(|(got, want)| format!("{threads} threads: {got} instead of {want}")));
         for count in lines("threads ") {

@@ -27,7 +27,12 @@ fn variable(name: &str, default: u64) -> u64 {
 
 /// Cases without `WGLOSS_CASES`.
 fn usual() -> u64 {
-    if is_long() { 300 } else { 90 }
+    if is_long() { 300 } else { 80 }
+}
+
+/// A loss has one at least, in the long form.
+fn count_of_flavours(cases: u64) -> usize {
+    (cases as usize / 6).max(if is_long() { REGISTRY.len() } else { REGISTRY.len() / 2 })
 }
 
 /// What makes other shader code. A software adapter compiles a variant for a tenth of a second, so that many cases share
@@ -189,7 +194,7 @@ fn results_are_as_near_as_the_error_model_says() {
     let (ran, loose, worst) = (Cell::new(0), Cell::new(0), Cell::new((0.0, "")));
     let styles: Vec<Style> = std::iter::once(Style::Hard).chain(Wild::ALL.map(Style::Wild)).collect();
     let strategy = draws(
-        flavours(seed, (cases as usize / 6).max(REGISTRY.len())),
+        flavours(seed, count_of_flavours(cases)),
         shapes(70, &[1, 3, 4, 10, 33, 64, 257, 1028]),
         styles,
     );
@@ -258,7 +263,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let engine = RefCell::new(engine);
     let (ran, cut) = (Cell::new(0u64), Cell::new(0u64));
     let strategy = draws(
-        flavours(seed + 1, (cases as usize / 6).max(REGISTRY.len())),
+        flavours(seed + 1, count_of_flavours(cases)),
         shapes(900, &[1, 4, 10, 64, 130]),
         vec![Style::Hard],
     );

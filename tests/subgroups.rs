@@ -93,7 +93,7 @@ fn all_ways_have_one_order() {
     let (mut failures, mut total, mut ran) = (Vec::new(), 0, [0; 3]);
     for (n, info) in REGISTRY.iter().enumerate() {
         let all = [n % 2, 2 + n / 2 % 2, 4 + n % 2].into_iter().enumerate();
-        for k in all.filter(|(place, _)| takes(n + place, 3)).map(|(_, k)| k) {
+        for k in all.filter(|(place, _)| takes(n + 2 * place, 6)).map(|(_, k)| k) {
             let setup = Setup {
                 dtype: Dtype::FLOATS[(n / 2 + k) % 3],
                 given: n % 3 == 0,
@@ -131,7 +131,7 @@ fn all_ways_have_one_order() {
         }
     }
     report(failures, total);
-    let share = if is_long() { 1 } else { 3 };
+    let share = if is_long() { 1 } else { 6 };
     assert!(ran[1] > 10 / share, "{ran:?}");
     match own.subgroup {
         1 => eprintln!("no subgroups of one size on this device"),

@@ -125,6 +125,13 @@ fn small(engine: &Engine, max_binding_bytes: u64) -> Limits {
     }
 }
 
+/// An engine of its own under such limits.
+pub fn cut(max_binding_bytes: u64) -> Engine {
+    let mut engine = fresh();
+    engine.set_plan_limits(small(&engine, max_binding_bytes)).unwrap();
+    engine
+}
+
 /// An engine of its own that computes under its own limits and under small ones with the same pipelines.
 pub struct Both {
     engine: Engine,

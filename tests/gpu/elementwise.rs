@@ -39,7 +39,7 @@ fn elementwise_losses_on_shapes() {
                 }));
             }
             for (l, loss) in losses.iter().enumerate() {
-                if !takes(seed + r + l, 3) {
+                if !takes(seed + 2 * r + l, 6) {
                     continue;
                 }
                 let call = Call {
@@ -107,7 +107,7 @@ fn broadcast_weights() {
     ];
     for (n, weight) in shapes.iter().enumerate() {
         for (k, pos_weight) in shapes.iter().enumerate() {
-            if !takes(n + k, 2) {
+            if !takes(n + k, 3) {
                 continue;
             }
             let mut factor =
@@ -133,8 +133,8 @@ fn operands_that_broadcast() {
         let roles: Vec<Role> = loss.info().operands[1..].iter().map(|own| own.role).collect();
         for mode in [Mode::Fused, Mode::Backward] {
             total += 1;
-            // By turns in the quick form.
-            if !takes(total + total / 4, 2) {
+            // One of five in the quick form, in both modes.
+            if !takes(total + total / 5, 5) {
                 continue;
             }
             let call = Call {

@@ -73,7 +73,7 @@ fn backward_and_fused_agree() {
     let mut failures = Vec::new();
     for (nth, info) in REGISTRY.iter().enumerate() {
         for (n, shape) in [&[6usize, 9][..], &[3, 132]].into_iter().enumerate() {
-            if !takes(nth + 2 * n, 4) {
+            if !takes(nth + 4 * n, 8) {
                 continue;
             }
             let Some(case) = make(info, &Setup::new(shape)).or_else(|| {
