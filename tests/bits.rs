@@ -64,7 +64,7 @@ fn cutting_changes_no_bit() {
             for (loss, target, full) in calls
                 .into_iter()
                 .enumerate()
-                .filter(|(l, _)| takes(nth + k + l, 3))
+                .filter(|(l, _)| takes(nth + 2 * k + l, 4))
                 .map(|own| own.1)
             {
                 let cut = engine.cut();

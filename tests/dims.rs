@@ -122,6 +122,9 @@ fn the_logarithm_of_nothing_has_no_slope() {
 /// Over the input, into a tensor of the caller's and on top of what it holds.
 #[test]
 fn gradients_go_where_they_are_told() {
+    // An engine of its own, whose pipelines go with it.
+    let engine = engine::fresh();
+    let gpu = || &engine;
     let shape = [3usize, 5, 7, 2];
     let mut data = Data::new(42);
     let x = Tensor::new(&data.logits(210), &shape).unwrap();

@@ -5,7 +5,7 @@ use wgloss::{Dtype, Engine, Error, LogSoftmax, Loss, Mode, REGISTRY, Stats, Tens
 use crate::common::against::{against_reference, on_gpu};
 use crate::common::cases::{Case, DTYPES, Setup, make, settings};
 use crate::common::data::Data;
-use crate::common::{F32, gpu, is_long, report, takes};
+use crate::common::{F32, engine, gpu, is_long, report, takes};
 
 /// Every loss in every dtype: odd rows by lane and longer ones by group, whole quads or not; options, reductions, optional
 /// tensors and dtypes of labels in turn. 16-bit results are those of the rounded inputs. In the quick form each loss has two
@@ -97,10 +97,11 @@ fn backward_and_fused_agree() {
 }
 
 fn fused_and_single(case: &Case) -> Vec<String> {
+    let engine = engine::passing();
     let run = |mode| {
         case.loss
-            .run(gpu(), &case.call(mode))
-            .and_then(|output: wgloss::Output| output.read(gpu()))
+            .run(&engine, &case.call(mode))
+            .and_then(|output: wgloss::Output| output.read(&engine))
     };
     let result: Result<_, Error> = (|| Ok((run(Mode::Forward)?, run(Mode::Backward)?, run(Mode::Fused)?)))();
     let (forward, backward, fused) = match result {
