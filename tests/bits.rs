@@ -7,7 +7,7 @@ use wgloss::{
 
 use crate::common::cases::{Setup, by_rows, make};
 use crate::common::data::{Data, row_shape};
-use crate::common::{F32, bits, engine, gpu};
+use crate::common::{F32, bits, engine, gpu, is_long, takes};
 
 /// What the pipelines are called in which the engine runs the problem's pieces.
 fn pieces(problem: &wgloss::problem::Problem, engine: &Engine) -> Vec<String> {
@@ -23,9 +23,9 @@ fn is_cut(problem: &wgloss::problem::Problem, engine: &Engine) -> bool {
 
 #[test]
 fn cutting_changes_no_bit() {
-    let cut = engine::cut(192 << 10);
+    let mut engine = engine::Both::new(192 << 10);
     let mut data = Data::new(11);
-    for shape in [
+    for (nth, shape) in [
         &[20_001, 10][..],
         &[300, 1001],
         &[40, 30_000],
@@ -34,7 +34,10 @@ fn cutting_changes_no_bit() {
         &[3, 7, 20_000],
         &[2, 40, 4100], // strips
         &[2, 40, 4099], // and those that are not read by quads
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let len = shape.iter().product();
         let rows = row_shape(shape);
         let count: usize = rows.iter().product();
@@ -43,7 +46,10 @@ fn cutting_changes_no_bit() {
         let t = Tensor::new(&data.targets(len), shape).unwrap();
         let upstream = Tensor::new(&data.logits(count), &rows).unwrap();
         let weight = Tensor::new(&data.uniform(shape[1], 0.5, 2.0), &[shape[1]]).unwrap();
-        for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
+        for (k, reduction) in [Reduction::None, Reduction::Mean, Reduction::Sum]
+            .into_iter()
+            .enumerate()
+        {
             let ce = CrossEntropy {
                 reduction,
                 weight: Some(weight.clone()),
@@ -54,10 +60,17 @@ fn cutting_changes_no_bit() {
                 reduction,
                 ..Default::default()
             };
-            for (loss, target, full) in [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)] {
+            let calls = [(&ce as &dyn Loss, &labels, false), (&ce, &t, true), (&bce, &t, false)];
+            for (loss, target, full) in calls
+                .into_iter()
+                .enumerate()
+                .filter(|(l, _)| takes(nth + 2 * k + l, 4))
+                .map(|own| own.1)
+            {
+                let cut = engine.cut();
                 let plain = Call::new(Mode::Fused, &[&x, target]);
                 let rows_loss = loss.info().name == "cross_entropy";
-                let pieces = pieces(&loss.problem(&plain).unwrap(), &cut);
+                let pieces = pieces(&loss.problem(&plain).unwrap(), cut);
                 assert!(pieces.len() > 1, "{shape:?} is not cut");
                 let has_strips = cut.tuning().unwrap() == Tuning::SOFTWARE;
                 let is_strip = rows_loss && !full && shape[1] == 40 && has_strips;
@@ -75,14 +88,13 @@ fn cutting_changes_no_bit() {
                     };
                     bits(&loss.run(engine, &call).unwrap().read(engine).unwrap())
                 };
-                let whole = run(gpu());
-                assert!(
-                    whole == run(&cut),
-                    "{} {shape:?} {}",
-                    loss.info().name,
-                    reduction.name()
-                );
+                let whole = run(engine.whole());
+                let cut = engine.cut();
+                assert!(whole == run(cut), "{} {shape:?} {}", loss.info().name, reduction.name());
                 // In place as well, where a slab may be gathered and scattered back.
+                if !takes(nth + k, 2) {
+                    continue;
+                }
                 let input = cut.upload(&x).unwrap();
                 let call = Call {
                     grad_input: GradTo::InPlace,
@@ -92,8 +104,8 @@ fn cutting_changes_no_bit() {
                     grad_input: GradTo::New,
                     ..call.clone()
                 };
-                let fresh = loss.run(&cut, &dense).unwrap().read(&cut).unwrap();
-                let over = loss.run(&cut, &call).unwrap().read(&cut).unwrap();
+                let fresh = loss.run(cut, &dense).unwrap().read(cut).unwrap();
+                let over = loss.run(cut, &call).unwrap().read(cut).unwrap();
                 assert!(bits(&fresh) == bits(&over), "{} {shape:?} in place", loss.info().name);
             }
         }
@@ -110,11 +122,9 @@ fn cutting_changes_no_bit() {
             reduction: Reduction::Mean,
         };
         let call = Call::new(Mode::Fused, &[&x, &t]);
-        let whole = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
-        assert!(
-            bits(&whole) == bits(&loss.run(&cut, &call).unwrap().read(&cut).unwrap()),
-            "weight {weight:?}"
-        );
+        let run = |engine: &Engine| loss.run(engine, &call).unwrap().read(engine).unwrap();
+        let whole = run(engine.whole());
+        assert!(bits(&whole) == bits(&run(engine.cut())), "weight {weight:?}");
         let want = reference::run(&loss, &call).unwrap();
         let grad = want.grad(Role::Grad(0)).unwrap();
         F32.check("blocks", &whole.grad_input.unwrap().data, grad).unwrap();
@@ -127,19 +137,28 @@ fn cutting_changes_no_bit() {
             ..Default::default()
         };
         let run = |engine: &Engine| bits(&loss.forward(engine, &[&x]).unwrap().read(engine).unwrap());
-        assert_eq!(run(gpu()), run(&cut), "{}", op.name());
+        assert_eq!(run(engine.whole()), run(engine.cut()), "{}", op.name());
     }
 }
 
 /// Every loss, in every dtype in turn: cut into pieces, in place and added to nothing, the bits are those of one piece
-/// and a new gradient; and so they are the next time.
+/// and a new gradient; and so they are the next time. In the quick form every other loss has one shape that it takes.
 #[test]
 fn no_loss_depends_on_how_it_is_cut() {
-    let cut = engine::cut(80 << 10);
+    let shapes: [&[usize]; 3] = [&[12_000, 9], &[150, 500], &[24, 5, 700]];
+    let mut engine = engine::Both::new(80 << 10);
     let mut failures = Vec::new();
     let (mut total, mut cuts) = (0, 0);
     for (n, info) in REGISTRY.iter().enumerate() {
-        for (k, shape) in [&[12_000usize, 9][..], &[150, 500], &[24, 5, 700]].iter().enumerate() {
+        if !takes(n, 2) && info.name != "cross_entropy" {
+            continue;
+        }
+        let mut of_this = 0;
+        for k in (0..3).map(|k| (k + n / 3) % 3) {
+            let shape = shapes[k];
+            if of_this == 1 && !is_long() && info.name != "cross_entropy" {
+                break;
+            }
             let dtype = Dtype::FLOATS[(n + k) % 3];
             let setup = Setup {
                 dtype,
@@ -155,8 +174,8 @@ fn no_loss_depends_on_how_it_is_cut() {
             let Some(case) = make(info, &setup) else { continue };
             let mut call = case.call(case.most());
             let problem = case.loss.problem(&call).unwrap();
-            total += 1;
-            cuts += u32::from(is_cut(&problem, &cut));
+            (of_this, total) = (of_this + 1, total + 1);
+            cuts += usize::from(is_cut(&problem, engine.cut()));
             let run = |engine: &Engine, call: &Call<'_>| {
                 let output = case.loss.run(engine, call)?;
                 Ok(bits(&output.read(engine)?))
@@ -169,14 +188,19 @@ fn no_loss_depends_on_how_it_is_cut() {
                 }
                 Err(error) => failures.push(format!("{} {what}: {error}", case.what)),
             };
-            let whole: wgloss::Result<Vec<u32>> = run(gpu(), &call);
+            let whole: wgloss::Result<Vec<u32>> = run(engine.whole(), &call);
             let Ok(whole) = whole else {
                 failures.push(format!("{}: {:?}", case.what, whole));
                 continue;
             };
-            compare("again", run(gpu(), &call), &whole);
-            compare("cut", run(&cut, &call), &whole);
-            for engine in [gpu(), &cut] {
+            compare("again", run(engine.whole(), &call), &whole);
+            compare("cut", run(engine.cut(), &call), &whole);
+            // One of the two in the quick form.
+            for is_cut in [false, true] {
+                if !takes(n / 2, 2) {
+                    break;
+                }
+                let engine = if is_cut { engine.cut() } else { engine.whole() };
                 let own = engine.upload(&case.tensors[0]).unwrap();
                 let over = Call {
                     tensors: std::iter::once(&own).chain(&case.tensors[1..]).collect(),
@@ -189,7 +213,11 @@ fn no_loss_depends_on_how_it_is_cut() {
                     got => compare("in place", got, &whole),
                 }
             }
+            if !takes(n / 2 + 1, 2) {
+                continue;
+            }
             let zeros = crate::common::cases::blank(dtype, shape);
+            let cut = engine.cut();
             let sum = cut.upload(&zeros).unwrap();
             call.grad_input = GradTo::AddTo(&sum);
             // -0 and 0 add up to 0.
@@ -198,10 +226,11 @@ fn no_loss_depends_on_how_it_is_cut() {
                     .map(|&b| if b << 1 == 0 { 0 } else { b })
                     .collect::<Vec<_>>()
             };
-            compare("added", run(&cut, &call).map(|got| unsigned(&got)), &unsigned(&whole));
+            compare("added", run(cut, &call).map(|got| unsigned(&got)), &unsigned(&whole));
         }
     }
-    assert!(total > 60 && cuts > 60, "{cuts} of {total} were cut");
+    let least = if is_long() { 60 } else { REGISTRY.len() / 2 };
+    assert!(total >= least && cuts >= least, "{cuts} of {total} were cut");
     crate::common::report(failures, total);
 }
 

@@ -7,7 +7,7 @@ use wgloss::{Call, CrossEntropy, Engine, Error, Limits, Loss, Mode, Mse, Tensor}
 
 use crate::common::data::Data;
 use crate::common::engine::{fresh, opened};
-use crate::common::{bits, gpu};
+use crate::common::{bits, gpu, takes};
 
 /// Tensors of a call of cross-entropy with so many rows of 100.
 fn tensors(rows: usize) -> (Tensor, Tensor) {
@@ -22,12 +22,15 @@ fn tensors_span_buffers() {
     let mut engine = fresh();
     let limits = engine.plan_limits().unwrap();
     let mut data = Data::new(4);
-    for (shape, max_buffer_bytes) in [
+    for (nth, (shape, max_buffer_bytes)) in [
         (&[1000usize, 100][..], 100 << 10),
         (&[77, 1001], 40 << 10),
         (&[3, 21, 1100], 100 << 10),
         (&[3, 40, 1160], 200 << 10),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let small = Limits {
             max_buffer_bytes,
             offset_alignment: 256,
@@ -48,7 +51,8 @@ fn tensors_span_buffers() {
         let half = x.to_dtype(wgloss::Dtype::Bf16).unwrap();
         let (ce, mse) = (CrossEntropy::default(), Mse::default());
         let list: [(&dyn Loss, &Tensor, &Tensor); 3] = [(&ce, &x, &labels), (&ce, &half, &labels), (&mse, &x, &t)];
-        for (loss, x, t) in list {
+        let some = list.into_iter().enumerate().filter(|(l, _)| takes(nth + l, 2));
+        for (loss, x, t) in some.map(|(_, own)| own) {
             let far = engine.upload(x).unwrap();
             assert!(far.buffers().len() > 1 && far.buffer().is_none(), "{shape:?}");
             let output = loss.forward_backward(&engine, &[&far, t], None).unwrap();

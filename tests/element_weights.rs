@@ -5,7 +5,7 @@ use wgloss::{BceWithLogits, Call, Dtype, Engine, Loss, Mode, MultilabelSoftMargi
 use crate::common::against::against_reference;
 use crate::common::data::Data;
 use crate::common::own::paged;
-use crate::common::{F32, bits, gpu, report};
+use crate::common::{F32, bits, gpu, report, takes};
 
 fn weighed(weight: Tensor, reduction: Reduction) -> MultilabelSoftMargin {
     MultilabelSoftMargin {
@@ -43,7 +43,10 @@ fn weights_broadcast_with_the_elements() {
         for (nth, own) in weights.iter().enumerate() {
             let weight = Tensor::new(&data.uniform(own.iter().product(), 0.5, 2.0), own).unwrap();
             let dtype = [Dtype::F32, Dtype::F16, Dtype::Bf16][nth % 3];
-            for reduction in [Reduction::None, Reduction::Sum] {
+            for (r, reduction) in [Reduction::None, Reduction::Sum].into_iter().enumerate() {
+                if !takes(nth + r, 2) {
+                    continue;
+                }
                 let [x, y, weight] = [&x, &y, &weight].map(|own| own.to_dtype(dtype).unwrap());
                 let loss = weighed(weight.clone(), reduction);
                 total += 1;

@@ -16,13 +16,23 @@ use wgloss::{Dtype, Error, Info, Limits, Mode, REGISTRY, Reduction, Stats, Tunin
 
 use crate::common::cases::{Case, DTYPES, Setting, Setup, Style, make, settings};
 use crate::common::data::Wild;
-use crate::common::{bits, engine, gpu, hardware};
+use crate::common::{bits, engine, gpu, is_long};
 use model::Judged;
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |n| {
         n.parse().unwrap_or_else(|_| panic!("{name}={n} is no number"))
     })
+}
+
+/// Cases without `WGLOSS_CASES`.
+fn usual() -> u64 {
+    if is_long() { 300 } else { 80 }
+}
+
+/// A loss has one at least, in the long form.
+fn count_of_flavours(cases: u64) -> usize {
+    (cases as usize / 6).max(if is_long() { REGISTRY.len() } else { REGISTRY.len() / 2 })
 }
 
 /// What makes other shader code. A software adapter compiles a variant for a tenth of a second, so that many cases
@@ -180,24 +190,26 @@ fn is_near(judged: &[Judged], draw: &Draw, mode: Mode) -> Result<bool, TestCaseE
 
 #[test]
 fn results_are_as_near_as_the_error_model_says() {
-    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300));
+    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", usual()));
     println!("WGLOSS_SEED={seed}, WGLOSS_CASES={cases}");
     let (ran, loose, worst) = (Cell::new(0), Cell::new(0), Cell::new((0.0, "")));
     let styles: Vec<Style> = std::iter::once(Style::Hard).chain(Wild::ALL.map(Style::Wild)).collect();
     let strategy = draws(
-        flavours(seed, (cases as usize / 6).max(REGISTRY.len())),
+        flavours(seed, count_of_flavours(cases)),
         shapes(70, &[1, 3, 4, 10, 33, 64, 257, 1028]),
         styles,
     );
-    let tuning = Tuning::of(gpu().adapter_info().unwrap());
+    let (own, mut wide) = (engine::fresh(), engine::fresh());
+    wide.set_tuning(Tuning::HARDWARE).unwrap();
+    let tuning = Tuning::of(own.adapter_info().unwrap());
     hold(seed, cases, strategy, |draw| {
         let Some((case, mode)) = draw.case() else {
             return Ok(()); // the loss does not take the shape or the option
         };
         let (engine, tuning) = if draw.flavour.hardware {
-            (hardware(), Tuning::HARDWARE)
+            (&wide, Tuning::HARDWARE)
         } else {
-            (gpu(), tuning)
+            (&own, tuning)
         };
         let judged = match model::judge(&draw, &case, mode, engine, &tuning) {
             Ok(judged) => judged,
@@ -230,7 +242,7 @@ fn results_are_as_near_as_the_error_model_says() {
 
 #[test]
 fn random_shapes_under_tiny_limits_have_the_same_bits() {
-    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", 300) / 2);
+    let (seed, cases) = (variable("WGLOSS_SEED", 1), variable("WGLOSS_CASES", usual()) / 2);
     println!("WGLOSS_SEED={seed}");
     // Small tiles, so that small tensors are cut into many, and rows that are wide.
     let tuning = Tuning {
@@ -252,7 +264,7 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
     let engine = RefCell::new(engine);
     let (ran, cut) = (Cell::new(0u64), Cell::new(0u64));
     let strategy = draws(
-        flavours(seed + 1, (cases as usize / 6).max(REGISTRY.len())),
+        flavours(seed + 1, count_of_flavours(cases)),
         shapes(900, &[1, 4, 10, 64, 130]),
         vec![Style::Hard],
     );

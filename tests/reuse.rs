@@ -12,7 +12,7 @@ use wgloss::{
 use crate::common::cases::{Case, Setup, by_rows, make};
 use crate::common::engine::fresh;
 use crate::common::own::{Own, activity, labels, own, tensor, values};
-use crate::common::{bits, gpu, report};
+use crate::common::{bits, gpu, is_long, report, takes};
 
 fn submit(engine: &Engine, encoder: wgpu::CommandEncoder) {
     engine.wgpu().unwrap().1.submit([encoder.finish()]);
@@ -31,6 +31,9 @@ fn what_a_call_leaves_behind_reaches_no_other() {
     let mut seen = 0;
     for (n, info) in REGISTRY.iter().enumerate() {
         for (m, shape) in [&[40, 9][..], &[7, 150], &[3, 5, 7]].into_iter().enumerate() {
+            if !takes(n + 2 * m, 5) {
+                continue;
+            }
             let setup = Setup {
                 reduction: info.reductions[(n + m) % info.reductions.len()],
                 setting: by_rows(info),
@@ -83,7 +86,7 @@ fn what_a_call_leaves_behind_reaches_no_other() {
         }
     }
     report(failures, seen);
-    assert!(seen > 60, "{seen}");
+    assert!(seen > if is_long() { 60 } else { 10 }, "{seen}");
 }
 
 /// Results that somebody holds, in whatever way, stay as they are, while the same call goes on.

@@ -10,7 +10,7 @@ use crate::common::against::compare;
 use crate::common::cases::{DTYPES, Setup, blank, make, settings};
 use crate::common::data::Data;
 use crate::common::plans::{DEFAULT_LIMITS, WIDE};
-use crate::common::{F32, Tolerance, bits, engine, gpu, hardware, report};
+use crate::common::{F32, Tolerance, bits, engine, gpu, hardware, is_long, report, takes};
 
 /// A binding that holds few tiles of [`WIDE`].
 const FEW_BYTES: u64 = 1024;
@@ -39,7 +39,8 @@ fn bind_at_most(engine: &mut Engine, max_binding_bytes: u64) {
 }
 
 /// Every loss of the softmax family under each of its options, in every dtype in turn: against the reference, and with
-/// the same bits where a row spans several bindings, in place, and added to nothing.
+/// the same bits where a row spans several bindings, in place, and added to nothing. In the quick form half of the
+/// options and a tenth of their pairs.
 #[test]
 fn every_wide_loss() {
     let mut engine = wide_engine();
@@ -47,6 +48,9 @@ fn every_wide_loss() {
     let mut names = std::collections::BTreeSet::new();
     for info in REGISTRY {
         for (n, setting) in settings(info).into_iter().enumerate() {
+            if !takes(n, if setting.len() > 1 { 10 } else { 2 }) {
+                continue;
+            }
             // Cross-entropy with classes and with probabilities.
             for k in 0..1 + usize::from(info.statistics) {
                 // Rows on whole quads, and rows that end on odd places.
@@ -135,7 +139,10 @@ fn every_wide_loss() {
         "softmax",
         "softmax_focal",
     ];
-    assert!(names.iter().eq(&family) && total > 90, "{total} of {names:?}");
+    assert!(
+        names.iter().eq(&family) && total > if is_long() { 90 } else { 15 },
+        "{total} of {names:?}"
+    );
     report(failures, total);
 }
 
@@ -250,13 +257,17 @@ fn wide_rows_of_real_tunings() {
     report(failures, 18);
 }
 
-/// One row of 40 million columns, 160 MB: more than the 128 MiB that WebGPU promises to bind.
+/// One row of 40 million columns, 160 MB: more than the 128 MiB that WebGPU promises to bind. In the quick form an
+/// eighth of both.
 #[test]
 fn a_row_larger_than_a_binding() {
-    let cols = 40_000_000;
+    let part = if is_long() { 1 } else { 8 };
+    let cols = 40_000_000 / part;
     let mut engine = engine::fresh();
     let limits = engine.plan_limits().unwrap();
-    let max_binding_bytes = limits.max_binding_bytes.min(DEFAULT_LIMITS.max_binding_bytes);
+    let max_binding_bytes = limits
+        .max_binding_bytes
+        .min(DEFAULT_LIMITS.max_binding_bytes / part as u64);
     let limits = Limits {
         max_binding_bytes,
         ..limits
@@ -266,7 +277,7 @@ fn a_row_larger_than_a_binding() {
     // Between -8 and 8, from a multiplicative hash of the index.
     let at = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 20) as f32 - 8.0;
     let x: Vec<f32> = (0..cols).map(at).collect();
-    let label = 39_000_001;
+    let label = 39_000_001 / part;
     let input = engine.upload(&Tensor::new(&x, &[1, cols]).unwrap()).unwrap();
     let target = Tensor::new(&[label as i64], &[1]).unwrap();
     let call = Call {

@@ -8,12 +8,13 @@ use wgloss::{
 use super::{halves, memory};
 use crate::common::cases::blank;
 use crate::common::data::Data;
-use crate::common::{F32, gpu};
+use crate::common::{F32, engine, gpu};
 
 /// Windows of the user's buffers: padded rows, poison between them, an offset, a canary behind the gradient.
 #[test]
 fn padded_rows_in_the_users_buffers() {
-    let engine = gpu();
+    // An engine of its own, whose pipelines go with it.
+    let engine = &engine::fresh();
     let (device, queue) = engine.wgpu().unwrap();
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
     let make = |data: &[f32]| {

@@ -6,6 +6,7 @@ use wgloss::{Dtype, Error, Mode, OperandKind, REGISTRY};
 
 use super::engines;
 use crate::common::cases::{Setup, label_tensor, make};
+use crate::common::takes;
 
 /// Every loss with class targets: several bad labels, of which the first row is named, in every place of a batch.
 #[test]
@@ -21,7 +22,7 @@ fn every_loss_with_class_targets_reports_bad_labels() {
             continue;
         };
         for (n, shape) in [[300, 7], [300, 100]].into_iter().enumerate() {
-            for reduction in info.reductions {
+            for (r, reduction) in info.reductions.iter().enumerate() {
                 let setup = Setup {
                     dtype: Dtype::FLOATS[n],
                     other: Dtype::FLOATS[n],
@@ -37,7 +38,8 @@ fn every_loss_with_class_targets_reports_bad_labels() {
                     labels[row * per_row] = label;
                 }
                 case.tensors[place] = label_tensor(&labels, Dtype::I64, case.tensors[place].shape());
-                for engine in engines() {
+                let all = engines().into_iter().enumerate();
+                for (_, engine) in all.filter(|(e, _)| takes(n + r + e, 2)) {
                     let read = case.loss.run(engine, &case.call(Mode::Fused)).unwrap().read(engine);
                     let what = format!("{} {}", case.what, engine.name());
                     let Err(Error::BadLabels {

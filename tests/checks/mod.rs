@@ -6,10 +6,12 @@ mod places;
 mod results;
 mod rules;
 
+use std::sync::OnceLock;
+
 use wgloss::{Call, Checks, Dtype, Engine, Error, Limits, Loss, Mode, OnNan, Tensor, Values};
 
-use crate::common::engine;
 use crate::common::plans::{SMALL, TINY};
+use crate::common::{engine, gpu};
 
 const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
@@ -25,9 +27,9 @@ const NO_NAN: Checks = Checks {
 };
 
 /// Everything here is claimed of all of these. The last cuts small data into many dispatches.
-fn engines() -> &'static [Engine] {
-    static ENGINES: std::sync::OnceLock<Vec<Engine>> = std::sync::OnceLock::new();
-    ENGINES.get_or_init(|| {
+fn engines() -> [&'static Engine; 3] {
+    static OTHERS: OnceLock<[Engine; 2]> = OnceLock::new();
+    let [cpu, tiny] = OTHERS.get_or_init(|| {
         let mut tiny = engine::fresh();
         tiny.set_tuning(SMALL).unwrap();
         let own = tiny.plan_limits().unwrap();
@@ -37,8 +39,9 @@ fn engines() -> &'static [Engine] {
             ..own
         })
         .unwrap();
-        vec![engine::fresh(), Engine::cpu(), tiny]
-    })
+        [Engine::cpu(), tiny]
+    });
+    [gpu(), cpu, tiny]
 }
 
 fn tensor(data: &[f32], shape: &[usize], dtype: Dtype) -> Tensor {

@@ -15,7 +15,7 @@ use crate::common::{bits, engine, gpu};
 fn cutting_finds_the_same() {
     let mut whole = engine::fresh();
     whole.set_tuning(SMALL).unwrap();
-    let cut = &engines()[2];
+    let cut = engines()[2];
     let len = 30_011;
     let mut data = Data::new(21);
     let (mut x, t) = (data.uniform(len, 0.0, 1.0), data.targets(len));

@@ -6,7 +6,7 @@ use wgloss::{Bce, Checks, Dtype, Engine, GaussianNll, KlDiv, Loss, Mode, Operand
 
 use super::{Found, INF, NAN, NO_NAN, STRICT, checked, engines, found, look, tensor};
 use crate::common::cases::{Case, Setup, make};
-use crate::common::{bits, gpu};
+use crate::common::{bits, engine};
 
 /// The ends of an interval are in it, and the next number of the dtype is not, however small the step.
 #[test]
@@ -117,7 +117,7 @@ fn with(own: &Tensor, value: f32) -> (Tensor, Found) {
 
 /// Every float that a loss takes, on both engines: `values` break a check; what is computed is what is computed without
 /// it.
-fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, &'static str)> {
+fn sweep(device: &Engine, checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, &'static str)> {
     let mut seen = BTreeSet::new();
     for (n, info) in REGISTRY.iter().enumerate() {
         let setup = Setup {
@@ -139,7 +139,7 @@ fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, 
             for &value in values {
                 let (bad, want) = with(&own, value);
                 replace(&mut case, role, bad);
-                for engine in [gpu(), &Engine::cpu()] {
+                for engine in [device, &Engine::cpu()] {
                     let mut call = case.call(case.most());
                     let (without, plain) = look(engine, case.loss.as_ref(), &call);
                     call.checks = checks;
@@ -172,6 +172,8 @@ fn sweep(checks: Checks, values: &[f32], full: bool) -> BTreeSet<(&'static str, 
 /// Nothing is reported of the cases that all other tests compute, and what is asked for is reported of all operands.
 #[test]
 fn what_strict_looks_at() {
+    // An engine of its own, whose pipelines go with it.
+    let own = engine::fresh();
     let probabilities = [
         "bce",
         "bce_with_logits",
@@ -182,11 +184,11 @@ fn what_strict_looks_at() {
     ];
     let signs = ["cosine_embedding", "hinge_embedding", "margin_ranking", "soft_margin"];
     let targets = |names: &[&'static str]| names.iter().map(|&name| (name, "target")).collect::<BTreeSet<_>>();
-    assert_eq!(sweep(STRICT, &[0.5], true), targets(&signs));
-    let unit = sweep(STRICT, &[1.5], true);
+    assert_eq!(sweep(&own, STRICT, &[0.5], true), targets(&signs));
+    let unit = sweep(&own, STRICT, &[1.5], true);
     assert_eq!(unit, targets(&[&probabilities[..], &signs].concat()));
     for value in [-0.5, NAN] {
-        let all = sweep(STRICT, &[value], true);
+        let all = sweep(&own, STRICT, &[value], true);
         let factors = all.difference(&unit).copied().collect::<BTreeSet<_>>();
         let listed = REGISTRY
             .iter()
@@ -194,7 +196,7 @@ fn what_strict_looks_at() {
         // With full targets; what goes with class targets alone comes below.
         let listed: BTreeSet<_> = listed.collect();
         assert!(factors.is_subset(&listed), "{factors:?}");
-        let classes: BTreeSet<_> = sweep(STRICT, &[value], false);
+        let classes: BTreeSet<_> = sweep(&own, STRICT, &[value], false);
         let both: BTreeSet<_> = factors
             .union(&classes)
             .copied()
@@ -224,8 +226,10 @@ fn what_strict_looks_at() {
 
 #[test]
 fn what_is_no_finite_number_is_reported_of_every_operand() {
+    // An engine of its own, whose pipelines go with it.
+    let own = engine::fresh();
     for full in [false, true] {
-        let seen = sweep(NO_NAN, &[NAN], full);
+        let seen = sweep(&own, NO_NAN, &[NAN], full);
         let wanted: BTreeSet<_> = REGISTRY
             .iter()
             .flat_map(|info| {
@@ -249,7 +253,7 @@ fn what_is_no_finite_number_is_reported_of_every_operand() {
         );
         assert!(seen.is_subset(&wanted) && missing.len() <= 1, "{missing:?}");
         for value in [INF, -INF] {
-            let more = sweep(NO_NAN, &[value], full);
+            let more = sweep(&own, NO_NAN, &[value], full);
             assert!(
                 more.is_subset(&seen) && more.len() + 2 >= seen.len(),
                 "{:?}",

@@ -1,40 +1,64 @@
 //! Calls on the GPU against the f64 reference.
 
 use wgloss::reference::Results;
-use wgloss::{Call, Engine, Loss, Role, Values, reference};
+use wgloss::{Call, Engine, Loss, Role, Tuning, Values, reference};
 
-use crate::common::{F32, gpu, hardware};
+use crate::common::{F32, engine, takes};
 
-/// A call on host tensors, on the GPU and in f64: cut as for this adapter, and as for a hardware one.
+/// A call on host tensors, on the GPU and in f64: cut as for this adapter, and as for a hardware one. In the quick
+/// form, one call in three by its name goes the second way.
 pub fn against_reference(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
+    against_reference_of(what, loss, call, None)
+}
+
+/// The same of a result that has to have a shape.
+pub fn against_reference_of(what: &str, loss: &dyn Loss, call: &Call<'_>, shape: Option<&[usize]>) -> Vec<String> {
     let want = match reference::run(loss, call) {
         Ok(want) => want,
         Err(error) => return vec![format!("{what}: {error}")],
     };
-    let mut failures = on_engine(what, gpu(), loss, call, &want);
-    failures.extend(on_engine(
-        &format!("{what}, hardware tuning"),
-        hardware(),
-        loss,
-        call,
-        &want,
-    ));
+    let mut failures = on_engine(what, &engine::passing(), loss, call, &want, shape);
+    if takes(what.bytes().map(usize::from).sum(), 3) {
+        let what = format!("{what}, hardware tuning");
+        failures.extend(on_engine(
+            &what,
+            &engine::passing_tuned(Tuning::HARDWARE),
+            loss,
+            call,
+            &want,
+            shape,
+        ));
+    }
     failures
 }
 
 /// The same on this adapter's own tuning alone.
 pub fn on_gpu(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
     match reference::run(loss, call) {
-        Ok(want) => on_engine(what, gpu(), loss, call, &want),
+        Ok(want) => on_engine(what, &engine::passing(), loss, call, &want, None),
         Err(error) => vec![format!("{what}: {error}")],
     }
 }
 
-fn on_engine(what: &str, engine: &Engine, loss: &dyn Loss, call: &Call<'_>, want: &Results) -> Vec<String> {
-    match loss.run(engine, call).and_then(|output| output.read(engine)) {
-        Ok(values) => compare(what, loss, call, &values, want),
-        Err(error) => vec![format!("{what}: {error}")],
+fn on_engine(
+    what: &str,
+    engine: &Engine,
+    loss: &dyn Loss,
+    call: &Call<'_>,
+    want: &Results,
+    shape: Option<&[usize]>,
+) -> Vec<String> {
+    let values = match loss.run(engine, call).and_then(|output| output.read(engine)) {
+        Ok(values) => values,
+        Err(error) => return vec![format!("{what}: {error}")],
+    };
+    let mut failures = compare(what, loss, call, &values, want);
+    let of_argmax = values.argmax.as_ref().map(|own| &own.shape);
+    let made = values.loss.as_ref().map(|own| &own.shape).or(of_argmax);
+    if let Some(shape) = shape.filter(|&shape| call.mode.wants_loss() && made.is_none_or(|made| made != shape)) {
+        failures.push(format!("{what}: {made:?} instead of {shape:?}"));
     }
+    failures
 }
 
 /// All outputs, each judged in its own dtype.

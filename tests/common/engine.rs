@@ -2,7 +2,7 @@
 //! one: `WGLOSS_TEST_ADAPTER=NAME` asks for an adapter by name, `WGLOSS_TEST_LIMITS=webgpu` for no more than every
 //! browser gives. A test that fails says which it was.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use wgloss::{Engine, Limits, Tuning};
 
@@ -86,17 +86,86 @@ pub fn hardware() -> &'static Engine {
     })
 }
 
-/// An engine of its own with small bindings, so that little data is cut into many pieces.
-pub fn cut(max_binding_bytes: u64) -> Engine {
+/// A GPU engine for calls that leave nothing on its device. Sweeps compile thousands of pipelines, of some MB each on a
+/// software adapter: an engine that has compiled many makes room for a new one, and goes with its last call.
+pub fn passing() -> Arc<Engine> {
+    in_turn(None)
+}
+
+/// The same, its work cut in another way than for the adapter.
+pub fn passing_tuned(tuning: Tuning) -> Arc<Engine> {
+    in_turn(Some(tuning))
+}
+
+fn in_turn(tuning: Option<Tuning>) -> Arc<Engine> {
+    const MOST_PIPELINES: u64 = 80;
+    type Own = (Option<Tuning>, Arc<Engine>);
+    static ENGINES: Mutex<Vec<Own>> = Mutex::new(Vec::new());
+    let mut engines = ENGINES.lock().unwrap_or_else(PoisonError::into_inner);
+    engines.retain(|(own, engine)| *own != tuning || engine.activity().unwrap().pipelines < MOST_PIPELINES);
+    if let Some((_, engine)) = engines.iter().find(|(own, _)| *own == tuning) {
+        return Arc::clone(engine);
+    }
     let mut engine = fresh();
-    let small = Limits {
+    if let Some(tuning) = tuning {
+        engine.set_tuning(tuning).unwrap();
+    }
+    let engine = Arc::new(engine);
+    engines.push((tuning, Arc::clone(&engine)));
+    engine
+}
+
+/// Limits of small bindings, under which little data is cut into many pieces.
+fn small(engine: &Engine, max_binding_bytes: u64) -> Limits {
+    Limits {
         max_binding_bytes,
         offset_alignment: 256,
         max_groups: 100,
         ..engine.plan_limits().unwrap()
-    };
-    engine.set_plan_limits(small).unwrap();
+    }
+}
+
+/// An engine of its own under such limits.
+pub fn cut(max_binding_bytes: u64) -> Engine {
+    let mut engine = fresh();
+    engine.set_plan_limits(small(&engine, max_binding_bytes)).unwrap();
     engine
+}
+
+/// An engine of its own that computes under its own limits and under small ones with the same pipelines.
+pub struct Both {
+    engine: Engine,
+    limits: [Limits; 2],
+    is_cut: bool,
+}
+
+impl Both {
+    pub fn new(max_binding_bytes: u64) -> Self {
+        let engine = fresh();
+        let limits = [engine.plan_limits().unwrap(), small(&engine, max_binding_bytes)];
+        Self {
+            engine,
+            limits,
+            is_cut: false,
+        }
+    }
+
+    pub fn whole(&mut self) -> &Engine {
+        self.under(false)
+    }
+
+    pub fn cut(&mut self) -> &Engine {
+        self.under(true)
+    }
+
+    /// What is kept for calls to come goes where limits change.
+    fn under(&mut self, is_cut: bool) -> &Engine {
+        if self.is_cut != is_cut {
+            self.engine.set_plan_limits(self.limits[usize::from(is_cut)]).unwrap();
+            self.is_cut = is_cut;
+        }
+        &self.engine
+    }
 }
 
 /// The run is of what it says: a device held to WebGPU's limits has them, and no feature.

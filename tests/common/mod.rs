@@ -83,6 +83,18 @@ fn ulps(a: f32, b: f32) -> i64 {
     (key(a) - key(b)).abs()
 }
 
+/// The long forms of properties are asked for: `tests/run.sh --all-adapters` sets `WGLOSS_TEST_LONG=1`.
+pub fn is_long() -> bool {
+    std::env::var("WGLOSS_TEST_LONG").is_ok_and(|long| long == "1")
+}
+
+/// Whether a sweep takes the combination at this place: each of them in its long form, otherwise one of `every` so
+/// many. Compiling takes most of a test's time, and a combination of choices that other combinations have, too, is a
+/// pipeline more.
+pub fn takes(place: usize, every: usize) -> bool {
+    is_long() || place % every == 0
+}
+
 /// Fails with all messages at once.
 pub fn report(failures: Vec<String>, total: usize) {
     assert!(

@@ -1,9 +1,10 @@
 //! Dimensions of size 0.
 
-use wgloss::{Call, Error, Info, Mode, OperandKind, REGISTRY, Reduction};
+use wgloss::{Call, Engine, Error, Info, Mode, OperandKind, REGISTRY, Reduction};
 
-use super::{engines, run, tensor};
+use super::{run, tensor};
 use crate::common::cases::{Setup, Style, make};
+use crate::common::engine;
 
 /// The loss of a row of no columns.
 fn of_no_columns(info: &Info) -> f32 {
@@ -23,6 +24,9 @@ fn has_labels(info: &Info) -> bool {
 /// As in PyTorch: the mean of nothing is NaN, its sum 0, and each loss by itself is none.
 #[test]
 fn dimensions_of_size_0() {
+    // An engine of its own, whose pipelines go with it.
+    let (own, cpu) = (engine::fresh(), Engine::cpu());
+    let engines = || [&own, &cpu];
     let mut seen = 0;
     for info in REGISTRY.iter().filter(|info| info.name != "reduce") {
         for shape in [

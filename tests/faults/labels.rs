@@ -9,7 +9,7 @@ use wgloss::{
 use super::{REDUCTIONS, both};
 use crate::common::cases::label_tensor;
 use crate::common::data::{Data, row_shape};
-use crate::common::{engine, gpu};
+use crate::common::engine;
 
 #[test]
 fn labels_out_of_range_are_reported_and_not_followed() {
@@ -92,6 +92,9 @@ fn labels_out_of_range_are_reported_and_not_followed() {
 /// dispatch or several.
 #[test]
 fn labels_are_counted_on_the_way_as_before() {
+    // An engine of its own, whose pipelines go with it.
+    let own = engine::fresh();
+    let gpu = || &own;
     let mut data = Data::new(6);
     let limits = gpu().plan_limits().unwrap();
     let tuning = gpu().tuning().unwrap();

@@ -3,10 +3,10 @@
 use wgloss::{Call, Dtype, LogSoftmax, Loss, Mode, Reduce, ReduceOp, Softmax, Tensor};
 
 use super::floats;
-use crate::common::against::against_reference;
+use crate::common::against::{against_reference, against_reference_of};
 use crate::common::cases::DTYPES;
 use crate::common::data::Data;
-use crate::common::{gpu, report};
+use crate::common::{report, takes};
 
 /// Reductions along every axis, kept or not, with the gradient of each; NaN and infinities among the numbers, and ties.
 #[test]
@@ -30,6 +30,9 @@ fn reductions_along_every_axis() {
             .enumerate()
         {
             for (k, op) in ReduceOp::ALL.into_iter().enumerate() {
+                if !takes(seed + n + 2 * k, 6) {
+                    continue;
+                }
                 let keepdim = dim.is_some() && (n + k) % 2 == 0;
                 let loss = Reduce {
                     op,
@@ -54,12 +57,7 @@ fn reductions_along_every_axis() {
                 };
                 total += 1;
                 let what = format!("{} of {shape:?} {dtype} along {dim:?}, kept: {keepdim}", op.name());
-                failures.extend(against_reference(&what, &loss, &call));
-                let output = loss.run(gpu(), &call);
-                let made = output.map(|output| output.loss.or(output.argmax).unwrap().shape().to_vec());
-                if made.as_ref().ok() != Some(&kept) {
-                    failures.push(format!("{what}: {made:?} instead of {kept:?}"));
-                }
+                failures.extend(against_reference_of(&what, &loss, &call, Some(&kept)));
             }
         }
     }
@@ -96,6 +94,10 @@ fn softmax_along_every_dimension() {
         let rank = shape.len().max(1) as i64;
         for dim in -rank..rank {
             for (k, (dtype, other)) in [DTYPES[0], DTYPES[1], DTYPES[4]].into_iter().enumerate() {
+                // Dimensions that are the same by either name have other dtypes.
+                if !takes((dim + rank) as usize + k, 2) {
+                    continue;
+                }
                 let x = floats(&mut data, shape).to_dtype(dtype).unwrap();
                 let g = floats(&mut data, shape).to_dtype(other).unwrap();
                 let losses: [&dyn Loss; 2] = [

@@ -5,7 +5,7 @@ use wgloss::{Call, CrossEntropy, Dtype, Engine, Loss, Mode, OnEmpty, Reduction, 
 use super::{REDUCTIONS, floats};
 use crate::common::against::{against_reference, on_gpu};
 use crate::common::data::{Data, row_shape};
-use crate::common::{F32, gpu, report};
+use crate::common::{F32, engine, gpu, report};
 
 fn labelled(cols: usize, rows: usize, seed: u64) -> (Tensor, Tensor, Vec<f32>) {
     let mut data = Data::new(seed);
@@ -18,6 +18,9 @@ fn labelled(cols: usize, rows: usize, seed: u64) -> (Tensor, Tensor, Vec<f32>) {
 /// weights (times those of the classes) of the rows kept.
 #[test]
 fn sample_weights_are_what_they_stand_for() {
+    // An engine of its own, whose pipelines go with it.
+    let own = engine::fresh();
+    let gpu = || &own;
     for (cols, rows) in [(5usize, 40usize), (100, 9)] {
         let (x, labels, weights) = labelled(cols, rows, cols as u64);
         let mut data = Data::new(3);

@@ -9,11 +9,11 @@ use wgloss::{AdamW, Engine, Limits, Optimizer, Role, Sgd, Tensor, Tuning};
 
 use super::{DTYPES, bits, updates};
 use crate::common::data::Data;
-use crate::common::{engine, gpu};
+use crate::common::engine;
 
 #[test]
 fn cutting_changes_no_bit() {
-    let cut = engine::cut(80 << 10);
+    let mut engine = engine::Both::new(80 << 10);
     let mut data = Data::new(32);
     for (dtype, grad_dtype) in DTYPES {
         for len in [100_000usize, 100_003] {
@@ -32,7 +32,7 @@ fn cutting_changes_no_bit() {
                 let update = optimizer
                     .update(start.view(), grads[0].view(), &State::default())
                     .unwrap();
-                let plan = plan_update(&update, &cut.plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap();
+                let plan = plan_update(&update, &engine.cut().plan_limits().unwrap(), &Tuning::SOFTWARE).unwrap();
                 assert!(plan.steps.len() > 5, "{} steps", plan.steps.len());
                 let run = |engine: &Engine| {
                     let (mut param, mut state) = (engine.upload(&start).unwrap(), State::default());
@@ -43,7 +43,10 @@ fn cutting_changes_no_bit() {
                     all.extend(state.tensors().iter().flat_map(|(_, tensor)| bits(tensor, engine)));
                     all
                 };
-                assert!(run(gpu()) == run(&cut), "{optimizer:?} {dtype} {grad_dtype} {len}");
+                assert!(
+                    run(engine.whole()) == run(engine.cut()),
+                    "{optimizer:?} {dtype} {grad_dtype} {len}"
+                );
             }
         }
     }

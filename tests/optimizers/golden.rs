@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use wgloss::optim::{self, Setting, State};
-use wgloss::{Engine, Optimizer, Tensor};
+use wgloss::{Engine, Optimizer, Tensor, Tuning};
 
-use crate::common::{F32, gpu, hardware, report};
+use crate::common::{F32, engine, gpu, report};
 
 #[derive(Deserialize)]
 struct Manifest {
@@ -99,8 +99,8 @@ fn all(engine: &Engine) {
 
 #[test]
 fn golden_cases_on_the_gpu() {
-    all(gpu());
-    all(hardware());
+    all(&engine::fresh());
+    all(&engine::passing_tuned(Tuning::HARDWARE));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use wgloss::REGISTRY;
 use wgloss::plan::Dispatch;
 use wgloss::shader::{Const, Variant};
 
-use super::variants::variants;
+use super::variants::{checked, variants};
 
 #[test]
 fn packs_of_columns_come_up() {
@@ -106,7 +106,7 @@ fn bools_meet_without_branches() {
 #[test]
 fn every_kernel_begins_with_its_params() {
     const COPY: &str = "    params = uniforms;\n";
-    for dispatch in variants() {
+    for dispatch in checked() {
         let text = dispatch.variant.compose().text;
         let (_, main) = text.split_once("\nfn main(").unwrap();
         let (_, body) = main.split_once("{\n").unwrap();

@@ -19,6 +19,7 @@ use wgloss::{
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
 use crate::common::plans::{DEFAULT_LIMITS, SMALL, TINY, WIDE};
+use crate::common::{is_long, takes};
 
 /// (N, C) by lane and by group, in quads or not; (N, C, d); enough tiles for several levels of sums.
 const SHAPES: [&[usize]; 8] = [
@@ -372,8 +373,9 @@ fn others() -> Vec<Dispatch> {
     list
 }
 
-/// Variants in which every two pieces or constants that occur together anywhere do.
-pub fn pairwise() -> &'static [&'static Dispatch] {
+/// Variants in which every two pieces or constants that occur together anywhere do; in the quick form, in which each
+/// occurs.
+pub fn covering() -> &'static [&'static Dispatch] {
     static CHOSEN: OnceLock<Vec<&'static Dispatch>> = OnceLock::new();
     CHOSEN.get_or_init(|| {
         let mut numbers: HashMap<String, u32> = HashMap::new();
@@ -393,12 +395,24 @@ pub fn pairwise() -> &'static [&'static Dispatch] {
                 *numbers.entry(name).or_insert(next)
             };
             let own: BTreeSet<u32> = pieces.chain(consts).map(&mut number).collect();
-            let pairs = own.iter().flat_map(|&a| own.range(a + 1..).map(move |&b| (a, b)));
+            let pairs = own.iter().flat_map(|&a| own.range(a..).map(move |&b| (a, b)));
+            let wanted = pairs.filter(|(a, b)| is_long() || a == b);
             // All of them: each is to be seen.
-            if pairs.filter(|pair| seen.insert(*pair)).count() > 0 {
+            if wanted.filter(|pair| seen.insert(*pair)).count() > 0 {
                 chosen.push(dispatch);
             }
         }
         chosen
     })
+}
+
+/// All variants; in the quick form one in eight of them, and those of [`covering`].
+pub fn checked() -> Vec<&'static Dispatch> {
+    let all = variants().iter().enumerate();
+    let some = all.filter(|(n, _)| takes(*n, 8)).map(|(_, own)| own);
+    if is_long() {
+        some.collect()
+    } else {
+        some.chain(covering().iter().copied()).collect()
+    }
 }

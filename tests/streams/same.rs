@@ -1,28 +1,33 @@
 //! The bits of the call in memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wgloss::{Array, Dtype, Engine, Error, Mode, REGISTRY, Reduction, Values};
 
 use crate::common::cases::{DTYPES, Setup, by_rows, make};
 use crate::common::elsewhere::{streamed, streamed_within};
-use crate::common::{bits, gpu};
+use crate::common::{bits, engine, gpu, is_long, takes};
 
 /// The loss of `engine` in memory and streamed, over the registry; calls `compare` with both and the number of parts.
 fn sweep(
-    engine: &Engine,
+    engine: impl Fn() -> Arc<Engine>,
     shapes: &[&[usize]],
     dtypes: &[(Dtype, Dtype)],
     compare: impl Fn(&str, &Values, &Values, u64),
 ) {
-    for info in REGISTRY {
+    for (n, info) in REGISTRY.iter().enumerate() {
         for (nth, shape) in shapes.iter().enumerate() {
             // Classes meet all classes there.
             if info.name == "multilabel_margin" && shape[1] > 1000 {
                 continue;
             }
             for &(dtype, other) in dtypes {
-                for reduction in [Reduction::None, Reduction::Mean] {
+                for (r, reduction) in [Reduction::None, Reduction::Mean].into_iter().enumerate() {
+                    let engine = &*engine();
+                    if engine.wgpu().is_some() && !takes(n + nth + 2 * r, 4) {
+                        continue;
+                    }
                     let setup = Setup {
                         dtype,
                         other,
@@ -49,32 +54,42 @@ fn every_loss_streams_to_the_same_bits() {
         assert!(bits(values) == bits(whole), "{what}");
         cut.fetch_add(u64::from(parts > 2), Ordering::Relaxed);
     };
-    sweep(gpu(), &[&[1201, 33], &[57, 516], &[2, 5, 4001]], &DTYPES[..1], compare);
-    sweep(gpu(), &[&[1201, 33]], &DTYPES[1..2], compare);
-    assert!(cut.load(Ordering::Relaxed) > 50, "{cut:?}");
+    sweep(
+        engine::passing,
+        &[&[1201, 33], &[57, 516], &[2, 5, 4001]],
+        &DTYPES[..1],
+        compare,
+    );
+    sweep(engine::passing, &[&[1201, 33]], &DTYPES[1..2], compare);
+    assert!(cut.load(Ordering::Relaxed) > if is_long() { 50 } else { 12 }, "{cut:?}");
 }
 
 /// The sums of slices are added up in another order than the whole's: in f64, which shows in f32 hardly ever.
 #[test]
 fn the_reference_streams_too() {
-    let engine = Engine::cpu();
+    let engine = Arc::new(Engine::cpu());
     let cut = AtomicU64::new(0);
     let shapes: [&[usize]; 2] = [&[401, 33], &[97, 128]];
-    sweep(&engine, &shapes, &DTYPES[..2], |what, values, whole, parts| {
-        let (mut values, mut whole) = (values.clone(), whole.clone());
-        for (own, other) in [(&mut values.loss, &whole.loss), (&mut values.z_loss, &whole.z_loss)] {
-            if let (Some(Array { shape, data, .. }), Some(other)) = (own, other)
-                && shape.is_empty()
-                && (data[0] - other.data[0]).abs() <= f32::EPSILON * data[0].abs()
-            {
-                data[0] = other.data[0];
+    sweep(
+        || Arc::clone(&engine),
+        &shapes,
+        &DTYPES[..2],
+        |what, values, whole, parts| {
+            let (mut values, mut whole) = (values.clone(), whole.clone());
+            for (own, other) in [(&mut values.loss, &whole.loss), (&mut values.z_loss, &whole.z_loss)] {
+                if let (Some(Array { shape, data, .. }), Some(other)) = (own, other)
+                    && shape.is_empty()
+                    && (data[0] - other.data[0]).abs() <= f32::EPSILON * data[0].abs()
+                {
+                    data[0] = other.data[0];
+                }
             }
-        }
-        // The weights of the rows kept, for a report.
-        (values.weight, whole.weight) = (None, None);
-        assert!(bits(&values) == bits(&whole), "{what}");
-        cut.fetch_add(u64::from(parts > 2), Ordering::Relaxed);
-    });
+            // The weights of the rows kept, for a report.
+            (values.weight, whole.weight) = (None, None);
+            assert!(bits(&values) == bits(&whole), "{what}");
+            cut.fetch_add(u64::from(parts > 2), Ordering::Relaxed);
+        },
+    );
     assert!(cut.load(Ordering::Relaxed) > 50, "{cut:?}");
 }
 
