@@ -92,7 +92,7 @@ pub fn is_long() -> bool {
 /// many. Compiling takes most of a test's time, and a combination of choices that other combinations have, too, is a
 /// pipeline more.
 pub fn takes(place: usize, every: usize) -> bool {
-    is_long() || place % every == 0
+    is_long() || place.is_multiple_of(every)
 }
 
 /// Fails with all messages at once.
