@@ -335,7 +335,19 @@ fn the_check_passes() {
 }
 
 #[test]
+fn the_long_check_has_words_of_its_own() {
+    assert_eq!(run(&["check", "--rounds", "2"]).code, 2);
+    let help = run(&["check", "--help"]).stdout;
+    assert!(help.contains("--exhaustive") && help.contains("10^8"), "{help}");
+}
+
+/// In the long form alone: thousands of cases.
+#[test]
 fn the_long_check_says_where_the_largest_errors_are() {
+    if !std::env::var("WGLOSS_TEST_LONG").is_ok_and(|long| long == "1") {
+        println!("SKIPPED: WGLOSS_TEST_LONG=1 has a check of 2,500 cases");
+        return;
+    }
     let done = run(&[
         "check",
         "log-sigmoid",
@@ -357,8 +369,4 @@ fn the_long_check_says_where_the_largest_errors_are() {
     let share = loss["share"].as_f64().unwrap();
     assert!(share > 1e-4 && share < 0.5, "{loss}");
     assert!(loss["at"].as_str().unwrap().starts_with("f32 case "), "{loss}");
-
-    assert_eq!(run(&["check", "--rounds", "2"]).code, 2);
-    let help = run(&["check", "--help"]).stdout;
-    assert!(help.contains("--exhaustive") && help.contains("10^8"), "{help}");
 }
