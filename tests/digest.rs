@@ -3,11 +3,12 @@
 //! leaves them all alone.
 //!
 //! `WGLOSS_DIGEST=write` writes the file of the adapter under test. Elsewhere than where one was written, the test says
-//! so and passes. `WGLOSS_TEST_LONG=1` goes through the options of each loss, too.
+//! so and passes. `WGLOSS_TEST_LONG=1` goes through 16-bit dtypes, other tunings and the options of each loss, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use rayon::prelude::*;
 use wgloss::optim::{OPTIMIZERS, State};
 use wgloss::{Dtype, Engine, Info, Mode, REGISTRY, Reduction, Stats, Tensor, Tuning};
 
@@ -15,6 +16,8 @@ use crate::common::cases::{DTYPES, Setup, by_rows, make, settings};
 use crate::common::data::Data;
 use crate::common::own::values;
 use crate::common::{bits, engine, gpu};
+
+type Digests = BTreeMap<String, String>;
 
 /// FNV-1a, of 64 bits.
 #[derive(Clone, Copy)]
@@ -30,9 +33,13 @@ impl Digest {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
     }
+
+    fn keep(self, key: String, all: &mut Digests) {
+        all.insert(key, format!("{:016x}", self.0));
+    }
 }
 
-/// Rows of a workgroup with a ragged end, one row of few columns, and classes that are not innermost.
+/// Rows of a workgroup with a ragged end, rows of few columns, and classes that are not innermost.
 const SHAPES: [&[usize]; 3] = [&[5, 301], &[6, 21], &[2, 9, 7, 5]];
 /// Of one call of each loss besides: packs of many short rows, and strips, which compilers take seconds for.
 const MANY: [&[usize]; 3] = [&[4500, 10], &[2, 9, 33, 34], &[2, 40, 33, 33]];
@@ -80,70 +87,52 @@ fn setup(info: &Info, shape: &[usize], (dtype, other): (Dtype, Dtype), reduction
     }
 }
 
-/// Each loss by itself: its calls in some dtypes.
-fn losses(engine: &Engine, tuning: &str, dtypes: &[(Dtype, Dtype)], all: &mut BTreeMap<String, String>) {
-    for info in REGISTRY {
-        for (n, &dtypes) in dtypes.iter().enumerate() {
-            for (m, &reduction) in info.reductions.iter().enumerate() {
-                for (k, mode) in Mode::ALL.into_iter().enumerate() {
-                    let mut digest = Digest::new();
-                    for (l, shape) in SHAPES.into_iter().enumerate() {
-                        // Given or not, classes or probabilities, dtypes of labels: by turns.
-                        let seed = 2 + (n + m + k + l) as u64;
-                        run(
-                            engine,
-                            info,
-                            &setup(info, shape, dtypes, reduction, seed),
-                            mode,
-                            &mut digest,
-                        );
-                    }
-                    let (mode, reduction) = (mode.name(), reduction.name());
-                    let key = format!("{}/{}-{}/{mode}/{reduction}/{tuning}", info.name, dtypes.0, dtypes.1);
-                    all.insert(key, format!("{:016x}", digest.0));
-                }
+/// The calls of a loss in some dtypes, of one shape each by turns.
+fn calls(engine: &Engine, info: &Info, tuning: &str, dtypes: &[(Dtype, Dtype)], all: &mut Digests) {
+    for (n, &dtypes) in dtypes.iter().enumerate() {
+        for (m, &reduction) in info.reductions.iter().enumerate() {
+            for (k, mode) in Mode::ALL.into_iter().enumerate() {
+                let mut digest = Digest::new();
+                // Given or not, classes or probabilities, dtypes of labels: by turns, too.
+                let nth = n + m + k;
+                let own = setup(info, SHAPES[nth % 3], dtypes, reduction, 2 + nth as u64);
+                run(engine, info, &own, mode, &mut digest);
+                let (mode, reduction) = (mode.name(), reduction.name());
+                let key = format!("{}/{}-{}/{mode}/{reduction}/{tuning}", info.name, dtypes.0, dtypes.1);
+                digest.keep(key, all);
             }
         }
-        engine.release().unwrap();
     }
 }
 
-/// Each loss in calls of many rows.
-fn many(engine: &Engine, all: &mut BTreeMap<String, String>) {
-    for info in REGISTRY {
-        for (n, shape) in MANY.into_iter().enumerate() {
-            let mut digest = Digest::new();
-            let reduction = info.reductions[n % info.reductions.len()];
-            let own = setup(info, shape, DTYPES[0], reduction, 2 + n as u64);
-            run(engine, info, &own, Mode::Fused, &mut digest);
-            all.insert(format!("{}/many/{shape:?}", info.name), format!("{:016x}", digest.0));
-        }
-        engine.release().unwrap();
+/// A loss in calls of many rows.
+fn many(engine: &Engine, info: &Info, all: &mut Digests) {
+    for (n, shape) in MANY.into_iter().enumerate() {
+        let mut digest = Digest::new();
+        let reduction = info.reductions[n % info.reductions.len()];
+        let own = setup(info, shape, DTYPES[0], reduction, 2 + n as u64);
+        run(engine, info, &own, Mode::Fused, &mut digest);
+        digest.keep(format!("{}/many/{shape:?}", info.name), all);
     }
 }
 
-/// Each loss with each of its options, all modes in turn.
-fn options(engine: &Engine, all: &mut BTreeMap<String, String>) {
-    for info in REGISTRY {
-        for (n, setting) in settings(info).into_iter().enumerate() {
-            let mut digest = Digest::new();
-            let key = format!("{}/{setting:?}", info.name);
-            for (k, shape) in [SHAPES[1], SHAPES[2]].into_iter().enumerate() {
-                let reduction = info.reductions[n % info.reductions.len()];
-                let own = setup(info, shape, DTYPES[0], reduction, (n + k) as u64);
-                let own = Setup {
-                    setting: setting.clone(),
-                    ..own
-                };
-                run(engine, info, &own, Mode::ALL[2 - (n + k) % 3], &mut digest);
-            }
-            all.insert(key, format!("{:016x}", digest.0));
-        }
-        engine.release().unwrap();
+/// A loss with each value of each option, all modes in turn.
+fn options(engine: &Engine, info: &Info, all: &mut Digests) {
+    let single = settings(info).into_iter().filter(|setting| setting.len() < 2);
+    for (n, setting) in single.enumerate() {
+        let mut digest = Digest::new();
+        let key = format!("{}/{setting:?}", info.name);
+        let reduction = info.reductions[n % info.reductions.len()];
+        let own = Setup {
+            setting,
+            ..setup(info, SHAPES[1 + n % 2], DTYPES[0], reduction, n as u64)
+        };
+        run(engine, info, &own, Mode::ALL[2 - n % 3], &mut digest);
+        digest.keep(key, all);
     }
 }
 
-fn optimizers(engine: &Engine, all: &mut BTreeMap<String, String>) {
+fn optimizers(engine: &Engine, all: &mut Digests) {
     for info in OPTIMIZERS {
         for (dtype, other) in DTYPES {
             let mut digest = Digest::new();
@@ -160,7 +149,7 @@ fn optimizers(engine: &Engine, all: &mut BTreeMap<String, String>) {
                 let wide = param.numbers(engine).unwrap().data;
                 digest.add(&wide.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
             }
-            all.insert(format!("{}/{dtype}-{other}", info.name), format!("{:016x}", digest.0));
+            digest.keep(format!("{}/{dtype}-{other}", info.name), all);
         }
     }
 }
@@ -192,53 +181,83 @@ fn file() -> PathBuf {
     PathBuf::from(folder).join(format!("{}.json", words.join("-")))
 }
 
-fn engine_of(tuning: Tuning) -> Engine {
+fn engine_of(tuning: Option<Tuning>) -> Engine {
     let mut engine = engine::fresh();
-    engine.set_tuning(tuning).unwrap();
+    if let Some(tuning) = tuning {
+        engine.set_tuning(tuning).unwrap();
+    }
     engine
+}
+
+/// The calls in f32 of all losses and the steps of the optimizers.
+fn short() -> Digests {
+    let of = |info: &&Info| {
+        let mut all = Digests::new();
+        calls(&engine_of(None), info, "own", &DTYPES[..1], &mut all);
+        all
+    };
+    let mut all: Digests = REGISTRY.par_iter().flat_map(of).collect();
+    optimizers(&engine_of(None), &mut all);
+    all
+}
+
+/// The other dtypes, tunings, many rows, and options. Each loss has engines of its own, which take its pipelines along.
+fn long() -> Digests {
+    let of = |info: &&Info| {
+        let mut all = Digests::new();
+        let engine = engine_of(None);
+        calls(&engine, info, "own", &DTYPES[1..], &mut all);
+        many(&engine, info, &mut all);
+        options(&engine, info, &mut all);
+        drop(engine);
+        calls(
+            &engine_of(Some(Tuning::HARDWARE)),
+            info,
+            "hardware",
+            &DTYPES[..1],
+            &mut all,
+        );
+        calls(&engine_of(Some(SMALL)), info, "wide", &DTYPES[..1], &mut all);
+        all
+    };
+    REGISTRY.par_iter().flat_map(of).collect()
+}
+
+/// Holds the digests of a form against those kept.
+fn compare(form: &str, kept: &Digests, own: &Digests) {
+    let other = |key: &&String| kept.get(*key) != own.get(*key);
+    let keys: BTreeSet<&String> = kept.keys().chain(own.keys()).collect();
+    let other: Vec<&String> = keys.into_iter().filter(other).collect();
+    assert!(
+        other.is_empty(),
+        "{} of {} of the {form} form have other bits, or are on one side alone: {other:?}",
+        other.len(),
+        own.len()
+    );
 }
 
 #[test]
 fn the_bits_of_all_results_are_what_they_were() {
-    let is_long = std::env::var("WGLOSS_TEST_LONG").is_ok_and(|long| long == "1");
-    let writes = std::env::var("WGLOSS_DIGEST").is_ok_and(|what| what == "write");
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|own| own == value);
+    let (is_long, writes) = (is("WGLOSS_TEST_LONG", "1"), is("WGLOSS_DIGEST", "write"));
     let file = file();
-    if !writes && !file.exists() {
-        println!(
-            "SKIPPED: nobody has written {}; WGLOSS_DIGEST=write does",
-            file.display()
-        );
-        return;
-    }
-    let is_long = is_long || writes;
-    let mut all = BTreeMap::new();
-    losses(gpu(), "own", &DTYPES[..1], &mut all);
-    optimizers(gpu(), &mut all);
-    if is_long {
-        losses(gpu(), "own", &DTYPES[1..], &mut all);
-        losses(&engine_of(Tuning::HARDWARE), "hardware", &DTYPES[..1], &mut all);
-        losses(&engine_of(SMALL), "wide", &DTYPES[..1], &mut all);
-        many(gpu(), &mut all);
-        options(gpu(), &mut all);
+    let mut kept: BTreeMap<String, Digests> = match std::fs::read_to_string(&file) {
+        Ok(text) => serde_json::from_str(&text).unwrap(),
+        Err(_) => BTreeMap::new(),
+    };
+    let forms: [(&str, bool, fn() -> Digests); 2] = [("short", true, short), ("long", is_long, long)];
+    for (form, _, compute) in forms.into_iter().filter(|(_, wanted, _)| *wanted) {
+        match kept.get(form) {
+            _ if writes => drop(kept.insert(form.into(), compute())),
+            Some(kept) => compare(form, kept, &compute()),
+            None => println!(
+                "SKIPPED: nobody has written the {form} form of {}; WGLOSS_DIGEST=write does",
+                file.display()
+            ),
+        }
     }
     if writes {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
-        return;
+        std::fs::write(&file, serde_json::to_string_pretty(&kept).unwrap() + "\n").unwrap();
     }
-    let kept: BTreeMap<String, String> = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    let other: Vec<&String> = all
-        .iter()
-        .filter(|(key, own)| kept.get(*key) != Some(own))
-        .map(|(key, _)| key)
-        .collect();
-    assert!(
-        other.is_empty(),
-        "{} of {} have other bits than in {}: {other:?}",
-        other.len(),
-        all.len(),
-        file.display()
-    );
-    let lost: Vec<&String> = kept.keys().filter(|key| is_long && !all.contains_key(*key)).collect();
-    assert!(lost.is_empty(), "no longer there: {lost:?}");
 }

@@ -1,8 +1,8 @@
 //! From a variant to the text of a module: the header, what is derived, and the pieces without the defaults that they
 //! do not need.
 
-use std::collections::HashSet;
-
+use super::functions::Functions;
+use super::prune::{Values, declared, without_dead_branches};
 use super::unroll::unroll;
 use super::{Const, Variant, lanes};
 
@@ -48,35 +48,59 @@ impl Variant {
         own.chain(self.pieces.iter().flat_map(of_piece)).collect()
     }
 
-    /// Joins the header and the pieces.
+    /// Joins the header and the pieces, without what the constants rule out.
     pub fn compose(&self) -> Source {
-        let written: Vec<String> = self
-            .pieces
+        let texts: Vec<_> = self.pieces.iter().map(|piece| piece.for_operand(piece.text)).collect();
+        let mut values: Values = texts.iter().flat_map(|text| declared(text)).collect();
+        values.extend(
+            self.constants()
+                .into_iter()
+                .filter_map(|(name, own)| Some((name, own.value()?))),
+        );
+        let mut gone = Vec::new();
+        let written: Vec<String> = texts
             .iter()
-            .map(|piece| unroll(&piece.for_operand(piece.text), &self.consts))
+            .map(|text| {
+                let lines = without_dead_branches(text, &values);
+                gone.push(lines.iter().map(Option::is_none).collect::<Vec<_>>());
+                let kept: String = lines
+                    .iter()
+                    .flat_map(|line| [line.as_deref().unwrap_or_default(), "\n"])
+                    .collect();
+                unroll(&kept, &self.consts)
+            })
             .collect();
-        let unused = unused_defaults(&written);
-        let mut text = format!("// {}\n", self.label);
+        let mut header = format!("// {}\n", self.label);
         for (name, own) in self.constants() {
-            text += &own.declared(&name);
+            header += &own.declared(&name);
         }
-        text += &lanes::derived(&written);
+        header += &lanes::derived(&written);
+        let unused = Functions::of(&header, &written).unused();
+        for own in unused.iter() {
+            if let Some(piece) = own.piece {
+                gone[piece][own.lines.clone()].fill(true);
+            }
+        }
+        let is_unused = |nth: usize| unused.iter().any(|own| own.piece.is_none() && own.lines.contains(&nth));
+        let mut text: String = (header.lines().enumerate())
+            .filter(|(nth, _)| !is_unused(*nth))
+            .flat_map(|(_, line)| [line, "\n"])
+            .collect();
         let mut segments = Vec::new();
         let mut at = text.lines().count() + 1;
-        for (nth, (piece, written)) in self.pieces.iter().zip(&written).enumerate() {
-            let mut is_open = false;
+        for ((piece, written), gone) in self.pieces.iter().zip(&written).zip(&gone) {
+            let lines = || written.lines().zip(gone).enumerate().filter(|(_, (_, gone))| !**gone);
+            if lines().all(|(_, (line, _))| line.is_empty() || line.starts_with("//")) {
+                continue; // nothing is left but its comments
+            }
             let operand = piece
                 .operand
                 .map_or(String::new(), |slot| format!(", for {}", slot.name()));
             text.push('\n');
             at += 1;
-            for (line, words) in written.lines().enumerate() {
-                if unused.iter().any(|own| own.piece == nth && own.lines.contains(&line)) {
-                    is_open = false;
-                    continue;
-                }
-                if !is_open {
-                    is_open = true;
+            let mut next = None;
+            for (line, (words, _)) in lines() {
+                if next != Some(line) {
                     // Whoever reads the text, in a compiler's message too, sees where the next line is from.
                     text += &format!("// shaders/{}:{}{operand}\n", piece.path, line + 1);
                     at += 1;
@@ -86,6 +110,7 @@ impl Variant {
                         line: line + 1,
                     });
                 }
+                next = Some(line + 1);
                 text += words;
                 text.push('\n');
                 at += 1;
@@ -102,6 +127,15 @@ impl Const {
         }
     }
 
+    /// Of those that conditions are made of.
+    fn value(&self) -> Option<u32> {
+        match self {
+            Self::U32(_, value) => Some(*value),
+            Self::Bool(_, value) => Some(u32::from(*value)),
+            Self::Scalar(..) => None,
+        }
+    }
+
     fn declared(&self, name: &str) -> String {
         match self {
             Self::U32(_, value) => format!("const {name}: u32 = {value}u;\n"),
@@ -109,85 +143,6 @@ impl Const {
             Self::Scalar(_, place) => format!("fn {name}() -> f32 {{ return {place}; }}\n"),
         }
     }
-}
-
-/// What a function marked as a default takes of its file, with the comment above it.
-struct Provided<'a> {
-    piece: usize,
-    lines: std::ops::Range<usize>,
-    name: &'a str,
-    text: String,
-}
-
-/// The mark above a function that stands only where it is called and no other file has one of that name.
-const MARK: &str = "// default";
-
-/// The name that a line begins to define.
-fn defined(line: &str) -> Option<&str> {
-    line.strip_prefix("fn ")
-        .and_then(|rest| rest.split_once('('))
-        .map(|(name, _)| name)
-}
-
-fn unused_defaults(written: &[String]) -> Vec<Provided<'_>> {
-    let mut defaults: Vec<Provided<'_>> = Vec::new();
-    let mut rest = String::new();
-    let mut names = HashSet::new();
-    for (piece, text) in written.iter().enumerate() {
-        let lines: Vec<&str> = text.lines().collect();
-        let mut own: Vec<Provided<'_>> = (0..lines.len())
-            .filter_map(|mark| default_at(piece, &lines, mark))
-            .collect();
-        for (at, line) in lines.iter().enumerate() {
-            if !own.iter().any(|own| own.lines.contains(&at)) {
-                names.extend(defined(line));
-                rest += line;
-                rest.push('\n');
-            }
-        }
-        defaults.append(&mut own);
-    }
-    // One that is called may call others.
-    let is_used =
-        |own: &Provided<'_>, rest: &str, names: &HashSet<&str>| !names.contains(own.name) && calls(rest, own.name);
-    while let Some(at) = defaults.iter().position(|own| is_used(own, &rest, &names)) {
-        let used = defaults.remove(at);
-        names.insert(used.name);
-        rest += &used.text;
-    }
-    defaults
-}
-
-/// The default whose mark is at a line.
-fn default_at<'a>(piece: usize, lines: &[&'a str], mark: usize) -> Option<Provided<'a>> {
-    if lines[mark] != MARK {
-        return None;
-    }
-    let name = lines.get(mark + 1).copied().and_then(defined)?;
-    let is_end = |line: &&str| **line == *"}" || line.starts_with("fn ") && line.ends_with('}');
-    let end = (mark + 1..lines.len()).find(|&at| is_end(&lines[at]))? + 1;
-    let comment = lines[..mark]
-        .iter()
-        .rev()
-        .take_while(|line| line.starts_with("//"))
-        .count();
-    // With the empty line behind it.
-    let end = end + usize::from(lines.get(end).is_some_and(|line| line.is_empty()));
-    Some(Provided {
-        piece,
-        lines: mark - comment..end,
-        name,
-        text: lines[mark + 1..end].join("\n") + "\n",
-    })
-}
-
-/// A text calls a function.
-fn calls(text: &str, name: &str) -> bool {
-    let word = format!("{name}(");
-    text.match_indices(&word).any(|(at, _)| {
-        let before = &text[..at];
-        !before.ends_with("fn ") && !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
-    })
 }
 
 #[cfg(test)]
@@ -209,10 +164,10 @@ mod tests {
         }
     }
 
-    const CALLER: &str = "// Calls.\nfn main() {\n    slot(1u);\n}\n";
+    const CALLER: &str = "// Calls.\nfn main() {\n    slot(1u);\n    last();\n}\n";
     const DEFAULTS: &str = concat!(
         "// Of all.\n\n// Nothing.\n// default\nfn slot(x: u32) {\n    deeper(x);\n}\n\n",
-        "// Deeper.\n// default\nfn deeper(x: u32) {}\n\n// Never called.\n// default\nfn never() {}\nfn last() {}\n"
+        "// Deeper.\n// default\nfn deeper(x: u32) {}\n\n// Never called.\nfn never() {}\nfn last() {}\n"
     );
 
     #[test]
@@ -242,7 +197,7 @@ mod tests {
             [
                 "// shaders/file.wgsl:1",
                 "// shaders/file.wgsl:1",
-                "// shaders/file.wgsl:16"
+                "// shaders/file.wgsl:15"
             ]
         );
         for (at, line) in source.text.lines().enumerate() {

@@ -6,8 +6,10 @@
 //! Not promised by semver.
 
 mod compose;
+mod functions;
 mod lanes;
 pub(crate) mod pieces;
+mod prune;
 mod unroll;
 
 pub use compose::{Segment, Source};

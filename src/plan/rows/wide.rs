@@ -189,7 +189,7 @@ impl Passes<'_> {
         let rows = self.own.rows;
         let by_column = matches!(pass, Pass::Fold | Pass::Put);
         match slot {
-            Slot::Input => pass != Pass::Merge,
+            Slot::Input => pass != Pass::Merge && (pass != Pass::Fold || rows.reads),
             Slot::Target if self.opened.is_some() => pass == Pass::Open,
             Slot::Target => by_column,
             Slot::Weight => pass == Pass::Open || by_column && rows.weighs_columns,
