@@ -5,13 +5,13 @@ use wgloss::{Call, Info, Loss, Mode, OperandKind, Role, Tensor};
 
 /// How the shape of a target follows from that of the first tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
+pub enum TargetShape {
     Same,
     WithoutClasses,
     WithoutLast,
 }
 
-impl Rule {
+impl TargetShape {
     pub fn shape(self, first: &[usize]) -> Vec<usize> {
         let mut shape = first.to_vec();
         match self {
@@ -54,7 +54,7 @@ pub fn takes(loss: &dyn Loss, shapes: &[Vec<usize>], classes: bool) -> bool {
 }
 
 /// The shapes of all tensors of the signature, for a first one of a shape.
-pub fn shapes(info: &Info, first: &[usize], rule: Rule) -> Vec<Vec<usize>> {
+pub fn shapes(info: &Info, first: &[usize], rule: TargetShape) -> Vec<Vec<usize>> {
     let shape = |own: &wgloss::OperandInfo| match own.role {
         Role::Target => rule.shape(first),
         _ => first.to_vec(),
@@ -63,14 +63,14 @@ pub fn shapes(info: &Info, first: &[usize], rule: Rule) -> Vec<Vec<usize>> {
 }
 
 /// The rule for targets of a first tensor of this shape; `None` where the loss does not take that.
-pub fn rule(loss: &dyn Loss, first: &[usize], classes: bool) -> Option<Rule> {
+pub fn rule(loss: &dyn Loss, first: &[usize], classes: bool) -> Option<TargetShape> {
     // Only the rank matters, and whether there is anything.
     let small: Vec<usize> = first.iter().map(|&n| n.min(3)).collect();
-    let rules = [Rule::Same, Rule::WithoutClasses, Rule::WithoutLast];
+    let rules = [TargetShape::Same, TargetShape::WithoutClasses, TargetShape::WithoutLast];
     let rules = rules
         .into_iter()
-        .filter(|&rule| rule == Rule::Same || !first.is_empty());
-    let fits = |rule: &Rule| takes(loss, &shapes(loss.info(), &small, *rule), classes);
+        .filter(|&rule| rule == TargetShape::Same || !first.is_empty());
+    let fits = |rule: &TargetShape| takes(loss, &shapes(loss.info(), &small, *rule), classes);
     rules.into_iter().find(fits)
 }
 

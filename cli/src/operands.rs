@@ -6,22 +6,22 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use wgloss::problem::Problem;
 use wgloss::{Call, Dtype, Engine, Error, Info, Loss, Mode, OperandInfo, OperandKind, Role, Tensor};
-use wgloss_shell::source::Source;
+use wgloss_shell::source::ArrayFile;
 use wgloss_shell::{Failure, files, numbers};
 
 /// A tensor and the file it came from.
-struct Operand {
+struct FileTensor {
     role: Role,
     file: OsString,
     /// None of a number on the command line.
-    source: Option<Arc<Source>>,
+    source: Option<Arc<ArrayFile>>,
     /// Its pages, until it is read.
     tensor: Tensor,
 }
 
 pub struct Operands {
     info: &'static Info,
-    list: Vec<Operand>,
+    list: Vec<FileTensor>,
 }
 
 /// All tensors that a loss can be given.
@@ -43,7 +43,7 @@ pub fn number_id(own: &OperandInfo) -> Option<String> {
 
 /// The dtype that a file is read as, where that is another than the nearest of the library. `chosen` is that of the
 /// command line. Integers stay what they are where the library takes them as their values.
-fn read_as(info: &Info, role: Role, source: &Source, chosen: Option<Dtype>) -> Result<Option<Dtype>, String> {
+fn read_as(info: &Info, role: Role, source: &ArrayFile, chosen: Option<Dtype>) -> Result<Option<Dtype>, String> {
     let own = info.operands.iter().find(|own| own.role == role);
     let holds_classes = own.is_some_and(|own| own.kind.is_classes()) && !source.stored().is_float();
     if holds_classes && source.stored() == numbers::Dtype::Bool {
@@ -66,7 +66,7 @@ fn read_as(info: &Info, role: Role, source: &Source, chosen: Option<Dtype>) -> R
 impl Operands {
     /// Opens all files, whose floats will be read as `dtype` where that is given.
     pub fn open(info: &'static Info, matches: &ArgMatches, dtype: Option<Dtype>) -> Result<Self, Failure> {
-        let mut list: Vec<Operand> = Vec::new();
+        let mut list: Vec<FileTensor> = Vec::new();
         let ignored = matches.try_get_one::<i64>("ignore_index").ok().flatten().copied();
         for (role, file) in named(info, matches) {
             let failed = |message: String| Failure::Failed(format!("{}: {message}", role.name()));
@@ -76,7 +76,7 @@ impl Operands {
                 None => source,
             });
             let pages = Tensor::from_pages(source.clone(), source.dtype(), source.shape());
-            list.push(Operand {
+            list.push(FileTensor {
                 role,
                 file: file.clone(),
                 tensor: pages.map_err(|error| failed(error.to_string()))?,
@@ -86,7 +86,7 @@ impl Operands {
         for own in info.operands {
             let number = number_id(own).and_then(|id| matches.get_one::<f64>(&id).copied());
             if let Some(number) = number {
-                list.push(Operand {
+                list.push(FileTensor {
                     role: own.role,
                     file: OsString::from(format!("--{} {number}", own.role.name())),
                     source: None,
@@ -181,7 +181,7 @@ impl Operands {
         if let Error::Io { source, .. } = error {
             return source.to_string(); // it names the file
         }
-        let of = |own: &Operand| {
+        let of = |own: &FileTensor| {
             let mut rest = text.strip_prefix(own.role.name())?.strip_prefix(':')?.to_owned();
             // The dtype that stands in the file, where it was read as another.
             if let Some(source) = &own.source {

@@ -6,7 +6,7 @@ use wgloss::optim::{Info, State};
 use wgloss::{Dtype, Engine, Sink};
 use wgloss_shell::draft::Draft;
 use wgloss_shell::numbers;
-use wgloss_shell::source::Source;
+use wgloss_shell::source::ArrayFile;
 use wgloss_shell::{Failure, files, keyed};
 
 use crate::output;
@@ -60,7 +60,7 @@ pub fn read(file: &Path, info: &Info, notes: &mut Vec<String>) -> Result<State, 
 }
 
 /// PyTorch has it as a float.
-fn count(source: &Source) -> Result<u64, String> {
+fn count(source: &ArrayFile) -> Result<u64, String> {
     source.count().map_err(|other| {
         format!(
             "{STEP} is {other}, expected one whole number from 0 to {}",

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::numbers::Dtype;
-use crate::source::{Layout, Source};
+use crate::source::{ArrayFile, Layout};
 use crate::{keyed, npy, npz, positional};
 
 /// Text headers of .npy files are short; a longer one is not one.
@@ -40,7 +40,7 @@ pub fn is_npz(path: &Path) -> bool {
 }
 
 /// Opens `file.npy`, `file.npz:key` or `file.safetensors:key`. Messages name what was given.
-pub fn open(given: &OsStr) -> Result<Source, String> {
+pub fn open(given: &OsStr) -> Result<ArrayFile, String> {
     let name = given.to_string_lossy().into_owned();
     let (path, key) = location(given);
     let found = regular(path).and_then(|file| {
@@ -54,7 +54,7 @@ pub fn open(given: &OsStr) -> Result<Source, String> {
         Ok((file, layout?))
     });
     match found {
-        Ok((Regular { file, length }, layout)) => Ok(Source::new(name, file, length, layout)),
+        Ok((Regular { file, length }, layout)) => Ok(ArrayFile::new(name, file, length, layout)),
         Err(message) => Err(format!("{name}: {}", printable(&message))),
     }
 }

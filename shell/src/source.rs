@@ -27,7 +27,7 @@ pub struct Layout {
 
 /// An array in a file.
 #[derive(Debug)]
-pub struct Source {
+pub struct ArrayFile {
     /// As the user named it.
     name: String,
     file: File,
@@ -48,7 +48,7 @@ enum Body<'a> {
     Member(npz::Reader<'a>),
 }
 
-impl Source {
+impl ArrayFile {
     pub fn new(name: String, file: File, length: u64, layout: Layout) -> Self {
         let dtype = layout.stored.nearest();
         Self {
@@ -302,7 +302,7 @@ impl Source {
     }
 }
 
-impl Pages for Source {
+impl Pages for ArrayFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let filled = self.pageable().map_err(io::Error::other);
         let in_file = self.layout.member.as_ref().map_or(0, |member| member.start);

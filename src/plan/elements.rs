@@ -15,7 +15,7 @@ use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::Role;
 
-struct Planner<'a> {
+struct ElementsPlanner<'a> {
     problem: &'a Problem,
     elements: &'a Elements,
     limits: &'a Limits,
@@ -66,7 +66,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
         if check.is_some() {
             faults = Some(plan.add_scratch(tiles * monoid::FAULT_BYTES));
         }
-        let planner = Planner {
+        let planner = ElementsPlanner {
             problem,
             elements,
             limits,
@@ -126,7 +126,7 @@ fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Contribution>)
 /// Elements that are worth longer code.
 const MANY: u64 = 1 << 16;
 
-impl Planner<'_> {
+impl ElementsPlanner<'_> {
     fn add_chunks(&self, plan: &mut Plan) -> Result<()> {
         let mut first = 0;
         while first < self.grid.tiles {

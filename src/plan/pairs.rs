@@ -18,7 +18,7 @@ use crate::words::Role;
 /// The operands of whole rows.
 const ROWS: [Slot; 3] = [Slot::Input, Slot::Second, Slot::Third];
 
-struct Planner<'a> {
+struct PairsPlanner<'a> {
     problem: &'a Problem,
     pairs: &'a Pairs,
     limits: &'a Limits,
@@ -34,7 +34,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
         return Err(Error::Limit(format!("{tiles} tiles of rows, at most 2^32 - 1")));
     }
     let reduced = problem.mode.wants_loss() && problem.is_reduced();
-    let mut planner = Planner {
+    let mut planner = PairsPlanner {
         problem,
         pairs,
         limits,
@@ -65,7 +65,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
     Ok(plan)
 }
 
-impl Planner<'_> {
+impl PairsPlanner<'_> {
     fn run(&self, tiles: (u64, u64)) -> (u64, u64) {
         let per_tile = self.spread.rows_per_tile();
         (tiles.0 * per_tile, (tiles.1 * per_tile).min(self.pairs.rows as u64))

@@ -18,7 +18,7 @@ use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::{Mode, ReduceOp, Role};
 
-struct Planner<'a> {
+struct ScatteredPlanner<'a> {
     problem: &'a Problem,
     /// (slabs, cols, inner) of each run of dimensions, the innermost first.
     runs: Vec<(usize, usize, usize)>,
@@ -32,7 +32,7 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
     let input = problem.input();
     let mut kept = input.shape.clone();
     own.dims.iter().for_each(|&dim| kept[dim] = 1);
-    let planner = Planner {
+    let planner = ScatteredPlanner {
         problem,
         runs: axis::runs(&input.shape, |dim| !own.dims.contains(&dim)),
         kept: View::contiguous(Dtype::F32, &kept),
@@ -111,7 +111,7 @@ struct Share {
     name: &'static str,
 }
 
-impl Planner<'_> {
+impl ScatteredPlanner<'_> {
     /// Folds all runs; into new scratch, where no place is given.
     fn fold(
         &self,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Record, Row, Spread};
+use super::record::{Median, Record, Row};
 
 #[derive(Serialize, Deserialize)]
 pub struct Comparison {
@@ -43,7 +43,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    fn new(old: &Spread, new: &Spread) -> Self {
+    fn new(old: &Median, new: &Median) -> Self {
         Self {
             old: old.median,
             new: new.median,
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_marked_outside_of_both_spreads() {
-        let spread = |min, median, max| Spread { median, min, max };
+        let spread = |min, median, max| Median { median, min, max };
         let marked = |old, new| Ratio::new(&old, &new).marked;
         assert!(marked(spread(9.0, 10.0, 11.0), spread(11.5, 12.0, 13.0)));
         // The new median is beyond the old samples, but a new sample was as fast as the old median.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use wgloss::{Engine, Loss, Mode, Result, Tensor};
 
-use super::record::{Fixed, Spread};
+use super::record::{Fixed, Median};
 use crate::tuned::reopen;
 
 /// Calls recorded into one submission.
@@ -89,7 +89,7 @@ pub fn measure(engine: &Engine, adapter: &str, runs: usize) -> Result<Vec<Fixed>
             name: name.into(),
             what,
             unit: unit.into(),
-            spread: Spread::of(&samples),
+            spread: Median::of(&samples),
         });
     };
 

@@ -10,7 +10,7 @@ use wgloss::problem::Family;
 use wgloss::{Call, Dtype, Error, Loss, Mode, OperandKind, Reduction, Result, Role, Scalar, Tensor};
 
 use super::rows::Options;
-use crate::fit::{self, Rule};
+use crate::fit::{self, TargetShape};
 
 /// Elements of a block, about.
 const BLOCK: usize = 1 << 20;
@@ -60,7 +60,7 @@ impl Inputs {
     /// [`Error::Operand`] for a shape that the loss does not take, or that is too large for the host.
     pub fn new(loss: &dyn Loss, shape: &[usize], dtype: Dtype) -> Result<Self> {
         let info = loss.info();
-        let rule = fit::rule(loss, shape, true).unwrap_or(Rule::Same);
+        let rule = fit::rule(loss, shape, true).unwrap_or(TargetShape::Same);
         let items = shape.first().copied().unwrap_or(1);
         let slab: usize = shape.iter().skip(1).product();
         let block_items = if has_items(loss, shape, rule)? {
@@ -150,7 +150,7 @@ fn filled<T>(count: usize, value: impl FnMut(usize) -> T) -> Result<Vec<T>> {
 }
 
 /// Whether items along the first dimension know nothing of each other.
-fn has_items(loss: &dyn Loss, shape: &[usize], rule: Rule) -> Result<bool> {
+fn has_items(loss: &dyn Loss, shape: &[usize], rule: TargetShape) -> Result<bool> {
     // Only the rank matters, and whether the first dimension is a batch.
     let small: Vec<usize> = shape.iter().map(|&n| n.min(3)).collect();
     let Some(&first) = small.first() else {

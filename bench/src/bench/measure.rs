@@ -8,7 +8,7 @@ use wgloss::{Dtype, Engine, Info, Mode, Stopwatch, Timing};
 
 use super::ceilings::{Beside, Ceilings};
 use super::ready::Ready;
-use super::record::{Against, Kind, Part, Row, Spread, Times, is_close};
+use super::record::{Against, Kind, Median, Part, Row, Times, is_close};
 use super::rows::{Options, shape_text};
 
 /// A loss on a shape, in all the modes that are asked for.
@@ -57,8 +57,8 @@ impl Samples {
     }
 
     pub fn times(&self, bytes: u64) -> Times {
-        let device_ms = (!self.device_ms.is_empty()).then(|| Spread::of(&self.device_ms));
-        Times::new(device_ms, Spread::of(&self.wall_ms), bytes)
+        let device_ms = (!self.device_ms.is_empty()).then(|| Median::of(&self.device_ms));
+        Times::new(device_ms, Median::of(&self.wall_ms), bytes)
     }
 
     /// These times over others of the same rounds.
@@ -68,10 +68,10 @@ impl Samples {
     }
 
     /// The same as a spread: of the medians, between those of single rounds.
-    pub fn over(&self, other: &Self) -> Spread {
-        Spread {
-            median: ratio(Spread::of(self.best()).median, Spread::of(other.best()).median),
-            ..Spread::of(&self.ratios(other))
+    pub fn over(&self, other: &Self) -> Median {
+        Median {
+            median: ratio(Median::of(self.best()).median, Median::of(other.best()).median),
+            ..Median::of(&self.ratios(other))
         }
     }
 }
@@ -197,7 +197,7 @@ fn row(job: &Job, lane: Lane<'_>, beside: &[Beside<'_>]) -> Option<Row> {
             bytes: ceiling.bytes,
             times: ceiling.samples.times(ceiling.bytes),
         },
-        share: Spread {
+        share: Median {
             median: share.median * factor,
             min: share.min * factor,
             max: share.max * factor,

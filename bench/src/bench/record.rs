@@ -51,7 +51,7 @@ pub struct Record {
 
 /// The median of samples, and what they lie between.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct Median {
     pub median: f64,
     pub min: f64,
     pub max: f64,
@@ -60,8 +60,8 @@ pub struct Spread {
 /// Times in milliseconds, of so many bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Times {
-    pub device_ms: Option<Spread>,
-    pub wall_ms: Spread,
+    pub device_ms: Option<Median>,
+    pub wall_ms: Median,
     /// By the device's clock where it has one.
     pub gb_per_s: f64,
 }
@@ -83,7 +83,7 @@ pub struct Row {
     /// The kernel that the row is held against, in the same rounds.
     pub ceiling: Against,
     /// The row's GB/s over the ceiling's; least and most are those of single rounds.
-    pub share: Spread,
+    pub share: Median,
     /// Of 16 bits: how many times as fast as the same row in f32 of the same run, by medians.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_f32: Option<f64>,
@@ -166,7 +166,7 @@ pub struct Baseline {
     #[serde(flatten)]
     pub times: Times,
     /// Its time over the read ceiling's.
-    pub slower: Spread,
+    pub slower: Median,
     pub variant: Vec<String>,
 }
 
@@ -178,10 +178,10 @@ pub struct Fixed {
     /// `us` or `per_s`.
     pub unit: String,
     #[serde(flatten)]
-    pub spread: Spread,
+    pub spread: Median,
 }
 
-impl Spread {
+impl Median {
     /// Of at least one sample.
     pub fn of(samples: &[f64]) -> Self {
         let mut sorted = samples.to_vec();
@@ -201,7 +201,7 @@ impl Spread {
 }
 
 impl Times {
-    pub fn new(device_ms: Option<Spread>, wall_ms: Spread, bytes: u64) -> Self {
+    pub fn new(device_ms: Option<Median>, wall_ms: Median, bytes: u64) -> Self {
         let best = device_ms.unwrap_or(wall_ms).median;
         Self {
             device_ms,
@@ -211,7 +211,7 @@ impl Times {
     }
 
     /// By the best clock there is.
-    pub fn best(&self) -> Spread {
+    pub fn best(&self) -> Median {
         self.device_ms.unwrap_or(self.wall_ms)
     }
 }
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_median_lies_between_its_neighbours() {
-        let spread = |samples: &[f64]| Spread::of(samples);
+        let spread = |samples: &[f64]| Median::of(samples);
         assert_eq!(spread(&[3.0, 1.0, 2.0]).median, 2.0);
         let even = spread(&[4.0, 1.0, 2.0, 3.0]);
         assert_eq!((even.median, even.min, even.max), (2.5, 1.0, 4.0));

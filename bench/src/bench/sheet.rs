@@ -3,7 +3,7 @@
 use wgloss_shell::Failure;
 
 use super::compare::Comparison;
-use super::record::{Record, Row, Spread, Times};
+use super::record::{Median, Record, Row, Times};
 use super::rows::shape_text;
 
 /// The columns of the CSV, in which every line says of itself where it was measured.
@@ -54,7 +54,7 @@ impl Line {
         self.0.push(("gb_per_s", times.gb_per_s.to_string()));
     }
 
-    fn spread(&mut self, columns: [&'static str; 3], own: &Spread) {
+    fn spread(&mut self, columns: [&'static str; 3], own: &Median) {
         let values = [own.median, own.min, own.max].map(|x| x.to_string());
         self.0.extend(columns.into_iter().zip(values));
     }

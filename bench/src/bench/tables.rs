@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wgloss_shell::print;
 
 use super::compare::{Comparison, Ratio};
-use super::record::{Baseline, Ceiling, Fixed, Kind, Record, Row, Spread, is_close};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Record, Row, is_close};
 use super::rows::shape_text;
 
 /// Everything, as it is printed.
@@ -55,7 +55,7 @@ pub fn ms(x: f64) -> String {
     }
 }
 
-fn spread(own: &Spread) -> String {
+fn spread(own: &Median) -> String {
     format!("{} ({}–{})", ms(own.median), ms(own.min), ms(own.max))
 }
 
@@ -70,7 +70,7 @@ fn rate(x: f64) -> String {
     if x < 1.0 { format!("{x:.3}") } else { format!("{x:.2}") }
 }
 
-fn percent(own: &Spread) -> String {
+fn percent(own: &Median) -> String {
     let part = |x: f64| format!("{:.0}", 100.0 * x);
     format!("{} % ({}–{})", part(own.median), part(own.min), part(own.max))
 }
@@ -182,7 +182,7 @@ fn fixed(list: &[Fixed]) -> String {
                 format!("{x:.1}")
             }
         };
-        let Spread { median, min, max } = own.spread;
+        let Median { median, min, max } = own.spread;
         vec![
             own.name.clone(),
             format!("{} ({}–{}) {unit}", digits(median), digits(min), digits(max)),

@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use crate::bench::record::Spread;
+use crate::bench::record::Median;
 
 /// What is less may be noise.
 pub const GAIN: f64 = 0.05;
@@ -45,9 +45,9 @@ impl Standing {
         let rounds = differing.iter().map(|row| row.len()).min()?;
         let of_round = |round: usize| mean(differing.iter().map(|row| row[round]));
         let shares: Vec<f64> = (0..rounds).map(of_round).collect();
-        let medians = differing.iter().map(|row| Spread::of(row).median);
+        let medians = differing.iter().map(|row| Median::of(row).median);
         Some(Self {
-            share: Spread::of(&shares).median,
+            share: Median::of(&shares).median,
             faster: shares.iter().filter(|share| **share < 1.0).count(),
             rounds,
             worst: medians.clone().fold(0.0, f64::max),

@@ -5,10 +5,10 @@ use wgloss::plan::Plan;
 use wgloss::{Engine, Tuning};
 
 use super::choice::Ratios;
-use super::rows::Row;
+use super::rows::ModeJob;
 use crate::bench::measure::Samples;
 use crate::bench::ready::Ready;
-use crate::bench::record::Spread;
+use crate::bench::record::Median;
 
 /// What came of one candidate on all rows.
 pub struct Trial {
@@ -27,7 +27,7 @@ pub struct Trial {
 /// What keeps that one from being timed.
 pub fn trials(
     engine: &Engine,
-    rows: &[Row],
+    rows: &[ModeJob],
     tunings: &[Tuning],
     own: usize,
     runs: usize,
@@ -48,7 +48,7 @@ pub fn trials(
         for (trial, timed) in trials.iter_mut().zip(timed) {
             match timed {
                 Ok((nth, samples)) => {
-                    trial.ms.push(Some(Spread::of(samples.best()).median));
+                    trial.ms.push(Some(Median::of(samples.best()).median));
                     trial.rows.push((nth != class.0).then(|| samples.ratios(&class.1)));
                 }
                 Err((why, is_fault)) => {
@@ -68,7 +68,13 @@ pub fn trials(
 type Timed = Result<(usize, Samples), (String, bool)>;
 
 /// Times one row under tunings. Those with one plan are timed once.
-fn time(engine: &Engine, row: &Row, tunings: &[Tuning], runs: usize, bar: &ProgressBar) -> wgloss::Result<Vec<Timed>> {
+fn time(
+    engine: &Engine,
+    row: &ModeJob,
+    tunings: &[Tuning],
+    runs: usize,
+    bar: &ProgressBar,
+) -> wgloss::Result<Vec<Timed>> {
     let ready = Ready::new(engine, &row.job, &[row.mode])?;
     let (mut plans, mut watches) = (Vec::<Plan>::new(), Vec::new());
     let mut of = Vec::new();

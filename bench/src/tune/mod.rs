@@ -222,16 +222,16 @@ struct Tuner<'a> {
 
 impl Tuner<'_> {
     /// Rounds on so many rows, the dropped ones included.
-    fn rounds(&self, rows: &[rows::Row]) -> u64 {
+    fn rounds(&self, rows: &[rows::ModeJob]) -> u64 {
         (rows.len() * (self.runs + 1)) as u64
     }
 
     /// Measures a value on one ladder, the others as they are in `base`.
-    fn field(&mut self, field: &Field, base: &Tuning, values: &[u64], rows: &[rows::Row]) -> Measured {
+    fn field(&mut self, field: &Field, base: &Tuning, values: &[u64], rows: &[rows::ModeJob]) -> Measured {
         let before = (field.get)(base);
         let mut measured = Measured {
             field: field.name,
-            rows: rows.iter().map(rows::Row::name).collect(),
+            rows: rows.iter().map(rows::ModeJob::name).collect(),
             candidates: Vec::new(),
             class: before,
             before,

@@ -7,12 +7,12 @@ use crate::bench::measure::Job;
 use crate::bench::rows::Options;
 
 /// A job in one mode.
-pub struct Row {
+pub struct ModeJob {
     pub job: Job,
     pub mode: Mode,
 }
 
-impl Row {
+impl ModeJob {
     /// `mse 4194304 f32 fused`
     pub fn name(&self) -> String {
         format!("{} {}", self.job.name(), self.mode.name())
@@ -62,7 +62,7 @@ fn fits(field: &Field, base: &Tuning, value: u64, limits: &Limits) -> bool {
 
 /// The rows that a value governs, with about so many elements each. A threshold has one row at each candidate but the
 /// least: it is what tells the one before from it.
-pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
+pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<ModeJob> {
     let most = |size: usize, most: usize| size.clamp(1, most);
     let at = |cols: u64, most_rows: usize| vec![most(elements / cols as usize, most_rows), cols as usize];
     let beyond_least = || values.iter().skip(1).copied();
@@ -102,7 +102,7 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<Row> {
     list.into_iter().flatten().collect()
 }
 
-fn row(name: &str, options: Options, shape: Vec<usize>, mode: Mode) -> Option<Row> {
+fn row(name: &str, options: Options, shape: Vec<usize>, mode: Mode) -> Option<ModeJob> {
     let info = wgloss::find(name)?;
     let job = Job {
         info,
@@ -110,7 +110,7 @@ fn row(name: &str, options: Options, shape: Vec<usize>, mode: Mode) -> Option<Ro
         shape,
         dtype: Dtype::F32,
     };
-    Some(Row { job, mode })
+    Some(ModeJob { job, mode })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! half a second.
 
 use wgloss::{Dtype, Info, Loss, Mode, OperandKind, OptionInfo, Reduction, Role, Scalar, ScalarKind};
-use wgloss_bench::fit::{self, Rule};
+use wgloss_bench::fit::{self, TargetShape};
 
 use super::data::Data;
 use crate::parts;
@@ -73,7 +73,7 @@ impl Flavour {
         }
     }
 
-    pub fn rule(&self, shape: &[usize]) -> Option<Rule> {
+    pub fn rule(&self, shape: &[usize]) -> Option<TargetShape> {
         // Among no classes there is none.
         let has_classes = self
             .info
@@ -91,7 +91,7 @@ impl Flavour {
         }
         // Rows of one number are parallel, and of 1 minus their cosine only what PyTorch's epsilon leaves is not
         // rounding.
-        let compares_rows = rule != Rule::Same && self.info.takes(OperandKind::Sign);
+        let compares_rows = rule != TargetShape::Same && self.info.takes(OperandKind::Sign);
         (!compares_rows || shape.last() != Some(&1)).then_some(rule)
     }
 }

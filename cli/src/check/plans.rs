@@ -5,7 +5,7 @@
 use std::fmt;
 
 use wgloss::{Dtype, Mode, OperandKind, Reduction, Result, Role, Scalar, Stats};
-use wgloss_bench::fit::{self, Rule};
+use wgloss_bench::fit::{self, TargetShape};
 
 use super::case::{Case, Form, Held};
 use super::data::Data;
@@ -240,7 +240,7 @@ impl Plan<'_> {
 
     fn add_signature(&self, case: &mut Case, data: &mut Data) -> Result<()> {
         let (info, flavour) = (case.info, self.flavour);
-        let rule = flavour.rule(&self.shape).unwrap_or(Rule::Same);
+        let rule = flavour.rule(&self.shape).unwrap_or(TargetShape::Same);
         let mut shapes = fit::shapes(info, &self.shape, rule);
         for place in 1..shapes.len() {
             let own = shapes[place].clone();
@@ -321,7 +321,7 @@ impl Plan<'_> {
             let mut shapes = vec![broadcast(first, data)];
             shapes.extend(classes.map(|n| vec![n]));
             shapes.extend(first.last().map(|&n| vec![n]));
-            shapes.extend((!first.is_empty()).then(|| Rule::WithoutClasses.shape(first)));
+            shapes.extend((!first.is_empty()).then(|| TargetShape::WithoutClasses.shape(first)));
             for shape in shapes {
                 let weights = data.weights(shape.iter().product());
                 case.given

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use wgloss::optim::{self, State};
 use wgloss::plan::{self, Moved, Plan};
 use wgloss::{Call, Dtype, Error, GradTo, Info, Loss, Mode, OperandInfo, Preset, Role, Stats, Tensor};
-use wgloss_bench::fit::{self, Rule};
+use wgloss_bench::fit::{self, TargetShape};
 use wgloss_shell::Failure;
 
 use super::arguments::{ADD, IN_PLACE, STATS};
@@ -117,7 +117,7 @@ impl<'a> Tensors<'a> {
     /// Those of the signature. What no argument gives is what goes with the first tensor.
     fn signature(&self, loss: &dyn Loss) -> Result<Vec<Tensor>, Error> {
         let classes = self.has_classes();
-        let rule = fit::rule(loss, &self.first, classes).unwrap_or(Rule::Same);
+        let rule = fit::rule(loss, &self.first, classes).unwrap_or(TargetShape::Same);
         let shapes = fit::shapes(self.info, &self.first, rule);
         let tensor = |(place, (own, fitting)): (usize, (&OperandInfo, Vec<usize>))| {
             let given = self.spec(place, own);
@@ -143,7 +143,7 @@ impl<'a> Tensors<'a> {
                 let classes = self.first.get(fit::class_dim(&self.first));
                 shapes.extend(classes.map(|&n| vec![n]));
                 shapes.extend(self.first.last().map(|&n| vec![n]));
-                shapes.extend((!self.first.is_empty()).then(|| Rule::WithoutClasses.shape(&self.first)));
+                shapes.extend((!self.first.is_empty()).then(|| TargetShape::WithoutClasses.shape(&self.first)));
                 shapes.push(self.first.clone());
             }
             for shape in &shapes {

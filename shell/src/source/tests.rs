@@ -8,7 +8,7 @@ use super::*;
 use crate::numbers::Dtype as Stored;
 
 /// A file of elements behind an odd number of other bytes.
-fn source(stored: Stored, big_endian: bool, data: &[u8]) -> Source {
+fn source(stored: Stored, big_endian: bool, data: &[u8]) -> ArrayFile {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&[7; 13]).unwrap();
     file.write_all(data).unwrap();
@@ -20,7 +20,7 @@ fn source(stored: Stored, big_endian: bool, data: &[u8]) -> Source {
         fortran_order: false,
         shape: vec![data.len() / stored.bytes()],
     };
-    Source::new("x.npy".into(), file, 13 + data.len() as u64, layout)
+    ArrayFile::new("x.npy".into(), file, 13 + data.len() as u64, layout)
 }
 
 fn little<const N: usize, T: Copy>(data: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
@@ -201,7 +201,7 @@ fn labels_beyond_i64_are_no_class_and_are_named_as_they_are() {
             &little(&[3, largest, u64::MAX - 99, u64::MAX], u64::to_le_bytes),
         )
     };
-    let read = |source: Source| source.read_whole().unwrap().as_slice::<i64>().unwrap().to_vec();
+    let read = |source: ArrayFile| source.read_whole().unwrap().as_slice::<i64>().unwrap().to_vec();
     assert_eq!(read(wide()), [3, i64::MAX, i64::MAX, i64::MAX]);
     for ignored in [None, Some(-100), Some(-1), Some(i64::MIN)] {
         assert_eq!(read(wide().sparing(ignored)), [3, i64::MAX, i64::MAX, i64::MAX]);

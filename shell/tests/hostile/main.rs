@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 use wgloss::{Pages, Tensor};
 use wgloss_shell::files;
-use wgloss_shell::source::Source;
+use wgloss_shell::source::ArrayFile;
 
 use mutation::npy;
 use truth::{bytes_of, numbers};
@@ -111,7 +111,7 @@ fn read(path: &Path, key: Option<&str>, bytes: &[u8], rng: &mut Pcg64, truth: Tr
 /// The shape and the numbers of a file, found in another way than the reading layer's.
 type Truth<'a> = &'a dyn Fn(&[u8], Option<&str>) -> (Vec<usize>, Vec<f64>);
 
-fn windows(source: &Source, whole: &Tensor, rng: &mut Pcg64) {
+fn windows(source: &ArrayFile, whole: &Tensor, rng: &mut Pcg64) {
     if source.pageable().is_err() {
         assert!(source.read_at(0, &mut [0; 4]).is_err());
         return;

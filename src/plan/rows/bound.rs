@@ -1,6 +1,6 @@
 //! What a chunk of rows binds: the windows of its operands and outputs, and the params that say where they lie.
 
-use super::{Chunk, Full, Planner};
+use super::{Chunk, Full, RowsPlanner};
 use crate::dtype::Dtype;
 use crate::layout::{RowParams, Slot, words};
 use crate::plan::window::{Window, Windows, base_of};
@@ -9,7 +9,7 @@ use crate::problem::Targets;
 use crate::view::View;
 use crate::words::Role;
 
-impl Planner<'_> {
+impl RowsPlanner<'_> {
     /// The operands and outputs of the input's shape.
     pub(super) fn full(&self) -> Vec<Full> {
         let (problem, mode) = (self.problem, self.problem.mode);

@@ -1,11 +1,11 @@
 //! Rows of a slab larger than a binding: gathered into scratch by copies, and what is written scattered back.
 
-use super::{Chunk, Planner};
+use super::{Chunk, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::plan::{BufferCopy, Plan, Step};
 
-impl Planner<'_> {
+impl RowsPlanner<'_> {
     /// Copies the chunk's rows of every operand into scratch, runs it there, and copies the outputs back.
     pub(super) fn add_gathered(&mut self, plan: &mut Plan, chunk: Chunk) -> Result<()> {
         let (first, end) = self.run(chunk);

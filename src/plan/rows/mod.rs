@@ -42,7 +42,7 @@ struct Full {
     view: View,
 }
 
-struct Planner<'a> {
+struct RowsPlanner<'a> {
     problem: &'a Problem,
     rows: &'a Rows,
     limits: &'a Limits,
@@ -138,7 +138,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         if counts_on_the_way {
             counts = Some(plan.add_scratch(tiles.count * monoid::COUNT_STATE_BYTES));
         }
-        let mut planner = Planner {
+        let mut planner = RowsPlanner {
             problem,
             rows,
             limits,
@@ -206,7 +206,7 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
     Ok(joint)
 }
 
-impl Planner<'_> {
+impl RowsPlanner<'_> {
     fn add_chunks(&mut self, plan: &mut Plan) -> Result<()> {
         let ragged = self.spread.pack.is_some_and(|pack| self.has_ragged_end(pack));
         let mut first = 0;

@@ -1,11 +1,11 @@
 //! The shaders of rows in packs and strips (`shaders/software`), which plans for adapters that are the processor have.
 
 use super::variant::mark;
-use super::{Chunk, Full, Planner};
+use super::{Chunk, Full, RowsPlanner};
 use crate::layout::Slot;
 use crate::shader::{Const, Piece, piece};
 
-impl Planner<'_> {
+impl RowsPlanner<'_> {
     /// Rows of many classes, some columns of several at a time.
     pub(super) fn is_strip(&self) -> bool {
         self.spread.is_strip(self.rows.cols)

@@ -1,6 +1,6 @@
 //! Which pieces make the shader of a chunk.
 
-use super::{Chunk, Full, Planner};
+use super::{Chunk, Full, RowsPlanner};
 use crate::dtype::Dtype;
 use crate::layout::Slot;
 use crate::plan::named;
@@ -9,7 +9,7 @@ use crate::problem::Targets;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 
-impl Planner<'_> {
+impl RowsPlanner<'_> {
     /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the
     /// chunk, so that all chunks run the same code.
     pub(super) fn quads(&self) -> bool {

@@ -5,7 +5,7 @@
 //! the tuning alone.
 
 use super::variant::mark;
-use super::{Chunk, Full, Planner};
+use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
 use crate::limits::MAX_ITERATIONS;
@@ -56,7 +56,7 @@ impl Pass {
 
 /// The plan of all passes, beside what it has in common with that of other rows.
 struct Passes<'a> {
-    own: &'a Planner<'a>,
+    own: &'a RowsPlanner<'a>,
     wide: Wide,
     /// Each row, where it has a label.
     opened: Option<Origin>,
@@ -90,7 +90,7 @@ impl Wide {
         Spread::new(tuning.row_width, tuning.row_width)
     }
 
-    pub fn add(self, plan: &mut Plan, own: &Planner<'_>, tuning: &Tuning) -> Result<()> {
+    pub fn add(self, plan: &mut Plan, own: &RowsPlanner<'_>, tuning: &Tuning) -> Result<()> {
         let rows = own.tiles.rows;
         let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes));
         let passes = Passes {
