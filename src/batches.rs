@@ -9,6 +9,7 @@ use std::hash::Hash;
 use crate::call::{Asked, Call, Key, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::gpu::{Waiting, block_on};
 use crate::layout::Slot;
 use crate::loss::Loss;
 use crate::output::Output;
@@ -141,7 +142,7 @@ impl<'a> Batches<'a> {
             ("batches", divided_by.to_bits()).hash(&mut key);
             self.loss.identify(key)
         };
-        let output = self.engine.run(&asked, identify, || Ok(problem))?;
+        let output = block_on(self.engine.run(&asked, Waiting::Blocks, identify, || Ok(problem)))?;
         let kept = Output {
             grad_input: None,
             grads: Vec::new(),

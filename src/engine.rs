@@ -6,7 +6,7 @@ use crate::call::{Asked, Key};
 use crate::cpu;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Found, Gpu, Pace, adapters, describe};
+use crate::gpu::{Found, Gpu, Pace, Waiting, adapters, describe};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::plan::{CONTROL_WORDS, plan_count};
@@ -198,9 +198,10 @@ impl Engine {
 
     /// Computes a call. `identify` writes all options of its loss, or says that it cannot; `problem` validates the
     /// call, where none like it is kept.
-    pub(crate) fn run(
+    pub(crate) async fn run(
         &self,
         asked: &Asked<'_>,
+        waiting: Waiting,
         identify: impl FnOnce(&mut Key) -> bool,
         problem: impl FnOnce() -> Result<Problem>,
     ) -> Result<Output> {
@@ -211,7 +212,7 @@ impl Engine {
             Found::Planned(planned) => planned,
             Found::New(new) => gpu.plan(new, problem()?)?,
         };
-        gpu.run(asked, planned)
+        gpu.run(asked, planned, waiting).await
     }
 
     /// What class targets and the weights of rows add up to, by themselves.
@@ -240,7 +241,7 @@ impl Engine {
         problem: impl FnOnce() -> Result<Problem>,
     ) -> Result<Output> {
         let gpu = self.device()?;
-        let planned = match gpu.find_plan(asked.key(identify)) {
+        let planned = match gpu.find_whole(asked, asked.key(identify)) {
             Found::Planned(planned) => planned,
             Found::New(new) => gpu.plan(new, problem()?)?,
         };

@@ -36,6 +36,19 @@ pub enum Error {
     #[error("device: {0}")]
     Device(String),
 
+    /// A result of [`crate::Loss::encode`] or [`crate::Optimizer::encode`] is read or computed with, and what computes
+    /// it was never submitted.
+    #[error(
+        "{name}: was recorded into a command encoder that was {}",
+        if *.dropped { "dropped without being submitted" } else { "not submitted yet; submit it first" }
+    )]
+    NotSubmitted {
+        /// The result, or the operand of a later call.
+        name: &'static str,
+        /// The encoder is gone: there will be no result.
+        dropped: bool,
+    },
+
     /// The device has no memory left for what a call needs. The engine works on with what fits.
     #[error("out of memory on the device: {wanted} bytes wanted for {what}")]
     OutOfMemory {

@@ -27,7 +27,7 @@
 //! | compute where there is no adapter, or choose one | [`Engine::cpu`], [`Engine::open`], [`Engine::adapters`] |
 //! | work on a wgpu device and buffers of your own, in your own command encoder | [`Engine::from_wgpu`], [`Tensor::from_buffer`], [`Loss::encode`] |
 //! | get other gradients than the first tensor's, in place or added up over micro-batches | [`Call::grads`], [`GradTo`] |
-//! | read results without blocking the thread | [`Output::read_async`] |
+//! | never block a thread | [`Loss::run_async`], [`Output::read_async`], [`Output::try_read`] |
 //! | have statistics of the rows beside the loss: log-sum-exp, arg-max, entropy, accuracy | [`Stats`] |
 //! | compute on what is larger than the device's memory, such as files | [`Stream`], [`Pages`], [`Sink`] |
 //! | add up losses over batches or processes | [`Batches`], [`Totals::merge`], [`denominator`] |

@@ -1,13 +1,18 @@
 //! Results where they were computed: tensors that belong to the returned handle.
 
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+
 use crate::dtype::Dtype;
 use crate::inspect::Check;
+use crate::memory::Recording;
 use crate::problem::{Problem, Targets};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
-/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host: take a
-/// tensor out (`output.grad_input.take()`) to leave it where it is.
+/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host but for a
+/// gradient that went to a place of the caller's ([`Output::include_placed`]): take a tensor out
+/// (`output.grad_input.take()`) to leave it where it is.
 #[derive(Clone, Debug)]
 #[must_use = "the results are in here"]
 pub struct Output {
@@ -33,6 +38,10 @@ pub struct Output {
     /// What the problem's inspections found, `Fault` in `src/layout.rs`.
     pub(crate) faults: Vec<(Check, Tensor)>,
     pub(crate) facts: Facts,
+    /// The gradient of the first tensor lies in the caller's memory.
+    pub(crate) placed: bool,
+    /// What `try_read` has begun to fetch: whoever fetches knows the type.
+    pub(crate) under_way: Arc<Mutex<Option<Box<dyn Any + Send>>>>,
 }
 
 /// What a report of the results needs to know of the problem.
@@ -75,7 +84,56 @@ impl Output {
             control: None,
             faults: Vec::new(),
             facts: problem.into(),
+            placed: false,
+            under_way: Arc::default(),
         }
+    }
+
+    /// All tensors are the results of a recording.
+    pub(crate) fn recorded(&mut self, recording: &Arc<Recording>) {
+        let single = [
+            &mut self.loss,
+            &mut self.grad_input,
+            &mut self.z_loss,
+            &mut self.lse,
+            &mut self.entropy,
+            &mut self.argmax,
+            &mut self.correct,
+            &mut self.control,
+        ];
+        let others = self.grads.iter_mut().map(|(_, tensor)| tensor);
+        let faults = self.faults.iter_mut().map(|(_, tensor)| tensor);
+        for tensor in single.into_iter().flatten().chain(others).chain(faults) {
+            *tensor = tensor.recorded(recording);
+        }
+    }
+
+    /// Has the gradient read, too, that went over the input, into a tensor of the caller's or on top of what it held.
+    pub fn include_placed(mut self) -> Self {
+        self.placed = false;
+        self
+    }
+
+    /// The gradient of the first tensor, where that is read.
+    pub(crate) fn read_grad(&self) -> &Option<Tensor> {
+        if self.placed { &None } else { &self.grad_input }
+    }
+
+    /// All tensors that are read, in that order.
+    pub(crate) fn tensors(&self) -> Vec<&Tensor> {
+        let single = [
+            &self.loss,
+            self.read_grad(),
+            &self.z_loss,
+            &self.lse,
+            &self.entropy,
+            &self.argmax,
+            &self.correct,
+            &self.control,
+        ];
+        let others = self.grads.iter().map(|(_, tensor)| tensor);
+        let faults = self.faults.iter().map(|(_, tensor)| tensor);
+        single.into_iter().flatten().chain(others).chain(faults).collect()
     }
 
     /// The gradient of a tensor of the signature other than the first.

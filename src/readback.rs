@@ -1,15 +1,16 @@
 //! The way of results to the host.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::dtype::{Dtype, Element, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Arrival, Gpu, block_on};
+use crate::gpu::{Arrival, Gpu, Waiting, block_on};
 use crate::inspect::Check;
 use crate::layout::{Control, from_words};
-use crate::memory::{Memory, Reading};
+use crate::memory::{Memory, Reading, lock};
 use crate::output::Output;
 use crate::shapes::expect_dtype;
 use crate::tensor::Tensor;
@@ -17,42 +18,61 @@ use crate::values::{Array, Values};
 use crate::view::View;
 
 impl Output {
-    /// Waits for the results. Call after submitting what [`crate::Loss::encode`] recorded.
+    /// Waits for the results, and for nothing that was submitted after them. Call after submitting what
+    /// [`crate::Loss::encode`] recorded.
     ///
     /// # Errors
-    /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::Device`].
+    /// [`Error::BadLabels`] and [`Error::BadValues`], which carry the values; [`Error::NotSubmitted`];
+    /// [`Error::Device`].
     pub fn read(&self, engine: &Engine) -> Result<Values> {
-        block_on(self.values(engine, Waiting::Blocks))
+        self.values(block_on(download(engine, &self.tensors(), Waiting::Blocks))?)
     }
 
-    /// The same as a future that never blocks its thread: each poll of it polls the device, and it asks to be polled
-    /// again until the results are there.
+    /// The same as a future that never blocks its thread, and is woken when the results are there: a thread of the
+    /// engine's polls the device meanwhile.
     ///
     /// # Errors
     /// As [`Output::read`].
     pub async fn read_async(&self, engine: &Engine) -> Result<Values> {
-        self.values(engine, Waiting::Polls).await
+        self.values(download(engine, &self.tensors(), Waiting::Yields).await?)
     }
 
-    async fn values(&self, engine: &Engine, waiting: Waiting) -> Result<Values> {
-        let single = [
-            &self.loss,
-            &self.grad_input,
-            &self.z_loss,
-            &self.lse,
-            &self.entropy,
-            &self.argmax,
-            &self.correct,
-            &self.control,
-        ];
-        let others = self.grads.iter().map(|(_, tensor)| tensor);
-        let faults = self.faults.iter().map(|(_, tensor)| tensor);
-        let tensors: Vec<&Tensor> = single.into_iter().flatten().chain(others).chain(faults).collect();
-        let mut bytes = download(engine, &tensors, waiting).await?.into_iter();
+    /// The results, where they are there already; never waits. What results take more than a few KiB are fetched from
+    /// the first time on that this is asked.
+    ///
+    /// # Errors
+    /// As [`Output::read`].
+    pub fn try_read(&self, engine: &Engine) -> Result<Option<Values>> {
+        let tensors = self.tensors();
+        let Some(gpu) = engine
+            .gpu()
+            .filter(|_| tensors.iter().any(|own| own.memory().is_some()))
+        else {
+            return self.read(engine).map(Some);
+        };
+        // Tensors may have been taken out meanwhile.
+        let mut under_way = lock(&self.under_way);
+        let before = under_way.take().and_then(|own| own.downcast::<Download>().ok());
+        let mut download = match before.filter(|own| own.is_of(&tensors)) {
+            Some(download) => download,
+            None => Box::new(Download::start(gpu, &tensors)?),
+        };
+        if gpu.are_there(&mut download.arrivals, &mut download.arrived)? {
+            return self
+                .values(download.bytes(gpu)?.into_iter().map(Cow::Owned).collect())
+                .map(Some);
+        }
+        *under_way = Some(download);
+        Ok(None)
+    }
+
+    /// Results from the bytes of [`Output::tensors`].
+    fn values(&self, bytes: Vec<Cow<'_, [u8]>>) -> Result<Values> {
+        let mut bytes = bytes.into_iter();
         // In the order of the list above.
         let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
         let mut floats = |part| next(part).map(|(tensor, bytes)| float_array(&tensor, &bytes));
-        let (loss, grad_input, z_loss) = (floats(&self.loss), floats(&self.grad_input), floats(&self.z_loss));
+        let (loss, grad_input, z_loss) = (floats(&self.loss), floats(self.read_grad()), floats(&self.z_loss));
         let (lse, entropy) = (floats(&self.lse), floats(&self.entropy));
         let argmax = next(&self.argmax).map(|(tensor, bytes)| Array {
             shape: tensor.view.shape.clone(),
@@ -163,15 +183,6 @@ impl Tensor {
     }
 }
 
-/// How a readback waits for the device.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Waiting {
-    /// The thread sleeps until the submission is done.
-    Blocks,
-    /// The device is asked at each poll.
-    Polls,
-}
-
 /// Where the bytes of a tensor come to the host.
 enum Way {
     /// In copies that its call made: where they begin.
@@ -195,9 +206,8 @@ impl Tensor {
     }
 }
 
-/// The bytes of each tensor's window, after all that was submitted earlier: from the copies that their call made of
-/// them, else by a submission that makes some.
-async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
+/// The bytes of each tensor's window.
+async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], waiting: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
     if tensors.iter().all(|tensor| tensor.memory().is_none()) {
         let host = |tensor: &&'a Tensor| {
             let window = tensor.window().start as usize..tensor.window().end as usize;
@@ -209,67 +219,106 @@ async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], how: Waiting) -> 
         return tensors.iter().map(host).collect();
     }
     let gpu = engine.device()?;
-    let mut copied: Option<Reading> = None;
-    let mut encoder = None;
-    let mut ways = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
-        let Some(memory) = tensor.memory() else {
-            return Err(Error::operand("tensor", "some results are on the device, some are not"));
-        };
-        if let Some((loan, at)) = memory.staged_copy() {
-            // One call's results have one loan. Where they come from several, the others go the long way.
-            copied = copied.or_else(|| loan.read(&gpu.device));
-            if copied.as_ref().is_some_and(|own| Arc::ptr_eq(&own.loan, loan)) {
-                ways.push(Way::Copied(at + tensor.window().start));
-                continue;
-            }
-        }
-        let encoder = encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&Default::default()));
-        ways.push(Way::Staged(stage(gpu, encoder, memory, tensor.window())?));
+    let mut download = Download::start(gpu, tensors)?;
+    if let Some(submission) = download.submission.take().filter(|_| waiting == Waiting::Blocks) {
+        gpu.wait(Some(submission))?; // else the device tells, a little later
     }
-    // What submission to wait for: that of the copies made now is the later one.
-    let submission = match (encoder, &copied) {
-        (Some(encoder), _) => Some(gpu.hand_in("readback", encoder)?),
-        (None, Some(copied)) => Some(copied.submission.clone()),
-        (None, None) => None,
-    };
-    let own = copied.as_ref().map(|copied| (&copied.staging, copied.staging.size()));
-    let staged = ways.iter().filter_map(|way| match way {
-        Way::Copied(_) => None,
-        Way::Staged(parts) => Some(parts),
-    });
-    let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
-    let map = |(staging, bytes): (&wgpu::Buffer, u64)| Arrival::of(staging, bytes);
-    let waiting: Vec<Arrival> = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
-    if how == Waiting::Blocks {
-        gpu.wait(submission)?;
+    gpu.arrive(&mut download.arrivals, waiting).await?;
+    Ok(download.bytes(gpu)?.into_iter().map(Cow::Owned).collect())
+}
+
+/// The bytes of tensors on their way to the host: in the copies that their call made of them, else in some that a
+/// submission of its own makes.
+pub(crate) struct Download {
+    /// The memory and the window of each.
+    of: Vec<(u64, Range<u64>)>,
+    ways: Vec<Way>,
+    copied: Option<Reading>,
+    /// What there is to wait for, where that is known: of copies made by us and by the call ours are the later ones.
+    submission: Option<wgpu::SubmissionIndex>,
+    arrivals: Vec<Arrival>,
+    /// So many of them were there when they were last looked at.
+    arrived: usize,
+}
+
+impl Download {
+    fn identity(tensors: &[&Tensor]) -> Vec<(u64, Range<u64>)> {
+        let of = |tensor: &&Tensor| Some((tensor.memory()?.id(), tensor.window()));
+        tensors.iter().filter_map(of).collect()
     }
-    for own in waiting {
-        own.arrived(gpu).await?;
+
+    fn is_of(&self, tensors: &[&Tensor]) -> bool {
+        self.of == Self::identity(tensors)
     }
-    let mut results = Vec::with_capacity(tensors.len());
-    for (way, tensor) in ways.iter().zip(tensors) {
-        let mut bytes = Vec::new();
-        match (way, &copied) {
-            (Way::Staged(parts), _) => {
-                for part in parts {
-                    let mapped = part.staging.slice(..part.bytes).get_mapped_range();
-                    let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
-                    bytes.extend_from_slice(&mapped[part.own.clone()]);
+
+    fn start(gpu: &Gpu, tensors: &[&Tensor]) -> Result<Self> {
+        let mut copied: Option<Reading> = None;
+        let mut encoder = None;
+        let mut ways = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let Some(memory) = tensor.memory() else {
+                return Err(Error::operand("tensor", "some results are on the device, some are not"));
+            };
+            gpu.expect_submitted("result", Some(memory), false)?;
+            if let Some((loan, at)) = memory.staged_copy() {
+                // One call's results have one loan. Where they come from several, the others go the long way.
+                copied = copied.or_else(|| loan.read(&gpu.device));
+                if copied.as_ref().is_some_and(|own| Arc::ptr_eq(&own.loan, loan)) {
+                    ways.push(Way::Copied(at + tensor.window().start));
+                    continue;
                 }
             }
-            (Way::Copied(at), Some(copied)) => {
-                let mapped = copied.staging.slice(..).get_mapped_range();
-                let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
-                let len = tensor.window().end - tensor.window().start;
-                bytes.extend_from_slice(&mapped[*at as usize..(at + len) as usize]);
-            }
-            (Way::Copied(_), None) => {} // there is a reading where there are copies
+            let encoder = encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&Default::default()));
+            ways.push(Way::Staged(stage(gpu, encoder, memory, tensor.window())?));
         }
-        results.push(Cow::Owned(bytes));
+        let submission = match encoder {
+            Some(encoder) => Some(gpu.hand_in("readback", encoder)?),
+            None => copied.as_ref().and_then(|copied| copied.submission.clone()),
+        };
+        let own = copied.as_ref().map(|copied| (&copied.staging, copied.staging.size()));
+        let staged = ways.iter().filter_map(|way| match way {
+            Way::Copied(_) => None,
+            Way::Staged(parts) => Some(parts),
+        });
+        let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
+        let map = |(staging, bytes): (&wgpu::Buffer, u64)| Arrival::of(staging, bytes);
+        let arrivals = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
+        Ok(Self {
+            of: Self::identity(tensors),
+            ways,
+            copied,
+            submission,
+            arrivals,
+            arrived: 0,
+        })
     }
-    gpu.check()?;
-    Ok(results)
+
+    /// The bytes of each, once all have arrived.
+    fn bytes(self, gpu: &Gpu) -> Result<Vec<Vec<u8>>> {
+        let mut results = Vec::with_capacity(self.ways.len());
+        for (way, (_, window)) in self.ways.iter().zip(&self.of) {
+            let mut bytes = Vec::new();
+            match (way, &self.copied) {
+                (Way::Staged(parts), _) => {
+                    for part in parts {
+                        let mapped = part.staging.slice(..part.bytes).get_mapped_range();
+                        let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+                        bytes.extend_from_slice(&mapped[part.own.clone()]);
+                    }
+                }
+                (Way::Copied(at), Some(copied)) => {
+                    let mapped = copied.staging.slice(..).get_mapped_range();
+                    let mapped = mapped.map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+                    let len = window.end - window.start;
+                    bytes.extend_from_slice(&mapped[*at as usize..(at + len) as usize]);
+                }
+                (Way::Copied(_), None) => {} // there is a reading where there are copies
+            }
+            results.push(bytes);
+        }
+        gpu.check()?;
+        Ok(results)
+    }
 }
 
 /// Records copies of a window into buffers that the host can map.

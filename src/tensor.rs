@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dtype::{Dtype, Element, convert};
 use crate::error::{Error, Result};
-use crate::memory::{Loan, Memory};
+use crate::memory::{Loan, Memory, Recording};
 use crate::pages::{FloatPages, Pages};
 use crate::view::View;
 
@@ -255,11 +255,25 @@ impl Tensor {
 
     /// The same, held by a loan.
     pub(crate) fn lent(&self, loan: &Arc<Loan>) -> Self {
-        let mut lent = self.clone();
-        if let Storage::Device(memory) = &mut lent.storage {
-            *memory = memory.lent(loan);
+        self.with_memory(|memory| memory.lent(loan))
+    }
+
+    /// The same, as a result of a recording.
+    pub(crate) fn recorded(&self, recording: &Arc<Recording>) -> Self {
+        self.with_memory(|memory| memory.recorded(recording))
+    }
+
+    /// The same, as it was before a recording that came to nothing.
+    pub(crate) fn without_recording(&self, recording: &Arc<Recording>) -> Self {
+        self.with_memory(|memory| memory.without_recording(recording))
+    }
+
+    fn with_memory(&self, change: impl FnOnce(&Memory) -> Memory) -> Self {
+        let mut changed = self.clone();
+        if let Storage::Device(memory) = &mut changed.storage {
+            *memory = change(memory);
         }
-        lent
+        changed
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory> {

@@ -86,7 +86,7 @@ fn cutting_changes_no_bit() {
                         grads: if full { vec![Role::Target] } else { Vec::new() },
                         ..Call::new(Mode::Fused, &[&input, target])
                     };
-                    bits(&loss.run(engine, &call).unwrap().read(engine).unwrap())
+                    bits(&loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap())
                 };
                 let whole = run(engine.whole());
                 let cut = engine.cut();
@@ -104,8 +104,8 @@ fn cutting_changes_no_bit() {
                     grad_input: GradTo::New,
                     ..call.clone()
                 };
-                let fresh = loss.run(cut, &dense).unwrap().read(cut).unwrap();
-                let over = loss.run(cut, &call).unwrap().read(cut).unwrap();
+                let fresh = loss.run(cut, &dense).unwrap().include_placed().read(cut).unwrap();
+                let over = loss.run(cut, &call).unwrap().include_placed().read(cut).unwrap();
                 assert!(bits(&fresh) == bits(&over), "{} {shape:?} in place", loss.info().name);
             }
         }
@@ -122,7 +122,7 @@ fn cutting_changes_no_bit() {
             reduction: Reduction::Mean,
         };
         let call = Call::new(Mode::Fused, &[&x, &t]);
-        let run = |engine: &Engine| loss.run(engine, &call).unwrap().read(engine).unwrap();
+        let run = |engine: &Engine| loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap();
         let whole = run(engine.whole());
         assert!(bits(&whole) == bits(&run(engine.cut())), "weight {weight:?}");
         let want = reference::run(&loss, &call).unwrap();
@@ -136,7 +136,16 @@ fn cutting_changes_no_bit() {
             op,
             ..Default::default()
         };
-        let run = |engine: &Engine| bits(&loss.forward(engine, &[&x]).unwrap().read(engine).unwrap());
+        let run = |engine: &Engine| {
+            bits(
+                &loss
+                    .forward(engine, &[&x])
+                    .unwrap()
+                    .include_placed()
+                    .read(engine)
+                    .unwrap(),
+            )
+        };
         assert_eq!(run(engine.whole()), run(engine.cut()), "{}", op.name());
     }
 }
@@ -178,7 +187,7 @@ fn no_loss_depends_on_how_it_is_cut() {
             cuts += usize::from(is_cut(&problem, engine.cut()));
             let run = |engine: &Engine, call: &Call<'_>| {
                 let output = case.loss.run(engine, call)?;
-                Ok(bits(&output.read(engine)?))
+                Ok(bits(&output.include_placed().read(engine)?))
             };
             let mut compare = |what: &str, got: wgloss::Result<Vec<u32>>, want: &[u32]| match got {
                 Ok(got) if got == want => {}
@@ -263,6 +272,7 @@ fn twenty_runs_give_the_same_bits() {
                 &loss
                     .forward_backward(gpu(), &[&x, target], None)
                     .unwrap()
+                    .include_placed()
                     .read(gpu())
                     .unwrap(),
             )

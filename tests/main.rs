@@ -13,6 +13,7 @@ mod differences;
 mod digest;
 mod dims;
 mod element_weights;
+mod encoders;
 mod extremes;
 mod faults;
 mod floors;

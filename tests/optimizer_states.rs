@@ -22,7 +22,7 @@ fn a_count_that_cannot_go_on_is_refused() {
                     .unwrap_err();
                 let wanted = format!("step: {step} steps were taken, and the count ends at {}", i64::MAX);
                 assert!(error.to_string().starts_with(&wanted), "{error}");
-                assert_eq!((state.step, state.tensors().len()), (step, 0));
+                assert_eq!((state.step(), state.tensors().len()), (step, 0));
             }
             let mut state = State::after(State::MAX_STEP - 1);
             for role in info.states {
@@ -31,7 +31,7 @@ fn a_count_that_cannot_go_on_is_refused() {
             let param = optimizer
                 .step(engine, &tensor(&[1.0]), &tensor(&[1.0]), &mut state)
                 .unwrap();
-            assert_eq!(state.step, State::MAX_STEP);
+            assert_eq!(state.step(), State::MAX_STEP);
             assert!(param.numbers(engine).unwrap().data[0] < 1.0);
         }
     }

@@ -154,9 +154,17 @@ fn tile_sums_have_one_order() {
     for shape in [&[2000, 10][..], &[2, 7, 2050], &[700, 100]] {
         let case = case_of("cross_entropy", shape, Dtype::F32, Reduction::Mean);
         let call = case.call(Mode::Fused);
-        let [through_memory, shuffled] = engines
-            .each_ref()
-            .map(|engine| bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap()));
+        let [through_memory, shuffled] = engines.each_ref().map(|engine| {
+            bits(
+                &case
+                    .loss
+                    .run(engine, &call)
+                    .unwrap()
+                    .include_placed()
+                    .read(engine)
+                    .unwrap(),
+            )
+        });
         assert_eq!(through_memory, shuffled, "{}", case.what);
     }
 }
@@ -223,7 +231,7 @@ fn bits_do_not_depend_on_where_packs_lie() {
                 };
                 let flat = packs(&planned(&case.loss.problem(&call).unwrap()), "FLAT");
                 let output = case.loss.run(&own, &call).unwrap();
-                (flat, bits(&output.read(&own).unwrap()))
+                (flat, bits(&output.include_placed().read(&own).unwrap()))
             };
             let (flat, dense) = run(&case.tensors[0], GradTo::New);
             assert!(flat.contains(&Const::Bool("FLAT", true)), "{}: {flat:?}", case.what);
@@ -293,7 +301,15 @@ fn bits_do_not_depend_on_how_many_rows_a_pack_has() {
                         grad_input,
                         ..call.clone()
                     };
-                    bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap())
+                    bits(
+                        &case
+                            .loss
+                            .run(engine, &call)
+                            .unwrap()
+                            .include_placed()
+                            .read(engine)
+                            .unwrap(),
+                    )
                 });
                 (consts, got.collect::<Vec<_>>())
             });
@@ -390,7 +406,14 @@ fn bits_do_not_depend_on_how_many_packs_a_strip_has() {
         let forward = case.call(Mode::Forward);
         let runs = engines.each_ref().map(|(tuning, engine)| {
             let strips = packs(&planned_by(&case.loss.problem(&call).unwrap(), tuning), "STRIP");
-            let run = |call: &Call| case.loss.run(engine, call).unwrap().read(engine).unwrap();
+            let run = |call: &Call| {
+                case.loss
+                    .run(engine, call)
+                    .unwrap()
+                    .include_placed()
+                    .read(engine)
+                    .unwrap()
+            };
             let (fused, forward) = (run(&call), run(&forward));
             assert_eq!(
                 fused.loss.as_ref().unwrap().data[0].to_bits(),
@@ -448,7 +471,7 @@ fn hard_rows_are_the_same_in_packs() {
         };
         let is_packed = !packs(&planned(&loss.problem(&call).unwrap()), "PACK").is_empty();
         assert_eq!(is_packed, times > 1);
-        let values = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+        let values = loss.run(gpu(), &call).unwrap().include_placed().read(gpu()).unwrap();
         (values, crate::common::against::on_gpu("hard rows", &loss, &call))
     };
     let (few, failures) = of_each(1);

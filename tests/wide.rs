@@ -90,7 +90,7 @@ fn every_wide_loss() {
                 total += 1;
                 names.insert(info.name);
                 let what = format!("{} {}", case.what, mode.name());
-                let run = |engine: &Engine, call: &Call<'_>| case.loss.run(engine, call)?.read(engine);
+                let run = |engine: &Engine, call: &Call<'_>| case.loss.run(engine, call)?.include_placed().read(engine);
                 bind_at_most(&mut engine, DEFAULT_LIMITS.max_binding_bytes);
                 let got = match run(&engine, &call) {
                     Ok(got) => got,
@@ -170,7 +170,7 @@ fn labels_of_wide_rows() {
             first_row: 130,
             values,
             ..
-        }) = loss.run(&engine, all).unwrap().read(&engine)
+        }) = loss.run(&engine, all).unwrap().include_placed().read(&engine)
         else {
             panic!("four labels are bad");
         };
@@ -208,7 +208,8 @@ fn wide_rows_of_everything_and_with_gaps() {
         };
         let call = Call::new(Mode::Backward, &[&x]);
         let want = reference::run(&loss, &call).unwrap();
-        let [a, b] = [&whole, &cut].map(|engine| loss.run(engine, &call).unwrap().read(engine).unwrap());
+        let [a, b] =
+            [&whole, &cut].map(|engine| loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap());
         F32.compare(op.name(), &a.grad_input, want.grad(Role::Grad(0)).unwrap())
             .unwrap();
         assert!(bits(&a) == bits(&b), "{}", op.name());
@@ -223,7 +224,7 @@ fn wide_rows_of_everything_and_with_gaps() {
         let loss = CrossEntropy::default();
         let run = |x: &Tensor| {
             let call = Call::new(Mode::Fused, &[x, &labels]);
-            bits(&loss.run(&cut, &call).unwrap().read(&cut).unwrap())
+            bits(&loss.run(&cut, &call).unwrap().include_placed().read(&cut).unwrap())
         };
         assert!(run(&dense) == run(&gaps), "{cols}");
     }
@@ -249,7 +250,13 @@ fn wide_rows_of_real_tunings() {
                 let case = make(find(name).unwrap(), &setup).unwrap();
                 let call = case.call(Mode::Fused);
                 let want = reference::run(case.loss.as_ref(), &call).unwrap();
-                let got = case.loss.run(engine, &call).unwrap().read(engine).unwrap();
+                let got = case
+                    .loss
+                    .run(engine, &call)
+                    .unwrap()
+                    .include_placed()
+                    .read(engine)
+                    .unwrap();
                 failures.extend(compare(&case.what, case.loss.as_ref(), &call, &got, &want));
             }
         }
@@ -287,6 +294,7 @@ fn a_row_larger_than_a_binding() {
     let got = CrossEntropy::default()
         .run(&engine, &call)
         .unwrap()
+        .include_placed()
         .read(&engine)
         .unwrap();
     let sum: f64 = x.iter().map(|&x| f64::from(x).exp()).sum();
@@ -316,7 +324,7 @@ fn sums_of_a_row_are_short() {
                 ..Default::default()
             };
             let call = Call::new(Mode::Fused, &[&x, &label]);
-            let got = loss.run(gpu(), &call).unwrap().read(gpu()).unwrap();
+            let got = loss.run(gpu(), &call).unwrap().include_placed().read(gpu()).unwrap();
             let want = reference::run(&loss, &call).unwrap();
             let what = format!("{cols} classes, p = {p}");
             strict.compare(&what, &got.loss, &want.loss).unwrap();

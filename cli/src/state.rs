@@ -27,7 +27,7 @@ pub fn read(file: &Path, info: &Info, notes: &mut Vec<String>) -> Result<State, 
     let keys = files::keys(file)?;
     let mut state = State::default();
     if keys.iter().any(|key| key == STEP) {
-        state.step = count(&open(STEP)?)?;
+        state = State::after(count(&open(STEP)?)?);
     } else if info.counts_steps {
         return Err(format!(
             "has no key {STEP:?}, and {} needs the count of the steps taken; add it as one number; its keys: {}",
@@ -77,7 +77,7 @@ pub fn write(path: &Path, state: &State, engine: &Engine) -> Result<Draft, Failu
     for (role, tensor) in state.tensors() {
         arrays.push((role.name(), tensor.numbers(engine)?));
     }
-    let count = i64::try_from(state.step).map_err(|_| failed(format!("{} steps are beyond i64", state.step)))?;
+    let count = i64::try_from(state.step()).map_err(|_| failed(format!("{} steps are beyond i64", state.step())))?;
     let count = Stored {
         dtype: Dtype::I64,
         shape: &[],

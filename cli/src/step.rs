@@ -153,7 +153,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     if matches.get_flag("json") {
         let mut report = json!({
             "optimizer": info.name,
-            "step": state.step,
+            "step": state.step(),
             "shape": stepped.shape,
             "dtype": dtype.name(),
             "backend": backend,
@@ -169,7 +169,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (shape, dtype, engine) = (&stepped.shape, dtype.name(), tuned::name(&engine));
     say(&format!(
         "{word} step {}   {shape:?} {dtype}   {backend}: {engine}   {milliseconds:.1} ms",
-        state.step
+        state.step()
     ))?;
     say(&format!("parameter written to {}", files.out))?;
     if let Some(path) = &files.state_out {

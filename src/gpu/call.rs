@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::activity::count;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
+use super::wait::Waiting;
 use super::{Gpu, outputs};
 use crate::call::{Asked, Key};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::memory::{Loan, Memory};
+use crate::memory::{Loan, Memory, Recording};
 use crate::output::Output;
 use crate::plan::{Origin, Plan, Step, plan};
 use crate::problem::Problem;
@@ -31,6 +32,9 @@ pub(crate) struct Prepared {
     pipelines: Vec<wgpu::ComputePipeline>,
     params: (wgpu::Buffer, Vec<u64>),
 }
+
+/// Operands on the device, some of them uploaded for their call.
+type Placed = Vec<(Role, Tensor)>;
 
 /// Longer plans are not worth the host's memory.
 const MOST_STEPS: usize = 256;
@@ -115,6 +119,16 @@ impl Bound {
     pub fn take(&self) -> bool {
         !self.taken.swap(true, Ordering::AcqRel)
     }
+
+    /// Nobody has it any more.
+    fn free(&self) {
+        self.taken.store(false, Ordering::Release);
+    }
+
+    /// The steps of a part, of which `large` are those that touch large results.
+    fn steps_of<'a>(&'a self, large: &'a [Option<Ready>], part: Range<usize>) -> impl Iterator<Item = &'a Ready> {
+        part.filter_map(|nth| self.steps[nth].as_ref().or_else(|| large.get(nth)?.as_ref()))
+    }
 }
 
 /// What is kept of a call.
@@ -143,20 +157,23 @@ pub(crate) struct New {
 impl Gpu {
     /// What is kept of a call to be submitted.
     pub fn find(&self, asked: &Asked<'_>, key: Option<Key>) -> Found {
-        self.find_within(self.paced_limits(), key, asked.ids())
+        self.find_within(self.paced_limits(), asked, key)
     }
 
-    /// What is kept of a call to be recorded: its plan, and nothing that is bound.
-    pub fn find_plan(&self, key: Option<Key>) -> Found {
-        self.find_within(self.limits, key, std::iter::once(None))
+    /// What is kept of a call to be recorded.
+    pub fn find_whole(&self, asked: &Asked<'_>, key: Option<Key>) -> Found {
+        self.find_within(self.limits, asked, key)
     }
 
-    fn find_within(&self, limits: Limits, key: Option<Key>, ids: impl Iterator<Item = Option<u64>> + Clone) -> Found {
-        let found = key
-            .as_ref()
-            .map(|key| self.calls.find(key, limits.max_dispatch_bytes, ids));
-        match found {
-            Some((Some(prepared), bound)) => Found::Planned(Planned { key, prepared, bound }),
+    fn find_within(&self, limits: Limits, asked: &Asked<'_>, key: Option<Key>) -> Found {
+        let find = |key: &Key| self.calls.find(key, limits.max_dispatch_bytes, asked.ids());
+        match key.as_ref().map(find) {
+            Some((Some(prepared), bound)) => {
+                // What is bound to the same tensors may be free, and nobody has heard of it.
+                let again = || key.as_ref().filter(|_| self.hear()).and_then(|key| find(key).1);
+                let bound = bound.or_else(again);
+                Found::Planned(Planned { key, prepared, bound })
+            }
             _ => Found::New(New { key, limits }),
         }
     }
@@ -186,10 +203,70 @@ impl Gpu {
     }
 
     /// Computes a call: submits it, and returns.
-    pub fn run(&self, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+    pub async fn run(&self, asked: &Asked<'_>, planned: Planned, waiting: Waiting) -> Result<Output> {
+        let prepared = Arc::clone(&planned.prepared);
+        self.expect_computed(asked, &prepared.problem, false)?;
+        let (bound, tensors) = self.bound(asked, planned)?;
+        let loan = self.loan(&bound, None);
+        let (output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
+        let last = prepared.plan.steps.len();
+        let submitted = self.in_parts(&prepared.parts, waiting, |encoder, part| {
+            let copies = (part.end == last).then_some(&bound.copies);
+            self.encode_steps(encoder, bound.steps_of(&large, part).chain(copies), None);
+            Ok(())
+        });
+        match submitted.await {
+            Ok(submission) => {
+                loan.submitted(submission);
+                Ok(output)
+            }
+            Err(error) => {
+                loan.expose(); // what is bound may be what failed: the next call binds anew
+                Err(error)
+            }
+        }
+    }
+
+    /// Records a call into the caller's encoder. What it uses is its own until that was submitted or dropped.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
+        let prepared = Arc::clone(&planned.prepared);
+        self.expect_computed(asked, &prepared.problem, true)?;
+        let (bound, tensors) = self.bound(asked, planned)?;
+        let mut uses = Self::lent(asked.tensors());
+        uses.push(Box::new(Arc::clone(&bound)));
+        // Whatever can fail comes first: the encoder is the caller's.
+        let watch = match self.watch(uses) {
+            Ok(watch) => watch,
+            Err(error) => {
+                bound.free();
+                return Err(error);
+            }
+        };
+        let loan = self.loan(&bound, Some(watch.recording()));
+        let (mut output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
+        let steps = bound.steps_of(&large, 0..prepared.plan.steps.len());
+        self.encode_steps(encoder, steps.chain([&bound.copies]), None);
+        self.check()?;
+        output.recorded(watch.recording());
+        watch.begin(encoder);
+        Ok(output)
+    }
+
+    /// Refuses operands that were recorded and will not have been computed.
+    fn expect_computed(&self, asked: &Asked<'_>, problem: &Problem, or_recorded: bool) -> Result<()> {
+        let is_recorded = |tensor: &Tensor| tensor.memory().is_some_and(|own| own.recording().is_some());
+        if !asked.tensors().any(is_recorded) {
+            return Ok(());
+        }
+        let mut operands = asked.operands(problem).into_iter();
+        operands.try_for_each(|(role, tensor)| self.expect_submitted(role.name(), tensor.memory(), or_recorded))
+    }
+
+    /// What a call is bound to, which is the caller's from now on, and the operands placed for it, where they were.
+    fn bound(&self, asked: &Asked<'_>, planned: Planned) -> Result<(Arc<Bound>, Option<Placed>)> {
         let Planned { key, prepared, bound } = planned;
         if let Some(bound) = bound {
-            return self.carry_out(&prepared, &bound, asked, None);
+            return Ok((bound, None));
         }
         let problem = &prepared.problem;
         let tensors = self.place(&asked.operands(problem), Some(problem))?;
@@ -201,20 +278,12 @@ impl Gpu {
                 memory.watch(&self.calls);
             }
         }
-        self.carry_out(&prepared, &bound, asked, Some(tensors))
+        Ok((bound, Some(tensors)))
     }
 
-    /// Records a call into the caller's encoder. All results are new: nobody knows when that is submitted.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
-        let prepared = planned.prepared;
-        let (tensors, output) = self.prepare(&prepared.problem, asked.call, asked.given)?;
-        record::expose(&tensors);
-        let scratch = self.shared_scratch(&prepared.plan)?;
-        // Whatever can fail comes first: the encoder is the caller's.
-        let steps = prepared.ready(self, |_, _| true, &tensors, scratch.memory())?;
-        self.encode_steps(encoder, steps.iter().flatten(), None);
-        self.check()?;
-        Ok(output)
+    fn loan(&self, bound: &Bound, recording: Option<&Arc<Recording>>) -> Arc<Loan> {
+        let (taken, staging) = (Arc::clone(&bound.taken), bound.staging.clone());
+        Arc::new(Loan::new(taken, staging, self.device.clone(), recording))
     }
 
     /// Binds a call to its tensors, which are placed, and makes what is its own.
@@ -291,18 +360,17 @@ impl Gpu {
         Ok((Some(staging), Ready::copies(copies)))
     }
 
-    /// Submits a call that is bound, and taken. `tensors`: those placed for it, where there are others than the
-    /// caller's.
-    fn carry_out(
+    /// The results of a call that is bound, where they will be, and the steps that touch large ones. `tensors`: those
+    /// placed for it, where there are others than the caller's.
+    fn lay_out(
         &self,
         prepared: &Prepared,
         bound: &Bound,
         asked: &Asked<'_>,
-        tensors: Option<Vec<(Role, Tensor)>>,
-    ) -> Result<Output> {
+        tensors: Option<Placed>,
+        loan: &Arc<Loan>,
+    ) -> Result<(Output, Vec<Option<Ready>>)> {
         let problem = &prepared.problem;
-        let loan = Loan::new(Arc::clone(&bound.taken), bound.staging.clone(), self.device.clone());
-        let loan = Arc::new(loan);
         let mut output = Output::empty(problem);
         let grad = asked.grad_input(problem);
         if let Some(grad) = grad {
@@ -310,33 +378,16 @@ impl Gpu {
                 memory.touch();
             }
             output.put(problem, Role::Grad(0), grad.clone());
+            output.placed = true;
         }
         for (role, tensor) in &bound.results {
-            output.put(problem, *role, tensor.lent(&loan));
+            output.put(problem, *role, tensor.lent(loan));
         }
         let large = match bound.has_large {
             true => self.with_large(prepared, bound, asked, tensors, &mut output)?,
             false => Vec::new(),
         };
-        let last = prepared.plan.steps.len();
-        let submitted = self.in_parts(&prepared.parts, |encoder, part| {
-            let steps = part
-                .clone()
-                .filter_map(|nth| bound.steps[nth].as_ref().or_else(|| large.get(nth)?.as_ref()));
-            let copies = (part.end == last).then_some(&bound.copies);
-            self.encode_steps(encoder, steps.chain(copies), None);
-            Ok(())
-        });
-        match submitted {
-            Ok(submission) => {
-                loan.submitted(submission);
-                Ok(output)
-            }
-            Err(error) => {
-                loan.expose(); // what is bound may be what failed: the next call binds anew
-                Err(error)
-            }
-        }
+        Ok((output, large))
     }
 
     /// Makes the large results of a call, and the steps that touch them.
@@ -345,7 +396,7 @@ impl Gpu {
         prepared: &Prepared,
         bound: &Bound,
         asked: &Asked<'_>,
-        tensors: Option<Vec<(Role, Tensor)>>,
+        tensors: Option<Placed>,
         output: &mut Output,
     ) -> Result<Vec<Option<Ready>>> {
         let problem = &prepared.problem;

@@ -9,7 +9,9 @@ mod open;
 mod outputs;
 mod pipelines;
 mod record;
+mod recorded;
 mod scratch;
+mod steps;
 mod submit;
 mod timer;
 mod wait;
@@ -35,10 +37,12 @@ pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
 pub(crate) use open::{adapters, describe};
 pub(crate) use pipelines::Pipelines;
+pub(crate) use recorded::Markers;
 pub(crate) use scratch::Pool;
+pub(crate) use steps::{Places, Steps};
 pub(crate) use submit::Pace;
 pub(crate) use timer::Timer;
-pub(crate) use wait::{Arrival, block_on};
+pub(crate) use wait::{Arrival, Poller, Waiting, block_on};
 
 /// A device with what the engine knows of it.
 #[derive(Debug)]
@@ -56,6 +60,8 @@ pub(crate) struct Gpu {
     pub pool: Arc<Pool>,
     pub troubles: Arc<Troubles>,
     pub pace: Mutex<Pace>,
+    pub markers: Arc<Markers>,
+    pub poller: Poller,
 }
 
 impl Gpu {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Counters, Gpu, Pace, Pipelines, Troubles, wait};
+use super::{Counters, Gpu, Pace, Pipelines, Poller, Troubles, wait};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::lock;
@@ -87,6 +87,8 @@ impl Gpu {
             calls: Arc::default(),
             pool: Arc::default(),
             troubles,
+            markers: Arc::default(),
+            poller: Poller::default(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Gpu, expect_usage, memory_of, tensor_usage};
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::memory::Memory;
-use crate::plan::{BufferCopy, Dispatch, Origin, Plan, Step};
+use crate::plan::{BufferCopy, Dispatch, Origin, Step};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -41,19 +41,6 @@ impl Ready {
 }
 
 impl Gpu {
-    /// Records a plan into an encoder that may be the caller's.
-    pub fn record(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        plan: &Plan,
-        tensors: &[(Role, Tensor)],
-        timer: Option<&Timer>,
-    ) -> Result<()> {
-        expose(tensors);
-        let scratch = self.shared_scratch(plan)?;
-        self.record_steps(encoder, &plan.steps, tensors, scratch.memory(), timer)
-    }
-
     /// Records steps of a plan.
     pub fn record_steps(
         &self,
@@ -63,7 +50,6 @@ impl Gpu {
         scratch: &[Memory],
         timer: Option<&Timer>,
     ) -> Result<()> {
-        // Whatever can fail comes first: the encoder may be the caller's.
         let ready = self.guarded("recording", 0, || self.ready(steps, tensors, scratch))??;
         self.encode_steps(encoder, ready.iter(), timer);
         self.check()
@@ -160,10 +146,8 @@ impl Gpu {
         Ok(Ready::copies(list))
     }
 
-    /// One uniform buffer with the params of all dispatches, and where each begins. It is filled before anything is
-    /// submitted and never written again: `queue.write_buffer` would run before the whole submission, so that two
-    /// recordings sharing one buffer would both see the later values.
-    pub fn params(&self, steps: &[Step]) -> Result<(wgpu::Buffer, Vec<u64>)> {
+    /// The params of all dispatches for one uniform buffer, and where each begins.
+    pub fn uniforms<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> (Vec<u8>, Vec<u64>) {
         let mut bytes = Vec::new();
         let mut offsets = Vec::new();
         for step in steps {
@@ -172,6 +156,14 @@ impl Gpu {
             offsets.push(bytes.len() as u64);
             bytes.extend(&dispatch.params);
         }
+        (bytes, offsets)
+    }
+
+    /// A uniform buffer with the params of all dispatches, and where each begins. It is filled before anything is
+    /// submitted and never written again: `queue.write_buffer` would run before the whole submission, so that two
+    /// recordings sharing one buffer would both see the later values.
+    pub fn params(&self, steps: &[Step]) -> Result<(wgpu::Buffer, Vec<u64>)> {
+        let (bytes, offsets) = self.uniforms(steps.iter());
         Ok((
             self.filled("wgloss params", &bytes, wgpu::BufferUsages::UNIFORM)?,
             offsets,
@@ -241,14 +233,6 @@ impl Gpu {
         }
         drop(pass);
         count(&self.counters.dispatches, dispatches);
-    }
-}
-
-/// Whoever has the encoder submits it whenever they like: what it uses is not lent to another call until then, and
-/// nobody hears of then.
-pub(crate) fn expose(tensors: &[(Role, Tensor)]) {
-    for memory in tensors.iter().filter_map(|(_, tensor)| tensor.memory()) {
-        memory.expose();
     }
 }
 

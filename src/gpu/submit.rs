@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::Gpu;
 use super::activity::count;
+use super::wait::{UnderWay, Waiting};
+use super::{Gpu, block_on};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::lock;
@@ -80,17 +81,19 @@ impl Gpu {
             1 => self.shared_scratch(plan)?,
             _ => self.own_scratch(plan)?,
         };
-        self.in_parts(&parts, |encoder, part| {
+        let recorded = self.in_parts(&parts, Waiting::Blocks, |encoder, part| {
             self.record_steps(encoder, &plan.steps[part], tensors, scratch.memory(), None)
-        })
-        .map(|_| ())
+        });
+        block_on(recorded).map(|_| ())
     }
 
     /// Records and submits the parts of a plan. One part goes in one submission, and nothing waits. Of several, two are
-    /// under way at a time, and each is timed. Returns the last submission.
-    pub fn in_parts(
+    /// under way at a time, and each is timed; on a software adapter, which no watchdog minds, nothing waits either.
+    /// Returns the last submission.
+    pub async fn in_parts(
         &self,
         parts: &[(Range<usize>, u64)],
+        waiting: Waiting,
         mut record: impl FnMut(&mut wgpu::CommandEncoder, Range<usize>) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
         let mut send = |part: &Range<usize>| {
@@ -104,21 +107,26 @@ impl Gpu {
         let [before @ .., (part, _)] = parts else {
             return send(&(0..0)); // a plan has a part, if an empty one
         };
-        let mut under_way: Option<(wgpu::SubmissionIndex, u64)> = None;
+        let has_watchdog = self.info.device_type != wgpu::DeviceType::Cpu;
+        let mut earlier: Option<(UnderWay, u64)> = None;
         let mut since = Instant::now();
         for (part, bytes) in before {
             let submission = send(part)?;
-            let Some((submission, bytes)) = under_way.replace((submission, *bytes)) else {
+            if !has_watchdog {
+                continue;
+            }
+            let own = (self.under_way(waiting, submission), *bytes);
+            let Some((submission, bytes)) = earlier.replace(own) else {
                 since = Instant::now(); // whatever was compiled was before
                 continue;
             };
-            self.wait(Some(submission))?;
+            self.done(submission).await?;
             self.observe(bytes, since.elapsed());
             since = Instant::now();
         }
         let last = send(part)?;
-        if let Some((submission, bytes)) = under_way {
-            self.wait(Some(submission))?;
+        if let Some((submission, bytes)) = earlier {
+            self.done(submission).await?;
             self.observe(bytes, since.elapsed());
         }
         Ok(last)

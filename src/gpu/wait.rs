@@ -2,14 +2,16 @@
 //! where nothing may block, another file would stand in the place of this one.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use futures_intrusive::channel::shared::oneshot_channel;
 
-use super::Gpu;
+use super::{Gpu, Troubles};
 use crate::error::{Error, Result};
+use crate::memory::lock;
 
 /// What a future comes to: the thread sleeps until that is there.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -70,42 +72,263 @@ impl Gpu {
     }
 }
 
-/// A buffer on its way to where the host can read it.
-pub(crate) struct Arrival(OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>);
+/// How whoever needs what the device is at work on waits for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Waiting {
+    /// The thread sleeps.
+    Blocks,
+    /// As a future, which is polled again when there is something to see.
+    Yields,
+}
+
+/// What the device will say when it is through with something.
+pub(crate) struct Arrival(Pin<Box<dyn Future<Output = Option<Told>> + Send>>);
+
+type Told = std::result::Result<(), wgpu::BufferAsyncError>;
 
 impl Arrival {
-    /// Asks for the first bytes of a buffer.
-    pub fn of(staging: &wgpu::Buffer, bytes: u64) -> Self {
+    fn new() -> (impl FnOnce(Told) + Send + 'static, Self) {
         let (sender, receiver) = oneshot_channel();
-        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
-            // The receiver is gone only where the caller dropped the future.
-            let _ = sender.send(result);
-        });
-        Self(receiver)
+        let tell = move |told| {
+            // The receiver is gone only where nobody waits any more.
+            let _ = sender.send(told);
+        };
+        (tell, Self(Box::pin(async move { receiver.receive().await })))
     }
 
-    /// Waits for it, and polls the device meanwhile.
-    pub async fn arrived(self, gpu: &Gpu) -> Result<()> {
-        let mut receiving = pin!(self.0.receive());
-        let received = poll_fn(|context| {
-            if let Poll::Ready(result) = receiving.as_mut().poll(context) {
-                return Poll::Ready(Ok(result));
-            }
-            // Nobody else may be polling the device. Browsers do it themselves, and this is nothing there.
-            if let Err(error) = gpu.device.poll(wgpu::PollType::Poll) {
-                return Poll::Ready(Err(Error::Device(error.to_string())));
-            }
-            // A lost device may never answer.
-            if let Err(error) = gpu.check() {
-                return Poll::Ready(Err(error));
-            }
-            context.waker().wake_by_ref();
-            Poll::Pending
-        });
-        match received.await.map_err(|error| gpu.lost_or(error))? {
+    /// The first bytes of a buffer come to where the host can read them.
+    pub fn of(staging: &wgpu::Buffer, bytes: u64) -> Self {
+        let (tell, own) = Self::new();
+        staging.map_async(wgpu::MapMode::Read, ..bytes, tell);
+        own
+    }
+
+    /// All that was submitted so far is done.
+    fn of_all(queue: &wgpu::Queue) -> Self {
+        let (tell, own) = Self::new();
+        queue.on_submitted_work_done(move || tell(Ok(())));
+        own
+    }
+
+    /// What the device has said so far, for who polls it.
+    pub fn arrived(&mut self, gpu: &Gpu, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.0.as_mut().poll(context).map(|told| match told {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(gpu.lost_or(Error::Device(error.to_string()))),
             None => Err(gpu.lost_or(Error::Device("the readback was dropped".into()))),
+        })
+    }
+}
+
+/// How long the first of several short waits takes, and the longest.
+const SHORTEST: Duration = Duration::from_micros(100);
+const LONGEST: Duration = Duration::from_millis(2);
+/// Far longer than it takes a thread to tell of what it has heard.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits that get longer, so that what is done soon is seen soon.
+fn slices() -> impl Iterator<Item = Duration> {
+    std::iter::successors(Some(SHORTEST), |own| Some((2 * *own).min(LONGEST)))
+}
+
+/// Waits a while for all submissions; whether they are done.
+fn waited(device: &wgpu::Device, timeout: Duration) -> std::result::Result<bool, wgpu::PollError> {
+    let waited = device.poll(wgpu::PollType::Wait {
+        submission_index: None,
+        timeout: Some(timeout),
+    });
+    match waited {
+        Ok(_) => Ok(true),
+        Err(wgpu::PollError::Timeout) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+impl Gpu {
+    /// Lets the device tell what it is through with; waits for nothing.
+    pub fn listen(&self) {
+        // Of its loss the callback tells.
+        let _ = self.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// Waits until all arrivals are there, and for nothing that was submitted after what they wait for, as far as the
+    /// device tells.
+    pub async fn arrive(&self, arrivals: &mut [Arrival], waiting: Waiting) -> Result<()> {
+        match waiting {
+            Waiting::Blocks => self.block_for(arrivals),
+            Waiting::Yields => self.yield_for(arrivals).await,
+        }
+    }
+
+    /// All that there are, as far as they are there.
+    fn all(&self, arrivals: &mut [Arrival], next: &mut usize, context: &mut Context<'_>) -> Poll<Result<()>> {
+        while let Some(own) = arrivals.get_mut(*next) {
+            match own.arrived(self, context) {
+                Poll::Ready(Ok(())) => *next += 1,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether all arrivals are there.
+    pub fn are_there(&self, arrivals: &mut [Arrival], next: &mut usize) -> Result<bool> {
+        self.listen();
+        match self.all(arrivals, next, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(all) => all.map(|()| true),
+            Poll::Pending => self.check().map(|()| false),
+        }
+    }
+
+    fn block_for(&self, arrivals: &mut [Arrival]) -> Result<()> {
+        let (mut next, mut idle) = (0, Duration::ZERO);
+        for slice in slices() {
+            if self.are_there(arrivals, &mut next)? {
+                break;
+            }
+            let is_idle = waited(&self.device, slice).map_err(|e| self.lost_or(Error::Device(e.to_string())))?;
+            if is_idle && !self.are_there(arrivals, &mut next)? {
+                // Another thread's poll has it, and is about to tell.
+                std::thread::sleep(slice);
+                idle += slice;
+                if idle > PATIENCE {
+                    return Err(self.lost_or(Error::Device("the readback did not come".into())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn yield_for(&self, arrivals: &mut [Arrival]) -> Result<()> {
+        let attention = self.poller.attend(&self.device, &self.troubles);
+        let mut next = 0;
+        poll_fn(|context| {
+            attention.wake(context.waker());
+            match self.all(arrivals, &mut next, context) {
+                // A lost device may never answer.
+                Poll::Pending => match self.check() {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                },
+                all => all,
+            }
+        })
+        .await
+    }
+
+    /// What to wait for until the last submission is done.
+    pub fn under_way(&self, waiting: Waiting, last: wgpu::SubmissionIndex) -> UnderWay {
+        match waiting {
+            Waiting::Blocks => UnderWay::Submission(last),
+            Waiting::Yields => UnderWay::Told(Arrival::of_all(&self.queue)),
+        }
+    }
+
+    pub async fn done(&self, own: UnderWay) -> Result<()> {
+        match own {
+            UnderWay::Submission(submission) => self.wait(Some(submission)),
+            UnderWay::Told(arrival) => self.yield_for(&mut [arrival]).await,
+        }
+    }
+}
+
+/// A submission that somebody will wait for.
+pub(crate) enum UnderWay {
+    Submission(wgpu::SubmissionIndex),
+    Told(Arrival),
+}
+
+/// Who polls the device while futures wait for it: a thread that sleeps when none does. In a browser, which polls by
+/// itself, there would be none.
+#[derive(Debug, Default)]
+pub(crate) struct Poller(Arc<Attended>);
+
+#[derive(Debug, Default)]
+struct Attended {
+    state: Mutex<Attending>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Attending {
+    /// Futures that wait.
+    waiting: usize,
+    /// Those to be woken where the device is lost, which may answer none of them.
+    wakers: Vec<Waker>,
+    has_thread: bool,
+    /// The engine is gone.
+    ended: bool,
+}
+
+impl Poller {
+    /// Polls a device as long as what is returned lives.
+    fn attend(&self, device: &wgpu::Device, troubles: &Arc<Troubles>) -> Attention {
+        let mut state = lock(&self.0.state);
+        state.waiting += 1;
+        if !state.has_thread {
+            let (own, device, troubles) = (Arc::clone(&self.0), device.clone(), Arc::clone(troubles));
+            let poller = std::thread::Builder::new().name("wgloss poller".into());
+            state.has_thread = poller.spawn(move || own.poll(&device, &troubles)).is_ok();
+        }
+        self.0.changed.notify_one();
+        Attention(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        lock(&self.0.state).ended = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Attended {
+    fn poll(&self, device: &wgpu::Device, troubles: &Troubles) {
+        loop {
+            let mut state = lock(&self.state);
+            while state.waiting == 0 && !state.ended {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            if state.ended {
+                return;
+            }
+            drop(state);
+            for slice in slices() {
+                // Where nothing is under way that is at once: what is waited for may be yet to be submitted.
+                let since = Instant::now();
+                let is_lost = waited(device, slice).is_err() || lock(&troubles.lost).is_some();
+                let mut state = lock(&self.state);
+                if is_lost {
+                    state.wakers.drain(..).for_each(Waker::wake);
+                }
+                if state.waiting == 0 || state.ended {
+                    break;
+                }
+                let left = slice.saturating_sub(since.elapsed());
+                let _ = self.changed.wait_timeout(state, left);
+            }
+        }
+    }
+}
+
+/// The poller's, for one future.
+struct Attention(Arc<Attended>);
+
+impl Attention {
+    fn wake(&self, waker: &Waker) {
+        let mut state = lock(&self.0.state);
+        if !state.wakers.iter().any(|own| own.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.waiting -= 1;
+        if state.waiting == 0 {
+            state.wakers.clear();
         }
     }
 }

@@ -32,10 +32,12 @@ mod triplet_margin;
 
 use std::fmt::Debug;
 use std::hash::Hasher;
+use std::pin::Pin;
 
-use crate::call::{Asked, Call, GradTo};
+use crate::call::{Asked, Call, GradTo, Key};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::gpu::{Waiting, block_on};
 use crate::math;
 use crate::options::{Scalar, ScalarKind};
 use crate::output::Output;
@@ -252,6 +254,9 @@ pub struct TensorInfo {
     pub help: &'static str,
 }
 
+/// A call that is being submitted, of [`Loss::run_async`].
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Output>> + Send + 'a>>;
+
 /// A loss with its options: PyTorch's module.
 ///
 /// `forward`, `backward` and `forward_backward` encode, submit and return at once; [`Output::read`] waits. Host tensors
@@ -301,14 +306,32 @@ pub trait Loss: Debug + Send + Sync {
     /// [`Error::Option`] and [`Error::Operand`], with the numbers.
     fn problem(&self, call: &Call<'_>) -> Result<Problem>;
 
-    /// Computes a call: encodes, submits and returns.
+    /// Computes a call: encodes, submits and returns. On a GPU, whose driver ends submissions that take seconds, one
+    /// that touches more than [`Limits::max_dispatch_bytes`](crate::Limits::max_dispatch_bytes) goes in parts, and the
+    /// call waits for all but the last two; [`Loss::run_async`] does not, nor does [`Loss::encode`], whose submission is
+    /// the caller's.
     ///
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].
     fn run(&self, engine: &Engine, call: &Call<'_>) -> Result<Output> {
         let given = self.tensors();
         let asked = Asked { call, given: &given };
-        engine.run(&asked, |key| self.identify(key), || self.problem(call))
+        let (identify, problem) = (|key: &mut Key| self.identify(key), || self.problem(call));
+        block_on(engine.run(&asked, Waiting::Blocks, identify, problem))
+    }
+
+    /// The same as a future that never blocks its thread. A call of more bytes than one submission may have is
+    /// submitted part by part, as the device comes to it.
+    ///
+    /// # Errors
+    /// As [`Loss::run`].
+    fn run_async<'a>(&'a self, engine: &'a Engine, call: &'a Call<'a>) -> Running<'a> {
+        Box::pin(async move {
+            let given = self.tensors();
+            let asked = Asked { call, given: &given };
+            let (identify, problem) = (|key: &mut Key| self.identify(key), || self.problem(call));
+            engine.run(&asked, Waiting::Yields, identify, problem).await
+        })
     }
 
     /// Records a call into the caller's encoder; neither submits nor waits. Read the output after submitting.

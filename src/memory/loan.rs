@@ -4,6 +4,17 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::{Fate, Recording};
+
+/// How what makes the results comes to the device.
+#[derive(Debug)]
+enum Sending {
+    /// Submitted by its call.
+    Own(OnceLock<wgpu::SubmissionIndex>),
+    /// Recorded into the caller's encoder.
+    Recorded(Arc<Recording>),
+}
+
 /// One output's hold on memory that is used again.
 #[derive(Debug)]
 pub(crate) struct Loan {
@@ -13,8 +24,8 @@ pub(crate) struct Loan {
     staging: Option<wgpu::Buffer>,
     /// Whose submission makes them.
     device: wgpu::Device,
-    submission: OnceLock<wgpu::SubmissionIndex>,
-    /// The caller holds a buffer, or recorded a use of one that is yet to be submitted: the memory is never free again.
+    sending: Sending,
+    /// The caller holds a buffer: the memory is never free again.
     exposed: AtomicBool,
     /// The results may no longer be what was copied.
     touched: AtomicBool,
@@ -23,12 +34,21 @@ pub(crate) struct Loan {
 }
 
 impl Loan {
-    pub fn new(taken: Arc<AtomicBool>, staging: Option<wgpu::Buffer>, device: wgpu::Device) -> Self {
+    /// Of results that their call will submit, or has recorded.
+    pub fn new(
+        taken: Arc<AtomicBool>,
+        staging: Option<wgpu::Buffer>,
+        device: wgpu::Device,
+        recording: Option<&Arc<Recording>>,
+    ) -> Self {
         Self {
             taken,
             staging,
             device,
-            submission: OnceLock::new(),
+            sending: match recording {
+                Some(recording) => Sending::Recorded(Arc::clone(recording)),
+                None => Sending::Own(OnceLock::new()),
+            },
             exposed: AtomicBool::new(false),
             touched: AtomicBool::new(false),
             reading: AtomicBool::new(false),
@@ -45,20 +65,29 @@ impl Loan {
 
     /// The copies were submitted.
     pub fn submitted(&self, submission: wgpu::SubmissionIndex) {
-        let _ = self.submission.set(submission); // nobody else sets it
+        if let Sending::Own(own) = &self.sending {
+            let _ = own.set(submission); // nobody else sets it
+        }
     }
 
     /// There are copies, of what the results hold.
     pub fn is_fresh(&self) -> bool {
+        let is_submitted = match &self.sending {
+            Sending::Own(submission) => submission.get().is_some(),
+            Sending::Recorded(recording) => recording.fate() == Fate::Submitted,
+        };
         self.staging.is_some()
-            && self.submission.get().is_some()
+            && is_submitted
             && !self.exposed.load(Ordering::Acquire)
             && !self.touched.load(Ordering::Acquire)
     }
 
     /// The right to read the copies, where nobody has it, on their device.
     pub fn read(self: &Arc<Self>, device: &wgpu::Device) -> Option<Reading> {
-        let submission = self.submission.get()?.clone();
+        let submission = match &self.sending {
+            Sending::Own(submission) => Some(submission.get()?.clone()),
+            Sending::Recorded(_) => None,
+        };
         let staging = self.staging.clone()?;
         let free = *device == self.device && !self.reading.swap(true, Ordering::AcqRel);
         free.then(|| Reading {
@@ -71,10 +100,13 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // What reads or writes the memory was submitted, and whatever comes is submitted later. Not so where it is
-        // exposed.
-        if !self.exposed.load(Ordering::Acquire) {
-            self.taken.store(false, Ordering::Release);
+        if self.exposed.load(Ordering::Acquire) {
+            return;
+        }
+        match &self.sending {
+            // What reads or writes the memory was submitted, and whatever comes is submitted later.
+            Sending::Own(_) => self.taken.store(false, Ordering::Release),
+            Sending::Recorded(recording) => recording.free(&self.taken),
         }
     }
 }
@@ -83,7 +115,8 @@ impl Drop for Loan {
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub staging: wgpu::Buffer,
-    pub submission: wgpu::SubmissionIndex,
+    /// Where it is known: a caller submits without telling us.
+    pub submission: Option<wgpu::SubmissionIndex>,
     pub loan: Arc<Loan>,
 }
 

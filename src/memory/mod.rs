@@ -3,12 +3,14 @@
 //! dispatch and taken back after it.
 
 mod loan;
+mod recording;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub(crate) use loan::{Loan, Reading};
+pub(crate) use recording::{Fate, Recording, Used};
 
 /// A lock that a panic elsewhere does not take away: what it guards is whole between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -29,6 +31,8 @@ pub(crate) struct Memory {
     loan: Option<Arc<Loan>>,
     /// Where its copy begins in what the loan brings to the host.
     staged_at: u64,
+    /// Of a result that a call recorded into the caller's encoder.
+    recording: Option<Arc<Recording>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +81,7 @@ impl Memory {
             shared: Arc::new(shared),
             loan: None,
             staged_at: 0,
+            recording: None,
         }
     }
 
@@ -117,6 +122,31 @@ impl Memory {
             loan: Some(Arc::clone(loan)),
             ..self.clone()
         }
+    }
+
+    /// The same, as a result of a recording.
+    pub fn recorded(&self, recording: &Arc<Recording>) -> Self {
+        Self {
+            recording: Some(Arc::clone(recording)),
+            ..self.clone()
+        }
+    }
+
+    /// The same, but for that recording.
+    pub fn without_recording(&self, recording: &Arc<Recording>) -> Self {
+        let mut own = self.clone();
+        own.recording.take_if(|own| Arc::ptr_eq(own, recording));
+        own
+    }
+
+    /// The recording whose result it is.
+    pub fn recording(&self) -> Option<&Arc<Recording>> {
+        self.recording.as_ref()
+    }
+
+    /// Another call may have it once its last handle is dropped.
+    pub fn is_lent(&self) -> bool {
+        self.loan.is_some()
     }
 
     /// Somebody holds its buffers from now on who may use them at any time: it is not used again.

@@ -105,7 +105,7 @@ impl Adam {
     /// `decay`: the factor by which the parameter enters, the gradient or, decoupled, itself.
     fn rule_with(&self, state: &State, decay: f64, decoupled: bool) -> UpdateRule {
         let (beta1, beta2) = self.betas;
-        let correction = |beta: f64| 1.0 - beta.powf(state.step as f64 + 1.0);
+        let correction = |beta: f64| 1.0 - beta.powf(state.step() as f64 + 1.0);
         let step_size = self.lr / correction(beta1);
         let root = correction(beta2).sqrt();
         UpdateRule {

@@ -13,7 +13,7 @@
 //!     // On a device this is the same tensor, updated in place.
 //!     param = optimizer.step(&engine, &param, &grad, &mut state)?;
 //! }
-//! assert_eq!(state.step, 2);
+//! assert_eq!(state.step(), 2);
 //! assert!((param.read::<f32>(&engine)?[0] - 0.8).abs() < 0.01);
 //! # Ok(())
 //! # }
@@ -27,11 +27,12 @@
 //!
 //! **Differences from PyTorch.** The state of a 16-bit parameter is f32 and only the new parameter is rounded, to
 //! nearest even; PyTorch keeps such state, and rounds after each operation, in the parameter's dtype. Options are
-//! numbers, and infinite ones are refused. One call updates one parameter.
+//! numbers, and infinite ones are refused.
 
 mod adam;
 mod define;
 mod sgd;
+mod state;
 
 use std::fmt::Debug;
 
@@ -40,7 +41,7 @@ use rayon::prelude::*;
 use crate::dtype::{Dtype, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Steps};
 use crate::plan::{Plan, plan_update};
 use crate::shapes::{expect_dtype, expect_shape};
 use crate::tensor::Tensor;
@@ -50,6 +51,7 @@ use crate::words::{Role, same_name};
 pub use crate::update::{Update, UpdateRule};
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
+pub use state::{Parameter, State};
 
 /// Every optimizer.
 pub static OPTIMIZERS: &[&Info] = &[&Sgd::INFO, &Adam::INFO, &AdamW::INFO];
@@ -104,53 +106,6 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// What an optimizer remembers of one parameter: nothing before its first step. A clone shares the memory, which on a
-/// device the next step of either updates.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// Steps taken, up to [`State::MAX_STEP`].
-    pub step: u64,
-    tensors: Vec<(Role, Tensor)>,
-}
-
-impl State {
-    /// The most steps that there can be: PyTorch's files, and ours, count in i64.
-    pub const MAX_STEP: u64 = i64::MAX as u64;
-
-    /// A state after so many steps, whose tensors are yet to be attached.
-    pub fn after(step: u64) -> Self {
-        Self {
-            step,
-            ..Self::default()
-        }
-    }
-
-    /// The tensors that there are, under PyTorch's names; on the device of an engine that has one.
-    pub fn tensors(&self) -> &[(Role, Tensor)] {
-        &self.tensors
-    }
-
-    pub fn get(&self, role: Role) -> Option<&Tensor> {
-        self.tensors
-            .iter()
-            .find(|(own, _)| *own == role)
-            .map(|(_, tensor)| tensor)
-    }
-
-    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of
-    /// f16 or bf16 on the host becomes f32, which holds the same numbers.
-    pub fn attach(&mut self, role: Role, tensor: Tensor) {
-        let wide = if tensor.dtype().is_half() {
-            tensor.to_dtype(Dtype::F32).ok()
-        } else {
-            None
-        };
-        let tensor = wide.unwrap_or(tensor); // what stays is refused by the step
-        self.tensors.retain(|(own, _)| *own != role);
-        self.tensors.push((role, tensor));
-    }
-}
-
 /// An optimizer with its options: PyTorch's class, for one parameter at a time.
 ///
 /// Host tensors are uploaded for the call. On an engine with a device, `step` submits and returns at once.
@@ -189,7 +144,7 @@ pub trait Optimizer: Debug + Send + Sync {
         expect_dtype("grad", grad, &[param.dtype, Dtype::F32])?;
         expect_shape("grad", grad, &param.shape, &of_param)?;
         expect_whole("grad", grad)?;
-        if let Some((role, _)) = state.tensors.iter().find(|(role, _)| !info.states.contains(role)) {
+        if let Some((role, _)) = state.tensors().iter().find(|(role, _)| !info.states.contains(role)) {
             return Err(Error::operand(role.name(), format!("is no state of {}", info.name)));
         }
         let states = info.states[..rule.states].iter().map(|&role| {
@@ -217,20 +172,45 @@ pub trait Optimizer: Debug + Send + Sync {
     /// CPU engine, whose tensors are shared, parameter and state are new tensors.
     ///
     /// # Errors
-    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that share a buffer; [`Error::Limit`] and
-    /// [`Error::Device`]. The state is then as it was.
+    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that share a buffer; [`Error::NotSubmitted`],
+    /// [`Error::Limit`] and [`Error::Device`]. The state is then as it was.
     fn step(&self, engine: &Engine, param: &Tensor, grad: &Tensor, state: &mut State) -> Result<Tensor> {
-        let update = self.update(param.view(), grad.view(), state)?;
-        let Some(gpu) = engine.gpu() else {
-            let element = |param, grad, own: &mut [f64; 3]| self.element(&update.rule, param, grad, own);
-            return step_on_cpu(&update, param, grad, state, element);
-        };
-        let (plan, tensors) = prepare(gpu, &update, param, grad, state)?;
-        gpu.submit(&plan, &tensors)?;
-        Ok(stepped(tensors, state))
+        let mut tensor = param.clone();
+        self.step_all(engine, &mut [Parameter::new(&mut tensor, grad, state)])?;
+        Ok(tensor)
     }
 
-    /// Records a step into the caller's encoder; neither submits nor waits. The state counts it at once.
+    /// Steps of several parameters: on a device one after the other in one submission, their numbers written at once.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`]; a message says which of several parameters it is of. No parameter and no state is then
+    /// changed.
+    fn step_all(&self, engine: &Engine, all: &mut [Parameter<'_>]) -> Result<()> {
+        let updates = updates(|param, grad, state| self.update(param, grad, state), all)?;
+        let Some(gpu) = engine.gpu() else {
+            let mut stepped = Vec::new();
+            for (nth, (update, own)) in updates.iter().zip(&*all).enumerate() {
+                let element = |param, grad, own: &mut [f64; 3]| self.element(&update.rule, param, grad, own);
+                let new = step_on_cpu(update, own, element).map_err(|error| of_parameter(error, nth, all.len()))?;
+                stepped.push(new);
+            }
+            for (own, tensors) in all.iter_mut().zip(stepped) {
+                own.commit(tensors, None);
+            }
+            return Ok(());
+        };
+        let steps = prepare(gpu, &updates, all, false)?;
+        if let Some(first) = all.first() {
+            gpu.step(&steps, first.state.places())?;
+        }
+        for (own, (_, tensors)) in all.iter_mut().zip(steps) {
+            own.commit(tensors, None);
+        }
+        Ok(())
+    }
+
+    /// Records a step into the caller's encoder; neither submits nor waits. The state counts it at once, and no longer
+    /// where the encoder is dropped instead of submitted.
     ///
     /// # Errors
     /// As [`Optimizer::step`]; [`Error::Device`] on an engine without a device.
@@ -242,12 +222,47 @@ pub trait Optimizer: Debug + Send + Sync {
         grad: &Tensor,
         state: &mut State,
     ) -> Result<Tensor> {
-        let update = self.update(param.view(), grad.view(), state)?;
-        let gpu = engine.device()?;
-        let (plan, tensors) = prepare(gpu, &update, param, grad, state)?;
-        gpu.record(encoder, &plan, &tensors, None)?;
-        Ok(stepped(tensors, state))
+        let mut tensor = param.clone();
+        self.encode_all(engine, encoder, &mut [Parameter::new(&mut tensor, grad, state)])?;
+        Ok(tensor)
     }
+
+    /// Records steps of several parameters, as [`Optimizer::step_all`] takes them and [`Optimizer::encode`] records one.
+    ///
+    /// # Errors
+    /// As both.
+    fn encode_all(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder, all: &mut [Parameter<'_>]) -> Result<()> {
+        let updates = updates(|param, grad, state| self.update(param, grad, state), all)?;
+        let gpu = engine.device()?;
+        let steps = prepare(gpu, &updates, all, true)?;
+        let Some(first) = all.first() else { return Ok(()) };
+        let recording = gpu.encode_step(encoder, &steps, first.state.places())?;
+        for (own, (_, tensors)) in all.iter_mut().zip(steps) {
+            own.commit(tensors, Some(&recording));
+        }
+        Ok(())
+    }
+}
+
+/// An error of one of several parameters says of which.
+fn of_parameter(error: Error, nth: usize, of: usize) -> Error {
+    match error {
+        Error::Operand { name, message } if of > 1 => Error::Operand {
+            name,
+            message: format!("{message} (of parameter {nth} of 0 to {})", of - 1),
+        },
+        other => other,
+    }
+}
+
+/// The validated steps of parameters, of which recordings that came to nothing are forgotten first.
+fn updates(update: impl Fn(&View, &View, &State) -> Result<Update>, all: &mut [Parameter<'_>]) -> Result<Vec<Update>> {
+    let of = all.len();
+    let each = all.iter_mut().enumerate().map(|(nth, own)| {
+        own.state.settle();
+        update(own.tensor.view(), own.grad.view(), own.state).map_err(|error| of_parameter(error, nth, of))
+    });
+    each.collect()
 }
 
 /// Refuses gaps between rows.
@@ -267,12 +282,12 @@ fn expect_whole(name: &'static str, view: &View) -> Result<()> {
 
 /// Refuses a state whose next step could not be counted.
 fn expect_countable(state: &State) -> Result<()> {
-    if state.step < State::MAX_STEP {
+    if state.step() < State::MAX_STEP {
         return Ok(());
     }
     let message = format!(
         "{} steps were taken, and the count ends at {}; begin a new state, or set a lower count",
-        state.step,
+        state.step(),
         State::MAX_STEP
     );
     Err(Error::operand("step", message))
@@ -293,53 +308,55 @@ fn expect_single(name: &'static str, tensor: &Tensor) -> Result<()> {
 
 /// State begins as zeros, at the first step alone. (SGD's buffer begins as the gradient, whenever that is.)
 fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
-    if state.step == 0 || role == Role::MomentumBuffer {
+    if state.step() == 0 || role == Role::MomentumBuffer {
         return Ok(());
     }
     Err(Error::operand(
         role.name(),
         format!(
             "is missing from the state after step {}, {} needs it",
-            state.step, info.name
+            state.step(),
+            info.name
         ),
     ))
 }
 
-/// The plan of a step, and the tensors that it names: the parameter first.
-fn prepare(
+/// The plan of each step, and the tensors that it names: the parameter first. `or_recorded`: they may be results of what
+/// the caller has yet to submit.
+fn prepare(gpu: &Gpu, updates: &[Update], all: &[Parameter<'_>], or_recorded: bool) -> Result<Steps> {
+    let mut steps = Vec::with_capacity(all.len());
+    for (nth, (update, own)) in updates.iter().zip(all).enumerate() {
+        let own = prepare_one(gpu, update, own, or_recorded).map_err(|error| of_parameter(error, nth, all.len()))?;
+        steps.push(own);
+    }
+    Ok(steps)
+}
+
+fn prepare_one(
     gpu: &Gpu,
     update: &Update,
-    param: &Tensor,
-    grad: &Tensor,
-    state: &State,
+    own: &Parameter<'_>,
+    or_recorded: bool,
 ) -> Result<(Plan, Vec<(Role, Tensor)>)> {
     let plan = plan_update(update, &gpu.paced_limits(), &gpu.tuning)?;
     let mut made = Vec::new(); // of zeros, as wgpu gives buffers
-    for (role, view) in update.states.iter().filter(|(role, _)| state.get(*role).is_none()) {
+    for (role, view) in update.states.iter().filter(|(role, _)| own.state.get(*role).is_none()) {
         made.push((*role, gpu.allocate(view.dtype, &view.shape)?));
     }
-    let mut given = vec![(Role::Param, param), (Role::Grad(0), grad)];
+    let mut given = vec![(Role::Param, &*own.tensor), (Role::Grad(0), own.grad)];
     given.extend(
         update
             .states
             .iter()
-            .filter_map(|(role, _)| Some((*role, state.get(*role)?))),
+            .filter_map(|(role, _)| Some((*role, own.state.get(*role)?))),
     );
+    for (role, tensor) in &given {
+        gpu.expect_submitted(role.name(), tensor.memory(), or_recorded)?;
+    }
     let mut tensors = gpu.place(&given, None)?;
     tensors.extend(made);
     expect_apart(&tensors)?;
     Ok((plan, tensors))
-}
-
-/// Keeps the state of a step that was recorded, and returns the parameter.
-fn stepped(mut tensors: Vec<(Role, Tensor)>, state: &mut State) -> Tensor {
-    let param = tensors.swap_remove(0).1;
-    tensors.retain(|(role, _)| *role != Role::Grad(0));
-    for (role, tensor) in tensors {
-        state.attach(role, tensor);
-    }
-    state.step += 1;
-    param
 }
 
 /// Refuses tensors that share a buffer: wgpu forbids a dispatch to bind again what it writes.
@@ -361,17 +378,17 @@ fn expect_apart(tensors: &[(Role, Tensor)]) -> Result<()> {
 /// A new parameter and its state.
 type Stepped = (f64, [f64; 3]);
 
+/// The new parameter and state, under their roles.
 fn step_on_cpu(
     update: &Update,
-    param: &Tensor,
-    grad: &Tensor,
-    state: &mut State,
+    own: &Parameter<'_>,
     element: impl Fn(f64, f64, &mut [f64; 3]) -> f64 + Sync,
-) -> Result<Tensor> {
-    let (params, grads) = (host("param", param)?, host("grad", grad)?);
+) -> Result<Vec<(Role, Tensor)>> {
+    let (params, grads) = (host("param", own.tensor)?, host("grad", own.grad)?);
     let mut old = Vec::new();
     for (role, _) in &update.states {
-        old.push(state.get(*role).map(|tensor| host(role.name(), tensor)).transpose()?);
+        let tensor = own.state.get(*role);
+        old.push(tensor.map(|tensor| host(role.name(), tensor)).transpose()?);
     }
     let computed: Vec<Stepped> = (params.par_iter().zip(&grads).enumerate())
         .map(|(i, (&param, &grad))| {
@@ -382,20 +399,15 @@ fn step_on_cpu(
             (element(f64::from(param), f64::from(grad), &mut own), own)
         })
         .collect();
-    let shape = param.shape();
+    let shape = own.tensor.shape();
     let made = |dtype, part: &dyn Fn(&Stepped) -> f64| {
         Tensor::rounded(&computed.iter().map(part).collect::<Vec<_>>(), dtype, shape)
     };
-    let stepped = made(param.dtype(), &|(param, _)| *param)?;
-    let mut states = Vec::new();
+    let mut tensors = vec![(Role::Param, made(own.tensor.dtype(), &|(param, _)| *param)?)];
     for (n, (role, _)) in update.states.iter().enumerate() {
-        states.push((*role, made(Dtype::F32, &|(_, own)| own[n])?));
+        tensors.push((*role, made(Dtype::F32, &|(_, own)| own[n])?));
     }
-    for (role, tensor) in states {
-        state.attach(role, tensor);
-    }
-    state.step += 1;
-    Ok(stepped)
+    Ok(tensors)
 }
 
 fn host(name: &'static str, tensor: &Tensor) -> Result<Vec<f32>> {

@@ -43,6 +43,7 @@ pub(crate) use rows::is_wide;
 pub(crate) use scattered::folds;
 pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;
+pub(crate) use work::parts;
 pub use work::{Moved, Takes, Work};
 
 /// Where the memory of a binding or a copy comes from.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytemuck::pod_read_unaligned;
 
 use crate::layout::{PairParams, RowParams, Slot};
-use crate::plan::{Dispatch, Plan};
+use crate::plan::{Dispatch, Plan, Step};
 use crate::problem::{Operand, Problem};
 use crate::shader::Const;
 use crate::update::Update;
@@ -131,19 +131,25 @@ impl Plan {
     /// single dispatch that touches more. Each with its bytes.
     #[must_use]
     pub fn parts(&self, budget: u64) -> Vec<(Range<usize>, u64)> {
-        let mut list = Vec::new();
-        let (mut first, mut bytes) = (0, 0u64);
-        for (nth, step) in self.steps.iter().enumerate() {
-            let own = step.bytes();
-            if nth > first && bytes.saturating_add(own) > budget {
-                list.push((first..nth, bytes));
-                (first, bytes) = (nth, 0);
-            }
-            bytes += own;
-        }
-        list.push((first..self.steps.len(), bytes));
-        list
+        parts(self.steps.iter(), budget)
     }
+}
+
+/// The same of steps of several plans.
+pub(crate) fn parts<'a>(steps: impl Iterator<Item = &'a Step>, budget: u64) -> Vec<(Range<usize>, u64)> {
+    let mut list = Vec::new();
+    let (mut first, mut bytes, mut end) = (0, 0u64, 0);
+    for (nth, step) in steps.enumerate() {
+        let own = step.bytes();
+        if nth > first && bytes.saturating_add(own) > budget {
+            list.push((first..nth, bytes));
+            (first, bytes) = (nth, 0);
+        }
+        bytes += own;
+        end = nth + 1;
+    }
+    list.push((first..end, bytes));
+    list
 }
 
 /// Bytes that a call cannot avoid to read or write for one of its tensors.

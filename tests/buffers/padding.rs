@@ -53,6 +53,7 @@ fn padded_rows_in_the_users_buffers() {
             let want = loss
                 .forward_backward(engine, &[&dense, target], None)
                 .unwrap()
+                .include_placed()
                 .read(engine)
                 .unwrap();
             let (input, grad) = (window(make(&padded)), make(&canary));
@@ -61,7 +62,7 @@ fn padded_rows_in_the_users_buffers() {
                 grad_input: GradTo::Into(&into),
                 ..Call::new(Mode::Fused, &[&input, target])
             };
-            let got = loss.run(engine, &call).unwrap().read(engine).unwrap();
+            let got = loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap();
             let what = format!("{} {rows}x{cols} in rows of {stride}", loss.info().name);
             close(&what, &got, &want);
             let whole = Tensor::from_buffer(grad, 0, Dtype::F32, &[padded.len()], None).unwrap();
@@ -79,7 +80,7 @@ fn padded_rows_in_the_users_buffers() {
             };
             close(
                 &format!("{what} in place"),
-                &loss.run(engine, &call).unwrap().read(engine).unwrap(),
+                &loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap(),
                 &want,
             );
             let whole = Tensor::from_buffer(buffer, 0, Dtype::F32, &[padded.len()], None).unwrap();
@@ -103,7 +104,12 @@ fn padded_rows_in_the_users_buffers() {
                     op,
                     ..Default::default()
                 };
-                let values = loss.forward(engine, &[tensor]).unwrap().read(engine).unwrap();
+                let values = loss
+                    .forward(engine, &[tensor])
+                    .unwrap()
+                    .include_placed()
+                    .read(engine)
+                    .unwrap();
                 match values.argmax {
                     Some(argmax) => argmax.data[0] as f64,
                     None => f64::from(values.scalar().unwrap()),
@@ -163,8 +169,11 @@ fn gaps_are_stepped_over_or_refused() {
                 Tensor::from_buffer(memory(engine, dtype, &all), 0, dtype, shape, Some(stride)).unwrap()
             };
             let mut compare = |what: String, loss: &dyn Loss, plain: &Call<'_>, gaps: &Call<'_>| {
-                let want = loss.run(engine, plain).unwrap().read(engine).unwrap();
-                match loss.run(engine, gaps).and_then(|output| output.read(engine)) {
+                let want = loss.run(engine, plain).unwrap().include_placed().read(engine).unwrap();
+                match loss
+                    .run(engine, gaps)
+                    .and_then(|output| output.include_placed().read(engine))
+                {
                     Ok(got) => {
                         let wide = |values: &Values| values.grad_input.as_ref().unwrap().data.clone();
                         let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-3 * (1.0 + b.abs());

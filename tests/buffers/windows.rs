@@ -71,7 +71,7 @@ fn windows_of_every_dtype() {
             let dense = case
                 .loss
                 .run(engine, &case.call(Mode::Fused))
-                .and_then(|output| output.read(engine));
+                .and_then(|output| output.include_placed().read(engine));
             let dense = match dense {
                 Ok(dense) => dense,
                 Err(error) => {
@@ -102,11 +102,16 @@ fn windows_of_every_dtype() {
                     _ => GradTo::InPlace,
                 };
                 let what = format!("{} in rows of {stride}, {way}", case.what);
-                let first = case.loss.run(engine, &call).and_then(|output| output.read(engine));
+                let first = case
+                    .loss
+                    .run(engine, &call)
+                    .and_then(|output| output.include_placed().read(engine));
                 let (got, wanted) = match (first, way) {
                     // 16-bit sums are of rounded numbers, and the double of one is exact.
                     (Ok(_), "added") => (
-                        case.loss.run(engine, &call).and_then(|output| output.read(engine)),
+                        case.loss
+                            .run(engine, &call)
+                            .and_then(|output| output.include_placed().read(engine)),
                         &twice,
                     ),
                     (first, _) => (first, &want),

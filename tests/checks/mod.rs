@@ -70,7 +70,7 @@ fn found(name: &'static str, (count, of): (u64, u64), first: &[usize], value: f3
 
 /// What a call finds, and its values in any case.
 fn look(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> (Option<Found>, Values) {
-    match loss.run(engine, call).unwrap().read(engine) {
+    match loss.run(engine, call).unwrap().include_placed().read(engine) {
         Ok(values) => (None, values),
         Err(Error::BadValues {
             name,

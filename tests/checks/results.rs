@@ -150,6 +150,7 @@ fn of_several_the_first_is_reported() {
         let error = CrossEntropy::default()
             .run(engine, &call)
             .unwrap()
+            .include_placed()
             .read(engine)
             .unwrap_err();
         assert!(
@@ -166,6 +167,7 @@ fn of_several_the_first_is_reported() {
         let text = Bce::default()
             .forward(engine, &[&x, &t])
             .unwrap()
+            .include_placed()
             .read(engine)
             .unwrap_err();
         let wanted = "input: 1 of 4 elements out of range: the first is 2 at [0, 1], expected a number in [0, 1]";

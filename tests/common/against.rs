@@ -48,7 +48,10 @@ fn on_engine(
     want: &Results,
     shape: Option<&[usize]>,
 ) -> Vec<String> {
-    let values = match loss.run(engine, call).and_then(|output| output.read(engine)) {
+    let values = match loss
+        .run(engine, call)
+        .and_then(|output| output.include_placed().read(engine))
+    {
         Ok(values) => values,
         Err(error) => return vec![format!("{what}: {error}")],
     };

@@ -60,9 +60,9 @@ impl Own {
     }
 }
 
-/// All of a result, also where it is an error that carries it.
+/// All of a result, also where it is an error that carries it, and a gradient that went to a place of the caller's.
 pub fn values(output: &Output, engine: &Engine) -> Values {
-    match output.read(engine) {
+    match output.clone().include_placed().read(engine) {
         Ok(values) => values,
         Err(Error::BadLabels { values, .. } | Error::BadValues { values, .. }) => *values,
         Err(error) => panic!("{error}"),

@@ -73,7 +73,7 @@ fn bits(tensor: &Tensor, engine: &Engine) -> Vec<u32> {
 
 /// A state with its tensors on the host.
 fn on_host(state: &State, engine: &Engine) -> State {
-    let mut host = State::after(state.step);
+    let mut host = State::after(state.step());
     for (role, tensor) in state.tensors() {
         host.attach(*role, Tensor::new(&floats(tensor, engine), tensor.shape()).unwrap());
     }

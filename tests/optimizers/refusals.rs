@@ -100,10 +100,10 @@ fn wrong_tensors_are_refused() {
     for engine in [gpu(), &Engine::cpu()] {
         for (optimizer, param, grad, state, wanted) in &cases {
             let mut state = (*state).clone();
-            let before = (state.step, state.tensors().len());
+            let before = (state.step(), state.tensors().len());
             let message = optimizer.step(engine, param, grad, &mut state).unwrap_err().to_string();
             assert!(message.starts_with(wanted), "{message}");
-            assert_eq!((state.step, state.tensors().len()), before);
+            assert_eq!((state.step(), state.tensors().len()), before);
         }
     }
     // Without the option, the same state is taken.

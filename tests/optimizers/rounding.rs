@@ -67,7 +67,7 @@ fn sixteen_bit_parameters_are_the_references_rounded() {
                         Err(message) => failures.push(message),
                     }
                     total += len;
-                    assert_eq!(state.step, reference.step);
+                    assert_eq!(state.step(), reference.step());
                     for (role, tensor) in reference.tensors() {
                         let want: Vec<f64> = floats(tensor, &cpu).iter().map(|&x| x.into()).collect();
                         let got = floats(state.get(*role).unwrap(), engine);

@@ -1,0 +1,154 @@
+//! What an optimizer remembers of a parameter, and what a step takes.
+
+use std::sync::Arc;
+
+use crate::dtype::Dtype;
+use crate::gpu::Places;
+use crate::memory::{Fate, Recording};
+use crate::tensor::Tensor;
+use crate::words::Role;
+
+/// What an optimizer remembers of one parameter: nothing before its first step. A clone shares the memory, which on a
+/// device the next step of either updates.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Steps taken, but for those of `recorded`.
+    step: u64,
+    tensors: Vec<(Role, Tensor)>,
+    /// Steps that may be yet to be submitted.
+    recorded: Vec<Recorded>,
+    /// What is bound to the tensors of steps.
+    places: Arc<Places>,
+}
+
+/// A step that was recorded into a caller's encoder.
+#[derive(Clone, Debug)]
+struct Recorded {
+    recording: Arc<Recording>,
+    /// The tensors that it was the first to write.
+    made: Vec<Role>,
+}
+
+impl Recorded {
+    fn is_dropped(&self) -> bool {
+        self.recording.fate() == Fate::Dropped
+    }
+}
+
+impl State {
+    /// The most steps that there can be: PyTorch's files, and ours, count in i64.
+    pub const MAX_STEP: u64 = i64::MAX as u64;
+
+    /// A state after so many steps, whose tensors are yet to be attached.
+    pub fn after(step: u64) -> Self {
+        Self {
+            step,
+            ..Self::default()
+        }
+    }
+
+    /// Steps taken, up to [`State::MAX_STEP`]: those that were submitted or are recorded in an encoder that may still
+    /// be, not those whose encoder was dropped.
+    pub fn step(&self) -> u64 {
+        self.step + self.recorded.iter().filter(|own| !own.is_dropped()).count() as u64
+    }
+
+    /// The tensors that there are, under PyTorch's names; on the device of an engine that has one.
+    pub fn tensors(&self) -> &[(Role, Tensor)] {
+        &self.tensors
+    }
+
+    pub fn get(&self, role: Role) -> Option<&Tensor> {
+        let is_void = |own: &Recorded| own.made.contains(&role) && own.is_dropped();
+        if self.recorded.iter().any(is_void) {
+            return None;
+        }
+        self.tensors
+            .iter()
+            .find(|(own, _)| *own == role)
+            .map(|(_, tensor)| tensor)
+    }
+
+    /// Gives a tensor, in place of one of the same role: a step on a device writes over it, where it lies there. One of
+    /// f16 or bf16 on the host becomes f32, which holds the same numbers.
+    pub fn attach(&mut self, role: Role, tensor: Tensor) {
+        let wide = if tensor.dtype().is_half() {
+            tensor.to_dtype(Dtype::F32).ok()
+        } else {
+            None
+        };
+        let tensor = wide.unwrap_or(tensor); // what stays is refused by the step
+        self.tensors.retain(|(own, _)| *own != role);
+        self.tensors.push((role, tensor));
+        for recorded in &mut self.recorded {
+            recorded.made.retain(|own| *own != role);
+        }
+    }
+
+    pub(super) fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Forgets the recordings whose fate is known: steps that were submitted count for good; of those that were not
+    /// nothing stays, neither tensors that they would have been the first to write nor their claim on others.
+    pub(super) fn settle(&mut self) {
+        let known: Vec<Recorded> = self
+            .recorded
+            .extract_if(.., |own| own.recording.fate() != Fate::Recorded)
+            .collect();
+        for own in known {
+            if own.recording.fate() == Fate::Submitted {
+                self.step += 1;
+                continue;
+            }
+            self.tensors.retain(|(role, _)| !own.made.contains(role));
+            for (_, tensor) in &mut self.tensors {
+                *tensor = tensor.without_recording(&own.recording);
+            }
+        }
+    }
+}
+
+/// A parameter with what a step of it takes.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    /// Where the new one takes the place of the old: on a device the same memory.
+    pub tensor: &'a mut Tensor,
+    pub grad: &'a Tensor,
+    pub state: &'a mut State,
+}
+
+impl<'a> Parameter<'a> {
+    pub fn new(tensor: &'a mut Tensor, grad: &'a Tensor, state: &'a mut State) -> Self {
+        Self { tensor, grad, state }
+    }
+
+    /// Keeps what a step has left: the tensors that it named.
+    pub(super) fn commit(&mut self, tensors: Vec<(Role, Tensor)>, recording: Option<&Arc<Recording>>) {
+        let state = &mut *self.state;
+        let is_new = |role: &Role| state.tensors.iter().all(|(own, _)| own != role);
+        let states = tensors
+            .iter()
+            .map(|(role, _)| *role)
+            .filter(|role| !matches!(role, Role::Param | Role::Grad(_)));
+        let made = states.filter(is_new).collect();
+        for (role, tensor) in tensors {
+            let tensor = match recording {
+                Some(recording) => tensor.recorded(recording),
+                None => tensor,
+            };
+            match role {
+                Role::Param => *self.tensor = tensor,
+                Role::Grad(_) => {}
+                _ => state.attach(role, tensor),
+            }
+        }
+        match recording {
+            Some(recording) => state.recorded.push(Recorded {
+                recording: Arc::clone(recording),
+                made,
+            }),
+            None => state.step += 1,
+        }
+    }
+}
