@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     queue.write_buffer(&buffer, 0, bytemuck::cast_slice(&logits));
 
-    let input = Tensor::from_buffer(buffer, 0, Dtype::F32, &[rows, classes], Some(stride))?;
+    let input = Tensor::from_buffer(&engine, buffer, 0, Dtype::F32, &[rows, classes], Some(stride))?;
     let labels = Tensor::new(&[3i32, 49, -100, 7], &[rows])?;
     let call = Call {
         grad_input: GradTo::InPlace,

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::hash::Hash;
 
-use crate::call::{Asked, Call, Key, operands};
+use crate::call::{Asked, Call, GradTo, Key, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::{Waiting, block_on};
@@ -262,7 +262,7 @@ fn total(divisor: Divisor, values: &Values) -> f64 {
 /// As [`Loss::problem`]; [`Error::BadLabels`]; [`Error::Device`].
 pub fn denominator(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<f64> {
     let mut call = call.clone();
-    (call.mode, call.grad_output) = (Mode::Forward, None);
+    (call.mode, call.grad_output, call.grad_input) = (Mode::Forward, None, GradTo::New);
     let problem = loss.problem(&call)?;
     match problem.divisor {
         Divisor::Known(divisor) | Divisor::Given(divisor) => Ok(divisor),

@@ -28,7 +28,7 @@ pub(crate) fn rows_of(op: ReduceOp) -> Rows {
         ReduceOp::LogSumExp => piece!("loss/reduce_logsumexp.wgsl"),
     };
     let pieces = vec![piece!("loss/reduce.wgsl"), op_piece];
-    let monoid = match op {
+    let state = match op {
         ReduceOp::Sum | ReduceOp::Mean => SUM,
         ReduceOp::Max | ReduceOp::Min | ReduceOp::Argmax => EXTREME,
         ReduceOp::LogSumExp => SOFTMAX,
@@ -41,7 +41,7 @@ pub(crate) fn rows_of(op: ReduceOp) -> Rows {
         ReduceOp::LogSumExp => log_sum_exp,
     };
     Rows {
-        monoid,
+        state,
         pieces,
         consts: vec![Const::Bool("LARGEST", op != ReduceOp::Min)],
         kind: op.name().into(),

@@ -108,7 +108,7 @@ macro_rules! params {
 }
 
 params! {
-    /// `Params` of `shaders/piece/row_params.wgsl`, which says what each field means.
+    /// `Params` of `shaders/params/row.wgsl`, which says what each field means.
     RowParams {
         rows: u32, cols: u32, inner: u32, col_stride: u32,
         first_tile: u32, end_tile: u32, groups_x: u32, block_rows: u32,
@@ -124,7 +124,7 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/piece/element_params.wgsl`.
+    /// `Params` of `shaders/driver/elementwise.wgsl`.
     ElementParams {
         first_tile: u32, end_tile: u32, groups_x: u32, block_tiles: u32,
         block_len: u32, last_len: u32, first_block: u32, skip: u32,
@@ -139,7 +139,7 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/piece/reduce_params.wgsl`.
+    /// `Params` of `shaders/params/reduce.wgsl`.
     ReduceParams {
         first_tile: u32, end_tile: u32, groups_x: u32, len: u32,
         first_item: u32, base: u32, slab: u32, stride: u32,
@@ -150,7 +150,7 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/piece/pair_params.wgsl`.
+    /// `Params` of `shaders/driver/pair.wgsl`.
     PairParams {
         rows: u32, cols: u32, first_tile: u32, end_tile: u32,
         groups_x: u32, first_row: u32, input_base: u32, input_stride: u32,
@@ -164,7 +164,7 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/piece/update_params.wgsl`.
+    /// `Params` of `shaders/driver/update.wgsl`.
     UpdateParams {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,
         grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
@@ -172,7 +172,7 @@ params! {
     }
 }
 
-/// What `shaders/monoid/count.wgsl` leaves behind: the denominator of `mean` and the fault record.
+/// What `shaders/state/count.wgsl` leaves behind: the denominator of `mean` and the fault record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 pub struct Control {
@@ -206,7 +206,7 @@ impl Control {
     }
 }
 
-/// What an inspection leaves behind: `Fault` of `shaders/monoid/fault.wgsl`.
+/// What an inspection leaves behind: `Fault` of `shaders/fault/fault.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Fault {

@@ -26,6 +26,7 @@
 //! | keep tensors on the device between calls | [`Engine::upload`], [`Loss::forward`], [`Loss::backward`], [`Loss::forward_backward`] |
 //! | compute where there is no adapter, or choose one | [`Engine::cpu`], [`Engine::open`], [`Engine::adapters`] |
 //! | work on a wgpu device and buffers of your own, in your own command encoder | [`Engine::from_wgpu`], [`Tensor::from_buffer`], [`Loss::encode`] |
+//! | keep a call, its tensors by name | [`OwnedCall`] |
 //! | get other gradients than the first tensor's, in place or added up over micro-batches | [`Call::grads`], [`GradTo`] |
 //! | never block a thread | [`Loss::run_async`], [`Output::read_async`], [`Output::try_read`] |
 //! | have statistics of the rows beside the loss: log-sum-exp, arg-max, entropy, accuracy | [`Stats`] |
@@ -42,6 +43,7 @@
 //! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own
 //! tests and command line. It is not promised by semver.
 
+mod adopt;
 mod batches;
 mod call;
 mod cpu;
@@ -87,6 +89,11 @@ mod values;
 mod view;
 mod words;
 
+/// The version of it that [`f16`](half::f16) and [`bf16`](half::bf16) tensors are made of.
+pub use half;
+/// The version of it whose devices, buffers and encoders are taken.
+pub use wgpu;
+
 pub use batches::{Batches, Totals, denominator};
 pub use call::{Call, GradTo};
 pub use dtype::{Dtype, Element};
@@ -97,8 +104,8 @@ pub use limits::Limits;
 pub use loss::{
     Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, Info, KlDiv, L1, LogSigmoid,
     LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
-    OperandInfo, OperandKind, OptionInfo, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal, SmoothL1,
-    SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
+    OperandInfo, OperandKind, OptionInfo, OwnedCall, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal,
+    SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use options::{Scalar, ScalarKind};

@@ -81,7 +81,7 @@ pub struct Rows {
     /// The statistics pass reads the rows.
     pub reads: bool,
     /// What it collects.
-    pub monoid: &'static [Piece],
+    pub state: &'static [Piece],
     /// Slot functions of the row driver.
     pub pieces: Vec<Piece>,
     pub consts: Vec<Const>,
@@ -129,7 +129,7 @@ impl Default for Rows {
             targets: Targets::None,
             keeps_dim: false,
             reads: true,
-            monoid: SOFTMAX,
+            state: SOFTMAX,
             pieces: Vec::new(),
             consts: Vec::new(),
             kind: String::new(),

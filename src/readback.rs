@@ -259,6 +259,7 @@ impl Download {
             let Some(memory) = tensor.memory() else {
                 return Err(Error::operand("tensor", "some results are on the device, some are not"));
             };
+            gpu.expect_own("tensor", tensor)?;
             gpu.expect_submitted("result", Some(memory), false)?;
             if let Some((loan, at)) = memory.staged_copy() {
                 // One call's results have one loan. Where they come from several, the others go the long way.

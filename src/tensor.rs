@@ -111,14 +111,9 @@ impl Tensor {
         self.to_dtype(dtype).map(Cow::Owned)
     }
 
-    /// A window of the user's own buffer, read (or written) in place. `row_stride` is the number of elements from one
-    /// index of the first dimension to the next: for logits (N, C) whose rows are padded to C' columns, C'.
-    /// `offset` counts bytes. The buffer needs `STORAGE` usage, and `COPY_SRC` to be read back.
-    ///
-    /// # Errors
-    /// [`Error::Operand`] when rows would overlap, the offset is not a multiple of the element size, or the window
-    /// does not lie within the buffer.
-    pub fn from_buffer(
+    /// A window of a buffer of a device; see `Tensor::from_buffer`.
+    pub(crate) fn window_of(
+        device: &wgpu::Device,
         buffer: wgpu::Buffer,
         offset: u64,
         dtype: Dtype,
@@ -177,7 +172,7 @@ impl Tensor {
             ));
         }
         Ok(Self {
-            storage: Storage::Device(buffer.into()),
+            storage: Storage::Device(Memory::of(device, vec![buffer], u64::MAX)),
             view,
         })
     }

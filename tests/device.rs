@@ -189,7 +189,7 @@ fn an_adopted_device_hears_of_no_error_of_ours() {
         usage: wgpu::BufferUsages::COPY_DST,
         mapped_at_creation: false,
     });
-    let plain = Tensor::from_buffer(plain, 0, wgloss::Dtype::F32, &[8, 100], None).unwrap();
+    let plain = Tensor::from_buffer(&engine, plain, 0, wgloss::Dtype::F32, &[8, 100], None).unwrap();
     assert!(loss.forward(&engine, &[&plain, &labels]).is_err());
     assert!(plain.read::<f32>(&engine).is_err());
     device.destroy();

@@ -185,7 +185,15 @@ fn laid(engine: &Engine, from: &Tensor, first: usize, stride: usize) -> Tensor {
         mapped_at_creation: false,
     });
     queue.write_buffer(&buffer, 0, &memory);
-    Tensor::from_buffer(buffer, (first * bytes) as u64, from.dtype(), from.shape(), Some(stride)).unwrap()
+    Tensor::from_buffer(
+        engine,
+        buffer,
+        (first * bytes) as u64,
+        from.dtype(),
+        from.shape(),
+        Some(stride),
+    )
+    .unwrap()
 }
 
 fn case_of(name: &str, shape: &[usize], dtype: Dtype, reduction: Reduction) -> Case {

@@ -93,7 +93,7 @@ fn calls_that_differ_are_told_apart() {
     let all = own(&engine, Dtype::F32, &[480]);
     all.put(&engine, &data);
     let window = |offset: u64, dtype, shape: &[usize], stride| {
-        Tensor::from_buffer(all.buffer.clone(), offset, dtype, shape, stride).unwrap()
+        Tensor::from_buffer(&engine, all.buffer.clone(), offset, dtype, shape, stride).unwrap()
     };
     let views = [
         window(0, Dtype::F32, &[40, 12], None),

@@ -220,7 +220,7 @@ fn wide_rows_of_everything_and_with_gaps() {
         let dense = Tensor::new(&rows, &[4, cols]).unwrap();
         let all = cut.upload(&Tensor::new(&data, &[4, 150]).unwrap()).unwrap();
         let buffer = all.buffer().unwrap().clone();
-        let gaps = Tensor::from_buffer(buffer, 0, Dtype::F32, &[4, cols], Some(150)).unwrap();
+        let gaps = Tensor::from_buffer(&cut, buffer, 0, Dtype::F32, &[4, cols], Some(150)).unwrap();
         let loss = CrossEntropy::default();
         let run = |x: &Tensor| {
             let call = Call::new(Mode::Fused, &[x, &labels]);

@@ -181,6 +181,7 @@ impl Gpu {
     /// Plans a call, and keeps it.
     pub fn plan(&self, new: New, problem: Problem) -> Result<Planned> {
         let New { key, limits } = new;
+        self.expect_compute()?;
         let plan = plan(&problem, &limits, &self.tuning)?;
         count(&self.counters.plans, 1);
         let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
@@ -222,7 +223,7 @@ impl Gpu {
             }
             Err(error) => {
                 loan.expose(); // what is bound may be what failed: the next call binds anew
-                Err(error)
+                Err(self.blame(error, asked, &prepared.problem))
             }
         }
     }
@@ -270,7 +271,8 @@ impl Gpu {
         }
         let problem = &prepared.problem;
         let tensors = self.place(&asked.operands(problem), Some(problem))?;
-        let bound = Arc::new(self.bind(&prepared, asked, &tensors)?);
+        let bound = self.bind(&prepared, asked, &tensors);
+        let bound = Arc::new(bound.map_err(|error| self.blame(error, asked, problem))?);
         // What was uploaded for this call does not come again.
         if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
             self.calls.keep_bound(&key, &prepared, &bound);
@@ -291,6 +293,10 @@ impl Gpu {
         let (problem, plan) = (&prepared.problem, &prepared.plan);
         let mut all = tensors.to_vec();
         let grad = outputs::grad_input(problem, asked.call, tensors)?.cloned();
+        if let Some(grad) = &grad {
+            self.expect_own("grad_input", grad)?;
+            self.expect_usable("grad_input", grad.parts())?;
+        }
         let has_grad = grad.is_some();
         all.extend(grad.map(|own| (Role::Grad(0), own)));
         let (mut results, mut staged, mut has_large) = (Vec::new(), 0, false);

@@ -4,6 +4,7 @@ mod activity;
 mod call;
 mod calls;
 mod disk;
+mod foreign;
 mod guard;
 mod open;
 mod outputs;
@@ -16,7 +17,7 @@ mod submit;
 mod timer;
 mod wait;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -62,6 +63,8 @@ pub(crate) struct Gpu {
     pub pace: Mutex<Pace>,
     pub markers: Arc<Markers>,
     pub poller: Poller,
+    /// The layout by which buffers of others are tried.
+    pub probe: OnceLock<wgpu::BindGroupLayout>,
 }
 
 impl Gpu {
@@ -92,7 +95,7 @@ impl Gpu {
             }
         };
         let parts: Result<Vec<_>> = (0..bytes.max(1)).step_by(span as usize).map(part).collect();
-        Ok(Memory::of(parts?, span))
+        Ok(Memory::of(&self.device, parts?, span))
     }
 
     /// A new buffer that holds `bytes` before anything is submitted.
@@ -178,6 +181,7 @@ impl Gpu {
                         return Err(Error::operand(role.name(), format!("is {}", tensor.whereabouts())));
                     }
                 };
+                self.expect_own(role.name(), &placed)?;
                 for buffer in placed.parts() {
                     expect_usage(role.name(), buffer, wgpu::BufferUsages::STORAGE)?;
                 }

@@ -89,6 +89,7 @@ impl Gpu {
             troubles,
             markers: Arc::default(),
             poller: Poller::default(),
+            probe: OnceLock::new(),
         }
     }
 

@@ -88,9 +88,13 @@ pub(crate) fn grad_input<'a>(
             format!("is {}, the engine writes on its device", own.whereabouts()),
         )),
         GradTo::Into(own) | GradTo::AddTo(own) => expect_alone(own, tensors).map(|()| Some(own)),
+        GradTo::InPlace if call.tensors.first().is_some_and(|own| own.memory().is_none()) => Err(Error::operand(
+            "grad_input",
+            "is to go over the input, which is on the host: upload it first (Engine::upload)",
+        )),
         GradTo::InPlace => {
             let own = call.tensors.first().copied().filter(|_| problem.in_place);
-            // Else the input was uploaded for this call: its copy is ours to write.
+            // One in several buffers gets a new tensor.
             own.map_or(Ok(()), |own| expect_alone_in_place(own, tensors))
                 .map(|()| own)
         }

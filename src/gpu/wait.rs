@@ -65,10 +65,14 @@ impl Gpu {
 
     /// Waits a second at most for all submissions, to hear what there is to be heard of the device.
     pub(super) fn settle(&self) {
-        let _ = self.device.poll(wgpu::PollType::Wait {
-            submission_index: None,
-            timeout: Some(Duration::from_secs(1)),
-        });
+        let since = Instant::now();
+        let is_busy = || {
+            let polled = self.device.poll(wgpu::PollType::Poll);
+            polled.is_ok_and(|status| !status.is_queue_empty())
+        };
+        while is_busy() && since.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(pause(since));
+        }
     }
 }
 
@@ -120,28 +124,15 @@ impl Arrival {
     }
 }
 
-/// How long the first of several short waits takes, and the longest.
-const SHORTEST: Duration = Duration::from_micros(100);
-const LONGEST: Duration = Duration::from_millis(2);
+/// Pauses between two looks at the device are a part of what was waited so far, so that what is done soon is seen soon,
+/// and no longer than this. (The device's own waits with a timeout fail in wgpu-core 30 where two threads wait.)
+const SHORTEST: Duration = Duration::from_micros(20);
+const LONGEST: Duration = Duration::from_millis(1);
 /// Far longer than it takes a thread to tell of what it has heard.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits that get longer, so that what is done soon is seen soon.
-fn slices() -> impl Iterator<Item = Duration> {
-    std::iter::successors(Some(SHORTEST), |own| Some((2 * *own).min(LONGEST)))
-}
-
-/// Waits a while for all submissions; whether they are done.
-fn waited(device: &wgpu::Device, timeout: Duration) -> std::result::Result<bool, wgpu::PollError> {
-    let waited = device.poll(wgpu::PollType::Wait {
-        submission_index: None,
-        timeout: Some(timeout),
-    });
-    match waited {
-        Ok(_) => Ok(true),
-        Err(wgpu::PollError::Timeout) => Ok(false),
-        Err(error) => Err(error),
-    }
+fn pause(since: Instant) -> Duration {
+    (since.elapsed() / 8).clamp(SHORTEST, LONGEST)
 }
 
 impl Gpu {
@@ -181,20 +172,17 @@ impl Gpu {
     }
 
     fn block_for(&self, arrivals: &mut [Arrival]) -> Result<()> {
-        let (mut next, mut idle) = (0, Duration::ZERO);
-        for slice in slices() {
-            if self.are_there(arrivals, &mut next)? {
-                break;
-            }
-            let is_idle = waited(&self.device, slice).map_err(|e| self.lost_or(Error::Device(e.to_string())))?;
-            if is_idle && !self.are_there(arrivals, &mut next)? {
+        let (mut next, since) = (0, Instant::now());
+        let mut idle: Option<Instant> = None;
+        while !self.are_there(arrivals, &mut next)? {
+            let polled = self.device.poll(wgpu::PollType::Poll);
+            if polled.is_ok_and(|status| status.is_queue_empty()) {
                 // Another thread's poll has it, and is about to tell.
-                std::thread::sleep(slice);
-                idle += slice;
-                if idle > PATIENCE {
+                if idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                     return Err(self.lost_or(Error::Device("the readback did not come".into())));
                 }
             }
+            std::thread::sleep(pause(since));
         }
         Ok(())
     }
@@ -293,10 +281,9 @@ impl Attended {
                 return;
             }
             drop(state);
-            for slice in slices() {
-                // Where nothing is under way that is at once: what is waited for may be yet to be submitted.
-                let since = Instant::now();
-                let is_lost = waited(device, slice).is_err() || lock(&troubles.lost).is_some();
+            let since = Instant::now();
+            loop {
+                let is_lost = device.poll(wgpu::PollType::Poll).is_err() || lock(&troubles.lost).is_some();
                 let mut state = lock(&self.state);
                 if is_lost {
                     state.wakers.drain(..).for_each(Waker::wake);
@@ -304,8 +291,7 @@ impl Attended {
                 if state.waiting == 0 || state.ended {
                     break;
                 }
-                let left = slice.saturating_sub(since.elapsed());
-                let _ = self.changed.wait_timeout(state, left);
+                let _ = self.changed.wait_timeout(state, pause(since));
             }
         }
     }

@@ -190,6 +190,15 @@ macro_rules! define {
             }
         }
 
+        impl $type {
+            $(
+                #[doc = concat!("A call that one can keep, of this `", stringify!($operand), "`.")]
+                pub fn $operand(self, tensor: &$crate::tensor::Tensor) -> $crate::loss::OwnedCall<Self> {
+                    $crate::loss::OwnedCall::of(self).tensor($crate::loss::define::role!($operand), tensor)
+                }
+            )*
+        }
+
         #[doc = concat!("The function form of [`", stringify!($type), "`]: arrays on the host, numbers back.")]
         ///
         /// # Errors

@@ -50,7 +50,7 @@ impl LogSoftmax {
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Rows {
-            monoid: MAP,
+            state: MAP,
             pieces: vec![piece!("loss/log_softmax.wgsl")],
             definition: RowDefinition::Map(definition),
             alone: Some(0.0),

@@ -2,6 +2,7 @@
 
 mod define;
 mod family;
+mod owned;
 
 mod bce;
 mod bce_with_logits;
@@ -44,6 +45,8 @@ use crate::output::Output;
 use crate::problem::Problem;
 use crate::tensor::Tensor;
 use crate::words::{Mode, Reduction, Role, same_name};
+
+pub use owned::OwnedCall;
 
 /// Declares the registry, and exports the type and the function form of each loss.
 macro_rules! registry {
@@ -374,6 +377,45 @@ pub trait Loss: Debug + Send + Sync {
             ..Call::new(Mode::Fused, tensors)
         };
         self.run(engine, &call)
+    }
+}
+
+/// A loss chosen by name is one, too.
+impl Loss for Box<dyn Loss> {
+    fn info(&self) -> &'static Info {
+        self.as_ref().info()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.as_ref().check()
+    }
+
+    fn reduction(&self) -> Reduction {
+        self.as_ref().reduction()
+    }
+
+    fn set_reduction(&mut self, reduction: Reduction) {
+        self.as_mut().set_reduction(reduction);
+    }
+
+    fn set(&mut self, name: &str, value: &Scalar) -> Result<()> {
+        self.as_mut().set(name, value)
+    }
+
+    fn tensors(&self) -> Vec<(Role, &Tensor)> {
+        self.as_ref().tensors()
+    }
+
+    fn attach(&mut self, role: Role, tensor: Tensor) -> Result<()> {
+        self.as_mut().attach(role, tensor)
+    }
+
+    fn identify(&self, state: &mut dyn Hasher) -> bool {
+        self.as_ref().identify(state)
+    }
+
+    fn problem(&self, call: &Call<'_>) -> Result<Problem> {
+        self.as_ref().problem(call)
     }
 }
 

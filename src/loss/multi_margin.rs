@@ -60,7 +60,7 @@ impl MultiMargin {
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Rows {
             targets: Targets::Index { ignore_index: None },
-            monoid: MARGIN,
+            state: MARGIN,
             pieces: vec![piece!("loss/multi_margin.wgsl"), piece!("row/labelled.wgsl")],
             consts: vec![Const::Bool("SQUARED", self.p == 2)],
             kind: format!("p{}", self.p),

@@ -50,7 +50,7 @@ impl MultilabelMargin {
         let dim = matrix_dim(input)?;
         Rows {
             targets: Targets::ClassList,
-            monoid: MARGIN,
+            state: MARGIN,
             pieces: vec![piece!("loss/multilabel_margin.wgsl")],
             inner_loops: input.shape.get(dim).map_or(1, |n| n.div_ceil(4)) as u64,
             definition: RowDefinition::Loss(definition),

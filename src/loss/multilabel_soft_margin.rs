@@ -56,7 +56,7 @@ impl MultilabelSoftMargin {
         };
         Rows {
             targets: Targets::Full,
-            monoid: &[piece!("state/sum.wgsl"), piece!("state/push_quads.wgsl")],
+            state: &[piece!("state/sum.wgsl"), piece!("state/push_quads.wgsl")],
             pieces: vec![piece!("loss/multilabel_soft_margin.wgsl")],
             weighs_columns: true,
             element_weights: Some(false),

@@ -55,7 +55,7 @@ impl Nll {
                 ignore_index: Some(self.ignore_index),
             },
             reads: false,
-            monoid: &[piece!("state/nothing.wgsl"), piece!("state/push_quads.wgsl")],
+            state: &[piece!("state/nothing.wgsl"), piece!("state/push_quads.wgsl")],
             pieces: vec![piece!("loss/nll.wgsl"), piece!("row/labelled.wgsl")],
             counts_weights: true,
             definition: RowDefinition::Loss(definition),

@@ -49,7 +49,7 @@ impl Softmax {
 
     fn problem(&self, call: &Call<'_>) -> Result<Problem> {
         Rows {
-            monoid: MAP,
+            state: MAP,
             pieces: vec![piece!("loss/softmax.wgsl")],
             definition: RowDefinition::Map(definition),
             alone: Some(1.0),

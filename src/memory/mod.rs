@@ -37,6 +37,8 @@ pub(crate) struct Memory {
 
 #[derive(Debug)]
 struct Shared {
+    /// Whose the buffers are.
+    device: wgpu::Device,
     parts: Box<[wgpu::Buffer]>,
     span: u64,
     /// No other memory of the process has, or had, this number.
@@ -61,17 +63,12 @@ pub(crate) struct Run<'a> {
     pub size: u64,
 }
 
-impl From<wgpu::Buffer> for Memory {
-    fn from(buffer: wgpu::Buffer) -> Self {
-        Self::of(vec![buffer], u64::MAX)
-    }
-}
-
 impl Memory {
-    /// Buffers of `span` bytes each, but for the last.
-    pub fn of(parts: Vec<wgpu::Buffer>, span: u64) -> Self {
+    /// Buffers of a device, of `span` bytes each but for the last.
+    pub fn of(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Shared {
+            device: device.clone(),
             parts: parts.into(),
             span,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -87,6 +84,11 @@ impl Memory {
 
     pub fn parts(&self) -> &[wgpu::Buffer] {
         &self.shared.parts
+    }
+
+    /// It is of this device, as far as wgpu can tell: devices of two instances may be equal.
+    pub fn is_of(&self, device: &wgpu::Device) -> bool {
+        self.shared.device == *device
     }
 
     pub fn id(&self) -> u64 {

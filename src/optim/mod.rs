@@ -324,6 +324,7 @@ fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
 /// The plan of each step, and the tensors that it names: the parameter first. `or_recorded`: they may be results of what
 /// the caller has yet to submit.
 fn prepare(gpu: &Gpu, updates: &[Update], all: &[Parameter<'_>], or_recorded: bool) -> Result<Steps> {
+    gpu.expect_compute()?;
     let mut steps = Vec::with_capacity(all.len());
     for (nth, (update, own)) in updates.iter().zip(all).enumerate() {
         let own = prepare_one(gpu, update, own, or_recorded).map_err(|error| of_parameter(error, nth, all.len()))?;

@@ -93,7 +93,7 @@ impl<'a> Flights<'a> {
 
     /// The arenas as scratch, in the order in which units number them.
     pub fn arenas(&self) -> [Memory; 2] {
-        [self.uploads.clone().into(), self.downloads.clone().into()]
+        [&self.uploads, &self.downloads].map(|own| Memory::of(&self.gpu.device, vec![own.clone()], u64::MAX))
     }
 
     pub fn is_timed(&self) -> bool {

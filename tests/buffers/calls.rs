@@ -90,7 +90,7 @@ fn tensors_of_another_engine_are_refused() {
     let here = gpu();
     assert!(matches!(
         CrossEntropy::default().forward(here, &[&x, &labels]),
-        Err(Error::Device(_))
+        Err(Error::Operand { name: "input", .. })
     ));
     assert!(matches!(
         CrossEntropy::default().forward(&Engine::cpu(), &[&x, &labels]),

@@ -42,8 +42,9 @@ fn padded_rows_in_the_users_buffers() {
         for row in 0..rows {
             padded[skip + row * stride..][..cols].copy_from_slice(&x[row * cols..][..cols]);
         }
-        let window =
-            |buffer| Tensor::from_buffer(buffer, 4 * skip as u64, Dtype::F32, &[rows, cols], Some(stride)).unwrap();
+        let window = |buffer| {
+            Tensor::from_buffer(engine, buffer, 4 * skip as u64, Dtype::F32, &[rows, cols], Some(stride)).unwrap()
+        };
         let canary = vec![123.25f32; padded.len()];
         for (loss, target) in [
             (&CrossEntropy::default() as &dyn Loss, &labels),
@@ -65,7 +66,7 @@ fn padded_rows_in_the_users_buffers() {
             let got = loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap();
             let what = format!("{} {rows}x{cols} in rows of {stride}", loss.info().name);
             close(&what, &got, &want);
-            let whole = Tensor::from_buffer(grad, 0, Dtype::F32, &[padded.len()], None).unwrap();
+            let whole = Tensor::from_buffer(engine, grad, 0, Dtype::F32, &[padded.len()], None).unwrap();
             let memory = whole.read::<f32>(engine).unwrap();
             for (i, value) in memory.iter().enumerate() {
                 let inside = i >= skip && (i - skip) % stride < cols;
@@ -83,7 +84,7 @@ fn padded_rows_in_the_users_buffers() {
                 &loss.run(engine, &call).unwrap().include_placed().read(engine).unwrap(),
                 &want,
             );
-            let whole = Tensor::from_buffer(buffer, 0, Dtype::F32, &[padded.len()], None).unwrap();
+            let whole = Tensor::from_buffer(engine, buffer, 0, Dtype::F32, &[padded.len()], None).unwrap();
             let memory = whole.read::<f32>(engine).unwrap();
             let outside = |i: &usize| *i < skip || (*i - skip) % stride >= cols;
             assert!(
@@ -166,7 +167,7 @@ fn gaps_are_stepped_over_or_refused() {
                 for row in 0..shape[0] {
                     all[row * stride * per..][..slab * per].copy_from_slice(&own[row * slab * per..][..slab * per]);
                 }
-                Tensor::from_buffer(memory(engine, dtype, &all), 0, dtype, shape, Some(stride)).unwrap()
+                Tensor::from_buffer(engine, memory(engine, dtype, &all), 0, dtype, shape, Some(stride)).unwrap()
             };
             let mut compare = |what: String, loss: &dyn Loss, plain: &Call<'_>, gaps: &Call<'_>| {
                 let want = loss.run(engine, plain).unwrap().include_placed().read(engine).unwrap();

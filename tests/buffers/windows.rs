@@ -52,12 +52,12 @@ fn windows_of_every_dtype() {
             };
             let window = |buffer: &wgpu::Buffer| {
                 let offset = skip as u64 * dtype.bytes();
-                Tensor::from_buffer(buffer.clone(), offset, dtype, &shape, Some(stride)).unwrap()
+                Tensor::from_buffer(engine, buffer.clone(), offset, dtype, &shape, Some(stride)).unwrap()
             };
             let whole = |buffer: &wgpu::Buffer| {
                 let len = (buffer.size() / dtype.bytes()) as usize;
                 halves(
-                    &Tensor::from_buffer(buffer.clone(), 0, dtype, &[len], None).unwrap(),
+                    &Tensor::from_buffer(engine, buffer.clone(), 0, dtype, &[len], None).unwrap(),
                     engine,
                 )
             };

@@ -161,7 +161,7 @@ fn places_carry() {
         pass.dispatch_workgroups(1, 1, 1);
         drop(pass);
         queue.submit([encoder.finish()]);
-        let words = Tensor::from_buffer(buffers[2].1.clone(), 0, Dtype::U32, &[4], None).unwrap();
+        let words = Tensor::from_buffer(gpu(), buffers[2].1.clone(), 0, Dtype::U32, &[4], None).unwrap();
         let words = words.read::<u32>(gpu()).unwrap();
         let fault: Fault = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words));
         assert_eq!(

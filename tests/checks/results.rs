@@ -228,7 +228,7 @@ fn padded_rows_and_gradients_in_place() {
                 let whole = bytes.len() / 4 * 4;
                 queue.write_buffer(&buffer, 0, &bytes[..whole]);
                 let offset = skip as u64 * dtype.bytes();
-                Tensor::from_buffer(buffer, offset, dtype, &[rows, cols], Some(stride)).unwrap()
+                Tensor::from_buffer(engine, buffer, offset, dtype, &[rows, cols], Some(stride)).unwrap()
             };
             let mut bad = x.clone();
             places.iter().for_each(|&at| bad[at] = 1.5);

@@ -33,7 +33,7 @@ pub fn own(engine: &Engine, dtype: Dtype, shape: &[usize]) -> Own {
         usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
         mapped_at_creation: false,
     });
-    let tensor = Tensor::from_buffer(buffer.clone(), 0, dtype, shape, None).unwrap();
+    let tensor = Tensor::from_buffer(engine, buffer.clone(), 0, dtype, shape, None).unwrap();
     Own { buffer, tensor }
 }
 

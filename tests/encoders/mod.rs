@@ -28,7 +28,7 @@ fn is_idle(engine: &Engine) -> bool {
     device.poll(wgpu::PollType::Poll).unwrap().is_queue_empty()
 }
 
-/// Work that keeps the device busy for a good part of a second, whatever it is.
+/// Work that keeps the device busy for a while, whatever it is.
 struct Load {
     x: Tensor,
     t: Tensor,
@@ -38,18 +38,9 @@ struct Load {
 impl Load {
     fn new(engine: &Engine) -> Self {
         let (x, t) = operands(engine, 4096, 1000);
-        let mut own = Self { x, t, times: 4 };
-        own.submit(engine);
+        let own = Self { x, t, times: 16 };
+        let _ = CrossEntropy::default().forward(engine, &[&own.x, &own.t]).unwrap();
         wait(engine);
-        while own.times < 1 << 14 {
-            let start = std::time::Instant::now();
-            own.submit(engine);
-            wait(engine);
-            if start.elapsed().as_millis() > 300 {
-                break;
-            }
-            own.times *= 2;
-        }
         own
     }
 
@@ -57,6 +48,22 @@ impl Load {
         for _ in 0..self.times {
             let _ = CrossEntropy::default().forward(engine, &[&self.x, &self.t]).unwrap();
         }
+    }
+
+    /// The device is still busy with the load after `work`, which is done behind it: with more load, should the machine
+    /// have been slow just then.
+    fn outlasts<T>(&mut self, engine: &Engine, mut before: impl FnMut() -> T, mut work: impl FnMut(&T)) -> bool {
+        for _ in 0..7 {
+            wait(engine);
+            let own = before();
+            self.submit(engine);
+            work(&own);
+            if !is_idle(engine) {
+                return true;
+            }
+            self.times *= 2;
+        }
+        false
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use wgloss::{Call, CrossEntropy, Loss, Mode, Output};
 
-use super::{Load, encoder, is_idle, operands, submit, wait};
+use super::{Load, encoder, operands, submit, wait};
 use crate::common::bits;
 use crate::common::engine::fresh;
 use crate::common::own::values;
@@ -18,7 +18,7 @@ use crate::common::own::values;
 #[test]
 fn reads_wait_for_their_own_submission_alone() {
     let engine = fresh();
-    let load = Load::new(&engine);
+    let mut load = Load::new(&engine);
     let loss = CrossEntropy::default();
     for shape in [(16, 50), (300, 200)] {
         let (x, t) = operands(&engine, shape.0, shape.1);
@@ -37,22 +37,41 @@ fn reads_wait_for_their_own_submission_alone() {
             drop(values(&own(), &engine));
         }
         for own in [&encoded as &dyn Fn() -> Output, &run] {
-            wait(&engine);
-            let (early, tried) = (own(), own());
-            wait(&engine);
-            load.submit(&engine);
+            // Large ones are copied by a submission of their own.
             if is_small {
-                // Large ones are copied by a submission of their own.
-                assert!(bits(&values(&early, &engine)) == want);
-                let there = tried.try_read(&engine).unwrap();
-                assert!(bits(&there.expect("what was submitted first is there")) == want);
-                assert!(!is_idle(&engine), "a read waited for what came later");
+                assert!(
+                    load.outlasts(
+                        &engine,
+                        || {
+                            let (early, tried) = (own(), own());
+                            wait(&engine);
+                            (early, tried)
+                        },
+                        |(early, tried)| {
+                            assert!(bits(&values(early, &engine)) == want);
+                            let there = tried.try_read(&engine).unwrap();
+                            assert!(bits(&there.expect("what was submitted first is there")) == want);
+                        }
+                    ),
+                    "a read waited for what came later"
+                );
             }
-            let late = own();
-            let start = Instant::now();
-            assert!(late.try_read(&engine).unwrap().is_none());
-            assert!(start.elapsed() < Duration::from_millis(100) && !is_idle(&engine));
-            let mut there = None;
+            let mut late = None;
+            assert!(
+                load.outlasts(
+                    &engine,
+                    || (),
+                    |&()| {
+                        let output = own();
+                        let start = Instant::now();
+                        late = Some((output.try_read(&engine).unwrap(), output));
+                        assert!(start.elapsed() < Duration::from_millis(100));
+                    }
+                ),
+                "asking waited"
+            );
+            let (mut there, late) = late.unwrap();
+            assert!(there.is_none(), "there before what was submitted first");
             while there.is_none() {
                 std::thread::sleep(Duration::from_millis(2));
                 there = late.try_read(&engine).unwrap();
@@ -121,7 +140,7 @@ fn calls_in_parts_return_at_once_on_software_adapters() {
     let loss = CrossEntropy::default();
     let call = Call::new(Mode::Forward, &[&x, &t]);
     let want = bits(&values(&loss.run(&engine, &call).unwrap(), &engine));
-    let load = Load::new(&engine);
+    let mut load = Load::new(&engine);
     engine.set_plan_limits(limits).unwrap();
     assert!(bits(&values(&loss.run(&engine, &call).unwrap(), &engine)) == want);
     let is_software = engine.adapter_info().unwrap().device_type == wgpu::DeviceType::Cpu;
@@ -132,10 +151,12 @@ fn calls_in_parts_return_at_once_on_software_adapters() {
     if is_software {
         let (device, queue) = engine.wgpu().unwrap();
         let other = wgloss::Engine::from_wgpu(device.clone(), queue.clone());
-        load.submit(&other);
-        let output = loss.run(&engine, &call).unwrap();
-        assert!(!is_idle(&engine), "the call waited");
-        assert!(bits(&values(&output, &engine)) == want);
+        let mut last = None;
+        assert!(
+            load.outlasts(&other, || (), |&()| last = Some(loss.run(&engine, &call).unwrap())),
+            "the call waited"
+        );
+        assert!(bits(&values(&last.unwrap(), &engine)) == want);
     }
     let output = pollster::block_on(loss.run_async(&engine, &call)).unwrap();
     assert!(bits(&values(&output, &engine)) == want);

@@ -126,7 +126,7 @@ fn wrong_tensors_are_refused() {
         .unwrap_err();
     assert!(error.to_string().starts_with("param: is on a device"), "{error}");
     let buffer = shared.buffer().unwrap().clone();
-    let gaps = Tensor::from_buffer(buffer, 0, Dtype::F32, &[2, 1], Some(2)).unwrap();
+    let gaps = Tensor::from_buffer(gpu(), buffer, 0, Dtype::F32, &[2, 1], Some(2)).unwrap();
     let error = Sgd::default()
         .step(gpu(), &gaps, &ones(&[2, 1]), &mut State::default())
         .unwrap_err();

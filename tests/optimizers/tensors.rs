@@ -32,7 +32,7 @@ fn windows_of_the_users_buffers_are_updated_in_place() {
         let all = padded.len();
         padded[skip..skip + len].copy_from_slice(&start);
         let whole = buffer(bytemuck::cast_slice(&padded));
-        let window = Tensor::from_buffer(whole.clone(), 2 * skip as u64, Dtype::Bf16, &[len], None).unwrap();
+        let window = Tensor::from_buffer(engine, whole.clone(), 2 * skip as u64, Dtype::Bf16, &[len], None).unwrap();
         let dense = engine.upload(&Tensor::new(&start, &[len]).unwrap()).unwrap();
         let grad = engine.upload(&Tensor::new(&grad, &[len]).unwrap()).unwrap();
 
@@ -53,7 +53,7 @@ fn windows_of_the_users_buffers_are_updated_in_place() {
         for (role, tensor) in state.tensors() {
             assert_eq!(bits(tensor, engine), bits(recorded.get(*role).unwrap(), engine));
         }
-        let around = Tensor::from_buffer(whole, 0, Dtype::Bf16, &[all], None).unwrap();
+        let around = Tensor::from_buffer(engine, whole, 0, Dtype::Bf16, &[all], None).unwrap();
         let mut around = around.read::<half::bf16>(engine).unwrap();
         around.drain(skip..skip + len);
         assert!(around.iter().all(|&x| x == sentinel), "{skip} {len}");

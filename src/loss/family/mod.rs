@@ -23,15 +23,17 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
     let info = loss.info();
     if call.tensors.len() != info.operands.len() {
         let names: Vec<_> = info.operands.iter().map(|operand| operand.role.name()).collect();
-        return Err(Error::operand(
-            info.name,
-            format!(
-                "takes {} ({}), got {} tensors",
-                names.len(),
-                names.join(", "),
-                call.tensors.len()
-            ),
-        ));
+        let mut message = format!(
+            "takes {} ({}), got {} tensors",
+            names.len(),
+            names.join(", "),
+            call.tensors.len()
+        );
+        if call.tensors.len() > names.len() && !info.tensors.is_empty() {
+            let optional: Vec<_> = info.tensors.iter().map(|own| own.role.name()).collect();
+            message += &format!("; {} are fields of the loss, beside its options", optional.join(", "));
+        }
+        return Err(Error::operand(info.name, message));
     }
     let mut list: Vec<Operand> = Vec::new();
     for (own, tensor) in info.operands.iter().zip(&call.tensors) {
@@ -148,6 +150,12 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
     let grad = call.mode.wants_grad();
     let in_place = grad && matches!(call.grad_input, GradTo::InPlace) && call.tensors[0].parts().len() == 1;
     let first = operands[0].view.clone();
+    if !grad && !matches!(call.grad_input, GradTo::New) {
+        return Err(Error::operand(
+            "grad_input",
+            "a place is given, and mode forward computes no gradient: ask for backward or fused",
+        ));
+    }
     if grad {
         expect_slope(operands[0].role.name(), call.tensors[0])?;
     }

@@ -132,7 +132,7 @@ impl RowsPlanner<'_> {
                 .chain(problem.dtypes())
                 .chain([problem.dtype]),
         ));
-        list.extend(self.rows.monoid);
+        list.extend(self.rows.state);
         list.extend(&self.rows.pieces);
         list
     }
