@@ -276,14 +276,18 @@ impl Download {
             Some(encoder) => Some(gpu.hand_in("readback", encoder)?),
             None => copied.as_ref().and_then(|copied| copied.submission.clone()),
         };
-        let own = copied.as_ref().map(|copied| (&copied.staging, copied.staging.size()));
         let staged = ways.iter().filter_map(|way| match way {
             Way::Copied(_) => None,
             Way::Staged(parts) => Some(parts),
         });
         let staged = staged.flatten().map(|part| (&part.staging, part.bytes));
-        let map = |(staging, bytes): (&wgpu::Buffer, u64)| Arrival::of(staging, bytes);
-        let arrivals = gpu.guarded("readback", 0, || own.into_iter().chain(staged).map(map).collect())?;
+        let arrivals = gpu.guarded("readback", 0, || {
+            let copied = copied.as_ref().map(Arrival::of_copies);
+            copied
+                .into_iter()
+                .chain(staged.map(|(staging, bytes)| Arrival::of(staging, bytes)))
+                .collect()
+        })?;
         Ok(Self {
             of: Self::identity(tensors),
             ways,

@@ -166,7 +166,10 @@ fn a_steady_call_takes_few_allocations() {
         for (loss, tensors) in list {
             for mode in Mode::ALL {
                 let call = Call {
-                    grad_input: if new { GradTo::New } else { GradTo::Into(&grad) },
+                    grad_input: match new || !mode.wants_grad() {
+                        true => GradTo::New,
+                        false => GradTo::Into(&grad),
+                    },
                     ..Call::new(mode, &tensors)
                 };
                 // The small results, the counts of class targets among them.

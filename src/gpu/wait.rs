@@ -11,7 +11,7 @@ use futures_intrusive::channel::shared::oneshot_channel;
 
 use super::{Gpu, Troubles};
 use crate::error::{Error, Result};
-use crate::memory::lock;
+use crate::memory::{Reading, lock};
 
 /// What a future comes to: the thread sleeps until that is there.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -104,6 +104,17 @@ impl Arrival {
     pub fn of(staging: &wgpu::Buffer, bytes: u64) -> Self {
         let (tell, own) = Self::new();
         staging.map_async(wgpu::MapMode::Read, ..bytes, tell);
+        own
+    }
+
+    /// The copies of a call's results do.
+    pub fn of_copies(copies: &Reading) -> Self {
+        let (tell, own) = Self::new();
+        let is_there = copies.asked();
+        copies.staging.map_async(wgpu::MapMode::Read, .., move |told| {
+            is_there();
+            tell(told);
+        });
         own
     }
 

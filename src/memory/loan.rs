@@ -2,9 +2,9 @@
 //! dropped. Their copies for the host are made by the submission that computes them, so that reading takes no other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{Fate, Recording};
+use super::{Fate, Recording, lock};
 
 /// How what makes the results comes to the device.
 #[derive(Debug)]
@@ -94,7 +94,17 @@ impl Loan {
             staging,
             submission,
             loan: Arc::clone(self),
+            mapping: Arc::new(Mutex::new(Mapping::NotAsked)),
         })
+    }
+
+    /// Gives back the right to map the copies, which are mapped.
+    fn unmap(&self, staging: &wgpu::Buffer) {
+        // Of a device that is gone the buffer may be, too, which is nobody's error.
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        staging.unmap();
+        drop(scope);
+        self.reading.store(false, Ordering::Release);
     }
 }
 
@@ -118,15 +128,40 @@ pub(crate) struct Reading {
     /// Where it is known: a caller submits without telling us.
     pub submission: Option<wgpu::SubmissionIndex>,
     pub loan: Arc<Loan>,
+    mapping: Arc<Mutex<Mapping>>,
+}
+
+/// How far the mapping is. One that is under way is not called off: unmapping races with who polls (wgpu-core 30).
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mapping {
+    NotAsked,
+    UnderWay,
+    There,
+    /// It is under way, and nobody waits for it.
+    Unwanted,
+}
+
+impl Reading {
+    /// The mapping is asked for; what is returned is called when it is there, or will not be.
+    pub fn asked(&self) -> impl FnOnce() + Send + 'static {
+        *lock(&self.mapping) = Mapping::UnderWay;
+        let (mapping, staging, loan) = (Arc::clone(&self.mapping), self.staging.clone(), Arc::clone(&self.loan));
+        move || {
+            let before = std::mem::replace(&mut *lock(&mapping), Mapping::There);
+            if before == Mapping::Unwanted {
+                loan.unmap(&staging);
+            }
+        }
+    }
 }
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        // Also where the reader gave up before the mapping came about. Of a device that is gone the buffer may be, too,
-        // which is nobody's error.
-        let scope = self.loan.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        self.staging.unmap();
-        drop(scope);
-        self.loan.reading.store(false, Ordering::Release);
+        let mut mapping = lock(&self.mapping);
+        match *mapping {
+            Mapping::UnderWay => *mapping = Mapping::Unwanted,
+            Mapping::There => self.loan.unmap(&self.staging),
+            Mapping::NotAsked | Mapping::Unwanted => self.loan.reading.store(false, Ordering::Release),
+        }
     }
 }
