@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use crate::call::{Asked, Call, GradTo, Key, operands};
 use crate::engine::Engine;
@@ -131,6 +132,42 @@ impl<'a> Batches<'a> {
     /// mean whose denominator is not known, or for a loss that has its own. Labels out of range are reported by
     /// [`Batches::finish`].
     pub fn push(&mut self, call: &Call<'_>) -> Result<Output> {
+        let engine = self.engine;
+        let output = self.add(call, |asked, identify, problem| {
+            block_on(engine.run(asked, Waiting::Blocks, identify, || Ok(problem)))
+        })?;
+        if self.pending.len() >= PENDING {
+            self.settle()?;
+        }
+        Ok(output)
+    }
+
+    /// Records a batch into the caller's encoder, and takes in what batches before have come to, as far as that is there:
+    /// waits for nothing.
+    ///
+    /// # Errors
+    /// As [`Batches::push`]. Of a batch that was never submitted [`Batches::finish`] tells, or a later batch:
+    /// [`Error::NotSubmitted`].
+    pub fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, call: &Call<'_>) -> Result<Output> {
+        while let Some(oldest) = self.pending.front() {
+            match oldest.output.try_read(self.engine) {
+                Ok(None) | Err(Error::NotSubmitted { dropped: false, .. }) => break,
+                Ok(Some(values)) => self.take_in(Ok(values))?,
+                Err(error) => self.take_in(Err(error))?,
+            }
+        }
+        let engine = self.engine;
+        self.add(call, |asked, identify, problem| {
+            engine.encode(encoder, asked, identify, || Ok(problem))
+        })
+    }
+
+    /// Computes a batch in a way of its own, and remembers it.
+    fn add(
+        &mut self,
+        call: &Call<'_>,
+        compute: impl FnOnce(&Asked<'_>, &dyn Fn(&mut Key) -> bool, Problem) -> Result<Output>,
+    ) -> Result<Output> {
         let mut problem = self.loss.problem(call)?;
         let divisor = problem.divisor;
         let divided_by = self.divided_by(&problem)?;
@@ -142,10 +179,11 @@ impl<'a> Batches<'a> {
             ("batches", divided_by.to_bits()).hash(&mut key);
             self.loss.identify(key)
         };
-        let output = block_on(self.engine.run(&asked, Waiting::Blocks, identify, || Ok(problem)))?;
+        let output = compute(&asked, &identify, problem)?;
         let kept = Output {
             grad_input: None,
             grads: Vec::new(),
+            under_way: Arc::default(), // the caller may ask for other results
             ..output.clone()
         };
         self.pending.push_back(Pending {
@@ -153,9 +191,6 @@ impl<'a> Batches<'a> {
             divided_by,
             divisor,
         });
-        if self.pending.len() >= PENDING {
-            self.settle()?;
-        }
         Ok(output)
     }
 
@@ -209,12 +244,20 @@ impl<'a> Batches<'a> {
         }
     }
 
-    /// Reads the oldest batch.
+    /// Waits for the oldest batch.
     fn settle(&mut self) -> Result<()> {
+        match self.pending.front() {
+            Some(oldest) => self.take_in(oldest.output.read(self.engine)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes in what the oldest batch has come to.
+    fn take_in(&mut self, read: Result<Values>) -> Result<()> {
         let Some(oldest) = self.pending.pop_front() else {
             return Ok(());
         };
-        let values = match oldest.output.read(self.engine) {
+        let values = match read {
             Ok(values) => values,
             Err(Error::BadLabels {
                 count,

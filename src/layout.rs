@@ -172,6 +172,52 @@ params! {
     }
 }
 
+params! {
+    /// `Params` of `shaders/driver/gather.wgsl`.
+    GatherParams {
+        call: u32, source: u32, base: u32, pad0: u32,
+    }
+}
+
+/// What many calls found, as `shaders/driver/gather.wgsl` joins it. Of nothing all is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+pub struct Log {
+    /// Calls that found something.
+    pub calls: u32,
+    /// All that was found; stops at 2^32 - 1.
+    pub count: u32,
+    /// The number of the last of those calls, plus 1.
+    pub last: u32,
+    /// The number of the first; what it found where (0: class targets, else an inspection's number, from 1), how much,
+    /// the place of the first and its value, low words first.
+    pub first_call: u32,
+    pub source: u32,
+    pub first_count: u32,
+    pub place: [u32; 2],
+    pub value: [u32; 2],
+}
+
+pub(crate) const LOG_WORDS: usize = size_of::<Log>() / 4;
+
+impl Log {
+    /// Takes in what a call found: the same as the shader does.
+    pub(crate) fn join(&mut self, call: u32, source: u32, count: u32, place: [u32; 2], value: [u32; 2]) {
+        if count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            (self.first_call, self.source, self.first_count) = (call, source, count);
+            (self.place, self.value) = (place, value);
+        }
+        self.count = self.count.saturating_add(count);
+        if self.last != call.wrapping_add(1) {
+            self.last = call.wrapping_add(1);
+            self.calls += 1;
+        }
+    }
+}
+
 /// What `shaders/state/count.wgsl` leaves behind: the denominator of `mean` and the fault record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]

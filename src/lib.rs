@@ -34,6 +34,7 @@
 //! | add up losses over batches or processes | [`Batches`], [`Totals::merge`], [`denominator`] |
 //! | reduce an array, or take its softmax | [`Reduce`], [`Softmax`], [`LogSoftmax`] |
 //! | take an optimizer's step | [`optim`], [`AdamW`] |
+//! | hear of bad labels of calls that nobody reads | [`Faults`] |
 //! | know what may go wrong, and have values inspected | [`Error`], [`Checks`] |
 //! | find a loss and its options by name | [`find`], [`find_preset`], [`Info`], [`Loss::set`] |
 //! | compile ahead, keep pipelines in a file, let go of memory | [`Engine::warm_up`], [`Engine::keep_pipelines`], [`Engine::release`] |
@@ -53,6 +54,7 @@ mod dtype;
 mod engine;
 mod error;
 mod family;
+mod faults;
 mod fold;
 mod gpu;
 mod inspect;
@@ -99,6 +101,7 @@ pub use call::{Call, GradTo};
 pub use dtype::{Dtype, Element};
 pub use engine::Engine;
 pub use error::{Error, Result};
+pub use faults::{Faults, Found};
 pub use gpu::Activity;
 pub use limits::Limits;
 pub use loss::{

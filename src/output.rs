@@ -4,10 +4,12 @@ use std::any::Any;
 use std::sync::{Arc, Mutex};
 
 use crate::dtype::Dtype;
+use crate::error::Error;
 use crate::inspect::Check;
 use crate::memory::Recording;
 use crate::problem::{Problem, Targets};
 use crate::tensor::Tensor;
+use crate::values::Values;
 use crate::words::Role;
 
 /// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host but for a
@@ -45,7 +47,7 @@ pub struct Output {
 }
 
 /// What a report of the results needs to know of the problem.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Facts {
     pub terms: u64,
     pub classes: u64,
@@ -54,6 +56,21 @@ pub(crate) struct Facts {
     pub lists: bool,
     /// Their length, else 1.
     pub labels_per_row: u64,
+}
+
+impl Facts {
+    /// The report of class targets out of range: so many, the first at a place among all, of this value.
+    pub fn bad_labels(&self, count: u64, place: u64, value: i64, values: Values) -> Error {
+        Error::BadLabels {
+            count,
+            rows: self.terms,
+            first_row: place / self.labels_per_row,
+            value,
+            classes: self.classes,
+            ignore_index: self.ignore_index,
+            values: Box::new(values),
+        }
+    }
 }
 
 impl From<&Problem> for Facts {

@@ -114,15 +114,9 @@ impl Output {
             },
         };
         if control.bad > 0 {
-            return Err(Error::BadLabels {
-                count: u64::from(control.bad),
-                rows: self.facts.terms,
-                first_row: u64::from(control.first_bad) / self.facts.labels_per_row,
-                value: from_words(control.bad_low, control.bad_high),
-                classes: self.facts.classes,
-                ignore_index: self.facts.ignore_index,
-                values: Box::new(values),
-            });
+            let (count, place) = (u64::from(control.bad), u64::from(control.first_bad));
+            let value = from_words(control.bad_low, control.bad_high);
+            return Err(self.facts.bad_labels(count, place, value, values));
         }
         let found = |((check, _), bytes): (&(Check, Tensor), Cow<'_, [u8]>)| {
             check.error(&bytemuck::pod_read_unaligned(&bytes), &values)

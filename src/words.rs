@@ -85,6 +85,8 @@ pub enum Role {
     Control,
     /// What an inspection found, by its place in `Problem::checks`.
     Fault(u8),
+    /// What many calls found, of [`Faults`](crate::Faults).
+    Log,
     /// What an optimizer updates. Its gradient is `Grad(0)`.
     Param,
     /// The state of optimizers, under PyTorch's names.
@@ -120,6 +122,7 @@ impl Role {
             Self::Grad(_) => "grad",
             Self::Control => "control",
             Self::Fault(_) => "fault",
+            Self::Log => "log",
             Self::Param => "param",
             Self::MomentumBuffer => "momentum_buffer",
             Self::ExpAvg => "exp_avg",

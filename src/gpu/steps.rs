@@ -1,12 +1,12 @@
-//! Steps of optimizers: what is bound to their tensors is kept with their state, and only the numbers of a step, which
-//! differ from one to the next, are written anew.
+//! Steps whose numbers differ from one to the next, such as those of optimizers: what is bound to their tensors is kept
+//! by whoever takes them (the state of a parameter, the log of faults), and the numbers alone are written anew.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::Gpu;
 use super::record::Ready;
 use super::wait::{Waiting, block_on};
+use super::{Gpu, memory_of};
 use crate::error::Result;
 use crate::memory::{Memory, Recording, Used, Watcher, lock};
 use crate::plan::{Dispatch, Plan, parts};
@@ -137,8 +137,14 @@ impl Gpu {
         let (bytes, _) = self.uniforms(steps.iter().flat_map(|(plan, _)| &plan.steps));
         let written = self.guarded("params", 0, || self.queue.write_buffer(&place.params, 0, &bytes));
         written.inspect_err(|_| place.free())?;
-        for memory in memories {
-            memory.touch();
+        for (plan, tensors) in steps {
+            let bindings = plan
+                .dispatches()
+                .flat_map(|own| &own.bindings)
+                .filter(|own| own.written);
+            for binding in bindings {
+                memory_of(binding.source, tensors, &[])?.touch();
+            }
         }
         Ok(place)
     }

@@ -1,8 +1,11 @@
 //! Calls that one can keep.
 
+use std::sync::Arc;
+
 use super::{Call, GradTo, Loss};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::faults::Faults;
 use crate::output::Output;
 use crate::tensor::Tensor;
 use crate::words::{Checks, Mode, Role, Stats};
@@ -40,6 +43,7 @@ pub struct OwnedCall<L> {
     grads: Vec<Role>,
     stats: Stats,
     checks: Checks,
+    faults: Option<Arc<Faults>>,
 }
 
 /// [`GradTo`], owned.
@@ -74,6 +78,7 @@ impl<L: Loss> OwnedCall<L> {
             grads: Vec::new(),
             stats: Stats::default(),
             checks: Checks::default(),
+            faults: None,
         }
     }
 
@@ -160,6 +165,12 @@ impl<L: Loss> OwnedCall<L> {
         self
     }
 
+    /// Adds what the call finds to a log each time that it is run or recorded: for who does not read its results.
+    pub fn faults(mut self, faults: &Arc<Faults>) -> Self {
+        self.faults = Some(Arc::clone(faults));
+        self
+    }
+
     pub fn loss(&self) -> &L {
         &self.loss
     }
@@ -208,7 +219,8 @@ impl<L: Loss> OwnedCall<L> {
     /// # Errors
     /// Those of [`OwnedCall::call`] and [`Loss::run`].
     pub fn run(&self, engine: &Engine) -> Result<Output> {
-        self.loss.run(engine, &self.call()?)
+        let output = self.loss.run(engine, &self.call()?)?;
+        self.log(engine, output)
     }
 
     /// [`Loss::run_async`] of it.
@@ -217,7 +229,8 @@ impl<L: Loss> OwnedCall<L> {
     /// As [`OwnedCall::run`].
     pub async fn run_async(&self, engine: &Engine) -> Result<Output> {
         let call = self.call()?;
-        self.loss.run_async(engine, &call).await
+        let output = self.loss.run_async(engine, &call).await?;
+        self.log(engine, output)
     }
 
     /// [`Loss::encode`] of it.
@@ -225,6 +238,17 @@ impl<L: Loss> OwnedCall<L> {
     /// # Errors
     /// Those of [`OwnedCall::call`] and [`Loss::encode`].
     pub fn encode(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder) -> Result<Output> {
-        self.loss.encode(engine, encoder, &self.call()?)
+        let output = self.loss.encode(engine, encoder, &self.call()?)?;
+        if let Some(faults) = &self.faults {
+            faults.encode(engine, encoder, &output)?;
+        }
+        Ok(output)
+    }
+
+    fn log(&self, engine: &Engine, output: Output) -> Result<Output> {
+        if let Some(faults) = &self.faults {
+            faults.add(engine, &output)?;
+        }
+        Ok(output)
     }
 }

@@ -10,6 +10,7 @@ mod broadcast;
 mod columns;
 mod copy;
 mod elements;
+mod gather;
 mod inspect;
 mod labels;
 mod monoid;
@@ -36,6 +37,7 @@ use crate::words::Role;
 
 pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;
+pub use gather::plan_gather;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;

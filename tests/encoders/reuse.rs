@@ -2,7 +2,8 @@
 
 use wgloss::optim::{OPTIMIZERS, Parameter, State};
 use wgloss::{
-    Activity, Adam, Call, CrossEntropy, Engine, GradTo, Loss, Mode, Mse, Optimizer, Output, REGISTRY, Tensor,
+    Activity, Adam, Batches, Call, CrossEntropy, Engine, Error, GradTo, Loss, Mode, Mse, Optimizer, Output, REGISTRY,
+    Tensor,
 };
 
 use super::{encoder, operands, submit};
@@ -218,5 +219,50 @@ fn one_wrong_parameter_stops_all() {
         );
         assert_eq!((a.step(), b.step()), (0, 0));
         assert_eq!(first.read::<f32>(&engine).unwrap(), [1.0; 4]);
+    }
+}
+
+/// Batches that are recorded come to the totals of those that are run, however many go in one submission.
+#[test]
+fn batches_are_recorded_as_they_are_run() {
+    let engine = fresh();
+    let loss = CrossEntropy::default();
+    let rows = [5, 9, 2, 7, 1, 4];
+    let data: Vec<(Tensor, Tensor)> = rows.iter().map(|&rows| operands(&engine, rows, 6)).collect();
+    let mut run = Batches::new(&engine, &loss);
+    for (x, t) in &data {
+        let _ = run.push(&Call::new(Mode::Forward, &[x, t])).unwrap();
+    }
+    let want = run.finish().unwrap();
+    assert_eq!(want.terms, 28);
+    for in_one in [1, 2, 6] {
+        let mut recorded = Batches::new(&engine, &loss);
+        for some in data.chunks(in_one) {
+            let mut own = encoder(&engine);
+            for (x, t) in some {
+                let _ = recorded.encode(&mut own, &Call::new(Mode::Forward, &[x, t])).unwrap();
+            }
+            submit(&engine, own);
+        }
+        assert_eq!(recorded.finish().unwrap(), want, "{in_one}");
+    }
+    for submits in [false, true] {
+        let mut recorded = Batches::new(&engine, &loss);
+        let mut never = encoder(&engine);
+        let (x, t) = &data[0];
+        let call = Call::new(Mode::Forward, &[x, t]);
+        let _ = recorded.encode(&mut never, &call).unwrap();
+        drop(never);
+        if submits {
+            assert!(matches!(
+                recorded.push(&call),
+                Err(Error::NotSubmitted { dropped: true, .. })
+            ));
+        } else {
+            assert!(matches!(
+                recorded.finish(),
+                Err(Error::NotSubmitted { dropped: true, .. })
+            ));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Bad input: clear errors with the numbers, outputs still there, and an engine that goes on.
 
 mod labels;
+mod log;
 mod nothing;
 mod numbers;
 mod refusals;

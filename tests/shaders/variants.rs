@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
-use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_naive, plan_update};
+use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_gather, plan_naive, plan_update};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
 use wgloss::{
@@ -333,9 +333,12 @@ fn broadcasts() -> Vec<Dispatch> {
     list
 }
 
-/// The copy and the naive sums of `bench`, and the optimizers' steps.
+/// The copy and the naive sums of `bench`, the log of faults, and the optimizers' steps.
 fn others() -> Vec<Dispatch> {
     let mut list = Vec::new();
+    for record in [Role::Control, Role::Fault(1)] {
+        list.extend(of(plan_gather(record, 7, &DEFAULT_LIMITS)));
+    }
     for per_lane in [1, 64] {
         let view = View::contiguous(Dtype::F32, &[1 << 20]);
         list.extend(of(plan_naive(&view, per_lane, &DEFAULT_LIMITS).unwrap()));

@@ -1,0 +1,53 @@
+//! The plan of what joins a call's record of faults into the log of many calls.
+
+use crate::layout::{FAULT_WORDS, GatherParams, LOG_WORDS, Slot};
+use crate::limits::Limits;
+use crate::plan::monoid::CONTROL_WORDS;
+use crate::plan::window::{Window, base_of, bindings};
+use crate::plan::{Dispatch, Origin, Plan, Step};
+use crate::shader::{Const, Variant, piece, pieces};
+use crate::words::Role;
+
+/// Plans it for the record of a call's class targets, [`Role::Control`], or of one of its inspections,
+/// [`Role::Fault`]. The log goes by [`Role::Log`].
+pub fn plan_gather(record: Role, call: u32, limits: &Limits) -> Plan {
+    let (source, words) = match record {
+        Role::Fault(nth) => (u32::from(nth) + 1, FAULT_WORDS as u64),
+        _ => (0, CONTROL_WORDS),
+    };
+    let windows = vec![
+        (
+            Slot::Control,
+            false,
+            Window::scratch(Origin::Tensor(record), 4, 0, words),
+        ),
+        (
+            Slot::Faults,
+            true,
+            Window::scratch(Origin::Tensor(Role::Log), 4, 0, LOG_WORDS as u64),
+        ),
+    ];
+    let params = GatherParams {
+        call,
+        source,
+        base: base_of(&windows, Slot::Control, limits),
+        pad0: 0,
+    };
+    let of_labels = source == 0;
+    let dispatch = Dispatch {
+        variant: Variant {
+            label: format!("gather/{}", if of_labels { "labels" } else { "values" }),
+            consts: vec![Const::Bool("OF_LABELS", of_labels)],
+            pieces: vec![piece!("driver/gather.wgsl"), pieces::PARAMS],
+        },
+        params: bytemuck::bytes_of(&params).to_vec(),
+        bindings: bindings(&windows, limits),
+        groups: [1, 1],
+        iterations: 0,
+        tiles: (0, 1),
+    };
+    Plan {
+        steps: vec![Step::Dispatch(Box::new(dispatch))],
+        scratch: Vec::new(),
+    }
+}
