@@ -40,12 +40,13 @@ pub enum Error {
     /// it was never submitted.
     #[error(
         "{name}: was recorded into a command encoder that was {}",
-        if *.dropped { "dropped without being submitted" } else { "not submitted yet; submit it first" }
+        if *.dropped { "dropped, or submitted without the one that computes its operands" } else { "not submitted yet; submit it first" }
     )]
     NotSubmitted {
         /// The result, or the operand of a later call.
         name: &'static str,
-        /// The encoder is gone: there will be no result.
+        /// There will be no result: the encoder is gone, or was submitted before, or without, what its operands come
+        /// from.
         dropped: bool,
     },
 

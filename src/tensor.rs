@@ -225,7 +225,8 @@ impl Tensor {
         self.view.dtype
     }
 
-    /// The buffer of a device tensor that lies in one.
+    /// The buffer of a device tensor that lies in one, as all do that are not larger than a buffer may be; see
+    /// [`Tensor::buffers`].
     pub fn buffer(&self) -> Option<&wgpu::Buffer> {
         match self.buffers() {
             [buffer] => Some(buffer),
@@ -233,9 +234,9 @@ impl Tensor {
         }
     }
 
-    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay the tensor's:
-    /// the memory of a small result, else used again by a call like its own once the last handle is dropped, is not
-    /// where its buffer was asked for.
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay this tensor's for
+    /// good: memory of small results is otherwise used again by later calls like theirs, once all handles of them are
+    /// dropped, and that ends with this.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
         if let Some(memory) = self.memory() {
             memory.expose();

@@ -236,7 +236,7 @@ impl Gpu {
         let mut uses = Self::lent(asked.tensors());
         uses.push(Box::new(Arc::clone(&bound)));
         // Whatever can fail comes first: the encoder is the caller's.
-        let watch = match self.watch(uses) {
+        let watch = match self.watch(uses, asked.tensors()) {
             Ok(watch) => watch,
             Err(error) => {
                 bound.free();
@@ -246,8 +246,9 @@ impl Gpu {
         let loan = self.loan(&bound, Some(watch.recording()));
         let (mut output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
         let steps = bound.steps_of(&large, 0..prepared.plan.steps.len());
-        self.encode_steps(encoder, steps.chain([&bound.copies]), None);
-        self.check()?;
+        self.guarded("recording", 0, || {
+            self.encode_steps(encoder, steps.chain([&bound.copies]), None);
+        })?;
         output.recorded(watch.recording());
         watch.begin(encoder);
         Ok(output)

@@ -63,7 +63,12 @@ impl Drop for Watch {
 
 impl Gpu {
     /// Watches over a recording that is about to be made, with what it uses.
-    pub fn watch(&self, uses: Vec<Box<dyn Used>>) -> Result<Watch> {
+    pub fn watch<'a>(&self, uses: Vec<Box<dyn Used>>, operands: impl Iterator<Item = &'a Tensor>) -> Result<Watch> {
+        let recordings = operands.filter_map(|tensor| tensor.memory()?.recording());
+        let needs = recordings
+            .filter(|own| own.fate() != Fate::Submitted)
+            .cloned()
+            .collect();
         let free = || lock(&self.markers.free).pop();
         let marker = match free().or_else(|| self.hear().then(free).flatten()) {
             Some(marker) => marker,
@@ -74,7 +79,7 @@ impl Gpu {
         };
         self.markers.open.fetch_add(1, Ordering::AcqRel);
         Ok(Watch {
-            recording: Arc::new(Recording::new(uses, Some(marker.clone()))),
+            recording: Arc::new(Recording::new(uses, needs, Some(marker.clone()))),
             markers: Arc::clone(&self.markers),
             marker,
             fate: Fate::Dropped,

@@ -101,16 +101,17 @@ impl Gpu {
         places: &Arc<Places>,
     ) -> Result<Arc<Recording>> {
         let place = self.place_of(steps, places)?;
-        let tensors = steps
-            .iter()
-            .flat_map(|(_, tensors)| tensors.iter().map(|(_, tensor)| tensor));
-        let mut uses = Self::lent(tensors);
+        let tensors = || {
+            steps
+                .iter()
+                .flat_map(|(_, tensors)| tensors.iter().map(|(_, tensor)| tensor))
+        };
+        let mut uses = Self::lent(tensors());
         uses.push(Box::new(Arc::clone(&place)) as Box<dyn Used>);
-        let watch = self.watch(uses).inspect_err(|_| place.free())?;
+        let watch = self.watch(uses, tensors()).inspect_err(|_| place.free())?;
         let recording = Arc::clone(watch.recording());
         recording.free(&place.taken);
-        self.encode_steps(encoder, place.ready.iter(), None);
-        self.check()?;
+        self.guarded("recording", 0, || self.encode_steps(encoder, place.ready.iter(), None))?;
         watch.begin(encoder);
         Ok(recording)
     }

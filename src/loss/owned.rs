@@ -39,7 +39,7 @@ pub struct OwnedCall<L> {
     mode: Mode,
     tensors: Vec<(Role, Tensor)>,
     grad_output: Option<Tensor>,
-    grad_input: Place,
+    grad_input: OwnedGradTo,
     grads: Vec<Role>,
     stats: Stats,
     checks: Checks,
@@ -48,7 +48,7 @@ pub struct OwnedCall<L> {
 
 /// [`GradTo`], owned.
 #[derive(Clone, Debug)]
-enum Place {
+enum OwnedGradTo {
     New,
     InPlace,
     Into(Tensor),
@@ -74,7 +74,7 @@ impl<L: Loss> OwnedCall<L> {
             mode: Mode::Forward,
             tensors: Vec::new(),
             grad_output: None,
-            grad_input: Place::New,
+            grad_input: OwnedGradTo::New,
             grads: Vec::new(),
             stats: Stats::default(),
             checks: Checks::default(),
@@ -137,19 +137,19 @@ impl<L: Loss> OwnedCall<L> {
 
     /// The gradient of the first tensor goes into a tensor of the caller's.
     pub fn grad_into(mut self, tensor: &Tensor) -> Self {
-        self.grad_input = Place::Into(tensor.clone());
+        self.grad_input = OwnedGradTo::Into(tensor.clone());
         self.wants_grad()
     }
 
     /// The gradient of the first tensor is added to what a tensor of the caller's holds.
     pub fn grad_add_to(mut self, tensor: &Tensor) -> Self {
-        self.grad_input = Place::AddTo(tensor.clone());
+        self.grad_input = OwnedGradTo::AddTo(tensor.clone());
         self.wants_grad()
     }
 
     /// The gradient of the first tensor goes over the tensor itself.
     pub fn grad_in_place(mut self) -> Self {
-        self.grad_input = Place::InPlace;
+        self.grad_input = OwnedGradTo::InPlace;
         self.wants_grad()
     }
 
@@ -202,10 +202,10 @@ impl<L: Loss> OwnedCall<L> {
             tensors,
             grad_output: self.grad_output.as_ref(),
             grad_input: match &self.grad_input {
-                Place::New => GradTo::New,
-                Place::InPlace => GradTo::InPlace,
-                Place::Into(own) => GradTo::Into(own),
-                Place::AddTo(own) => GradTo::AddTo(own),
+                OwnedGradTo::New => GradTo::New,
+                OwnedGradTo::InPlace => GradTo::InPlace,
+                OwnedGradTo::Into(own) => GradTo::Into(own),
+                OwnedGradTo::AddTo(own) => GradTo::AddTo(own),
             },
             grads: self.grads.clone(),
             stats: self.stats,

@@ -13,7 +13,8 @@ pub(crate) enum Fate {
     /// Its encoder, or the command buffer made of it, is still the caller's.
     Recorded,
     Submitted,
-    /// Its encoder or command buffer was dropped: nothing was computed, and nothing will be.
+    /// Its encoder or command buffer was dropped, or submitted without what its operands come from: its results were
+    /// not computed, and will not be.
     Dropped,
 }
 
@@ -35,15 +36,28 @@ struct Inner {
     taken: Vec<Arc<AtomicBool>>,
     /// A buffer that is mapped once it was submitted, until the fate is settled.
     marker: Option<wgpu::Buffer>,
+    /// Recordings whose results it takes: where they are not submitted before it, it computes with what is not there.
+    needs: Vec<Arc<Recording>>,
+}
+
+impl Inner {
+    /// What it comes to, now that it was submitted.
+    fn submitted(&self) -> Fate {
+        match self.needs.iter().all(|own| own.fate() == Fate::Submitted) {
+            true => Fate::Submitted,
+            false => Fate::Dropped,
+        }
+    }
 }
 
 impl Recording {
-    pub fn new(uses: Vec<Box<dyn Used>>, marker: Option<wgpu::Buffer>) -> Self {
+    pub fn new(uses: Vec<Box<dyn Used>>, needs: Vec<Arc<Self>>, marker: Option<wgpu::Buffer>) -> Self {
         Self(Mutex::new(Inner {
             fate: Fate::Recorded,
             uses,
             taken: Vec::new(),
             marker,
+            needs,
         }))
     }
 
@@ -54,7 +68,7 @@ impl Recording {
         let is_mapped = |marker: &wgpu::Buffer| marker.get_mapped_range(..).is_ok();
         match &inner.marker {
             // Under the lock: it is not unmapped meanwhile.
-            Some(marker) if inner.fate == Fate::Recorded && is_mapped(marker) => Fate::Submitted,
+            Some(marker) if inner.fate == Fate::Recorded && is_mapped(marker) => inner.submitted(),
             _ => inner.fate,
         }
     }
@@ -62,8 +76,11 @@ impl Recording {
     /// Learns what became of it. What is submitted later runs later: so its memory is free from now on.
     pub fn settle(&self, fate: Fate) {
         let mut inner = lock(&self.0);
-        inner.fate = fate;
-        inner.marker = None;
+        inner.fate = match fate {
+            Fate::Submitted => inner.submitted(),
+            other => other,
+        };
+        (inner.marker, inner.needs) = (None, Vec::new());
         let (uses, taken) = (std::mem::take(&mut inner.uses), std::mem::take(&mut inner.taken));
         drop(inner);
         for taken in taken {
@@ -91,7 +108,7 @@ mod tests {
     fn memory_is_free_once_the_fate_is_known() {
         for fate in [Fate::Submitted, Fate::Dropped] {
             let used = Arc::new(());
-            let recording = Recording::new(vec![Box::new(Arc::clone(&used))], None);
+            let recording = Recording::new(vec![Box::new(Arc::clone(&used))], Vec::new(), None);
             let (before, after) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
             recording.free(&before);
             assert!(before.load(Ordering::Acquire));
@@ -100,6 +117,23 @@ mod tests {
             recording.free(&after);
             assert!(!before.load(Ordering::Acquire) && !after.load(Ordering::Acquire));
             assert_eq!((recording.fate(), Arc::strong_count(&used)), (fate, 1));
+        }
+    }
+
+    #[test]
+    fn what_takes_results_that_are_not_there_is_void() {
+        let made = |needs: Vec<Arc<Recording>>| Arc::new(Recording::new(Vec::new(), needs, None));
+        for (before, after) in [
+            (Fate::Submitted, Fate::Submitted),
+            (Fate::Dropped, Fate::Dropped),
+            (Fate::Recorded, Fate::Dropped), // too late
+        ] {
+            let first = made(Vec::new());
+            let second = made(vec![Arc::clone(&first)]);
+            first.settle(before);
+            second.settle(Fate::Submitted);
+            first.settle(Fate::Submitted);
+            assert_eq!(second.fate(), after);
         }
     }
 }

@@ -70,7 +70,8 @@ fn results_are_there_once_they_are_submitted_and_not_before() {
     };
     assert_eq!(
         never.to_string(),
-        "result: was recorded into a command encoder that was dropped without being submitted"
+        "result: was recorded into a command encoder that was dropped, or submitted without the one that computes its \
+         operands"
     );
 }
 
@@ -184,4 +185,55 @@ fn what_a_dropped_step_would_have_written_is_as_it_was() {
         .unwrap();
     drop(never);
     assert_eq!(param.read::<f32>(engine).unwrap(), [1.0, 2.0]);
+}
+
+/// A gradient that one encoder computes and another takes: they have to be submitted, in that order.
+#[test]
+fn what_takes_results_of_another_encoder_needs_it() {
+    let engine = gpu();
+    let (x, t) = operands(engine, 16, 50);
+    let loss = CrossEntropy::default();
+    let sgd = Sgd::default();
+    for order in ["both", "late", "dropped"] {
+        let param = engine.upload(&tensor(3, &[16, 50])).unwrap();
+        let mut state = State::default();
+        let (mut first, mut second) = (encoder(engine), encoder(engine));
+        let call = Call::new(Mode::Backward, &[&x, &t]);
+        let grad = loss.encode(engine, &mut first, &call).unwrap().grad_input.unwrap();
+        let stepped = sgd.encode(engine, &mut second, &param, &grad, &mut state).unwrap();
+        let soft = Softmax::default().encode(engine, &mut second, &Call::new(Mode::Forward, &[&stepped]));
+        let soft = soft.unwrap();
+        if order == "both" {
+            submit(engine, first);
+            submit(engine, second);
+            assert!(stepped.numbers(engine).is_ok() && soft.read(engine).is_ok() && state.step() == 1);
+            continue;
+        }
+        submit(engine, second);
+        let never = (order == "late").then(|| submit(engine, first));
+        assert!(
+            is_not_submitted(&stepped.numbers(engine), "result", true),
+            "{order} {never:?}"
+        );
+        assert!(is_not_submitted(&soft.read(engine), "result", true));
+    }
+}
+
+/// A pass of the caller's that is still open is an error, and no panic.
+#[test]
+fn an_open_pass_is_an_error() {
+    let engine = gpu();
+    let (x, t) = operands(engine, 16, 50);
+    let mut own = encoder(engine);
+    let pass = own.begin_compute_pass(&Default::default()).forget_lifetime();
+    let result = CrossEntropy::default().encode(engine, &mut own, &Call::new(Mode::Fused, &[&x, &t]));
+    assert!(matches!(result, Err(Error::Device(_))), "{result:?}");
+    drop(pass);
+    assert!(
+        CrossEntropy::default()
+            .forward(engine, &[&x, &t])
+            .unwrap()
+            .read(engine)
+            .is_ok()
+    );
 }
