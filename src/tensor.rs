@@ -172,7 +172,7 @@ impl Tensor {
             ));
         }
         Ok(Self {
-            storage: Storage::Device(Memory::of(device, vec![buffer], u64::MAX)),
+            storage: Storage::Device(Memory::foreign(device, buffer)),
             view,
         })
     }

@@ -92,9 +92,29 @@ fn destroyed_buffers_are_named() {
                 }
             }
             own.buffer.destroy();
+            let mut encoder = engine.wgpu().unwrap().0.create_command_encoder(&Default::default());
+            let recorded = loss.encode(&engine, &mut encoder, &call);
+            assert!(names(&recorded, place), "{place} {keeps}: {recorded:?}");
             let result = loss.run(&engine, &call);
             assert!(names(&result, place), "{place} {keeps}: {result:?}");
         }
+    }
+    for place in ["param", "grad"] {
+        let (own, sgd, mut state) = (near(1), Sgd::default(), State::default());
+        let (param, grad) = if place == "param" {
+            (&own.tensor, &t)
+        } else {
+            (&t, &own.tensor)
+        };
+        drop(sgd.step(&engine, param, grad, &mut state).unwrap());
+        own.buffer.destroy();
+        let mut encoder = engine.wgpu().unwrap().0.create_command_encoder(&Default::default());
+        assert!(names(
+            &sgd.encode(&engine, &mut encoder, param, grad, &mut state),
+            place
+        ));
+        assert!(names(&sgd.step(&engine, param, grad, &mut state), place));
+        assert_eq!(state.step(), 1);
     }
     let gone = near(1);
     gone.buffer.destroy();

@@ -9,7 +9,7 @@ use super::activity::count;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
 use super::wait::Waiting;
-use super::{Gpu, outputs};
+use super::{Gpu, foreign, outputs};
 use crate::call::{Asked, Key};
 use crate::error::Result;
 use crate::limits::Limits;
@@ -232,6 +232,10 @@ impl Gpu {
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
         let prepared = Arc::clone(&planned.prepared);
         self.expect_computed(asked, &prepared.problem, true)?;
+        if planned.bound.is_some() && asked.tensors().filter_map(Tensor::memory).any(Memory::is_foreign) {
+            self.expect_alive(foreign::named(asked, &prepared.problem))
+                .inspect_err(|_| planned.bound.iter().for_each(|own| own.free()))?;
+        }
         let (bound, tensors) = self.bound(asked, planned)?;
         let mut uses = Self::lent(asked.tensors());
         uses.push(Box::new(Arc::clone(&bound)));

@@ -4,6 +4,7 @@
 use super::Gpu;
 use crate::call::Asked;
 use crate::error::{Error, Result};
+use crate::memory::Memory;
 use crate::problem::Problem;
 use crate::tensor::Tensor;
 
@@ -26,6 +27,15 @@ impl Gpu {
     /// (One of another instance wgpu itself may take for one of ours, or panic.)
     pub fn expect_usable(&self, name: &'static str, buffers: &[wgpu::Buffer]) -> Result<()> {
         buffers.iter().try_for_each(|buffer| self.try_to_bind(name, buffer))
+    }
+
+    /// Refuses buffers of the user's that were destroyed since they were bound: of what the caller submits nobody could
+    /// tell.
+    pub fn expect_alive<'a>(&self, tensors: impl Iterator<Item = (&'static str, &'a Tensor)>) -> Result<()> {
+        let foreign = |(_, tensor): &(_, &Tensor)| tensor.memory().is_some_and(Memory::is_foreign);
+        tensors
+            .filter(foreign)
+            .try_for_each(|(name, tensor)| self.expect_usable(name, tensor.parts()))
     }
 
     fn try_to_bind(&self, name: &'static str, buffer: &wgpu::Buffer) -> Result<()> {
@@ -61,10 +71,8 @@ impl Gpu {
         if !matches!(error, Error::Device(_)) {
             return error;
         }
-        let operands = asked.operands(problem).into_iter();
-        let grad = asked.grad_input(problem).map(|tensor| ("grad_input", tensor));
-        let all = operands.map(|(role, tensor)| (role.name(), tensor)).chain(grad);
-        let mut found = all.filter_map(|(name, tensor)| self.expect_usable(name, tensor.parts()).err());
+        let mut found =
+            named(asked, problem).filter_map(|(name, tensor)| self.expect_usable(name, tensor.parts()).err());
         found
             .find(|found| matches!(found, Error::Operand { .. }))
             .unwrap_or(error)
@@ -82,6 +90,13 @@ impl Gpu {
             self.info.name, own.max_compute_invocations_per_workgroup, own.max_storage_buffers_per_shader_stage
         )))
     }
+}
+
+/// The tensors that a call touches, by name.
+pub(super) fn named<'a>(asked: &Asked<'a>, problem: &Problem) -> impl Iterator<Item = (&'static str, &'a Tensor)> {
+    let operands = asked.operands(problem).into_iter();
+    let grad = asked.grad_input(problem).map(|tensor| ("grad_input", tensor));
+    operands.map(|(role, tensor)| (role.name(), tensor)).chain(grad)
 }
 
 fn probe_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {

@@ -118,6 +118,8 @@ impl Gpu {
 
     /// A place for steps that nobody else has, with their numbers in it.
     fn place_of(&self, steps: &Steps, places: &Arc<Places>) -> Result<Arc<Place>> {
+        let named = steps.iter().flat_map(|(_, tensors)| tensors);
+        self.expect_alive(named.map(|(role, tensor)| (role.name(), tensor)))?;
         let tensors = || {
             steps
                 .iter()

@@ -262,8 +262,8 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Output>> + Send + 'a>>
 
 /// A loss with its options: PyTorch's module.
 ///
-/// `forward`, `backward` and `forward_backward` encode, submit and return at once; [`Output::read`] waits. Host tensors
-/// are uploaded for the call.
+/// `forward`, `backward` and `forward_backward` encode, submit and return, as [`Loss::run`] does; [`Output::read`] waits.
+/// Host tensors are uploaded for the call.
 pub trait Loss: Debug + Send + Sync {
     fn info(&self) -> &'static Info;
 

@@ -41,6 +41,8 @@ struct Shared {
     device: wgpu::Device,
     parts: Box<[wgpu::Buffer]>,
     span: u64,
+    /// The buffer is the user's, who may destroy it.
+    is_foreign: bool,
     /// No other memory of the process has, or had, this number.
     id: u64,
     /// Those who hold bind groups of it, and let them go with it.
@@ -66,11 +68,21 @@ pub(crate) struct Run<'a> {
 impl Memory {
     /// Buffers of a device, of `span` bytes each but for the last.
     pub fn of(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
+        Self::with(device, parts, span, false)
+    }
+
+    /// A buffer of the user's.
+    pub fn foreign(device: &wgpu::Device, buffer: wgpu::Buffer) -> Self {
+        Self::with(device, vec![buffer], u64::MAX, true)
+    }
+
+    fn with(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64, is_foreign: bool) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Shared {
             device: device.clone(),
             parts: parts.into(),
             span,
+            is_foreign,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             watchers: Mutex::default(),
         };
@@ -89,6 +101,10 @@ impl Memory {
     /// It is of this device, as far as wgpu can tell: devices of two instances may be equal.
     pub fn is_of(&self, device: &wgpu::Device) -> bool {
         self.shared.device == *device
+    }
+
+    pub fn is_foreign(&self) -> bool {
+        self.shared.is_foreign
     }
 
     pub fn id(&self) -> u64 {

@@ -108,7 +108,8 @@ impl std::fmt::Display for Setting {
 
 /// An optimizer with its options: PyTorch's class, for one parameter at a time.
 ///
-/// Host tensors are uploaded for the call. On an engine with a device, `step` submits and returns at once.
+/// Host tensors are uploaded for the call. On an engine with a device, `step` submits and returns: at once, but for
+/// parameters of many MB on a GPU, whose steps go in parts as the calls of losses do ([`Loss::run`](crate::Loss::run)).
 pub trait Optimizer: Debug + Send + Sync {
     fn info(&self) -> &'static Info;
 
