@@ -147,6 +147,13 @@ pub(crate) struct Planned {
     bound: Option<Arc<Bound>>,
 }
 
+impl Planned {
+    /// What is bound is not wanted after all.
+    fn free(&self) {
+        self.bound.iter().for_each(|own| own.free());
+    }
+}
+
 /// A call to be planned under these limits, and kept under this key.
 #[derive(Debug)]
 pub(crate) struct New {
@@ -206,7 +213,8 @@ impl Gpu {
     /// Computes a call: submits it, and returns.
     pub async fn run(&self, asked: &Asked<'_>, planned: Planned, waiting: Waiting) -> Result<Output> {
         let prepared = Arc::clone(&planned.prepared);
-        self.expect_computed(asked, &prepared.problem, false)?;
+        self.expect_computed(asked, &prepared.problem, false)
+            .inspect_err(|_| planned.free())?;
         let (bound, tensors) = self.bound(asked, planned)?;
         let loan = self.loan(&bound, None);
         let (output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
@@ -231,11 +239,14 @@ impl Gpu {
     /// Records a call into the caller's encoder. What it uses is its own until that was submitted or dropped.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, asked: &Asked<'_>, planned: Planned) -> Result<Output> {
         let prepared = Arc::clone(&planned.prepared);
-        self.expect_computed(asked, &prepared.problem, true)?;
-        if planned.bound.is_some() && asked.tensors().filter_map(Tensor::memory).any(Memory::is_foreign) {
-            self.expect_alive(foreign::named(asked, &prepared.problem))
-                .inspect_err(|_| planned.bound.iter().for_each(|own| own.free()))?;
-        }
+        let computed = self.expect_computed(asked, &prepared.problem, true);
+        let is_foreign = planned.bound.is_some() && asked.tensors().filter_map(Tensor::memory).any(Memory::is_foreign);
+        computed
+            .and_then(|()| match is_foreign {
+                true => self.expect_alive(foreign::named(asked, &prepared.problem)),
+                false => Ok(()),
+            })
+            .inspect_err(|_| planned.free())?;
         let (bound, tensors) = self.bound(asked, planned)?;
         let mut uses = Self::lent(asked.tensors());
         uses.push(Box::new(Arc::clone(&bound)));

@@ -203,6 +203,10 @@ impl Gpu {
         let mut next = 0;
         poll_fn(|context| {
             attention.wake(context.waker());
+            if !attention.is_attended {
+                self.listen(); // there is no thread to be had
+                context.waker().wake_by_ref();
+            }
             match self.all(arrivals, &mut next, context) {
                 // A lost device may never answer.
                 Poll::Pending => match self.check() {
@@ -270,7 +274,11 @@ impl Poller {
             state.has_thread = poller.spawn(move || own.poll(&device, &troubles)).is_ok();
         }
         self.0.changed.notify_one();
-        Attention(Arc::clone(&self.0))
+        Attention {
+            // A browser polls by itself.
+            is_attended: state.has_thread || cfg!(target_arch = "wasm32"),
+            attended: Arc::clone(&self.0),
+        }
     }
 }
 
@@ -309,11 +317,14 @@ impl Attended {
 }
 
 /// The poller's, for one future.
-struct Attention(Arc<Attended>);
+struct Attention {
+    attended: Arc<Attended>,
+    is_attended: bool,
+}
 
 impl Attention {
     fn wake(&self, waker: &Waker) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.attended.state);
         if !state.wakers.iter().any(|own| own.will_wake(waker)) {
             state.wakers.push(waker.clone());
         }
@@ -322,7 +333,7 @@ impl Attention {
 
 impl Drop for Attention {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.attended.state);
         state.waiting -= 1;
         if state.waiting == 0 {
             state.wakers.clear();

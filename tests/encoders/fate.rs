@@ -237,3 +237,28 @@ fn an_open_pass_is_an_error() {
             .is_ok()
     );
 }
+
+/// A call that is refused for an operand that is yet to be submitted gives back what it is bound to.
+#[test]
+fn refusals_keep_nothing() {
+    let engine = fresh();
+    let (x, t) = operands(&engine, 16, 50);
+    let (soft, loss) = (Softmax::default(), CrossEntropy::default());
+    // The same memory each time: what is bound to it is kept.
+    let mut last = None;
+    for round in 0..30 {
+        let mut own = encoder(&engine);
+        let inner = soft
+            .encode(&engine, &mut own, &Call::new(Mode::Forward, &[&x]))
+            .unwrap();
+        let inner = inner.loss.unwrap();
+        assert!(is_not_submitted(&loss.forward(&engine, &[&inner, &t]), "input", false));
+        submit(&engine, own);
+        drop(loss.forward(&engine, &[&inner, &t]).unwrap().read(&engine).unwrap());
+        if round == 2 {
+            last = engine.activity();
+        }
+    }
+    let (last, now) = (last.unwrap(), engine.activity().unwrap());
+    assert_eq!((now.buffers, now.bind_groups), (last.buffers, last.bind_groups));
+}
