@@ -2,15 +2,15 @@
 
 use wgloss::optim::{OPTIMIZERS, Parameter, State};
 use wgloss::{
-    Activity, Adam, Batches, Call, CrossEntropy, Engine, Error, GradTo, Loss, Mode, Mse, Optimizer, Output, REGISTRY,
-    Tensor,
+    Activity, Adam, Batches, Call, CrossEntropy, Dtype, Engine, Error, GradTo, Loss, Mode, Mse, Optimizer, Output,
+    REGISTRY, Tensor,
 };
 
 use super::{encoder, operands, submit};
 use crate::common::bits;
 use crate::common::cases::{Setup, make};
 use crate::common::engine::fresh;
-use crate::common::own::{activity, tensor, values};
+use crate::common::own::{activity, own, tensor, values};
 
 /// Buffers and bind groups.
 fn made(before: Activity, after: Activity) -> (u64, u64) {
@@ -264,5 +264,32 @@ fn batches_are_recorded_as_they_are_run() {
                 Err(Error::NotSubmitted { dropped: true, .. })
             ));
         }
+    }
+}
+
+/// A result that nobody wants any more is still written when its encoder is submitted: over nobody else's, though that
+/// was recorded later, on the same tensors, and submitted before.
+#[test]
+fn what_nobody_wants_is_written_over_nothing() {
+    let engine = fresh();
+    let x = own(&engine, Dtype::F32, &[16, 50]);
+    let (_, t) = operands(&engine, 16, 50);
+    let loss = CrossEntropy::default();
+    let call = Call::new(Mode::Fused, &[&x.tensor, &t]);
+    let put = |seed: u64| x.put(&engine, &tensor(seed, &[16, 50]));
+    put(1);
+    let want = bits(&values(&loss.run(&engine, &call).unwrap(), &engine));
+    for reads_early in [false, true] {
+        let (mut unwanted, mut wanted) = (encoder(&engine), encoder(&engine));
+        drop(loss.encode(&engine, &mut unwanted, &call).unwrap());
+        let output = loss.encode(&engine, &mut wanted, &call).unwrap();
+        put(1);
+        submit(&engine, wanted);
+        if reads_early {
+            assert!(bits(&values(&output, &engine)) == want);
+        }
+        put(2);
+        submit(&engine, unwanted);
+        assert!(bits(&values(&output, &engine)) == want);
     }
 }
