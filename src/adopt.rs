@@ -16,9 +16,9 @@ impl Tensor {
     /// [`Engine::wgpu`]'s.
     ///
     /// # Errors
-    /// [`Error::Operand`](crate::Error::Operand) for a buffer of another device or a destroyed one, where rows would overlap, the offset is not
-    /// a multiple of the element size, or the window does not lie within the buffer; [`Error::Device`](crate::Error::Device) on an engine
-    /// without a device.
+    /// [`Error::Operand`](crate::Error::Operand) for a buffer of another device or a destroyed one, where rows would
+    /// overlap, the offset is not a multiple of the element size, or the window does not lie within the buffer;
+    /// [`Error::Device`](crate::Error::Device) on an engine without a device.
     pub fn from_buffer(
         engine: &Engine,
         buffer: wgpu::Buffer,

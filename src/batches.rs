@@ -142,8 +142,8 @@ impl<'a> Batches<'a> {
         Ok(output)
     }
 
-    /// Records a batch into the caller's encoder, and takes in what batches before have come to, as far as that is there:
-    /// waits for nothing.
+    /// Records a batch into the caller's encoder, and takes in what batches before have come to, as far as that is
+    /// there: waits for nothing.
     ///
     /// # Errors
     /// As [`Batches::push`]. Of a batch that was never submitted [`Batches::finish`] tells, or a later batch:
@@ -221,7 +221,8 @@ impl<'a> Batches<'a> {
             return Err(Error::option(
                 "denominator",
                 format!(
-                    "{denominator} given for each call of the loss; batches add up what they divide by, or take the number for \
+                    "{denominator} given for each call of the loss; batches add up what they divide by, or take the
+                    number for \
                      all of them from Batches::with_denominator"
                 ),
             ));

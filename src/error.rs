@@ -40,7 +40,10 @@ pub enum Error {
     /// it was never submitted.
     #[error(
         "{name}: was recorded into a command encoder that was {}",
-        if *.dropped { "dropped, or submitted without the one that computes its operands" } else { "not submitted yet; submit it first" }
+        match .dropped {
+            true => "dropped, or submitted without the one that computes its operands",
+            false => "not submitted yet; submit it first",
+        }
     )]
     NotSubmitted {
         /// The result, or the operand of a later call.

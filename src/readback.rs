@@ -57,6 +57,7 @@ impl Output {
             Some(download) => download,
             None => Box::new(Download::start(gpu, &tensors)?),
         };
+        gpu.listen();
         if gpu.are_there(&mut download.arrivals, &mut download.arrived)? {
             return self
                 .values(download.bytes(gpu)?.into_iter().map(Cow::Owned).collect())

@@ -234,9 +234,9 @@ impl Tensor {
         }
     }
 
-    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay this tensor's for
-    /// good: memory of small results is otherwise used again by later calls like theirs, once all handles of them are
-    /// dropped, and that ends with this.
+    /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay this tensor's
+    /// for good: memory of small results is otherwise used again by later calls like theirs, once all handles of them
+    /// are dropped, and that ends with this.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
         if let Some(memory) = self.memory() {
             memory.expose();

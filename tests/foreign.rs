@@ -1,5 +1,5 @@
-//! Tensors of others: of another engine, of another device, destroyed, without the usages that are needed, or on a device
-//! that cannot compute. Each is an error that names the tensor, and the engine works on.
+//! Tensors of others: of another engine, of another device, destroyed, without the usages that are needed, or on a
+//! device that cannot compute. Each is an error that names the tensor, and the engine works on.
 
 use wgloss::optim::State;
 use wgloss::{Call, CrossEntropy, Dtype, Engine, Error, GradTo, Loss, Mode, Mse, Optimizer, Result, Sgd, Tensor};

@@ -134,8 +134,8 @@ fn what_is_missing_or_nowhere_is_told() {
     let by_position = CrossEntropy::default().forward(engine, &[&x, &t, &x]);
     assert_eq!(
         told(by_position),
-        "cross_entropy: takes 2 (input, target), got 3 tensors; weight, sample_weight are fields of the loss, beside its \
-         options"
+        "cross_entropy: takes 2 (input, target), got 3 tensors; weight, sample_weight are fields of the loss, beside \
+         its options"
     );
     // A place for a gradient that nobody computes, or where none can be.
     let on_host = Tensor::new(&[2.0f32, 0.0, 0.0, 0.0, 1.0, 0.0], &[2, 3]).unwrap();

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every test on the machine's best adapter, which takes minutes. With --all-adapters, in their long forms: all of a
-# sweep's combinations, more random calls, tensors of GiBs. Then the short forms of those that need an adapter once more, held
-# to what every browser gives, and a part of them on a second software adapter, SwiftShader. Other arguments go to
-# `cargo test`.
+# sweep's combinations, more random calls, tensors of GiBs. Then the short forms of those that need an adapter once
+# more, held to what every browser gives, and a part of them on a second software adapter, SwiftShader. Other arguments
+# go to `cargo test`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

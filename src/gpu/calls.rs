@@ -4,9 +4,9 @@
 //! memory, which no two memories of a process share, and go when the memory does. Results up to 64 KiB, and their
 //! copies for the host, lie in memory that is lent (`memory/loan`): to one output at a time, until its last tensor is
 //! dropped, and never again once somebody had its raw buffer. What a caller's encoder has recorded keeps all of that,
-//! and operands that are lent, until it was submitted or dropped (`recorded`). Calls in one command buffer share scratch,
-//! which each writes before it reads; those in several have their own. What is kept is bounded in number and bytes, and
-//! goes where memory is short (`Engine::release`).
+//! and operands that are lent, until it was submitted or dropped (`recorded`). Calls in one command buffer share
+//! scratch, which each writes before it reads; those in several have their own. What is kept is bounded in number and
+//! bytes, and goes where memory is short (`Engine::release`).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -66,11 +66,7 @@ impl Gpu {
     /// Waits a second at most for all submissions, to hear what there is to be heard of the device.
     pub(super) fn settle(&self) {
         let since = Instant::now();
-        let is_busy = || {
-            let polled = self.device.poll(wgpu::PollType::Poll);
-            polled.is_ok_and(|status| !status.is_queue_empty())
-        };
-        while is_busy() && since.elapsed() < Duration::from_secs(1) {
+        while !self.listen() && since.elapsed() < Duration::from_secs(1) {
             std::thread::sleep(pause(since));
         }
     }
@@ -147,10 +143,11 @@ fn pause(since: Instant) -> Duration {
 }
 
 impl Gpu {
-    /// Lets the device tell what it is through with; waits for nothing.
-    pub fn listen(&self) {
+    /// Lets the device tell what it is through with; waits for nothing. Whether it is through with all.
+    pub fn listen(&self) -> bool {
         // Of its loss the callback tells.
-        let _ = self.device.poll(wgpu::PollType::Poll);
+        let polled = self.device.poll(wgpu::PollType::Poll);
+        polled.is_ok_and(|status| status.is_queue_empty())
     }
 
     /// Waits until all arrivals are there, and for nothing that was submitted after what they wait for, as far as the
@@ -173,9 +170,8 @@ impl Gpu {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether all arrivals are there.
+    /// Whether all arrivals are there, as far as the device has told.
     pub fn are_there(&self, arrivals: &mut [Arrival], next: &mut usize) -> Result<bool> {
-        self.listen();
         match self.all(arrivals, next, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(all) => all.map(|()| true),
             Poll::Pending => self.check().map(|()| false),
@@ -185,17 +181,17 @@ impl Gpu {
     fn block_for(&self, arrivals: &mut [Arrival]) -> Result<()> {
         let (mut next, since) = (0, Instant::now());
         let mut idle: Option<Instant> = None;
-        while !self.are_there(arrivals, &mut next)? {
-            let polled = self.device.poll(wgpu::PollType::Poll);
-            if polled.is_ok_and(|status| status.is_queue_empty()) {
-                // Another thread's poll has it, and is about to tell.
-                if idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                    return Err(self.lost_or(Error::Device("the readback did not come".into())));
-                }
+        loop {
+            let is_idle = self.listen();
+            if self.are_there(arrivals, &mut next)? {
+                return Ok(());
+            }
+            // Where it is idle, another thread's poll has it, and is about to tell.
+            if is_idle && idle.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                return Err(self.lost_or(Error::Device("the readback did not come".into())));
             }
             std::thread::sleep(pause(since));
         }
-        Ok(())
     }
 
     async fn yield_for(&self, arrivals: &mut [Arrival]) -> Result<()> {

@@ -262,8 +262,8 @@ pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Output>> + Send + 'a>>
 
 /// A loss with its options: PyTorch's module.
 ///
-/// `forward`, `backward` and `forward_backward` encode, submit and return, as [`Loss::run`] does; [`Output::read`] waits.
-/// Host tensors are uploaded for the call.
+/// `forward`, `backward` and `forward_backward` encode, submit and return, as [`Loss::run`] does; [`Output::read`]
+/// waits. Host tensors are uploaded for the call.
 pub trait Loss: Debug + Send + Sync {
     fn info(&self) -> &'static Info;
 
@@ -311,8 +311,8 @@ pub trait Loss: Debug + Send + Sync {
 
     /// Computes a call: encodes, submits and returns. On a GPU, whose driver ends submissions that take seconds, one
     /// that touches more than [`Limits::max_dispatch_bytes`](crate::Limits::max_dispatch_bytes) goes in parts, and the
-    /// call waits for all but the last two; [`Loss::run_async`] does not, nor does [`Loss::encode`], whose submission is
-    /// the caller's.
+    /// call waits for all but the last two; [`Loss::run_async`] does not, nor does [`Loss::encode`], whose submission
+    /// is the caller's.
     ///
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].

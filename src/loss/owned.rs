@@ -10,8 +10,8 @@ use crate::output::Output;
 use crate::tensor::Tensor;
 use crate::words::{Checks, Mode, Role, Stats};
 
-/// A call with its loss and its tensors, which it shares, by PyTorch's names: made once, computed as often as one likes.
-/// It begins with a tensor of a loss (`CrossEntropy::default().input(&logits)`), or with [`OwnedCall::of`].
+/// A call with its loss and its tensors, which it shares, by PyTorch's names: made once, computed as often as one
+/// likes. It begins with a tensor of a loss (`CrossEntropy::default().input(&logits)`), or with [`OwnedCall::of`].
 ///
 /// ```
 /// use wgloss::{CrossEntropy, Engine, Tensor};
@@ -30,8 +30,8 @@ use crate::words::{Checks, Mode, Role, Stats};
 /// # }
 /// ```
 ///
-/// It computes the loss alone until something is asked of gradients: then both, unless [`OwnedCall::backward`] says that
-/// they are all.
+/// It computes the loss alone until something is asked of gradients: then both, unless [`OwnedCall::backward`] says
+/// that they are all.
 #[derive(Clone, Debug)]
 #[must_use = "run or encode computes it"]
 pub struct OwnedCall<L> {

@@ -61,8 +61,8 @@ impl Recording {
         }))
     }
 
-    /// As far as the device has told, which it does when it is polled: whoever polls hears of the mapping a little later
-    /// than it is there, maybe in another thread.
+    /// As far as the device has told, which it does when it is polled: whoever polls hears of the mapping a little
+    /// later than it is there, maybe in another thread.
     pub fn fate(&self) -> Fate {
         let inner = lock(&self.0);
         let is_mapped = |marker: &wgpu::Buffer| marker.get_mapped_range(..).is_ok();

@@ -228,7 +228,8 @@ pub trait Optimizer: Debug + Send + Sync {
         Ok(tensor)
     }
 
-    /// Records steps of several parameters, as [`Optimizer::step_all`] takes them and [`Optimizer::encode`] records one.
+    /// Records steps of several parameters, as [`Optimizer::step_all`] takes them and [`Optimizer::encode`] records
+    /// one.
     ///
     /// # Errors
     /// As both.
@@ -322,8 +323,8 @@ fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
     ))
 }
 
-/// The plan of each step, and the tensors that it names: the parameter first. `or_recorded`: they may be results of what
-/// the caller has yet to submit.
+/// The plan of each step, and the tensors that it names: the parameter first. `or_recorded`: they may be results of
+/// what the caller has yet to submit.
 fn prepare(gpu: &Gpu, updates: &[Update], all: &[Parameter<'_>], or_recorded: bool) -> Result<Steps> {
     gpu.expect_compute()?;
     let mut steps = Vec::with_capacity(all.len());

@@ -18,7 +18,7 @@ pub(super) struct Function<'a> {
     calls: HashSet<&'a str>,
 }
 
-/// All functions of a module, and the names that are called outside of any.
+/// All functions of a module, those of its header last.
 pub(super) struct Functions<'a> {
     all: Vec<Function<'a>>,
 }
