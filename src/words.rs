@@ -94,6 +94,7 @@ pub enum Role {
     ExpAvg,
     ExpAvgSq,
     MaxExpAvgSq,
+    Sum,
 }
 
 impl Role {
@@ -140,6 +141,7 @@ impl Role {
             Self::ExpAvg => "exp_avg",
             Self::ExpAvgSq => "exp_avg_sq",
             Self::MaxExpAvgSq => "max_exp_avg_sq",
+            Self::Sum => "sum",
         }
     }
 }
