@@ -14,6 +14,7 @@ mod digest;
 mod dims;
 mod element_weights;
 mod encoders;
+mod examples;
 mod extremes;
 mod faults;
 mod floors;
