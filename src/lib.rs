@@ -74,7 +74,6 @@ pub mod precision;
 #[doc(hidden)]
 pub mod problem;
 mod readback;
-#[doc(hidden)]
 pub mod reference;
 mod reuse;
 #[doc(hidden)]

@@ -223,6 +223,11 @@ pub fn rounded(dtype: Dtype, x: f64) -> f64 {
 /// what a dtype makes of numbers beyond its range. A 16-bit result lies between the roundings of the least and the most
 /// that f32 may be, which is its error and half an ulp of theirs.
 pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
+    admits_between(dtype, got, want, error, error)
+}
+
+/// The same where the errors to either side differ.
+pub fn admits_between(dtype: Dtype, got: f32, want: f64, below: f64, above: f64) -> bool {
     let got = f64::from(got);
     if want.is_nan() {
         return got.is_nan();
@@ -230,7 +235,22 @@ pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
     if want.is_infinite() {
         return got == want;
     }
-    (rounded(dtype, want - error)..=rounded(dtype, want + error)).contains(&got)
+    (rounded(dtype, want - below)..=rounded(dtype, want + above)).contains(&got)
+}
+
+/// The distance from a value, rounded to a dtype, to the next larger one; NaN beyond its range.
+pub fn ulp(dtype: Dtype, x: f64) -> f64 {
+    let (digits, least) = match dtype {
+        Dtype::F16 => (10, -24),
+        Dtype::Bf16 => (7, -133),
+        _ => (23, -149),
+    };
+    let near = rounded(dtype, x).abs();
+    if !near.is_finite() {
+        return f64::NAN;
+    }
+    let exponent = ((near.to_bits() >> 52) as i32 - 1023).max(least + digits);
+    2f64.powi(exponent - digits)
 }
 
 /// A number two ulps off, upwards or downwards in size.
