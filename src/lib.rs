@@ -45,6 +45,9 @@
 //! tests and command line. It is not promised by semver.
 
 mod adopt;
+mod argument;
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod batches;
 mod call;
 mod cpu;
@@ -64,6 +67,8 @@ pub mod limits;
 mod loss;
 mod math;
 mod memory;
+#[cfg(feature = "approx")]
+mod nearly;
 pub mod optim;
 mod options;
 mod output;
@@ -95,6 +100,11 @@ pub use half;
 /// The version of it whose devices, buffers and encoders are taken.
 pub use wgpu;
 
+/// The version of it whose views are taken, and whose arrays are given (feature `ndarray`).
+#[cfg(feature = "ndarray")]
+pub use ndarray;
+
+pub use argument::{Argument, Lent, Number};
 pub use batches::{Batches, Totals, denominator};
 pub use call::{Call, GradTo};
 pub use dtype::{Dtype, Element};

@@ -94,9 +94,8 @@ impl Results {
 /// Those of [`Loss::problem`]; [`Error::Operand`](crate::Error::Operand) for a tensor that is not on the host.
 pub fn run(loss: &dyn Loss, call: &Call<'_>) -> Result<Results> {
     let problem = loss.problem(call)?;
-    let made = cpu::run(&problem, &operands(&problem, call, &loss.tensors()), None, &|_| {
-        Kept::Exact
-    })?;
+    let operands = cpu::held(&operands(&problem, call, &loss.tensors()));
+    let made = cpu::run(&problem, &operands, None, &|_| Kept::Exact)?;
     let mut results = Results {
         loss: made.loss.into_exact(),
         z_loss: made.z_loss.into_exact(),

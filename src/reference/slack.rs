@@ -53,10 +53,16 @@ impl Course {
     }
 }
 
+/// Losses of x - t, which f32 has exactly or rounded once: the last digits of x and t decide nothing that it loses.
+const OF_DIFFERENCES: [&str; 4] = ["l1", "mse", "smooth_l1", "huber"];
+
 /// The slack of a result whose numbers are these.
 pub(super) fn of(subject: &Subject<'_>, role: Role, want: &[f64]) -> Result<Slack> {
     let course = Course::of(subject, role);
     let mut slack = Slack::new(want.len());
+    if OF_DIFFERENCES.contains(&subject.problem.name) {
+        return Ok(slack);
+    }
     let differences = |own: Subject<'_>| -> Result<Vec<f64>> {
         let other = own.truth()?.take(role);
         Ok(other.iter().zip(want).map(|(other, want)| other - want).collect())

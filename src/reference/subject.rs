@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::call::{Call, operands};
-use crate::cpu::{self, Kept};
+use crate::cpu::{self, Held, Kept};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Control;
@@ -67,7 +67,11 @@ impl<'a> Subject<'a> {
     }
 
     pub fn truth(&self) -> Result<Truth> {
-        let operands: Vec<_> = self.operands.iter().map(|(role, own)| (*role, own.as_ref())).collect();
+        let operands: Vec<_> = self
+            .operands
+            .iter()
+            .map(|(role, own)| (*role, Held::Tensor(own.as_ref())))
+            .collect();
         let made = cpu::run(&self.problem, &operands, None, &|_| Kept::Exact)?;
         let whole = |numbers: &[u32]| numbers.iter().map(|&own| f64::from(own)).collect::<Vec<_>>();
         let mut results = vec![
