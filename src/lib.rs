@@ -40,6 +40,8 @@
 //! | compile ahead, keep pipelines in a file, let go of memory | [`Engine::warm_up`], [`Engine::keep_pipelines`], [`Engine::release`] |
 //! | time calls, or cut the work for an adapter | [`Engine::stopwatch`], [`Tuning`] |
 //! | know how exact results are | [`precision`] |
+//! | test results of your own against the f64 reference | [`reference::assert_close`] |
+//! | compare results with `approx`, compute on arrays of `ndarray` | the features `approx` and `ndarray`, [`Argument`] |
 //!
 //! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own
 //! tests and command line. It is not promised by semver.
@@ -131,7 +133,8 @@ pub use values::{Array, Values};
 pub use view::View;
 pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 
-/// The losses as functions: host arrays in, numbers out, in one call.
+/// The losses as functions: host arrays in, numbers out, in one call. What is lent ([`Argument`](crate::Argument)) is
+/// read where it lies.
 ///
 /// ```
 /// use wgloss::{CrossEntropy, Engine, Mode, functional::cross_entropy};

@@ -1,4 +1,4 @@
-//! How near results are to those of exact arithmetic: the error model, whose numbers the tests take from here.
+//! How near results are to those of exact arithmetic: the error model, by which [`reference`](crate::reference) judges.
 //!
 //! # Sums
 //!
@@ -47,8 +47,10 @@
 //! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
 //! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits
 //! of the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
-//! continuous, with all of them moved; a gradient, which jumps at kinks, with all that were not chosen ([`nudge`]), or
-//! with those below [`UNIT`] rounded away, as they are beside a 1.
+//! continuous, with all of them moved. A gradient, which jumps at kinks, may be what it is on either side of one, where
+//! inputs that were not chosen are moved ([`nudge`]), equal ones alike, so that ties stay. With numbers below [`UNIT`]
+//! rounded away, as they are beside a 1, either may be what that makes of it. Losses of a difference x - t (l1, mse,
+//! smooth L1, huber) are never ill-conditioned: f32 has the difference exactly, or rounds it once.
 //!
 //! # Storage
 //!

@@ -534,7 +534,7 @@ fn gradients_have_the_same_names_everywhere() {
     let output = loss.run(&engine, &call).unwrap();
     let values = output.read(&engine).unwrap();
     let results = reference::run(&loss, &call).unwrap();
-    let near = |array: &Array, want: &[f64]| array.data.iter().map(|&x| x).eq(want.iter().map(|&x| x as f32));
+    let near = |array: &Array, want: &[f64]| array.data.iter().copied().eq(want.iter().map(|&x| x as f32));
     assert!(near(
         values.grad_input.as_ref().unwrap(),
         results.grad_input.as_deref().unwrap()
