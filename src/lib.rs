@@ -133,8 +133,8 @@ pub use values::{Array, Values};
 pub use view::View;
 pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 
-/// The losses as functions: host arrays in, numbers out, in one call. What is lent ([`Argument`](crate::Argument)) is
-/// read where it lies.
+/// The losses as functions: host arrays in, numbers out, in one call. Numbers are read where they lie
+/// ([`Argument`]).
 ///
 /// ```
 /// use wgloss::{CrossEntropy, Engine, Mode, functional::cross_entropy};

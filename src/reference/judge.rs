@@ -1,7 +1,7 @@
 //! Results of somebody's own, judged by the error model.
 
 use super::mine::{Given, Mine, Numbers};
-use super::report::{Compared, Comparison, Element, Trouble};
+use super::report::{Compared, Comparison, Deviation, Trouble};
 use super::subject::{Subject, Truth};
 use super::{sizes, slack};
 use crate::call::Call;
@@ -60,7 +60,7 @@ impl Cut {
     }
 }
 
-/// Compares results of your own with the f64 reference, by the error model ([what is allowed](self#what-is-allowed)).
+/// Compares results of your own with the f64 reference, by the error model ([what is allowed](crate::reference#what-is-allowed)).
 /// The call is on host tensors; `mine` is a slice of losses, two of losses and gradients, [`Mine`] or
 /// [`Values`](crate::Values), of everything that the call asks for.
 ///
@@ -292,7 +292,7 @@ fn rank(mut elements: Vec<Measured>, compared: &mut Compared, ulp: impl Fn(f64) 
     compared.share = elements.first().map_or(0.0, Measured::share);
     compared.worst = elements
         .iter()
-        .map(|own| Element {
+        .map(|own| Deviation {
             index: coordinates(own.index, &compared.shape),
             mine: own.mine,
             reference: own.want,

@@ -150,7 +150,7 @@ impl<'a> From<&Mine<'a>> for Mine<'a> {
 }
 
 /// The loss alone.
-impl<'a, L: AsRef<[f32]>> From<&'a L> for Mine<'a> {
+impl<'a, L: AsRef<[f32]> + ?Sized> From<&'a L> for Mine<'a> {
     fn from(loss: &'a L) -> Self {
         Self::new().loss(loss.as_ref())
     }

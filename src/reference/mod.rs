@@ -54,7 +54,7 @@ use crate::words::Role;
 
 pub use judge::{assert_close, compare, compare_on};
 pub use mine::Mine;
-pub use report::{Compared, Comparison, Element, Trouble};
+pub use report::{Compared, Comparison, Deviation, Trouble};
 
 /// The outputs of a run, unrounded; empty where they were not asked for. Gradients have the names that they have in
 /// [`Output`](crate::Output) and [`Values`](crate::Values).

@@ -32,7 +32,7 @@ pub struct Compared {
     /// The largest error beside the one allowed to its element.
     pub share: f64,
     /// The elements that are worst beside what they are allowed, up to eight, the worst first.
-    pub worst: Vec<Element>,
+    pub worst: Vec<Deviation>,
 }
 
 /// Why a result was not compared.
@@ -50,9 +50,9 @@ pub enum Trouble {
     },
 }
 
-/// An element of a result.
+/// An element of a result, and how far it is off.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Element {
+pub struct Deviation {
     /// Its place along each dimension.
     pub index: Vec<usize>,
     pub mine: f64,
@@ -136,7 +136,7 @@ impl Display for Compared {
             String::new()
         };
         let head = ["index", "mine", "reference", "difference", "ulps", "allowed"].map(String::from);
-        let rows = self.worst.iter().take(kept).map(Element::cells);
+        let rows = self.worst.iter().take(kept).map(Deviation::cells);
         let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
         write!(f, "{which}:")?;
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -151,7 +151,7 @@ impl Display for Compared {
     }
 }
 
-impl Element {
+impl Deviation {
     fn cells(&self) -> [String; 6] {
         [
             format!("{:?}", self.index),
