@@ -264,7 +264,7 @@ fn calls_on_the_processor_allocate_as_much_for_many_rows_as_for_few() {
 /// The function forms read slices, and views of arrays, where they lie: nothing of their size is allocated on the host.
 #[test]
 fn functional_forms_copy_nothing_on_the_host() {
-    const ROWS: usize = 50_000;
+    const ROWS: usize = 200_000; // more than the reference takes scratch for
     let (x, t) = (vec![0.5f32; 10 * ROWS], vec![3i64; ROWS]);
     let bytes = 8 * ROWS; // of the labels, which are the smaller
     let options = CrossEntropy::default();

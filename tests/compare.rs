@@ -2,8 +2,8 @@
 
 use wgloss::reference::{self, Comparison, Mine, Trouble, assert_close, compare};
 use wgloss::{
-    Array, Call, CrossEntropy, Dtype, Engine, GradTo, HingeEmbedding, L1, Loss, Mode, Mse, REGISTRY, Reduce, Reduction,
-    Role, SmoothL1, Stats, Tensor, TripletMargin, Values,
+    Array, Call, CrossEntropy, Dtype, Engine, GradTo, HingeEmbedding, L1, Loss, MarginRanking, Mode, Mse, REGISTRY,
+    Reduce, ReduceOp, Reduction, Role, SmoothL1, Stats, Tensor, TripletMargin, Values,
 };
 
 use crate::common::cases::{Setup, Style, make};
@@ -159,7 +159,7 @@ fn a_beta_one_percent_off_is_found() {
         // Where the numbers are large beside their differences, too.
         let far = |own: &[f32]| {
             own.iter()
-                .map(|x| (x * 64.0).round() / 64.0 + 1000.0)
+                .map(|x| (x * 64.0).round() / 64.0 + 30_000.0)
                 .collect::<Vec<f32>>()
         };
         let (x, t) = (far(&x), far(&t));
@@ -214,7 +214,28 @@ fn a_gradient_flipped_at_a_kink_is_found() {
     let (ends, signs) = (tensor(&[1.0, 0.999, 1.001], &[3]), tensor(&[-1.0; 3], &[3]));
     let kink = Call::new(Mode::Backward, &[&ends, &signs]);
     let slopes = [0.0f32, -1.0, 0.0];
-    let cases: [(&dyn Loss, &Call<'_>, &[f32]); 2] = [(&l1, &call, &grad), (&hinge, &kink, &slopes)];
+    // Ties among a row's columns share the gradient, and two equal scores have none; equal ones stay so.
+    let max = Reduce {
+        op: ReduceOp::Max,
+        ..Default::default()
+    };
+    let row = tensor(&[0.1, 0.37, 0.2, 0.37], &[4]);
+    let of_row = Call::new(Mode::Backward, &[&row]);
+    let ranking = MarginRanking {
+        reduction: none,
+        ..Default::default()
+    };
+    let (scores, order) = (tensor(&[0.37, 0.1, 0.37], &[3]), tensor(&[1.0; 3], &[3]));
+    let equal = tensor(&[0.37, 0.1, 0.4], &[3]);
+    let ranks = Call::new(Mode::Backward, &[&scores, &equal, &order]);
+    let of_ranks = reference::run(&ranking, &ranks).unwrap().grad_input.unwrap();
+    let of_ranks: Vec<f32> = of_ranks.iter().map(|&g| g as f32).collect();
+    let cases: [(&dyn Loss, &Call<'_>, &[f32]); 4] = [
+        (&l1, &call, &grad),
+        (&hinge, &kink, &slopes),
+        (&max, &of_row, &[0.0, 0.5, 0.0, 0.5]),
+        (&ranking, &ranks, &of_ranks),
+    ];
     for (loss, call, right) in cases {
         let what = loss.info().name;
         let found = compare(loss, call, Mine::new().grad_input(right)).unwrap();

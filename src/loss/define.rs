@@ -199,7 +199,8 @@ macro_rules! define {
             )*
         }
 
-        #[doc = concat!("The function form of [`", stringify!($type), "`]: any [`Argument`](crate::Argument)s, numbers back.")]
+        #[doc = concat!("The function form of [`", stringify!($type), "`]: numbers on the host in, numbers out.")]
+        /// Each tensor is whatever is an [`Argument`](crate::Argument).
         ///
         /// # Errors
         /// As [`crate::Loss::run`] and [`crate::Output::read`].
