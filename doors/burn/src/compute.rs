@@ -1,0 +1,224 @@
+//! A call on burn's memory: windows of its buffers as tensors, and one submission on its queue.
+
+use std::any::Any;
+
+use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::{Scalar, TensorMetadata};
+use burn::tensor::Shape;
+use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, CubeDevice};
+use wgloss::{Call, Error, GradTo, Loss, Mode, Output, Result, Role, Tensor};
+
+use crate::spec::{Place, Planned, Spec, burn_dtype, dtype_of};
+use crate::value::{Operands, RESULTS, Results, Value};
+
+/// Computes a call. Where the device fails, the results are NaN, and the watch of the call is told.
+pub fn compute(operands: Operands<CubeBackend>, spec: &Spec) -> Results<CubeBackend> {
+    let (places, grad_output) = operands.into_parts();
+    let tensors: Vec<_> = places.into_iter().filter_map(tensor_of).collect();
+    let device = tensors.first().map(|tensor| tensor.device.clone());
+    let values = run(tensors, tensor_of(grad_output), spec).unwrap_or_else(|error| {
+        spec.watch.fail(error);
+        device.map_or_else(nothing, |device| nan(spec, &device))
+    });
+    Results::new(values)
+}
+
+type Values = [Value<CubeBackend>; RESULTS];
+
+fn nothing() -> Values {
+    [const { Value::Absent }; RESULTS]
+}
+
+fn tensor_of(value: Value<CubeBackend>) -> Option<CubeTensor> {
+    match value {
+        Value::Absent => None,
+        Value::Float(tensor) | Value::Int(tensor) | Value::Bool(tensor) => Some(tensor),
+    }
+}
+
+/// The results of a call that the device did not compute.
+fn nan(spec: &Spec, device: &CubeDevice) -> Values {
+    let mut values = nothing();
+    for planned in &spec.results {
+        let (shape, dtype) = (Shape::from(planned.dims()), burn_dtype(planned.dtype));
+        values[planned.slot] = match planned.dtype.is_float() {
+            true => Value::Float(CubeBackend::float_full(shape, Scalar::from(f32::NAN), device, dtype.into())),
+            false => Value::Int(CubeBackend::int_full(shape, Scalar::from(0i32), device, dtype.into())),
+        };
+    }
+    values
+}
+
+/// Memory of burn's as a tensor of ours. It stays burn's: what holds it may go once the work on it is submitted.
+struct Window {
+    tensor: Tensor,
+    _memory: Box<dyn Any>,
+}
+
+fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -> Result<Values> {
+    let Some(first) = tensors.first().cloned() else {
+        return Ok(nothing());
+    };
+    let engine = &spec.room.engine;
+    let (device, queue) = engine.wgpu().ok_or_else(|| Error::Device("the engine has no device".into()))?;
+
+    // Gaps between rows are taken where the loss takes them; whatever else is not contiguous is made so.
+    let tensors: Vec<_> = tensors.into_iter().map(straight).collect();
+    let grad_output = grad_output.map(into_contiguous);
+    let mut operands = windows(&tensors, spec)?;
+    if tensors.iter().any(|tensor| row_stride(tensor).is_some()) {
+        let (loss, call) = call_of(spec, &operands, None)?;
+        if loss.problem(&call).is_err() {
+            let tensors: Vec<_> = tensors.into_iter().map(into_contiguous).collect();
+            operands = windows(&tensors, spec)?;
+        }
+    }
+    let upstream = grad_output.map(|tensor| window(spec, "grad_output", &tensor, &spec.loss_shape)).transpose()?;
+    let results: Vec<_> = spec.results.iter().map(|planned| empty(spec, planned, &first)).collect();
+    let homes = spec.results.iter().zip(&results);
+    let homes: Vec<_> = homes
+        .map(|(planned, tensor)| Ok((planned.role, window(spec, planned.role.name(), tensor, &planned.shape)?)))
+        .collect::<Result<_>>()?;
+
+    let (loss, mut call) = call_of(spec, &operands, upstream.as_ref())?;
+    place(&mut call, &homes);
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let output = loss.encode(engine, &mut encoder, &call)?;
+    bring_home(&mut encoder, spec, &output, &homes)?;
+    if spec.mode != Mode::Backward {
+        spec.watch.faults.encode(engine, &mut encoder, &output)?;
+    }
+    queue.submit([encoder.finish()]);
+
+    let mut values = nothing();
+    for (planned, tensor) in spec.results.iter().zip(results) {
+        values[planned.slot] = match planned.dtype.is_float() {
+            true => Value::Float(tensor),
+            false => Value::Int(tensor),
+        };
+    }
+    Ok(values)
+}
+
+/// The call on these tensors, and the loss with those that it has of its own.
+fn call_of<'a>(
+    spec: &Spec,
+    operands: &'a [(Place, Window)],
+    upstream: Option<&'a Window>,
+) -> Result<(Box<dyn Loss>, Call<'a>)> {
+    let mut loss = (spec.make)();
+    let mut signature = Vec::new();
+    for (place, window) in operands {
+        match place.is_optional {
+            true => loss.attach(place.role, window.tensor.clone())?,
+            false => signature.push(&window.tensor),
+        }
+    }
+    let call = Call {
+        grad_output: upstream.map(|window| &window.tensor),
+        grads: spec.grads(),
+        stats: spec.stats,
+        checks: spec.checks,
+        ..Call::new(spec.mode, &signature)
+    };
+    Ok((loss, call))
+}
+
+/// Has the results written where burn wants them.
+fn place<'a>(call: &mut Call<'a>, homes: &'a [(Role, Window)]) {
+    for (role, window) in homes {
+        if *role == Role::Grad(0) {
+            call.grad_input = GradTo::Into(&window.tensor);
+        }
+    }
+}
+
+/// Copies results that were written elsewhere.
+fn bring_home(
+    encoder: &mut wgloss::wgpu::CommandEncoder,
+    spec: &Spec,
+    output: &Output,
+    homes: &[(Role, Window)],
+) -> Result<()> {
+    for (role, home) in homes {
+        let from = match role {
+            Role::Loss => output.loss.as_ref().or(output.argmax.as_ref()),
+            Role::ZLoss => output.z_loss.as_ref(),
+            Role::Lse => output.lse.as_ref(),
+            Role::Entropy => output.entropy.as_ref(),
+            Role::Argmax => output.argmax.as_ref(),
+            Role::Correct => output.correct.as_ref(),
+            Role::Grad(0) => continue, // written in place
+            Role::Grad(nth) => spec.places.get(usize::from(*nth)).and_then(|place| output.grad(place.role)),
+            _ => None,
+        };
+        let from = from.and_then(|tensor| Some((tensor.buffer()?, tensor.view())));
+        let to = home.tensor.buffer();
+        let ((from, view), to) = from.zip(to).ok_or_else(|| Error::Operand {
+            name: role.name(),
+            message: "is larger than a buffer".into(),
+        })?;
+        let bytes = (view.len() * view.dtype.bytes()).next_multiple_of(4);
+        encoder.copy_buffer_to_buffer(from, view.offset, to, home.tensor.view().offset, Some(bytes));
+    }
+    Ok(())
+}
+
+/// A tensor whose elements lie one after the other, but for gaps between the rows.
+fn straight(tensor: CubeTensor) -> CubeTensor {
+    match is_plain(&tensor) && (tensor.is_contiguous() || row_stride(&tensor).is_some()) {
+        true => tensor,
+        false => into_contiguous(tensor),
+    }
+}
+
+/// Its metadata are those of its elements: it is no tensor of tiles or packed numbers.
+fn is_plain(tensor: &CubeTensor) -> bool {
+    tensor.qparams.is_none() && **tensor.meta.shape() == *tensor.shape()
+}
+
+/// The elements from one index of the first dimension to the next, where there are gaps between these alone.
+fn row_stride(tensor: &CubeTensor) -> Option<usize> {
+    let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
+    if tensor.is_contiguous() || shape.len() < 2 {
+        return None;
+    }
+    let mut slab = 1;
+    for (size, stride) in shape.iter().zip(strides.iter()).skip(1).rev() {
+        if *size != 1 && *stride != slab {
+            return None;
+        }
+        slab *= size;
+    }
+    strides.first().copied().filter(|&stride| stride >= slab && slab > 0)
+}
+
+fn windows(tensors: &[CubeTensor], spec: &Spec) -> Result<Vec<(Place, Window)>> {
+    let all = spec.places.iter().zip(tensors);
+    all.map(|(place, tensor)| Ok((place.clone(), window(spec, place.role.name(), tensor, &place.shape)?)))
+        .collect()
+}
+
+/// Where a tensor lies. This has burn submit what was queued before for it.
+fn window(spec: &Spec, name: &'static str, tensor: &CubeTensor, shape: &[usize]) -> Result<Window> {
+    let memory = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
+    let memory = memory.map_err(|error| Error::Device(error.to_string()))?;
+    let own = memory.resource();
+    let (dtype, stride) = (dtype_of(name, tensor.dtype)?, row_stride(tensor));
+    let tensor = Tensor::from_buffer(&spec.room.engine, own.buffer.clone(), own.offset, dtype, shape, stride)?;
+    Ok(Window {
+        tensor,
+        _memory: Box::new(memory),
+    })
+}
+
+/// A new tensor of burn's, in whatever memory it gives; whole words are written.
+fn empty(_: &Spec, planned: &Planned, like: &CubeTensor) -> CubeTensor {
+    let shape = Shape::from(planned.dims());
+    let bytes = shape.num_elements() * planned.dtype.bytes() as usize;
+    let handle = like.client.empty(bytes.next_multiple_of(4).max(4));
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, burn_dtype(planned.dtype))
+}

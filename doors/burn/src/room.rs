@@ -1,0 +1,143 @@
+//! A device of burn's with the engine that computes on it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::backend::DispatchDevice;
+use burn::tensor::Device;
+use burn::tensor::wgpu::{WgpuOptions, WgpuSetup};
+use wgloss::{Engine, Error, Faults, Result};
+
+/// What calls found, and what failed.
+#[derive(Debug)]
+pub struct Watch {
+    pub faults: Faults,
+    /// The first failure of the device in a call that nobody waited for.
+    failure: Mutex<Option<Error>>,
+}
+
+impl Watch {
+    pub fn new(engine: &Engine) -> Result<Self> {
+        Ok(Self {
+            faults: Faults::new(engine)?,
+            failure: Mutex::default(),
+        })
+    }
+
+    pub fn fail(&self, error: Error) {
+        lock(&self.failure).get_or_insert(error);
+    }
+
+    /// The failure, which is told once.
+    pub fn failure(&self) -> Option<Error> {
+        lock(&self.failure).take()
+    }
+}
+
+/// A device of burn's, known with its handles.
+#[derive(Debug)]
+pub struct Room {
+    pub engine: Engine,
+    watch: Mutex<Arc<Watch>>,
+}
+
+impl Room {
+    /// The log that calls are added to which have none of their own.
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&lock(&self.watch))
+    }
+
+    /// A new log takes its place.
+    pub fn clear(&self) -> Result<()> {
+        let new = Arc::new(Watch::new(&self.engine)?);
+        *lock(&self.watch) = new;
+        Ok(())
+    }
+}
+
+/// The devices that are known. There are few.
+static ROOMS: Mutex<Vec<(DispatchDevice, Arc<Room>)>> = Mutex::new(Vec::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner) // what is in there is whole between any two steps
+}
+
+fn device_error(error: impl std::fmt::Display) -> Error {
+    Error::Device(error.to_string())
+}
+
+fn find(device: &DispatchDevice) -> Option<Arc<Room>> {
+    let rooms = lock(&ROOMS);
+    let own = rooms.iter().find(|(own, _)| own == device);
+    own.map(|(_, room)| Arc::clone(room))
+}
+
+/// The engine of a device; `name` is the operand that lies there.
+pub fn room(name: &'static str, device: &DispatchDevice) -> Result<Arc<Room>> {
+    find(device).ok_or_else(|| Error::Operand {
+        name,
+        message: format!(
+            "lies on {device:?}, which burn has set up by itself and keeps the queue of: begin with \
+             `wgloss_burn::device()` in place of `Device::default()`, with `wgloss_burn::open(options)` in place of \
+             `options.init()`, or hand over a setup of your own (`wgloss_burn::adopt`)"
+        ),
+    })
+}
+
+/// burn's default wgpu device, as [`Device::default`] gives it, set up so that our losses compute on it: the first call
+/// has to come before burn has used that device. Every further call gives the same.
+///
+/// # Errors
+/// [`Error::Device`] where burn has set the device up before, or there is no adapter.
+pub fn device() -> Result<Device> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    let _one = lock(&OPENING);
+    let default = Device::default();
+    match find(&default.as_dispatch().clone().inner()) {
+        Some(_) => Ok(default),
+        None => open(Device::wgpu_options()),
+    }
+}
+
+/// Sets up a device of burn's (its adapter, its memory, …) so that our losses compute on it, in place of the options'
+/// own `init`.
+///
+/// # Errors
+/// [`Error::Device`] where burn cannot set it up, or has done so before.
+pub fn open(options: WgpuOptions) -> Result<Device> {
+    let (device, setup) = options.init_with_setup().map_err(device_error)?;
+    adopt(&device, &setup)?;
+    Ok(device)
+}
+
+/// Computes on a device of burn's that was set up elsewhere, from what `init_with_setup` returned beside it or was
+/// given to `setup`.
+///
+/// # Errors
+/// [`Error::Device`] for a device that is not of burn's wgpu backend.
+pub fn adopt(device: &Device, setup: &WgpuSetup) -> Result<()> {
+    let device = device.as_dispatch().clone().inner();
+    if !is_wgpu(&device) {
+        return Err(Error::Device(format!("{device:?} is no device of burn's wgpu backend")));
+    }
+    let engine = Engine::from_wgpu(setup.device.clone(), setup.queue.clone());
+    let watch = Mutex::new(Arc::new(Watch::new(&engine)?));
+    let mut rooms = lock(&ROOMS);
+    if rooms.iter().all(|(own, _)| *own != device) {
+        rooms.push((device, Arc::new(Room { engine, watch })));
+    }
+    Ok(())
+}
+
+/// A device of burn's wgpu backend.
+pub fn is_wgpu(device: &DispatchDevice) -> bool {
+    matches!(device, DispatchDevice::Cube(burn_cubecl::CubeDevice::Wgpu(_)))
+}
+
+/// The engine on a device of burn's: to warm it up, to keep its pipelines in a file, to time calls on it.
+///
+/// # Errors
+/// [`Error::Operand`] for a device that is not known: see [`device`].
+pub fn with_engine<T>(device: &Device, with: impl FnOnce(&Engine) -> T) -> Result<T> {
+    let room = room("device", &device.as_dispatch().clone().inner())?;
+    Ok(with(&room.engine))
+}
