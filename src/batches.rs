@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use crate::call::{Asked, Call, GradTo, Key, operands};
+use crate::call::{Asked, Call, GradTo, Key, LossTo, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::{Waiting, block_on};
@@ -169,6 +169,11 @@ impl<'a> Batches<'a> {
         compute: impl FnOnce(&Asked<'_>, &dyn Fn(&mut Key) -> bool, Problem) -> Result<Output>,
     ) -> Result<Output> {
         let mut problem = self.loss.problem(call)?;
+        let places = call.result_places().map(|(role, _)| problem.result_role(role));
+        if let Some(role) = places.filter(|role| !matches!(role, Role::Grad(_))).next() {
+            let message = "has a place of the caller's, whom nobody asks before the running totals take it in";
+            return Err(Error::operand(problem.place_name(role), message));
+        }
         let divisor = problem.divisor;
         let divided_by = self.divided_by(&problem)?;
         problem.divisor = Divisor::Known(divided_by);
@@ -307,6 +312,7 @@ fn total(divisor: Divisor, values: &Values) -> f64 {
 pub fn denominator(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<f64> {
     let mut call = call.clone();
     (call.mode, call.grad_output, call.grad_input) = (Mode::Forward, None, GradTo::New);
+    (call.loss, call.into) = (LossTo::New, Vec::new());
     let problem = loss.problem(&call)?;
     match problem.divisor {
         Divisor::Known(divisor) | Divisor::Given(divisor) => Ok(divisor),

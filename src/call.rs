@@ -34,6 +34,16 @@ impl<'a> GradTo<'a> {
     }
 }
 
+/// Where the loss, or the value of a function, goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum LossTo<'a> {
+    /// Into a new tensor.
+    #[default]
+    New,
+    /// Into a tensor of its shape and dtype, without gaps.
+    Into(&'a Tensor),
+}
+
 /// The tensors of a call, and what is wanted.
 #[derive(Clone, Debug)]
 pub struct Call<'a> {
@@ -47,6 +57,12 @@ pub struct Call<'a> {
     pub grad_input: GradTo<'a>,
     /// The other tensors whose gradients are wanted.
     pub grads: Vec<Role>,
+    /// Where the loss goes.
+    pub loss: LossTo<'a>,
+    /// Tensors of the caller's that other results go into, of the shape and dtype that a new one would have, without
+    /// gaps: statistics ([`Role::Lse`], [`Role::Entropy`], [`Role::Argmax`], [`Role::Correct`]), [`Role::ZLoss`], and,
+    /// by the roles of their operands, the gradients of `grads`.
+    pub into: Vec<(Role, &'a Tensor)>,
     pub stats: Stats,
     pub checks: Checks,
 }
@@ -59,9 +75,33 @@ impl<'a> Call<'a> {
             grad_output: None,
             grad_input: GradTo::New,
             grads: Vec::new(),
+            loss: LossTo::New,
+            into: Vec::new(),
             stats: Stats::default(),
             checks: Checks::default(),
         }
+    }
+
+    /// The tensors of the caller's that results go into, or over: as the plan of the call names them.
+    pub(crate) fn places(&self, problem: &Problem) -> Vec<(Role, &'a Tensor)> {
+        let grad = match self.grad_input {
+            _ if !problem.mode.wants_grad() => None,
+            GradTo::New => None,
+            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
+            GradTo::InPlace => self.tensors.first().copied().filter(|_| problem.in_place),
+        };
+        let mut list: Vec<_> = grad.map(|own| (Role::Grad(0), own)).into_iter().collect();
+        list.extend(self.result_places().map(|(role, own)| (problem.result_role(role), own)));
+        list
+    }
+
+    /// Those of results other than the gradient of the first tensor, as the caller names them.
+    pub(crate) fn result_places(&self) -> impl Iterator<Item = (Role, &'a Tensor)> + Clone {
+        let loss = match self.loss {
+            LossTo::New => None,
+            LossTo::Into(own) => Some((Role::Loss, own)),
+        };
+        loss.into_iter().chain(self.into.iter().copied())
     }
 
     /// The first tensor, which decides the shape of all else.
@@ -128,6 +168,10 @@ impl<'a> Asked<'a> {
         (call.mode, call.stats, call.checks).hash(&mut key);
         call.grads.hash(&mut key);
         std::mem::discriminant(&call.grad_input).hash(&mut key);
+        for (role, _) in call.result_places() {
+            role.hash(&mut key);
+        }
+        (call.into.len(), matches!(call.loss, LossTo::New)).hash(&mut key);
         call.tensors.len().hash(&mut key);
         self.given.len().hash(&mut key);
         for (role, _) in self.given {
@@ -158,21 +202,12 @@ impl<'a> Asked<'a> {
             .copied()
             .chain(given)
             .chain(self.call.grad_output);
-        operands.chain(self.call.grad_input.tensor())
+        let places = self.call.result_places().map(|(_, tensor)| tensor);
+        operands.chain(self.call.grad_input.tensor()).chain(places)
     }
 
     /// The memory of each, of those that are on a device.
     pub fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
         self.tensors().map(|tensor| tensor.memory().map(Memory::id))
-    }
-
-    /// The caller's tensor that the gradient of the first goes into, or over.
-    pub fn grad_input(&self, problem: &Problem) -> Option<&'a Tensor> {
-        match self.call.grad_input {
-            _ if !problem.mode.wants_grad() => None,
-            GradTo::New => None,
-            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
-            GradTo::InPlace => self.call.tensors.first().copied().filter(|_| problem.in_place),
-        }
     }
 }

@@ -146,6 +146,7 @@ params! {
         classes: u32, weight_base: u32, ignore: [u32; 2],
         scale: f32, neg_inf: f32, nan: f32, states_base: u32,
         empty: f32, sample_weight_base: u32, first_place: [u32; 2],
+        result_base: u32, pad0: u32,
     }
 }
 

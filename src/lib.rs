@@ -97,7 +97,7 @@ pub use half;
 pub use wgpu;
 
 pub use batches::{Batches, Totals, denominator};
-pub use call::{Call, GradTo};
+pub use call::{Call, GradTo, LossTo};
 pub use dtype::{Dtype, Element};
 pub use engine::Engine;
 pub use error::{Error, Result};

@@ -12,8 +12,8 @@ use crate::tensor::Tensor;
 use crate::values::Values;
 use crate::words::Role;
 
-/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host but for a
-/// gradient that went to a place of the caller's ([`Output::include_placed`]): take a tensor out
+/// What a call computes, where it was computed. No later call touches it. `read` brings all of it to the host but for
+/// what went to places of the caller's ([`Output::include_placed`]): take a tensor out
 /// (`output.grad_input.take()`) to leave it where it is.
 #[derive(Clone, Debug)]
 #[must_use = "the results are in here"]
@@ -40,8 +40,8 @@ pub struct Output {
     /// What the problem's inspections found, `Fault` in `src/layout.rs`.
     pub(crate) faults: Vec<(Check, Tensor)>,
     pub(crate) facts: Facts,
-    /// The gradient of the first tensor lies in the caller's memory.
-    pub(crate) placed: bool,
+    /// The results in the caller's memory, by the roles that the caller knows them by.
+    pub(crate) placed: Vec<Role>,
     /// What `try_read` has begun to fetch: whoever fetches knows the type.
     pub(crate) under_way: Arc<Mutex<Option<Box<dyn Any + Send>>>>,
 }
@@ -101,7 +101,7 @@ impl Output {
             control: None,
             faults: Vec::new(),
             facts: problem.into(),
-            placed: false,
+            placed: Vec::new(),
             under_way: Arc::default(),
         }
     }
@@ -125,32 +125,40 @@ impl Output {
         }
     }
 
-    /// Has the gradient read, too, that went over the input, into a tensor of the caller's or on top of what it held.
+    /// Has those results read, too, that went into tensors of the caller's, over the input or on top of what was there.
     pub fn include_placed(mut self) -> Self {
-        self.placed = false;
+        self.placed.clear();
         self
     }
 
-    /// The gradient of the first tensor, where that is read.
-    pub(crate) fn read_grad(&self) -> &Option<Tensor> {
-        if self.placed { &None } else { &self.grad_input }
+    /// The results that are one tensor each, as far as they are read: loss, gradient of the first tensor, z-loss,
+    /// log-sum-exp, entropy, arg-max, count of correct rows.
+    pub(crate) fn single(&self) -> [Option<&Tensor>; 7] {
+        // The index of `reduce` is its loss and an arg-max.
+        let is_loss = self.loss.is_none() && self.placed.contains(&Role::Loss);
+        [
+            (Role::Loss, &self.loss),
+            (Role::Grad(0), &self.grad_input),
+            (Role::ZLoss, &self.z_loss),
+            (Role::Lse, &self.lse),
+            (Role::Entropy, &self.entropy),
+            (if is_loss { Role::Loss } else { Role::Argmax }, &self.argmax),
+            (Role::Correct, &self.correct),
+        ]
+        .map(|(role, own)| own.as_ref().filter(|_| !self.placed.contains(&role)))
+    }
+
+    /// The other gradients that are read.
+    pub(crate) fn others(&self) -> impl Iterator<Item = &(Role, Tensor)> {
+        self.grads.iter().filter(|(role, _)| !self.placed.contains(role))
     }
 
     /// All tensors that are read, in that order.
     pub(crate) fn tensors(&self) -> Vec<&Tensor> {
-        let single = [
-            &self.loss,
-            self.read_grad(),
-            &self.z_loss,
-            &self.lse,
-            &self.entropy,
-            &self.argmax,
-            &self.correct,
-            &self.control,
-        ];
-        let others = self.grads.iter().map(|(_, tensor)| tensor);
+        let others = self.others().map(|(_, tensor)| tensor);
         let faults = self.faults.iter().map(|(_, tensor)| tensor);
-        single.into_iter().flatten().chain(others).chain(faults).collect()
+        let single = self.single().into_iter().chain([self.control.as_ref()]).flatten();
+        single.chain(others).chain(faults).collect()
     }
 
     /// The gradient of a tensor of the signature other than the first.

@@ -57,6 +57,8 @@ pub struct Problem {
     /// Gradients are added to what their memory holds.
     pub accumulates: bool,
     pub stats: Stats,
+    /// Where the caller wants results other than gradients, which are in the operands.
+    pub placed: Vec<(Role, View)>,
     /// Inspections of the operands, the one to be reported first in front.
     pub checks: Vec<Check>,
     pub scalars: Scalars,
@@ -270,6 +272,7 @@ impl Problem {
             in_place: false,
             accumulates: false,
             stats: Stats::default(),
+            placed: Vec::new(),
             checks: Vec::new(),
             scalars: Scalars::NONE,
         }
@@ -373,7 +376,33 @@ impl Problem {
         self.results().find(|(own, _)| *own == role).map(|(_, view)| view)
     }
 
-    /// The results of the call that are tensors of their own.
+    /// The role of a result, of which a caller names gradients by their operands.
+    pub(crate) fn result_role(&self, role: Role) -> Role {
+        let place = self.operands.iter().position(|own| own.role == role);
+        place.map_or(role, |place| Role::Grad(place as u8))
+    }
+
+    /// What messages call a result that has a place of the caller's.
+    pub(crate) fn place_name(&self, role: Role) -> &'static str {
+        role.result_name(self.named(role))
+    }
+
+    /// The role that callers know a result by: gradients but the first by those of their operands.
+    pub(crate) fn named(&self, role: Role) -> Role {
+        match role {
+            Role::Grad(0) => role,
+            Role::Grad(nth) => self.operands.get(usize::from(nth)).map_or(role, |own| own.role),
+            own => own,
+        }
+    }
+
+    /// Bytes before a result in its memory.
+    pub(crate) fn offset_of(&self, role: Role) -> u64 {
+        let own = self.placed.iter().find(|(own, _)| *own == role);
+        own.map_or(0, |(_, view)| view.offset)
+    }
+
+    /// The results of the call that are tensors of their own, as they lie where they have no place of the caller's.
     pub fn results(&self) -> impl Iterator<Item = (Role, View)> {
         let (stats, loss) = (self.stats, self.loss_shape());
         let own = [

@@ -71,11 +71,12 @@ impl Output {
     fn values(&self, bytes: Vec<Cow<'_, [u8]>>) -> Result<Values> {
         let mut bytes = bytes.into_iter();
         // In the order of the list above.
-        let mut next = |part: &Option<Tensor>| part.clone().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
+        let mut next = |part: Option<&Tensor>| part.cloned().map(|tensor| (tensor, bytes.next().unwrap_or_default()));
         let mut floats = |part| next(part).map(|(tensor, bytes)| float_array(&tensor, &bytes));
-        let (loss, grad_input, z_loss) = (floats(&self.loss), floats(self.read_grad()), floats(&self.z_loss));
-        let (lse, entropy) = (floats(&self.lse), floats(&self.entropy));
-        let argmax = next(&self.argmax).map(|(tensor, bytes)| Array {
+        let [loss, grad_input, z_loss, lse, entropy, argmax, correct] = self.single();
+        let (loss, grad_input, z_loss) = (floats(loss), floats(grad_input), floats(z_loss));
+        let (lse, entropy) = (floats(lse), floats(entropy));
+        let argmax = next(argmax).map(|(tensor, bytes)| Array {
             shape: tensor.view.shape.clone(),
             data: match tensor.dtype() {
                 Dtype::I64 => bytemuck::pod_collect_to_vec(&bytes),
@@ -86,12 +87,12 @@ impl Output {
             },
             dtype: tensor.dtype(),
         });
-        let correct = next(&self.correct).map(|(_, bytes)| u64::from(bytemuck::pod_read_unaligned::<u32>(&bytes)));
-        let control: Control = match next(&self.control) {
+        let correct = next(correct).map(|(_, bytes)| u64::from(bytemuck::pod_read_unaligned::<u32>(&bytes)));
+        let control: Control = match next(self.control.as_ref()) {
             Some((_, bytes)) => bytemuck::pod_read_unaligned(&bytes),
             None => Control::default(),
         };
-        let grads = self.grads.iter().zip(bytes.by_ref());
+        let grads = self.others().zip(bytes.by_ref());
         let counts = self.control.is_some() && !self.facts.lists;
         let weight = counts.then_some(f64::from(control.weight));
         let values = Values {

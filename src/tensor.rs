@@ -286,8 +286,11 @@ impl Tensor {
         }
     }
 
-    pub(crate) fn shares_buffer(&self, other: &Self) -> bool {
-        self.parts().iter().any(|buffer| other.parts().contains(buffer))
+    /// It has elements in bytes of a buffer where another has some, too.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let shares = self.parts().iter().any(|buffer| other.parts().contains(buffer));
+        // Places in tensors of as many buffers are alike.
+        shares && (self.parts() != other.parts() || self.view.overlaps(&other.view))
     }
 
     /// The elements of a host tensor of type T.

@@ -97,6 +97,19 @@ pub enum Role {
 }
 
 impl Role {
+    /// The name of a result in messages, of which callers name gradients by their operands.
+    pub(crate) fn result_name(self, named: Self) -> &'static str {
+        match (self, named) {
+            (Self::Grad(0), _) => "grad_input",
+            (Self::Grad(_), Self::Input2) => "grad_input2",
+            (Self::Grad(_), Self::Positive) => "grad_positive",
+            (Self::Grad(_), Self::Negative) => "grad_negative",
+            (Self::Grad(_), Self::Target) => "grad_target",
+            (Self::Grad(_), Self::Var) => "grad_var",
+            (own, _) => own.name(),
+        }
+    }
+
     /// PyTorch's name of the argument.
     pub fn name(self) -> &'static str {
         match self {

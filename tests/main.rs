@@ -33,6 +33,7 @@ mod plans;
 mod properties;
 mod reuse;
 mod shaders;
+mod shared;
 mod signs;
 mod steady;
 mod streams;

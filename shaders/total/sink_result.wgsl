@@ -4,6 +4,6 @@
 fn put_state(tile: u32, s: State) {
     var words = result(s);
     for (var k = 0u; k < RESULT_WORDS; k++) {
-        result_out[k] = words[k];
+        result_out[params.result_base + k] = words[k];
     }
 }

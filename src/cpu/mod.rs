@@ -22,7 +22,7 @@ use crate::words::Role;
 pub(crate) use count::{Count, Scales, Weights};
 use floats::Floats;
 pub(crate) use numbers::{Kept, Numbers};
-pub(crate) use output::{answer, control_tensor, is_exact, output_of};
+pub(crate) use output::{answer, control_tensor, expect_no_places, is_exact, output_of};
 
 /// The outputs of a run; empty where they were not asked for.
 #[derive(Clone, Debug, Default)]

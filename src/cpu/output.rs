@@ -22,15 +22,27 @@ pub(crate) fn control_tensor(control: &Control) -> Result<Tensor> {
 /// As [`run`]; [`Error::Operand`] for a tensor to write a gradient into.
 pub(crate) fn answer(problem: &Problem, asked: &Asked<'_>) -> Result<Output> {
     let call = asked.call;
-    if problem.mode.wants_grad() && matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) {
-        return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
-    }
+    expect_no_places(problem, call)?;
     let keeping = |role| match role {
         Role::Loss if is_exact(problem, call.tensors.first().copied()) => Kept::Exact,
         _ => Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype)),
     };
     let made = run(problem, &asked.operands(problem), None, &keeping)?;
     output_of(made, problem, call, &[])
+}
+
+/// Refuses tensors to write into: those of the processor are shared.
+pub(crate) fn expect_no_places(problem: &Problem, call: &Call<'_>) -> Result<()> {
+    let into_grad = matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) && problem.mode.wants_grad();
+    let role = into_grad.then_some(Role::Grad(0));
+    let others = call.result_places().map(|(role, _)| problem.result_role(role));
+    match role.into_iter().chain(others).next() {
+        Some(role) => Err(Error::operand(
+            problem.place_name(role),
+            "a tensor to write into needs a device",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// A reduction of integers has a value that f32 need not hold.

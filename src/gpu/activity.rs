@@ -17,6 +17,9 @@ pub struct Activity {
     pub bind_groups: u64,
     /// Dispatches recorded.
     pub dispatches: u64,
+    /// Bytes copied before and after dispatches that cannot bind their tensors where they lie: those that reach over
+    /// the end of a buffer, and those whose bindings would meet in a buffer that is written to.
+    pub copied: u64,
     /// Submissions, those of reading results back among them.
     pub submissions: u64,
 }
@@ -29,6 +32,7 @@ pub(crate) struct Counters {
     pub bytes: AtomicU64,
     pub bind_groups: AtomicU64,
     pub dispatches: AtomicU64,
+    pub copied: AtomicU64,
     pub submissions: AtomicU64,
 }
 
@@ -46,6 +50,7 @@ impl Counters {
             bytes: of(&self.bytes),
             bind_groups: of(&self.bind_groups),
             dispatches: of(&self.dispatches),
+            copied: of(&self.copied),
             submissions: of(&self.submissions),
         }
     }

@@ -308,16 +308,16 @@ impl Gpu {
     fn bind(&self, prepared: &Prepared, asked: &Asked<'_>, tensors: &[(Role, Tensor)]) -> Result<Bound> {
         let (problem, plan) = (&prepared.problem, &prepared.plan);
         let mut all = tensors.to_vec();
-        let grad = outputs::grad_input(problem, asked.call, tensors)?.cloned();
-        if let Some(grad) = &grad {
-            self.expect_own("grad_input", grad)?;
-            self.expect_usable("grad_input", grad.parts())?;
+        for (role, own) in outputs::places(problem, asked.call, tensors)? {
+            let name = problem.place_name(role);
+            self.expect_own(name, own)?;
+            self.expect_usable(name, own.parts())?;
+            all.push((role, own.clone()));
         }
-        let has_grad = grad.is_some();
-        all.extend(grad.map(|own| (Role::Grad(0), own)));
+        let placed = all.len();
         let (mut results, mut staged, mut has_large) = (Vec::new(), 0, false);
         for (role, view) in outputs::results(problem, asked.call) {
-            if role == Role::Grad(0) && has_grad {
+            if all[tensors.len()..placed].iter().any(|(own, _)| *own == role) {
                 continue;
             }
             if view.end() > SMALL {
@@ -394,13 +394,12 @@ impl Gpu {
     ) -> Result<(Output, Vec<Option<Ready>>)> {
         let problem = &prepared.problem;
         let mut output = Output::empty(problem);
-        let grad = asked.grad_input(problem);
-        if let Some(grad) = grad {
-            if let Some(memory) = grad.memory() {
+        for (role, own) in asked.call.places(problem) {
+            if let Some(memory) = own.memory() {
                 memory.touch();
             }
-            output.put(problem, Role::Grad(0), grad.clone());
-            output.placed = true;
+            output.put(problem, role, own.clone());
+            output.placed.push(problem.named(role));
         }
         for (role, tensor) in &bound.results {
             output.put(problem, *role, tensor.lent(loan));
@@ -426,8 +425,8 @@ impl Gpu {
             Some(tensors) => tensors,
             None => self.place(&asked.operands(problem), Some(problem))?,
         };
-        let grad = asked.grad_input(problem);
-        all.extend(grad.map(|grad| (Role::Grad(0), grad.clone())));
+        let places = asked.call.places(problem);
+        all.extend(places.into_iter().map(|(role, own)| (role, own.clone())));
         all.extend(bound.results.iter().cloned());
         for (role, view) in outputs::results(problem, asked.call) {
             if all.iter().all(|(own, _)| *own != role) {

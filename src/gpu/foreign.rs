@@ -95,8 +95,11 @@ impl Gpu {
 /// The tensors that a call touches, by name.
 pub(super) fn named<'a>(asked: &Asked<'a>, problem: &Problem) -> impl Iterator<Item = (&'static str, &'a Tensor)> {
     let operands = asked.operands(problem).into_iter();
-    let grad = asked.grad_input(problem).map(|tensor| ("grad_input", tensor));
-    operands.map(|(role, tensor)| (role.name(), tensor)).chain(grad)
+    let places = asked.call.places(problem).into_iter();
+    let places: Vec<_> = places
+        .map(|(role, tensor)| (problem.place_name(role), tensor))
+        .collect();
+    operands.map(|(role, tensor)| (role.name(), tensor)).chain(places)
 }
 
 fn probe_layout(device: &wgpu::Device) -> wgpu::BindGroupLayout {

@@ -37,6 +37,7 @@ pub(crate) use calls::Calls;
 pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
 pub(crate) use open::{adapters, describe};
+pub(crate) use outputs::expect_apart;
 pub(crate) use pipelines::Pipelines;
 pub(crate) use recorded::Markers;
 pub(crate) use scratch::Pool;

@@ -34,16 +34,13 @@ impl Gpu {
         elsewhere: &[Role],
     ) -> Result<Output> {
         let mut output = Output::empty(problem);
+        let places = places(problem, call, tensors)?;
         for (role, view) in results(problem, call) {
             if elsewhere.contains(&role) {
                 continue;
             }
-            let given = match role {
-                Role::Grad(0) => grad_input(problem, call, tensors)?.cloned(),
-                _ => None,
-            };
-            let tensor = match given {
-                Some(given) => given,
+            let tensor = match places.iter().find(|(own, _)| *own == role) {
+                Some((_, given)) => (*given).clone(),
                 None => self.allocate(view.dtype, &view.shape)?,
             };
             output.put(problem, role, tensor.clone());
@@ -73,61 +70,55 @@ pub(crate) fn results(problem: &Problem, call: &Call<'_>) -> impl Iterator<Item 
     own.chain(correct).chain(control).chain(faults)
 }
 
-/// The caller's tensor that the gradient of the first goes into, or over; refused where another tensor of the call
-/// shares its buffer.
-pub(crate) fn grad_input<'a>(
+/// The caller's tensors that results go into, or over: on the device, writable, and apart from all others of the call.
+pub(crate) fn places<'a>(
     problem: &Problem,
     call: &Call<'a>,
     tensors: &[(Role, Tensor)],
-) -> Result<Option<&'a Tensor>> {
-    match call.grad_input {
-        _ if !problem.mode.wants_grad() => Ok(None),
-        GradTo::New => Ok(None),
-        GradTo::Into(own) | GradTo::AddTo(own) if own.memory().is_none() => Err(Error::operand(
-            "grad_input",
-            format!("is {}, the engine writes on its device", own.whereabouts()),
-        )),
-        GradTo::Into(own) | GradTo::AddTo(own) => expect_alone(own, tensors).map(|()| Some(own)),
-        GradTo::InPlace if call.tensors.first().is_some_and(|own| own.memory().is_none()) => Err(Error::operand(
+) -> Result<Vec<(Role, &'a Tensor)>> {
+    if matches!(call.grad_input, GradTo::InPlace)
+        && problem.mode.wants_grad()
+        && call.tensors.first().is_some_and(|own| own.memory().is_none())
+    {
+        return Err(Error::operand(
             "grad_input",
             "is to go over the input, which is on the host: upload it first (Engine::upload)",
-        )),
-        GradTo::InPlace => {
-            let own = call.tensors.first().copied().filter(|_| problem.in_place);
-            // One in several buffers gets a new tensor.
-            own.map_or(Ok(()), |own| expect_alone_in_place(own, tensors))
-                .map(|()| own)
+        ));
+    }
+    let places = call.places(problem);
+    for (nth, (role, own)) in places.iter().enumerate() {
+        let name = problem.place_name(*role);
+        if own.memory().is_none() {
+            let message = format!("is {}, the engine writes on its device", own.whereabouts());
+            return Err(Error::operand(name, message));
         }
+        for buffer in own.parts() {
+            expect_usage(name, buffer, wgpu::BufferUsages::STORAGE)?;
+        }
+        // A gradient that goes over the input is that operand.
+        let over = problem
+            .operands
+            .first()
+            .filter(|_| problem.in_place && *role == Role::Grad(0));
+        let is_over = |(other, _): &&(Role, Tensor)| over.is_some_and(|own| own.role == *other);
+        let operands = tensors.iter().filter(|own| !is_over(own));
+        let operands = operands.map(|(other, tensor)| (other.name(), tensor));
+        let before = places[..nth]
+            .iter()
+            .map(|(other, tensor)| (problem.place_name(*other), *tensor));
+        expect_apart((name, own), operands.chain(before))?;
     }
+    Ok(places)
 }
 
-/// Refuses a place for the gradient that another tensor of the call shares.
-fn expect_alone(grad: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
-    for buffer in grad.parts() {
-        expect_usage("grad_input", buffer, wgpu::BufferUsages::STORAGE)?;
-    }
-    match tensors.iter().find(|(_, tensor)| tensor.shares_buffer(grad)) {
-        Some((role, _)) => Err(Error::operand(
-            "grad_input",
-            format!(
-                "lies in the same buffer as {}; wgpu forbids a dispatch to read and write one buffer \
-                     (give it a buffer of its own, or write over the input in place)",
-                role.name()
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a tensor in the buffer that the gradient is to be written over.
-fn expect_alone_in_place(input: &Tensor, tensors: &[(Role, Tensor)]) -> Result<()> {
-    let shares = |(_, tensor): &&(Role, Tensor)| tensor.shares_buffer(input);
-    match tensors.iter().filter(shares).nth(1) {
-        Some((role, _)) => Err(Error::operand(
-            role.name(),
-            "lies in the buffer of the input, which the gradient is to be written over; wgpu forbids a dispatch to read \
-             and write one buffer",
-        )),
-        None => Ok(()),
-    }
+/// Refuses a tensor that is written where another has elements: whichever is there first would be lost.
+pub(crate) fn expect_apart<'a>(
+    (name, own): (&'static str, &Tensor),
+    others: impl Iterator<Item = (&'static str, &'a Tensor)>,
+) -> Result<()> {
+    let Some((other, _)) = others.into_iter().find(|(_, other)| other.overlaps(own)) else {
+        return Ok(());
+    };
+    let message = format!("lies over elements of {other} in one buffer, and is written: give it bytes of its own");
+    Err(Error::operand(name, message))
 }

@@ -123,6 +123,7 @@ mod tests {
             ("fn helper() -> u32 {\n}\n", "own/helper.wgsl:"),
         ] {
             let broken = Variant {
+                shared: Vec::new(),
                 label: "broken".into(),
                 consts: Vec::new(),
                 pieces: vec![main, piece("own/helper.wgsl", text)],

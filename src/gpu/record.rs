@@ -3,10 +3,11 @@
 use super::activity::count;
 use super::timer::Timer;
 use super::{Gpu, expect_usage, memory_of, tensor_usage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::memory::Memory;
-use crate::plan::{BufferCopy, Dispatch, Origin, Step};
+use crate::plan::sharing::{Bound, Place, bind, words};
+use crate::plan::{Binding, BufferCopy, Dispatch, Origin, Step};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -20,8 +21,8 @@ pub(crate) struct Move {
     size: u64,
 }
 
-/// A step with all that recording it needs. What a dispatch touches in two buffers at once is brought together before,
-/// and taken back after it.
+/// A step with all that recording it needs. What a dispatch touches in two buffers at once, or cannot bind beside its
+/// other windows, is brought together before, and taken back after it.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     before: Vec<Move>,
@@ -79,34 +80,59 @@ impl Gpu {
         tensors: &[(Role, Tensor)],
         scratch: &[Memory],
     ) -> Result<Ready> {
-        let (mut before, mut after, mut bound, mut bridges) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut memories = Vec::with_capacity(dispatch.bindings.len());
         for binding in &dispatch.bindings {
-            let memory = memory_of(binding.source, tensors, scratch)?;
+            memories.push(memory_of(binding.source, tensors, scratch)?);
+        }
+        let sharing = sharing_of(&dispatch.bindings, &memories)?;
+        let how = |nth: usize| sharing.as_ref().map_or(Bound::There, |own| own[nth]);
+        let (mut before, mut after, mut bound, mut bridges) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (nth, (binding, memory)) in dispatch.bindings.iter().zip(memories).enumerate() {
             if binding.written {
                 memory.touch();
             }
-            if let Some(run) = memory.run(binding.offset, binding.size) {
+            let there = memory.run(binding.offset, binding.size);
+            if let Some(run) = there.filter(|_| how(nth) != Bound::Apart) {
                 bound.push((run.buffer.clone(), run.offset));
                 continue;
             }
+            if let Origin::Tensor(role) = binding.source {
+                expect_copied(role, memory, binding.written)?;
+            }
             let bridge = self.buffer("wgloss bridge", binding.size, tensor_usage())?;
             bridges += bridge.size();
+            // Neighbours are brought along, as the windows of shaders hold them, and never taken back.
+            let own = words(&(binding.own.0..binding.own.1));
             let mut at = 0;
             for run in memory.runs(binding.offset, binding.size) {
-                let there = (bridge.clone(), at);
                 let here = (run.buffer.clone(), run.offset);
-                if binding.written {
-                    after.push(moved(there.clone(), here.clone(), run.size));
+                before.push(moved(here, (bridge.clone(), at), run.size));
+                let (from, to) = (
+                    own.start.max(binding.offset + at),
+                    own.end.min(binding.offset + at + run.size),
+                );
+                if binding.written && from < to {
+                    let within = from - binding.offset;
+                    let back = (run.buffer.clone(), run.offset + within - at);
+                    after.push(moved((bridge.clone(), within), back, to - from));
                 }
-                before.push(moved(here, there, run.size));
                 at += run.size;
             }
             bound.push((bridge, 0));
         }
-        let group = self.bind_group(dispatch, pipeline, params, &bound);
+        let slots = dispatch.bindings.iter().enumerate();
+        let slots = slots
+            .filter(|(nth, _)| how(*nth) == Bound::Writable)
+            .map(|(_, own)| own.slot);
+        let slots: Vec<Slot> = slots.collect();
+        let pipeline = match slots.is_empty() {
+            true => pipeline.clone(),
+            false => self.pipeline(&dispatch.variant.sharing(slots))?,
+        };
+        let group = self.bind_group(dispatch, &pipeline, params, &bound);
         Ok(Ready {
             before,
-            dispatch: Some((pipeline.clone(), group, dispatch.groups)),
+            dispatch: Some((pipeline, group, dispatch.groups)),
             after,
             bridges,
         })
@@ -213,6 +239,10 @@ impl Gpu {
                 pass = None;
             }
             copy(encoder, &step.before);
+            if step.dispatch.is_some() {
+                let moves = step.before.iter().chain(&step.after);
+                count(&self.counters.copied, moves.map(|own| own.size).sum());
+            }
             if let Some((pipeline, group, groups)) = &step.dispatch {
                 let pass = pass.get_or_insert_with(|| {
                     let descriptor = wgpu::ComputePassDescriptor {
@@ -234,6 +264,57 @@ impl Gpu {
         drop(pass);
         count(&self.counters.dispatches, dispatches);
     }
+}
+
+/// How bindings are bound that have to do with each other.
+fn sharing_of(bindings: &[Binding], memories: &[&Memory]) -> Result<Option<Vec<Bound>>> {
+    let mut buffers: Vec<&wgpu::Buffer> = Vec::with_capacity(bindings.len());
+    let mut places = Vec::with_capacity(bindings.len());
+    for (binding, memory) in bindings.iter().zip(memories) {
+        // What reaches from one buffer into another lies in one of its own.
+        let run = memory.run(binding.offset, binding.size);
+        let known = run.and_then(|run| buffers.iter().position(|own| *own == run.buffer));
+        let buffer = known.unwrap_or(buffers.len());
+        buffers.extend(run.filter(|_| known.is_none()).map(|run| run.buffer));
+        let at = |byte: u64| run.map_or(0, |run| run.offset + byte.saturating_sub(binding.offset));
+        places.push(run.map(|_| Place {
+            buffer,
+            bound: at(binding.offset)..at(binding.offset + binding.size),
+            own: at(binding.own.0)..at(binding.own.1),
+            written: binding.written,
+        }));
+    }
+    let numbers: Vec<usize> = (0..places.len()).filter(|&nth| places[nth].is_some()).collect();
+    let places: Vec<Place> = places.into_iter().flatten().collect();
+    let name = |nth: usize| match bindings[numbers[nth]].source {
+        Origin::Tensor(role) => role.name(),
+        Origin::Scratch(_) => "scratch",
+    };
+    let found = bind(&places).map_err(|(first, second)| {
+        let message = format!(
+            "has elements in a word of four bytes that {} has some in, or between its rows, and both are written: \
+             begin it at a multiple of four, beside them",
+            name(first)
+        );
+        Error::operand(name(second), message)
+    })?;
+    Ok(found.map(|found| {
+        let mut all = vec![Bound::There; bindings.len()];
+        numbers.iter().zip(found).for_each(|(&nth, own)| all[nth] = own);
+        all
+    }))
+}
+
+/// Refuses buffers that cannot be copied from, and into where they are written.
+fn expect_copied(role: Role, memory: &Memory, written: bool) -> Result<()> {
+    let usage = match written {
+        true => wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        false => wgpu::BufferUsages::COPY_SRC,
+    };
+    memory
+        .parts()
+        .iter()
+        .try_for_each(|buffer| expect_usage(role.name(), buffer, usage))
 }
 
 pub(crate) fn moved(from: (wgpu::Buffer, u64), to: (wgpu::Buffer, u64), size: u64) -> Move {

@@ -275,7 +275,7 @@ macro_rules! define {
 
             fn problem(&self, call: &$crate::call::Call<'_>) -> $crate::error::Result<$crate::problem::Problem> {
                 $type::check(self)?;
-                $type::problem(self, call)
+                $crate::loss::family::placed($type::problem(self, call)?, call)
             }
         }
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Call, GradTo, Loss};
+use crate::call::LossTo;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::faults::Faults;
@@ -41,6 +42,8 @@ pub struct OwnedCall<L> {
     grad_output: Option<Tensor>,
     grad_input: OwnedGradTo,
     grads: Vec<Role>,
+    /// Places of the loss and of other results.
+    into: Vec<(Role, Tensor)>,
     stats: Stats,
     checks: Checks,
     faults: Option<Arc<Faults>>,
@@ -76,6 +79,7 @@ impl<L: Loss> OwnedCall<L> {
             grad_output: None,
             grad_input: OwnedGradTo::New,
             grads: Vec::new(),
+            into: Vec::new(),
             stats: Stats::default(),
             checks: Checks::default(),
             faults: None,
@@ -153,6 +157,19 @@ impl<L: Loss> OwnedCall<L> {
         self.wants_grad()
     }
 
+    /// The loss, or the value of a function, goes into a tensor of the caller's ([`LossTo::Into`]).
+    pub fn loss_into(self, tensor: &Tensor) -> Self {
+        self.result_into(Role::Loss, tensor)
+    }
+
+    /// Another result goes into a tensor of the caller's: a statistic by its role, a gradient other than the first by
+    /// that of its operand. It is still to be asked for.
+    pub fn result_into(mut self, role: Role, tensor: &Tensor) -> Self {
+        self.into.retain(|(own, _)| *own != role);
+        self.into.push((role, tensor.clone()));
+        self
+    }
+
     /// Statistics of the rows.
     pub fn stats(mut self, stats: Stats) -> Self {
         self.stats = stats;
@@ -208,6 +225,14 @@ impl<L: Loss> OwnedCall<L> {
                 OwnedGradTo::AddTo(own) => GradTo::AddTo(own),
             },
             grads: self.grads.clone(),
+            loss: match self.into.iter().find(|(role, _)| *role == Role::Loss) {
+                Some((_, own)) => LossTo::Into(own),
+                None => LossTo::New,
+            },
+            into: {
+                let others = self.into.iter().filter(|(role, _)| *role != Role::Loss);
+                others.map(|(role, own)| (*role, own)).collect()
+            },
             stats: self.stats,
             checks: self.checks,
             ..Call::new(self.mode, &[])

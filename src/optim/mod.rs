@@ -41,7 +41,7 @@ use rayon::prelude::*;
 use crate::dtype::{Dtype, floats};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Steps};
+use crate::gpu::{Gpu, Steps, expect_apart};
 use crate::plan::{Plan, plan_update};
 use crate::shapes::{expect_dtype, expect_shape};
 use crate::tensor::Tensor;
@@ -173,7 +173,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// CPU engine, whose tensors are shared, parameter and state are new tensors.
     ///
     /// # Errors
-    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that share a buffer; [`Error::NotSubmitted`],
+    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that overlap in one buffer; [`Error::NotSubmitted`],
     /// [`Error::Limit`] and [`Error::Device`]. The state is then as it was.
     fn step(&self, engine: &Engine, param: &Tensor, grad: &Tensor, state: &mut State) -> Result<Tensor> {
         let mut tensor = param.clone();
@@ -358,24 +358,11 @@ fn prepare_one(
     }
     let mut tensors = gpu.place(&given, None)?;
     tensors.extend(made);
-    expect_apart(&tensors)?;
-    Ok((plan, tensors))
-}
-
-/// Refuses tensors that share a buffer: wgpu forbids a dispatch to bind again what it writes.
-fn expect_apart(tensors: &[(Role, Tensor)]) -> Result<()> {
-    for (n, (role, tensor)) in tensors.iter().enumerate() {
-        if let Some((other, _)) = tensors[..n].iter().find(|(_, own)| own.shares_buffer(tensor)) {
-            return Err(Error::operand(
-                role.name(),
-                format!(
-                    "lies in the same buffer as {}; a step needs a buffer for each",
-                    other.name()
-                ),
-            ));
-        }
+    for (nth, (role, tensor)) in tensors.iter().enumerate() {
+        let before = tensors[..nth].iter().map(|(other, own)| (other.name(), own));
+        expect_apart((role.name(), tensor), before)?;
     }
-    Ok(())
+    Ok((plan, tensors))
 }
 
 /// A new parameter and its state.

@@ -32,7 +32,11 @@ pub(super) fn add_sum_to(
         } else {
             out.add_scratch((slabs * inner) as u64 * 4)
         };
-        let part = plan(&sum_of_rows((slabs, cols, inner), dtype), limits, tuning)?;
+        let mut sum = sum_of_rows((slabs, cols, inner), dtype);
+        if nth == last && view.offset > 0 {
+            sum.placed.push((Role::Loss, view.clone()));
+        }
+        let part = plan(&sum, limits, tuning)?;
         out.append(part, |role| if role == Role::Input { from } else { into });
         from = into;
     }

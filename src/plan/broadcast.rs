@@ -127,7 +127,7 @@ pub fn operands(problem: &Problem, grads: &[(Slot, Origin, View)]) -> Result<(Ve
         list.push((Slot::GradOutput, Origin::Tensor(Role::GradOutput), view.clone()));
     }
     if mode.wants_loss() && !problem.is_reduced() {
-        let view = View::contiguous(problem.dtype, &problem.terms);
+        let view = View::placed(problem.dtype, &problem.terms, problem.offset_of(Role::Loss));
         list.push((Slot::Loss, Origin::Tensor(Role::Loss), view));
     }
     list.extend(grads.iter().cloned());

@@ -32,15 +32,16 @@ pub(super) fn add_outputs(
 ) -> Result<()> {
     let (stats, wants_loss) = (problem.stats, problem.mode.wants_loss());
     let column = |column| (records, column, rows);
+    let place = |role| (role, problem.offset_of(role));
     for (wanted, own, into, z_loss) in [
         (wants_loss, LOSS, Role::Loss, false),
         (wants_loss && stats.z_loss, Z_LOSS, Role::ZLoss, true),
     ] {
         if wanted && problem.is_reduced() {
             let scale = Some(Scale::of(problem, z_loss));
-            add_column_sum(plan, column(own), into, scale, limits, tuning)?;
+            add_column_sum(plan, column(own), place(into), scale, limits, tuning)?;
         } else if wanted {
-            add_column(plan, column(own), into, limits, tuning)?;
+            add_column(plan, column(own), place(into), limits, tuning)?;
         }
     }
     for (wanted, own, into) in [
@@ -49,11 +50,11 @@ pub(super) fn add_outputs(
         (stats.argmax, TOP, Role::Argmax),
     ] {
         if wanted {
-            add_column(plan, column(own), into, limits, tuning)?;
+            add_column(plan, column(own), place(into), limits, tuning)?;
         }
     }
     if stats.accuracy {
-        add_column_sum(plan, column(CORRECT), Role::Correct, None, limits, tuning)?;
+        add_column_sum(plan, column(CORRECT), place(Role::Correct), None, limits, tuning)?;
     }
     Ok(())
 }
@@ -62,7 +63,7 @@ pub(super) fn add_outputs(
 fn add_column(
     plan: &mut Plan,
     (records, column, rows): (Origin, u32, u64),
-    into: Role,
+    (into, at): (Role, u64),
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
@@ -75,7 +76,7 @@ fn add_column(
         iterations: u64::from(tuning.tile / tuning.width),
         from: (Slot::StatesIn, records, RECORD_BYTES),
         len: rows,
-        into: (Slot::Result, Origin::Tensor(into), Per::Item),
+        into: (Slot::Result, (Origin::Tensor(into), at), Per::Item),
     }
     .add(plan, limits)
 }

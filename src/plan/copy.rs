@@ -32,7 +32,7 @@ pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan>
         iterations: u64::from(tile / (4 * tuning.width)),
         from: (Slot::Input, Origin::Tensor(Role::Input), 4),
         len: input.len(),
-        into: (Slot::GradInput, Origin::Tensor(Role::Grad(0)), Per::Item),
+        into: (Slot::GradInput, (Origin::Tensor(Role::Grad(0)), 0), Per::Item),
     }
     .add(&mut plan, limits)?;
     Ok(plan)

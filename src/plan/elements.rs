@@ -91,7 +91,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     if reduced {
         let states = or_nothing(&mut plan, states);
         let scale = monoid::Scale::Static(problem.static_scale() as f32);
-        reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
+        reduce::add_loss_sum(&mut plan, problem, (states, tiles), scale, limits, tuning)?;
     }
     Ok(plan)
 }
@@ -106,8 +106,8 @@ fn grads(plan: &mut Plan, problem: &Problem) -> (Vec<Output>, Vec<Contribution>)
         if operand.view.shape == problem.terms {
             list.push((operand.slot.grad(), Origin::Tensor(role), view.clone()));
         } else if operand.view.len() == problem.term_count() {
-            // It broadcasts along dimensions of size 1 alone: nothing is added up. Such a gradient is a new tensor.
-            let whole = View::contiguous(view.dtype, &problem.terms);
+            // It broadcasts along dimensions of size 1 alone: nothing is added up. Such a gradient has no gaps.
+            let whole = View::placed(view.dtype, &problem.terms, view.offset);
             list.push((operand.slot.grad(), Origin::Tensor(role), whole));
         } else {
             let whole = View::contiguous(Dtype::F32, &problem.terms);
@@ -361,6 +361,7 @@ impl ElementsPlanner<'_> {
         consts.extend(&self.elements.consts);
         consts.extend(tree_consts);
         Variant {
+            shared: Vec::new(),
             label: format!(
                 "{}/{}/{}{}{}{}{}{}/strided{strided}/single{single}/{way}{fault_mark}/tile{}",
                 problem.name,

@@ -36,6 +36,7 @@ pub fn plan_gather(record: Role, call: u32, limits: &Limits) -> Plan {
     let of_labels = source == 0;
     let dispatch = Dispatch {
         variant: Variant {
+            shared: Vec::new(),
             label: format!("gather/{}", if of_labels { "labels" } else { "values" }),
             consts: vec![Const::Bool("OF_LABELS", of_labels)],
             pieces: vec![piece!("driver/gather.wgsl"), pieces::PARAMS],

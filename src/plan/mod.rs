@@ -20,6 +20,7 @@ mod pass;
 mod reduce;
 mod rows;
 mod scattered;
+pub(crate) mod sharing;
 mod software;
 mod spread;
 mod tree;

@@ -54,7 +54,7 @@ pub fn plan_naive(input: &View, per_lane: u32, limits: &Limits) -> Result<Plan> 
             iterations: iterations(per_lane),
             from: (Slot::Input, from, 4),
             len,
-            into: (Slot::Loss, into, Per::Tile),
+            into: (Slot::Loss, (into, 0), Per::Tile),
         }
         .add(&mut plan, limits)?;
         if tiles == 1 {

@@ -60,7 +60,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
     }
     if let Some(states) = planner.states {
         let scale = monoid::Scale::of(problem, false);
-        reduce::add_loss_sum(&mut plan, states, tiles, scale, limits, tuning)?;
+        reduce::add_loss_sum(&mut plan, problem, (states, tiles), scale, limits, tuning)?;
     }
     Ok(plan)
 }
@@ -131,7 +131,8 @@ impl PairsPlanner<'_> {
             let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         } else if problem.mode.wants_loss() {
-            let window = Window::scratch(Origin::Tensor(Role::Loss), 4, first, end);
+            let view = View::placed(problem.dtype, &[], problem.offset_of(Role::Loss));
+            let window = Window::of(&view, Origin::Tensor(Role::Loss), first, end);
             list.push((Slot::Loss, true, window));
         }
         list
@@ -278,6 +279,7 @@ impl PairsPlanner<'_> {
         });
         let upstream = self.upstream().map(|view| format!("grad_output_{}", view.dtype));
         Variant {
+            shared: Vec::new(),
             label: format!(
                 "{}/{}/{}{}{}{losses}{}{}/{}",
                 problem.name,

@@ -19,8 +19,8 @@ pub(super) struct Pass {
     /// Items, all in whole words, and the bytes of one.
     pub from: (Slot, Origin, u64),
     pub len: u64,
-    /// A word for each item, or for each tile.
-    pub into: (Slot, Origin, Per),
+    /// A word for each item, or for each tile, from a byte of the memory on.
+    pub into: (Slot, (Origin, u64), Per),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,10 +33,11 @@ impl Pass {
     pub fn add(self, plan: &mut Plan, limits: &Limits) -> Result<()> {
         let tile = u64::from(self.tile);
         let (from_slot, from, bytes) = self.from;
-        let (into_slot, into, per) = self.into;
+        let (into_slot, (into, origin), per) = self.into;
         // Nothing has a sum, too.
         let tiles = self.len.div_ceil(tile).max(u64::from(per == Per::Tile));
         let variant = Variant {
+            shared: Vec::new(),
             label: format!("{}/group{}/tile{tile}", self.label, self.width),
             consts: [Const::U32("WIDTH", self.width), Const::U32("TILE", self.tile)]
                 .into_iter()
@@ -55,7 +56,14 @@ impl Pass {
                 let out = if per == Per::Item { items } else { (first, end) };
                 [
                     (from_slot, false, Window::scratch(from, bytes, items.0, items.1)),
-                    (into_slot, true, Window::scratch(into, 4, out.0, out.1)),
+                    (
+                        into_slot,
+                        true,
+                        Window {
+                            origin,
+                            ..Window::scratch(into, 4, out.0, out.1)
+                        },
+                    ),
                 ]
             };
             let end = furthest(first, tiles, |end| fit(&windows(end), end - first, limits))

@@ -12,6 +12,7 @@ use crate::plan::rows::OPENED_BYTES;
 use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
+use crate::problem::Problem;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::{Tuning, tile_iterations};
 use crate::view::View;
@@ -48,6 +49,11 @@ pub(super) enum Items<'a> {
 /// [`Error::Limit`] for 2^32 elements or more with gaps between rows, or a row of a padded input that no binding
 /// covers.
 pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
+    plan_reduce_at(op, input, 0, limits, tuning)
+}
+
+/// The same into a result that begins at a byte of its memory.
+pub(super) fn plan_reduce_at(op: ReduceOp, input: &View, at: u64, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let len = input.len();
     let mut plan = Plan::default();
     let mean = op == ReduceOp::Mean;
@@ -56,7 +62,7 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
         monoid: op.monoid(),
         scale: Scale::Static(if mean { (1.0 / len as f64) as f32 } else { 1.0 }),
         empty: f32::NAN,
-        result: output(Role::Loss, op.result_dtype()),
+        result: output(Role::Loss, op.result_dtype(), at),
         limits,
         tuning,
     };
@@ -69,16 +75,17 @@ pub fn plan_reduce(op: ReduceOp, input: &View, limits: &Limits, tuning: &Tuning)
     Ok(plan)
 }
 
-/// A 0-d output.
-fn output(role: Role, dtype: Dtype) -> Window {
-    Window::of(&View::contiguous(dtype, &[]), Origin::Tensor(role), 0, 1)
+/// A 0-d output that begins at a byte of its memory.
+fn output(role: Role, dtype: Dtype, offset: u64) -> Window {
+    let view = View::placed(dtype, &[], offset);
+    Window::of(&view, Origin::Tensor(role), 0, 1)
 }
 
 /// Adds the sum of the tile states of another driver, scaled, into [`Role::Loss`].
 pub(super) fn add_loss_sum(
     plan: &mut Plan,
-    states: Origin,
-    tiles: u64,
+    problem: &Problem,
+    (states, tiles): (Origin, u64),
     scale: Scale,
     limits: &Limits,
     tuning: &Tuning,
@@ -88,7 +95,7 @@ pub(super) fn add_loss_sum(
         monoid: Monoid::SUM,
         scale,
         empty: f32::NAN,
-        result: output(Role::Loss, Dtype::F32),
+        result: output(Role::Loss, Dtype::F32, problem.offset_of(Role::Loss)),
         limits,
         tuning,
     }
@@ -99,7 +106,7 @@ pub(super) fn add_loss_sum(
 pub(super) fn add_column_sum(
     plan: &mut Plan,
     (records, column, rows): (Origin, u32, u64),
-    into: Role,
+    (into, at): (Role, u64),
     scale: Option<Scale>,
     limits: &Limits,
     tuning: &Tuning,
@@ -113,7 +120,7 @@ pub(super) fn add_column_sum(
         monoid: if scale.is_some() { Monoid::SUM } else { Monoid::ONES },
         scale: scale.unwrap_or(Scale::Static(1.0)),
         empty: f32::NAN,
-        result: output(into, if scale.is_some() { Dtype::F32 } else { Dtype::U32 }),
+        result: output(into, if scale.is_some() { Dtype::F32 } else { Dtype::U32 }, at),
         limits,
         tuning,
     };
@@ -299,6 +306,7 @@ impl Chain<'_> {
                 Slot::Weight | Slot::GradTarget => params.weight_base = base,
                 Slot::Rows => params.weight_base = base * (OPENED_BYTES / 4) as u32,
                 Slot::Loss => params.states_base = base,
+                Slot::Result => params.result_base = base * (window.element_bytes / 4) as u32,
                 _ => {}
             }
         }
@@ -368,6 +376,7 @@ impl Chain<'_> {
             piece!("total/sink_states.wgsl")
         });
         Variant {
+            shared: Vec::new(),
             label: format!(
                 "{}/{source}/{}{}/{}/tile{}",
                 self.label,

@@ -42,7 +42,13 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
     let (mut plan, x) = (Plan::default(), (Origin::Tensor(Role::Input), input));
     let result = Origin::Tensor(Role::Loss);
     if problem.mode.wants_loss() {
-        planner.fold(&mut plan, own.op, x, share_of(problem), Some(result))?;
+        planner.fold(
+            &mut plan,
+            own.op,
+            x,
+            share_of(problem),
+            Some((result, problem.offset_of(Role::Loss))),
+        )?;
     }
     if !problem.mode.wants_grad() || input.is_empty() {
         return Ok(plan);
@@ -51,8 +57,8 @@ pub(super) fn plan(problem: &Problem, own: &Scattered, limits: &Limits, tuning: 
         ReduceOp::Sum | ReduceOp::Mean | ReduceOp::Argmax => (SHARE, None),
         ReduceOp::Max | ReduceOp::Min => {
             let extreme = match problem.mode.wants_loss() {
-                true => result,
-                false => planner.fold(&mut plan, own.op, x, 1.0, None)?,
+                true if problem.offset_of(Role::Loss) == 0 => result,
+                _ => planner.fold(&mut plan, own.op, x, 1.0, None)?,
             };
             (EXTREME, Some((extreme, planner.total(&mut plan, EXTREME, extreme)?)))
         }
@@ -119,15 +125,19 @@ impl ScatteredPlanner<'_> {
         op: ReduceOp,
         (from, view): (Origin, &View),
         share: f64,
-        into: Option<Origin>,
+        into: Option<(Origin, u64)>,
     ) -> Result<Origin> {
         let (mut from, last) = (from, self.runs.len().saturating_sub(1));
-        for (nth, part) in folds_of(&self.runs, op, view, share).iter().enumerate() {
+        for (nth, mut part) in folds_of(&self.runs, op, view, share).into_iter().enumerate() {
             let to = match into.filter(|_| nth == last) {
-                Some(place) => place,
+                Some((place, at)) => {
+                    part.placed
+                        .push((Role::Loss, View::placed(part.dtype, &part.terms, at)));
+                    place
+                }
                 None => plan.add_scratch(part.term_count() * 4),
             };
-            let part = plan_of(part, self.limits, self.tuning)?;
+            let part = plan_of(&part, self.limits, self.tuning)?;
             plan.append(part, |role| if role == Role::Input { from } else { to });
             from = to;
         }

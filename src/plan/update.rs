@@ -134,6 +134,7 @@ fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Var
         .collect();
     let told: Vec<_> = operands.iter().map(StepTensor::told).collect();
     Variant {
+        shared: Vec::new(),
         label: format!(
             "{}/step/{}{}/group{}/tile{}",
             update.name,

@@ -1,10 +1,13 @@
 //! From a variant to the text of a module: the header, what is derived, and the pieces without the defaults that they
 //! do not need.
 
+use std::borrow::Cow;
+
 use super::functions::Functions;
 use super::prune::{Values, declared, without_dead_branches};
 use super::unroll::unroll;
-use super::{Const, Variant, lanes};
+use super::{Const, Piece, Variant, lanes};
+use crate::layout::Slot;
 
 /// A module's text, and where each of its lines came from.
 #[derive(Clone, Debug)]
@@ -40,7 +43,7 @@ impl Variant {
     /// for.
     pub fn constants(&self) -> Vec<(String, Const)> {
         let own = self.consts.iter().map(|own| (own.name().to_owned(), *own));
-        let of_piece = |piece: &super::Piece| {
+        let of_piece = |piece: &Piece| {
             let piece = *piece;
             let named = move |own: &Const| (piece.for_operand(own.name()).into_owned(), *own);
             piece.consts.iter().map(named)
@@ -50,7 +53,8 @@ impl Variant {
 
     /// Joins the header and the pieces, without what the constants rule out.
     pub fn compose(&self) -> Source {
-        let texts: Vec<_> = self.pieces.iter().map(|piece| piece.for_operand(piece.text)).collect();
+        let bound = |piece: &Piece| writable(piece.for_operand(piece.text), &self.shared);
+        let texts: Vec<_> = self.pieces.iter().map(bound).collect();
         let mut values: Values = texts.iter().flat_map(|text| declared(text)).collect();
         values.extend(
             self.constants()
@@ -120,6 +124,18 @@ impl Variant {
     }
 }
 
+/// A text that binds the slots that it has of these `read_write`.
+fn writable<'a>(text: Cow<'a, str>, shared: &[Slot]) -> Cow<'a, str> {
+    let declares = |slot: &Slot| format!("@binding({}) var<storage, read> ", *slot as u32);
+    shared
+        .iter()
+        .map(declares)
+        .fold(text, |text, own| match text.contains(&own) {
+            true => text.replace(&own, &own.replace(", read>", ", read_write>")).into(),
+            false => text,
+        })
+}
+
 impl Const {
     fn name(&self) -> &'static str {
         match self {
@@ -158,6 +174,7 @@ mod tests {
             consts: &[],
         };
         Variant {
+            shared: Vec::new(),
             label: "label".into(),
             consts: vec![Const::Bool("IS", true)],
             pieces: texts.iter().copied().map(piece).collect(),

@@ -108,4 +108,19 @@ pub struct Variant {
     pub label: String,
     pub consts: Vec<Const>,
     pub pieces: Vec<Piece>,
+    /// Operands that are read alone, but bound `read_write`: they lie in a buffer that the shader writes to through
+    /// another binding, and all bindings of such a buffer have to be writable.
+    pub shared: Vec<Slot>,
+}
+
+impl Variant {
+    /// The same with such operands.
+    pub fn sharing(&self, slots: Vec<Slot>) -> Self {
+        let names: Vec<_> = slots.iter().map(|slot| slot.name()).collect();
+        Self {
+            label: format!("{}/shared-{}", self.label, names.join("-")),
+            shared: slots,
+            ..self.clone()
+        }
+    }
 }

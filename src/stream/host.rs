@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{Stream, Streamed};
-use crate::call::{Call, GradTo, operands};
+use crate::call::{Call, operands};
 use crate::cpu::{self, Kept, Made, Numbers, is_exact, output_of};
 use crate::dtype::Dtype;
 use crate::engine::Engine;
@@ -36,9 +36,7 @@ pub(super) fn run(
 ) -> Result<(Values, Streamed)> {
     let start = Instant::now();
     let whole = loss.problem(call)?;
-    if matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_)) && whole.mode.wants_grad() {
-        return Err(Error::operand("grad_input", "a tensor to write into needs a device"));
-    }
+    cpu::expect_no_places(&whole, call)?;
     let attached = loss.tensors();
     let mut host = Host::new(operands(&whole, call, &attached), whole);
     let slices = host.slices(stream.memory)?;

@@ -14,7 +14,7 @@ mod units;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use crate::call::{Call, GradTo, operands};
+use crate::call::{Call, operands};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -318,14 +318,15 @@ fn check(problem: &Problem, call: &Call<'_>, stream: &Stream<'_>) -> Result<()> 
             ));
         }
     }
-    let added = matches!(call.grad_input, GradTo::Into(_) | GradTo::AddTo(_));
-    if added && roles.contains(&Role::Grad(0)) {
-        return Err(Error::operand(
-            "grad_input",
+    let grad = call.grad_input.tensor().map(|_| Role::Grad(0));
+    let others = call.result_places().map(|(role, _)| problem.result_role(role));
+    match grad.into_iter().chain(others).find(|role| roles.contains(role)) {
+        Some(role) => Err(Error::operand(
+            problem.place_name(role),
             "has a sink and a tensor to be written into",
-        ));
+        )),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ fn wrong_tensors_are_refused() {
         .step(gpu(), &shared, &shared, &mut State::default())
         .unwrap_err();
     assert!(
-        error.to_string().starts_with("grad: lies in the same buffer as param"),
+        error.to_string().starts_with("grad: lies over elements of param"),
         "{error}"
     );
     let error = Sgd::default()

@@ -195,6 +195,7 @@ mod tests {
         };
         let main = "@compute @workgroup_size(1)\nfn main() {\n    helper();\n}\n";
         let broken = Variant {
+            shared: Vec::new(),
             label: "broken".into(),
             consts: Vec::new(),
             pieces: vec![piece("own/main.wgsl", main), piece("own/helper.wgsl", text)],

@@ -101,14 +101,20 @@ impl Elements {
             }
         }
         let first = &operands[0].view;
-        if first.shape != terms && !matches!(call.grad_input, GradTo::New) {
-            return Err(Error::operand(
-                "grad_input",
-                format!(
-                    "of an operand {:?} that broadcasts to {terms:?} has to be a new tensor",
-                    first.shape
-                ),
-            ));
+        if first.shape != terms {
+            match call.grad_input {
+                GradTo::New => {}
+                GradTo::Into(own) => expect_gapless("grad_input", own.view())?,
+                GradTo::InPlace | GradTo::AddTo(_) => {
+                    return Err(Error::operand(
+                        "grad_input",
+                        format!(
+                            "of an operand {:?} that broadcasts to {terms:?} is added up: it goes into a tensor of its own",
+                            first.shape
+                        ),
+                    ));
+                }
+            }
         }
         let count = terms.iter().map(|&n| n as f64).product();
         let divisor = match (loss.reduction(), first.shape.first()) {

@@ -3,6 +3,7 @@
 mod checks;
 mod elements;
 mod pairs;
+mod placed;
 mod rows;
 
 use super::{Call, GradTo, Info, Loss, OperandKind};
@@ -16,6 +17,7 @@ use crate::tensor::Tensor;
 use crate::view::View;
 use crate::words::{Reduction, Role, Stats};
 
+pub(super) use placed::placed;
 pub(super) use rows::{Columns, class_dim, row_dim, scattered};
 
 /// The tensors of a call as operands, each in the slot that the family gives it; the first may be of any float dtype.
@@ -194,6 +196,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         in_place,
         accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
         stats: Stats::default(),
+        placed: Vec::new(),
         checks: checks::of(loss, call, &operands),
         scalars: parts.scalars,
         operands,

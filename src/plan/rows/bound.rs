@@ -53,7 +53,7 @@ impl RowsPlanner<'_> {
                 list.push(full(Slot::GradOutput, tensor(Role::GradOutput), false, view));
             }
             if mode.wants_loss() {
-                let view = View::contiguous(problem.dtype, &problem.terms);
+                let view = View::placed(problem.dtype, &problem.terms, problem.offset_of(Role::Loss));
                 list.push(full(Slot::Loss, tensor(Role::Loss), true, &view));
             }
         }
@@ -123,7 +123,7 @@ impl RowsPlanner<'_> {
             let window = Window::scratch(states, monoid::SUM_STATE_BYTES, tiles.0, tiles.1);
             list.push((Slot::Loss, true, window));
         } else if self.problem.mode.wants_loss() && !self.rows.is_map() {
-            let view = View::contiguous(self.problem.dtype, &[]);
+            let view = View::placed(self.problem.dtype, &[], self.problem.offset_of(Role::Loss));
             list.push((Slot::Loss, true, by_row(Role::Loss, &view)));
         }
         if let Some(counts) = self.counts {

@@ -85,7 +85,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     let mut problem = problem.clone();
     if let Some(op) = rows.whole.filter(|_| problem.mode.wants_loss()) {
         // The result of everything comes from many tiles; this driver has the gradient.
-        plan = reduce::plan_reduce(op, problem.input(), limits, tuning)?;
+        plan = reduce::plan_reduce_at(op, problem.input(), problem.offset_of(Role::Loss), limits, tuning)?;
         if !problem.mode.wants_grad() {
             return Ok(plan);
         }
@@ -169,7 +169,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             None => plan.add_scratch(0),
         };
         let scale = monoid::Scale::of(problem, false);
-        reduce::add_loss_sum(&mut plan, states, tile_count, scale, limits, tuning)?;
+        reduce::add_loss_sum(&mut plan, problem, (states, tile_count), scale, limits, tuning)?;
     }
     Ok(plan)
 }

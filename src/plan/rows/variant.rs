@@ -269,6 +269,7 @@ impl RowsPlanner<'_> {
         marks.extend(self.read_marks(quads));
         marks.extend(self.write_marks(&full));
         Variant {
+            shared: Vec::new(),
             label: self.label(&marks, &way),
             consts,
             pieces: list,

@@ -342,6 +342,7 @@ impl Passes<'_> {
         let way = format!("wide_{}{}/{group}", pass.name(), self.wide.tile);
         consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
         Variant {
+            shared: Vec::new(),
             label: own.label(&marks, &way),
             consts,
             pieces: list,

@@ -1,0 +1,7 @@
+//! Tensors of one call in one buffer, as pooling allocators cut them: the same bits as in buffers of their own,
+//! wherever they begin, and no byte of a neighbour changes.
+
+mod losses;
+mod optimizers;
+mod pool;
+mod refusals;
