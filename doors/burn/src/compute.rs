@@ -9,7 +9,7 @@ use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
-use wgloss::{Call, Error, GradTo, Loss, Mode, Output, Result, Role, Tensor};
+use wgloss::{Call, Error, GradTo, Loss, LossTo, Mode, Result, Role, Tensor};
 
 use crate::spec::{Place, Planned, Spec, burn_dtype, dtype_of};
 use crate::value::{Operands, RESULTS, Results, Value};
@@ -84,10 +84,9 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         .collect::<Result<_>>()?;
 
     let (loss, mut call) = call_of(spec, &operands, upstream.as_ref())?;
-    place(&mut call, &homes);
+    place(&mut call, spec, &homes);
     let mut encoder = device.create_command_encoder(&Default::default());
     let output = loss.encode(engine, &mut encoder, &call)?;
-    bring_home(&mut encoder, spec, &output, &homes)?;
     if spec.mode != Mode::Backward {
         spec.watch.faults.encode(engine, &mut encoder, &output)?;
     }
@@ -128,43 +127,19 @@ fn call_of<'a>(
 }
 
 /// Has the results written where burn wants them.
-fn place<'a>(call: &mut Call<'a>, homes: &'a [(Role, Window)]) {
+fn place<'a>(call: &mut Call<'a>, spec: &Spec, homes: &'a [(Role, Window)]) {
     for (role, window) in homes {
-        if *role == Role::Grad(0) {
-            call.grad_input = GradTo::Into(&window.tensor);
+        let tensor = &window.tensor;
+        match role {
+            Role::Loss => call.loss = LossTo::Into(tensor),
+            Role::Grad(0) => call.grad_input = GradTo::Into(tensor),
+            Role::Grad(nth) => {
+                let operand = spec.places.get(usize::from(*nth)).map(|place| place.role);
+                call.into.extend(operand.map(|role| (role, tensor)));
+            }
+            other => call.into.push((*other, tensor)),
         }
     }
-}
-
-/// Copies results that were written elsewhere.
-fn bring_home(
-    encoder: &mut wgloss::wgpu::CommandEncoder,
-    spec: &Spec,
-    output: &Output,
-    homes: &[(Role, Window)],
-) -> Result<()> {
-    for (role, home) in homes {
-        let from = match role {
-            Role::Loss => output.loss.as_ref().or(output.argmax.as_ref()),
-            Role::ZLoss => output.z_loss.as_ref(),
-            Role::Lse => output.lse.as_ref(),
-            Role::Entropy => output.entropy.as_ref(),
-            Role::Argmax => output.argmax.as_ref(),
-            Role::Correct => output.correct.as_ref(),
-            Role::Grad(0) => continue, // written in place
-            Role::Grad(nth) => spec.places.get(usize::from(*nth)).and_then(|place| output.grad(place.role)),
-            _ => None,
-        };
-        let from = from.and_then(|tensor| Some((tensor.buffer()?, tensor.view())));
-        let to = home.tensor.buffer();
-        let ((from, view), to) = from.zip(to).ok_or_else(|| Error::Operand {
-            name: role.name(),
-            message: "is larger than a buffer".into(),
-        })?;
-        let bytes = (view.len() * view.dtype.bytes()).next_multiple_of(4);
-        encoder.copy_buffer_to_buffer(from, view.offset, to, home.tensor.view().offset, Some(bytes));
-    }
-    Ok(())
 }
 
 /// A tensor whose elements lie one after the other, but for gaps between the rows.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::backend::{Backend, Dispatch, DispatchTensor, backend_extension};
+use burn::backend::{Backend, Dispatch, backend_extension};
 use burn_cubecl::CubeBackend;
 
 use crate::compute;
@@ -56,6 +56,3 @@ impl LossOps for CubeBackend {
 pub fn dispatch(operands: Operands<Dispatch>, spec: Arc<Spec>) -> Results<Dispatch> {
     <Dispatch as LossOps>::wgloss(operands, spec)
 }
-
-/// A tensor of burn's dispatch.
-pub type Any = DispatchTensor;
