@@ -95,7 +95,10 @@ impl Gpu {
                 None => self.buffer(label, len, tensor_usage()),
             }
         };
-        let parts: Result<Vec<_>> = (0..bytes.max(1)).step_by(span as usize).map(part).collect();
+        let parts: Result<Vec<_>> = (0..bytes.max(1))
+            .step_by(span.min(bytes.max(1)) as usize)
+            .map(part)
+            .collect();
         Ok(Memory::of(&self.device, parts?, span))
     }
 

@@ -2,7 +2,9 @@
 
 use wgloss::plan::{Plan, plan, plan_reduce};
 use wgloss::problem::{Family, Problem};
-use wgloss::{BceWithLogits, Call, Dtype, Error, Info, Loss, Mode, REGISTRY, ReduceOp, Reduction, Role, Tensor, View};
+use wgloss::{
+    BceWithLogits, Call, Dtype, Error, Info, Limits, Loss, Mode, REGISTRY, ReduceOp, Reduction, Role, Tensor, View,
+};
 
 use super::{SMALL_HARDWARE, class_problem, sizes};
 use crate::common::cases::{DTYPES, Setup, Style, by_rows, make};
@@ -259,4 +261,33 @@ fn limits_do_not_move_tiles() {
     let problem = class_problem(&[5000, 9], Reduction::Mean, Mode::Fused, false);
     let states = |limits| plan(&problem, limits, &SMALL).unwrap().scratch;
     assert_eq!(states(&TINY), states(&DEFAULT_LIMITS));
+}
+
+/// A device with 64-bit indices may say that a binding has u64::MAX bytes: plans are those of windows of 2 GiB.
+#[test]
+fn the_largest_limits_are_limits() {
+    let boundless = wgpu::Limits {
+        max_storage_buffer_binding_size: u64::MAX,
+        max_buffer_size: u64::MAX,
+        ..Default::default()
+    };
+    let limits = Limits::new(&boundless);
+    assert_eq!((limits.max_binding_bytes, limits.max_buffer_bytes), (1 << 31, u64::MAX));
+    let unclamped = Limits {
+        max_binding_bytes: u64::MAX,
+        max_dispatch_bytes: u64::MAX,
+        ..limits
+    };
+    let usual = Limits {
+        max_buffer_bytes: 4 << 30,
+        ..limits
+    };
+    for info in REGISTRY {
+        for problem in problems(info, &[300, 41]) {
+            let want = plan(&problem, &usual, &SMALL).unwrap();
+            for limits in [&limits, &unclamped] {
+                assert_eq!(plan(&problem, limits, &SMALL).unwrap(), want, "{}", info.name);
+            }
+        }
+    }
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use rayon::prelude::*;
+use wgloss::layout::Slot;
+use wgloss::plan::{Binding, Dispatch, Origin};
 use wgloss::shader::Variant;
 use wgloss::{REGISTRY, Reduction};
 
 use super::variants::{covering, variants};
-use super::{claim, is_shuffled};
+use super::{claim, is_shuffled, parse};
 use crate::common::is_long;
 
 /// What other compilers get.
@@ -31,6 +33,59 @@ fn naga_translates_variants() {
     });
 }
 
+/// The variant of a dispatch all of whose tensors lie in one buffer, which it writes to.
+fn all_shared(dispatch: &Dispatch) -> Option<Variant> {
+    let of_call = |own: &&Binding| matches!(own.source, Origin::Tensor(_));
+    let (written, read): (Vec<&Binding>, Vec<&Binding>) =
+        dispatch.bindings.iter().filter(of_call).partition(|own| own.written);
+    let slots: Vec<Slot> = read.iter().map(|own| own.slot).collect();
+    (!written.is_empty() && !slots.is_empty()).then(|| dispatch.variant.sharing(slots))
+}
+
+/// Where an operand shares the buffer of an output, its binding is writable, and nothing else is another.
+#[test]
+fn operands_that_share_a_buffer_are_bound_writable() {
+    let list: Vec<_> = covering()
+        .iter()
+        .filter_map(|dispatch| Some((dispatch, all_shared(dispatch)?)))
+        .collect();
+    assert!(list.len() > 30, "only {} variants", list.len());
+    for (dispatch, variant) in list {
+        let (module, _) = parse(&variant).unwrap();
+        let is_read_only = |own: &naga::GlobalVariable| {
+            own.space
+                == naga::AddressSpace::Storage {
+                    access: naga::StorageAccess::LOAD,
+                }
+        };
+        let left = module.global_variables.iter().filter(|(_, own)| is_read_only(own));
+        let left: Vec<u32> = left
+            .filter_map(|(_, own)| Some(own.binding.as_ref()?.binding))
+            .collect();
+        let scratch = dispatch
+            .bindings
+            .iter()
+            .filter(|own| matches!(own.source, Origin::Scratch(_)));
+        let scratch: Vec<u32> = scratch.map(|own| own.slot as u32).collect();
+        assert!(
+            left.iter().all(|slot| scratch.contains(slot)),
+            "{}: {left:?}",
+            variant.label
+        );
+        let plain = dispatch
+            .variant
+            .compose()
+            .text
+            .replace("var<storage, read> ", "var<storage, read_write> ");
+        let shared = variant
+            .compose()
+            .text
+            .replace("var<storage, read> ", "var<storage, read_write> ");
+        let code = |text: &str| text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>(); // but for the label
+        assert!(code(&plain) == code(&shared), "{}", variant.label);
+    }
+}
+
 /// Tint is the compiler of Chromium; it checks uniformity, which naga does not.
 #[test]
 fn tint_accepts_variants_where_it_is_installed() {
@@ -39,7 +94,8 @@ fn tint_accepts_variants_where_it_is_installed() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let chosen = covering();
+    let mut chosen: Vec<Variant> = covering().iter().map(|dispatch| dispatch.variant.clone()).collect();
+    chosen.extend(covering().iter().filter_map(|dispatch| all_shared(dispatch)));
     assert!(
         chosen.len() > if is_long() { 500 } else { 50 },
         "only {} variants",
@@ -48,8 +104,7 @@ fn tint_accepts_variants_where_it_is_installed() {
     let failures: Vec<String> = chosen
         .par_iter()
         .enumerate()
-        .filter_map(|(n, dispatch)| {
-            let variant = &dispatch.variant;
+        .filter_map(|(n, variant)| {
             let path = folder.path().join(format!("{n}.wgsl"));
             // naga takes the built-in functions without the directive, and not yet the directive.
             let header = if is_shuffled(variant) {
