@@ -11,7 +11,7 @@ use crate::losses::Options;
 use crate::op;
 use crate::operand::{Operand, float, int};
 use crate::room::{self, Room, Watch};
-use crate::spec::{Make, Place, Planned, Spec, dtype_of, slot};
+use crate::spec::{Make, Place, Planned, Spec, Trace, dtype_of, slot};
 use crate::value::{Operands, PLACES, Results, Value};
 
 /// A call of a loss, its tensors by PyTorch's names: for what the functions have no place for. It computes the loss,
@@ -43,6 +43,7 @@ pub struct LossCall {
     stats: Stats,
     checks: Checks,
     is_checked: bool,
+    trace: Option<Trace>,
 }
 
 macro_rules! named {
@@ -69,6 +70,7 @@ impl LossCall {
             stats: Stats::default(),
             checks: Checks::default(),
             is_checked: false,
+            trace: None,
         }
     }
 
@@ -128,6 +130,13 @@ impl LossCall {
     /// Waits for the results, and returns an error for labels and values out of range.
     pub fn checked(mut self) -> Self {
         self.is_checked = true;
+        self
+    }
+
+    /// Notes where the tensors of the call and of its backward call lie.
+    #[doc(hidden)]
+    pub fn trace(mut self, trace: &Trace) -> Self {
+        self.trace = Some(Arc::clone(trace));
         self
     }
 
@@ -301,6 +310,7 @@ impl LossCall {
             checks: self.checks,
             room,
             watch,
+            trace: self.trace.clone(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! A call on burn's memory: windows of its buffers as tensors, and one submission on its queue.
 
 use std::any::Any;
+use std::sync::PoisonError;
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Scalar, TensorMetadata};
@@ -83,6 +84,13 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         .map(|(planned, tensor)| Ok((planned.role, window(spec, planned.role.name(), tensor, &planned.shape)?)))
         .collect::<Result<_>>()?;
 
+    if let Some(trace) = &spec.trace {
+        let operands = operands.iter().map(|(place, window)| (place.role, window));
+        let upstream = upstream.iter().map(|window| (Role::GradOutput, window));
+        let all = operands.chain(upstream).chain(homes.iter().map(|(role, window)| (*role, window)));
+        let all = all.filter_map(|(role, own)| Some((role, own.tensor.buffer()?.clone(), own.tensor.view().offset)));
+        trace.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
+    }
     let (loss, mut call) = call_of(spec, &operands, upstream.as_ref())?;
     place(&mut call, spec, &homes);
     let mut encoder = device.create_command_encoder(&Default::default());

@@ -1,7 +1,7 @@
 //! A call without its tensors, found to be right: what goes through burn's queue beside them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use burn::tensor::{BoolStore, DType};
 use wgloss::{Checks, Dtype, Error, Loss, Mode, Result, Role, Stats};
@@ -60,7 +60,12 @@ pub struct Spec {
     pub room: Arc<Room>,
     /// Who wants to hear of faults, and of failures of the device.
     pub watch: Arc<Watch>,
+    /// Who wants to know where its tensors lie.
+    pub trace: Option<Trace>,
 }
+
+/// Where the tensors of calls lay, in the order in which they were computed: for tests.
+pub type Trace = Arc<Mutex<Vec<(Role, wgloss::wgpu::Buffer, u64)>>>;
 
 impl fmt::Debug for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
