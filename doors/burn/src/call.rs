@@ -111,19 +111,26 @@ impl LossCall {
         self
     }
 
-    /// The gradient of another tensor than the first, too, of a call that is [`LossCall::fused`] or
+    /// The gradient of another tensor than the first, too: the call becomes [`LossCall::fused`], unless it is
     /// [`LossCall::backward`].
     pub fn grad_of(mut self, role: Role) -> Self {
         if !self.grads.contains(&role) {
             self.grads.push(role);
         }
-        self
+        self.wants_grads()
     }
 
-    /// The upstream gradient of a call that is [`LossCall::fused`] or [`LossCall::backward`]: of the loss's shape. Ones
-    /// where it is absent.
+    /// The upstream gradient, of the loss's shape; ones where it is absent. The call becomes [`LossCall::fused`], unless
+    /// it is [`LossCall::backward`].
     pub fn grad_output(mut self, tensor: impl Into<Operand>) -> Self {
         self.grad_output = Some(tensor.into());
+        self.wants_grads()
+    }
+
+    fn wants_grads(mut self) -> Self {
+        if self.mode == Mode::Forward {
+            self.mode = Mode::Fused;
+        }
         self
     }
 
@@ -231,7 +238,10 @@ impl LossCall {
         for (role, tensor) in &all {
             let own = inner_device(tensor);
             if own != device {
-                return Err(operand(*role, format!("lies on {own:?}, {} on {device:?}", first.name())));
+                return Err(operand(
+                    *role,
+                    format!("lies on {own:?}, {} on {device:?}", first.name()),
+                ));
             }
             if let DispatchAutodiffContext::Enabled(own) = tensor.autodiff
                 && *strategy.get_or_insert(own) != own
@@ -268,13 +278,16 @@ impl LossCall {
             }
             other => (other?, shapes),
         };
-        let places = operands.iter().zip(&shapes).map(|((role, is_optional, own), shape)| Place {
-            role: *role,
-            shape: shape.clone(),
-            is_optional: *is_optional,
-            has_grad: matches!(own.0, Value::Float(_))
-                && self.info.operands.iter().any(|own| own.role == *role && own.grad),
-        });
+        let places = operands
+            .iter()
+            .zip(&shapes)
+            .map(|((role, is_optional, own), shape)| Place {
+                role: *role,
+                shape: shape.clone(),
+                is_optional: *is_optional,
+                has_grad: matches!(own.0, Value::Float(_))
+                    && self.info.operands.iter().any(|own| own.role == *role && own.grad),
+            });
         let places: Vec<_> = places.collect();
         let mut results: Vec<_> = problem
             .results()
@@ -314,11 +327,7 @@ impl LossCall {
         })
     }
 
-    fn problem(
-        &self,
-        operands: &[(Role, bool, Operand)],
-        shapes: &[Vec<usize>],
-    ) -> Result<wgloss::problem::Problem> {
+    fn problem(&self, operands: &[(Role, bool, Operand)], shapes: &[Vec<usize>]) -> Result<wgloss::problem::Problem> {
         let mut loss = (self.make)();
         let mut signature = Vec::new();
         for ((role, is_optional, own), shape) in operands.iter().zip(shapes) {

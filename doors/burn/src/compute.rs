@@ -46,7 +46,12 @@ fn nan(spec: &Spec, device: &CubeDevice) -> Values {
     for planned in &spec.results {
         let (shape, dtype) = (Shape::from(planned.dims()), burn_dtype(planned.dtype));
         values[planned.slot] = match planned.dtype.is_float() {
-            true => Value::Float(CubeBackend::float_full(shape, Scalar::from(f32::NAN), device, dtype.into())),
+            true => Value::Float(CubeBackend::float_full(
+                shape,
+                Scalar::from(f32::NAN),
+                device,
+                dtype.into(),
+            )),
             false => Value::Int(CubeBackend::int_full(shape, Scalar::from(0i32), device, dtype.into())),
         };
     }
@@ -64,7 +69,9 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         return Ok(nothing());
     };
     let engine = &spec.room.engine;
-    let (device, queue) = engine.wgpu().ok_or_else(|| Error::Device("the engine has no device".into()))?;
+    let (device, queue) = engine
+        .wgpu()
+        .ok_or_else(|| Error::Device("the engine has no device".into()))?;
 
     // Gaps between rows are taken where the loss takes them; whatever else is not contiguous is made so.
     let tensors: Vec<_> = tensors.into_iter().map(straight).collect();
@@ -77,8 +84,14 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
             operands = windows(&tensors, spec)?;
         }
     }
-    let upstream = grad_output.map(|tensor| window(spec, "grad_output", &tensor, &spec.loss_shape)).transpose()?;
-    let results: Vec<_> = spec.results.iter().map(|planned| empty(spec, planned, &first)).collect();
+    let upstream = grad_output
+        .map(|tensor| window(spec, "grad_output", &tensor, &spec.loss_shape))
+        .transpose()?;
+    let results: Vec<_> = spec
+        .results
+        .iter()
+        .map(|planned| empty(spec, planned, &first))
+        .collect();
     let homes = spec.results.iter().zip(&results);
     let homes: Vec<_> = homes
         .map(|(planned, tensor)| Ok((planned.role, window(spec, planned.role.name(), tensor, &planned.shape)?)))
@@ -87,7 +100,9 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
     if let Some(trace) = &spec.trace {
         let operands = operands.iter().map(|(place, window)| (place.role, window));
         let upstream = upstream.iter().map(|window| (Role::GradOutput, window));
-        let all = operands.chain(upstream).chain(homes.iter().map(|(role, window)| (*role, window)));
+        let all = operands
+            .chain(upstream)
+            .chain(homes.iter().map(|(role, window)| (*role, window)));
         let all = all.filter_map(|(role, own)| Some((role, own.tensor.buffer()?.clone(), own.tensor.view().offset)));
         trace.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
     }
@@ -187,7 +202,9 @@ fn windows(tensors: &[CubeTensor], spec: &Spec) -> Result<Vec<(Place, Window)>> 
 
 /// Where a tensor lies. This has burn submit what was queued before for it.
 fn window(spec: &Spec, name: &'static str, tensor: &CubeTensor, shape: &[usize]) -> Result<Window> {
-    let memory = tensor.client.get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
+    let memory = tensor
+        .client
+        .get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
     let memory = memory.map_err(|error| Error::Device(error.to_string()))?;
     let own = memory.resource();
     let (dtype, stride) = (dtype_of(name, tensor.dtype)?, row_stride(tensor));
@@ -203,5 +220,11 @@ fn empty(_: &Spec, planned: &Planned, like: &CubeTensor) -> CubeTensor {
     let shape = Shape::from(planned.dims());
     let bytes = shape.num_elements() * planned.dtype.bytes() as usize;
     let handle = like.client.empty(bytes.next_multiple_of(4).max(4));
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, burn_dtype(planned.dtype))
+    CubeTensor::new_contiguous(
+        like.client.clone(),
+        like.device.clone(),
+        shape,
+        handle,
+        burn_dtype(planned.dtype),
+    )
 }

@@ -24,7 +24,7 @@ use crate::room::{Watch, room};
 /// ```
 ///
 /// # Errors
-/// [`Error::Operand`] for a device that is not known ([`crate::device`]). What failed on the device in a call that
+/// [`Error::Operand`] for a device that is not known ([`crate::init`]). What failed on the device in a call that
 /// nobody waited for, [`Error::OutOfMemory`] for example, is told once; the results of that call are NaN.
 pub fn faults(device: &Device) -> Result<Option<Found>> {
     let inner = device.as_dispatch().clone().inner();

@@ -16,7 +16,7 @@ pub use call::{LossCall, Outputs};
 pub use faults::{clear_faults, faults};
 pub use losses::*;
 pub use operand::Operand;
+pub use room::{adopt, device, init, open, with_engine};
 #[doc(hidden)]
 pub use spec::Trace;
-pub use room::{adopt, device, open, with_engine};
 pub use wgloss::{self, Checks, Error, Found, OnEmpty, OnNan, ReduceOp, Reduction, Result, Role, Stats};

@@ -108,8 +108,25 @@ macro_rules! plain {
 }
 
 plain!(
-    L1, Mse, SmoothL1, Huber, GaussianNll, PoissonNll, SigmoidFocal, KlDiv, HingeEmbedding, SoftMargin, MarginRanking,
-    MultilabelMargin, CosineEmbedding, TripletMargin, Softmax, LogSoftmax, Sigmoid, LogSigmoid, Reduce
+    L1,
+    Mse,
+    SmoothL1,
+    Huber,
+    GaussianNll,
+    PoissonNll,
+    SigmoidFocal,
+    KlDiv,
+    HingeEmbedding,
+    SoftMargin,
+    MarginRanking,
+    MultilabelMargin,
+    CosineEmbedding,
+    TripletMargin,
+    Softmax,
+    LogSoftmax,
+    Sigmoid,
+    LogSigmoid,
+    Reduce
 );
 
 /// The functions, and the same that wait.

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
-use burn::tensor::wgpu::{WgpuOptions, WgpuSetup};
+use burn::tensor::wgpu::{WgpuInitError, WgpuOptions, WgpuSetup};
+use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl::device::WgpuDeviceKind;
+use burn_cubecl::cubecl::wgpu::{AutoGraphicsApi, RuntimeOptions, try_init_setup};
 use wgloss::{Engine, Error, Faults, Result};
 
 /// What calls found, and what failed.
@@ -73,36 +76,67 @@ fn find(device: &DispatchDevice) -> Option<Arc<Room>> {
 
 /// The engine of a device; `name` is the operand that lies there.
 pub fn room(name: &'static str, device: &DispatchDevice) -> Result<Arc<Room>> {
-    find(device).ok_or_else(|| Error::Operand {
-        name,
-        message: format!(
-            "lies on {device:?}, which burn has set up by itself and keeps the queue of: begin with \
-             `wgloss_burn::device()` in place of `Device::default()`, with `wgloss_burn::open(options)` in place of \
-             `options.init()`, or hand over a setup of your own (`wgloss_burn::adopt`)"
-        ),
-    })
+    find(device).ok_or_else(|| kept_by_burn(name, device))
 }
 
-/// burn's default wgpu device, as [`Device::default`] gives it, set up so that our losses compute on it: the first call
-/// has to come before burn has used that device. Every further call gives the same.
-///
-/// # Errors
-/// [`Error::Device`] where burn has set the device up before, or there is no adapter.
-pub fn device() -> Result<Device> {
-    static OPENING: Mutex<()> = Mutex::new(());
-    let _one = lock(&OPENING);
-    let default = Device::default();
-    match find(&default.as_dispatch().clone().inner()) {
-        Some(_) => Ok(default),
-        None => open(Device::wgpu_options()),
+/// wgpu's queue cannot be had from a device, nor from a buffer, and burn gives it out where a device is set up and
+/// nowhere else.
+fn kept_by_burn(name: &'static str, device: &DispatchDevice) -> Error {
+    Error::Operand {
+        name,
+        message: format!(
+            "lies on {device:?}, which burn has set up by itself, and keeps the queue of: call `wgloss_burn::init` \
+             before the device's first tensor, or take it from `wgloss_burn::device()`, `wgloss_burn::open(options)` \
+             or, with a setup of your own, `wgloss_burn::adopt`"
+        ),
     }
 }
 
-/// Sets up a device of burn's (its adapter, its memory, …) so that our losses compute on it, in place of the options'
-/// own `init`.
+/// burn's default device, as [`Device::default`] gives it, on which our losses compute: [`init`] of it.
+///
+/// # Errors
+/// Those of [`init`].
+#[cfg(not(target_family = "wasm"))]
+pub fn device() -> Result<Device> {
+    let device = Device::default();
+    init(&device)?;
+    Ok(device)
+}
+
+/// Sets up a wgpu device of burn's, as burn itself would, and keeps what our losses need of it. This comes before the
+/// first tensor on the device, with which burn would set it up by itself; after that every further call does nothing.
+///
+/// # Errors
+/// [`Error::Operand`] where burn has set the device up before, or for a device that is not of burn's wgpu backend;
+/// [`Error::Device`] where it cannot be set up.
+#[cfg(not(target_family = "wasm"))]
+pub fn init(device: &Device) -> Result<()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE);
+    let inner = device.as_dispatch().clone().inner();
+    if find(&inner).is_some() {
+        return Ok(());
+    }
+    let DispatchDevice::Cube(CubeDevice::Wgpu(own)) = &inner else {
+        return Err(no_wgpu(&inner));
+    };
+    if matches!(own.kind, WgpuDeviceKind::Existing(_)) {
+        return Err(kept_by_burn("device", &inner));
+    }
+    let options = RuntimeOptions::try_default().map_err(device_error)?;
+    let setup = try_init_setup::<AutoGraphicsApi>(own, options).map_err(|error| match error {
+        WgpuInitError::Registration { .. } => kept_by_burn("device", &inner),
+        other => device_error(other),
+    })?;
+    adopt(device, &setup)
+}
+
+/// Sets up a device of burn's (its adapter, its memory, …) on which our losses compute, in place of the options' own
+/// `init`.
 ///
 /// # Errors
 /// [`Error::Device`] where burn cannot set it up, or has done so before.
+#[cfg(not(target_family = "wasm"))]
 pub fn open(options: WgpuOptions) -> Result<Device> {
     let (device, setup) = options.init_with_setup().map_err(device_error)?;
     adopt(&device, &setup)?;
@@ -113,11 +147,11 @@ pub fn open(options: WgpuOptions) -> Result<Device> {
 /// given to `setup`.
 ///
 /// # Errors
-/// [`Error::Device`] for a device that is not of burn's wgpu backend.
+/// [`Error::Operand`] for a device that is not of burn's wgpu backend.
 pub fn adopt(device: &Device, setup: &WgpuSetup) -> Result<()> {
     let device = device.as_dispatch().clone().inner();
     if !is_wgpu(&device) {
-        return Err(Error::Device(format!("{device:?} is no device of burn's wgpu backend")));
+        return Err(no_wgpu(&device));
     }
     let engine = Engine::from_wgpu(setup.device.clone(), setup.queue.clone());
     let watch = Mutex::new(Arc::new(Watch::new(&engine)?));
@@ -128,15 +162,22 @@ pub fn adopt(device: &Device, setup: &WgpuSetup) -> Result<()> {
     Ok(())
 }
 
+fn no_wgpu(device: &DispatchDevice) -> Error {
+    Error::Operand {
+        name: "device",
+        message: format!("{device:?} is no device of burn's wgpu backend"),
+    }
+}
+
 /// A device of burn's wgpu backend.
 pub fn is_wgpu(device: &DispatchDevice) -> bool {
-    matches!(device, DispatchDevice::Cube(burn_cubecl::CubeDevice::Wgpu(_)))
+    matches!(device, DispatchDevice::Cube(CubeDevice::Wgpu(_)))
 }
 
 /// The engine on a device of burn's: to warm it up, to keep its pipelines in a file, to time calls on it.
 ///
 /// # Errors
-/// [`Error::Operand`] for a device that is not known: see [`device`].
+/// [`Error::Operand`] for a device that is not known: see [`init`].
 pub fn with_engine<T>(device: &Device, with: impl FnOnce(&Engine) -> T) -> Result<T> {
     let room = room("device", &device.as_dispatch().clone().inner())?;
     Ok(with(&room.engine))

@@ -129,7 +129,7 @@ pub fn slot(role: Role) -> Option<usize> {
 /// A dtype of burn's as the library's. Truth values are numbers, 0 and 1, of the width that the device stores them in.
 pub fn dtype_of(name: &'static str, dtype: DType) -> Result<Dtype> {
     Ok(match dtype {
-        DType::F32 | DType::Flex32 => Dtype::F32,
+        DType::F32 => Dtype::F32,
         DType::F16 => Dtype::F16,
         DType::BF16 => Dtype::Bf16,
         DType::U8 | DType::Bool(BoolStore::U8 | BoolStore::Native) => Dtype::U8,
@@ -137,7 +137,10 @@ pub fn dtype_of(name: &'static str, dtype: DType) -> Result<Dtype> {
         DType::U32 | DType::Bool(BoolStore::U32) => Dtype::U32,
         DType::I64 => Dtype::I64,
         other => {
-            let message = format!("is {}, losses take f32, f16, bf16, u8, i32, u32, i64 and bool", other.name());
+            let message = format!(
+                "is {}, losses take f32, f16, bf16, u8, i32, u32, i64 and bool",
+                other.name()
+            );
             return Err(Error::Operand { name, message });
         }
     })

@@ -31,7 +31,10 @@ trait Look: Backend {
 }
 
 fn look(x: CubeTensor, found: &Found) -> CubeTensor {
-    let memory = x.client.get_resource::<WgpuServer<AutoCompiler>>(x.handle.clone()).unwrap();
+    let memory = x
+        .client
+        .get_resource::<WgpuServer<AutoCompiler>>(x.handle.clone())
+        .unwrap();
     let own = memory.resource();
     found.lock().unwrap().push((own.buffer.clone(), own.offset));
     x
@@ -75,9 +78,21 @@ fn nothing_is_copied() {
     let before = copied();
 
     let trace = Trace::default();
-    let stats = Stats { lse: true, argmax: true, accuracy: true, ..Default::default() };
-    let options = CrossEntropy { weight: Some((&weight).into()), ..Default::default() };
-    let call = LossCall::of(&options).input(&logits).target(&targets).stats(stats).trace(&trace);
+    let stats = Stats {
+        lse: true,
+        argmax: true,
+        accuracy: true,
+        ..Default::default()
+    };
+    let options = CrossEntropy {
+        weight: Some((&weight).into()),
+        ..Default::default()
+    };
+    let call = LossCall::of(&options)
+        .input(&logits)
+        .target(&targets)
+        .stats(stats)
+        .trace(&trace);
     let outputs = call.run().unwrap();
     let loss = outputs.loss::<1>().unwrap();
     let grad = logits.grad(&(loss.clone() * 2.0).backward()).unwrap();
@@ -90,8 +105,8 @@ fn nothing_is_copied() {
         (Role::Weight, Some(weight.clone())),
         (Role::Loss, Some(place(&loss.inner()))),
         (Role::Lse, Some(place(&outputs.lse::<1>().unwrap().inner()))),
-        (Role::Argmax, Some(place_int(&outputs.argmax::<1>().unwrap()))),
-        (Role::Correct, Some(place_int(&outputs.correct().unwrap()))),
+        (Role::Argmax, Some(place_int(&outputs.argmax::<1>().unwrap().inner()))),
+        (Role::Correct, Some(place_int(&outputs.correct().unwrap().inner()))),
         // Backward; the upstream gradient nobody has.
         (Role::Input, Some(input)),
         (Role::Target, Some(target)),
@@ -108,7 +123,10 @@ fn nothing_is_copied() {
         }
     }
     let (_, first, _) = &found[0];
-    assert!(found.iter().filter(|(_, buffer, _)| buffer == first).count() > 4, "default memory is shared pages");
+    assert!(
+        found.iter().filter(|(_, buffer, _)| buffer == first).count() > 4,
+        "default memory is shared pages"
+    );
     assert_eq!(copied() - before, 0, "bytes copied so that a dispatch could bind them");
 }
 
@@ -121,7 +139,10 @@ fn gaps_between_rows_are_read_where_they_lie() {
     let (buffer, offset) = place(&rows);
     let targets = Tensor::<1, Int>::from_data(TensorData::from(&random.classes(8, 10)[..]), &plain);
     let trace = Trace::default();
-    let call = LossCall::of(&CrossEntropy::default()).input(&rows).target(&targets).trace(&trace);
+    let call = LossCall::of(&CrossEntropy::default())
+        .input(&rows)
+        .target(&targets)
+        .trace(&trace);
     let _ = call.run().unwrap().loss::<1>().unwrap().into_data();
     let found = trace.lock().unwrap().clone();
     assert_eq!((&found[0].1, found[0].2), (&buffer, offset));
@@ -145,5 +166,8 @@ fn a_loop_settles_down() {
     }
     let (early, late) = (seen[9], seen[29]);
     println!("{early:?}\n{late:?}");
-    assert_eq!((early.pipelines, early.plans, early.copied), (late.pipelines, late.plans, late.copied));
+    assert_eq!(
+        (early.pipelines, early.plans, early.copied),
+        (late.pipelines, late.plans, late.copied)
+    );
 }

@@ -33,44 +33,146 @@ fn losses_are_burns_own() {
             cases.push(($name, ours, burns));
         }};
     }
-    case!("l1", [other], |x: &Tensor<2>, t| wgloss_burn::l1(x, t, &Default::default()),
-        |x, t| LpLossConfig::l1().forward(x, t, Reduction::Mean));
-    case!("mse", [other], |x: &Tensor<2>, t| wgloss_burn::mse(x, t, &Default::default()),
-        |x, t| MseLoss::new().forward(x, t, Reduction::Mean));
-    case!("huber", [other], |x: &Tensor<2>, t| wgloss_burn::huber(x, t, &wgloss_burn::Huber { delta: 0.5, ..Default::default() }),
-        |x, t| HuberLossConfig::new(0.5).init().forward(x, t, Reduction::Mean));
-    case!("smooth_l1", [other], |x: &Tensor<2>, t| wgloss_burn::smooth_l1(x, t, &Default::default()),
-        |x, t| SmoothL1LossConfig::new().init().forward_with_reduction(x, t, Reduction::Mean));
-    case!("gaussian_nll", [other, variance],
+    case!(
+        "l1",
+        [other],
+        |x: &Tensor<2>, t| wgloss_burn::l1(x, t, &Default::default()),
+        |x, t| LpLossConfig::l1().forward(x, t, Reduction::Mean)
+    );
+    case!(
+        "mse",
+        [other],
+        |x: &Tensor<2>, t| wgloss_burn::mse(x, t, &Default::default()),
+        |x, t| MseLoss::new().forward(x, t, Reduction::Mean)
+    );
+    case!(
+        "huber",
+        [other],
+        |x: &Tensor<2>, t| wgloss_burn::huber(
+            x,
+            t,
+            &wgloss_burn::Huber {
+                delta: 0.5,
+                ..Default::default()
+            }
+        ),
+        |x, t| HuberLossConfig::new(0.5).init().forward(x, t, Reduction::Mean)
+    );
+    case!(
+        "smooth_l1",
+        [other],
+        |x: &Tensor<2>, t| wgloss_burn::smooth_l1(x, t, &Default::default()),
+        |x, t| SmoothL1LossConfig::new()
+            .init()
+            .forward_with_reduction(x, t, Reduction::Mean)
+    );
+    case!(
+        "gaussian_nll",
+        [other, variance],
         |x: &Tensor<2>, t, v| wgloss_burn::gaussian_nll(x, t, v, &Default::default()),
-        |x, t, v| GaussianNLLLossConfig::new().init().forward(x, t, v, Reduction::Mean));
-    case!("poisson_nll", [variance], |x: &Tensor<2>, t| wgloss_burn::poisson_nll(x, t, &Default::default()),
-        |x, t| PoissonNllLossConfig::new().init().forward(x, t, Reduction::Mean));
-    case!("kl_div", [probabilities],
-        |x: &Tensor<2>, t| wgloss_burn::kl_div(x, t, &wgloss_burn::KlDiv { reduction: wgloss::Reduction::BatchMean, ..Default::default() }),
-        |x, t| KLDivLossConfig::new().init().forward(x, t, Reduction::BatchMean));
-    case!("bce_with_logits", [mask], |x: &Tensor<2>, t| wgloss_burn::bce_with_logits(x, t, &Default::default()),
-        |x: Tensor<2>, t: Tensor<2, Bool>| BinaryCrossEntropyLossConfig::new().with_logits(true).init(&x.device()).forward(x, t.int()));
-    case!("cross_entropy", [labels], |x: &Tensor<2>, t| wgloss_burn::cross_entropy(x, t, &Default::default()),
-        |x: Tensor<2>, t| CrossEntropyLossConfig::new().init(&x.device()).forward(x, t));
-    case!("cross_entropy, smoothed", [labels],
-        |x: &Tensor<2>, t| wgloss_burn::cross_entropy(x, t, &CrossEntropy { label_smoothing: 0.1, ..Default::default() }),
-        |x: Tensor<2>, t| CrossEntropyLossConfig::new().with_smoothing(Some(0.1)).init(&x.device()).forward(x, t));
-    case!("hinge_embedding", [signs], |x: &Tensor<2>, t| wgloss_burn::hinge_embedding(x, t, &Default::default()),
-        |x, t: Tensor<2, Int>| HingeEmbeddingLossConfig::new().init().forward(x, t.float(), Reduction::Mean));
-    case!("soft_margin", [signs], |x: &Tensor<2>, t| wgloss_burn::soft_margin(x, t, &Default::default()),
-        |x, t: Tensor<2, Int>| SoftMarginLoss::new().forward(x, t.float(), Reduction::Mean));
-    case!("margin_ranking", [other, signs],
-        |x: &Tensor<2>, o, t| wgloss_burn::margin_ranking(x, o, t, &wgloss_burn::MarginRanking { margin: 0.2, ..Default::default() }),
-        |x, o, t: Tensor<2, Int>| MarginRankingLossConfig::new().with_margin(0.2).init().forward(x, o, t.float(), Reduction::Mean));
-    case!("multi_margin", [labels], |x: &Tensor<2>, t| wgloss_burn::multi_margin(x, t, &Default::default()),
-        |x, t| MultiMarginLossConfig::new().init().forward(x, t, Reduction::Mean));
-    case!("cosine_embedding", [other, row_signs],
+        |x, t, v| GaussianNLLLossConfig::new().init().forward(x, t, v, Reduction::Mean)
+    );
+    case!(
+        "poisson_nll",
+        [variance],
+        |x: &Tensor<2>, t| wgloss_burn::poisson_nll(x, t, &Default::default()),
+        |x, t| PoissonNllLossConfig::new().init().forward(x, t, Reduction::Mean)
+    );
+    case!(
+        "kl_div",
+        [probabilities],
+        |x: &Tensor<2>, t| wgloss_burn::kl_div(
+            x,
+            t,
+            &wgloss_burn::KlDiv {
+                reduction: wgloss::Reduction::BatchMean,
+                ..Default::default()
+            }
+        ),
+        |x, t| KLDivLossConfig::new().init().forward(x, t, Reduction::BatchMean)
+    );
+    case!(
+        "bce_with_logits",
+        [mask],
+        |x: &Tensor<2>, t| wgloss_burn::bce_with_logits(x, t, &Default::default()),
+        |x: Tensor<2>, t: Tensor<2, Bool>| BinaryCrossEntropyLossConfig::new()
+            .with_logits(true)
+            .init(&x.device())
+            .forward(x, t.int())
+    );
+    case!(
+        "cross_entropy",
+        [labels],
+        |x: &Tensor<2>, t| wgloss_burn::cross_entropy(x, t, &Default::default()),
+        |x: Tensor<2>, t| CrossEntropyLossConfig::new().init(&x.device()).forward(x, t)
+    );
+    case!(
+        "cross_entropy, smoothed",
+        [labels],
+        |x: &Tensor<2>, t| wgloss_burn::cross_entropy(
+            x,
+            t,
+            &CrossEntropy {
+                label_smoothing: 0.1,
+                ..Default::default()
+            }
+        ),
+        |x: Tensor<2>, t| CrossEntropyLossConfig::new()
+            .with_smoothing(Some(0.1))
+            .init(&x.device())
+            .forward(x, t)
+    );
+    case!(
+        "hinge_embedding",
+        [signs],
+        |x: &Tensor<2>, t| wgloss_burn::hinge_embedding(x, t, &Default::default()),
+        |x, t: Tensor<2, Int>| HingeEmbeddingLossConfig::new()
+            .init()
+            .forward(x, t.float(), Reduction::Mean)
+    );
+    case!(
+        "soft_margin",
+        [signs],
+        |x: &Tensor<2>, t| wgloss_burn::soft_margin(x, t, &Default::default()),
+        |x, t: Tensor<2, Int>| SoftMarginLoss::new().forward(x, t.float(), Reduction::Mean)
+    );
+    case!(
+        "margin_ranking",
+        [other, signs],
+        |x: &Tensor<2>, o, t| wgloss_burn::margin_ranking(
+            x,
+            o,
+            t,
+            &wgloss_burn::MarginRanking {
+                margin: 0.2,
+                ..Default::default()
+            }
+        ),
+        |x, o, t: Tensor<2, Int>| MarginRankingLossConfig::new().with_margin(0.2).init().forward(
+            x,
+            o,
+            t.float(),
+            Reduction::Mean
+        )
+    );
+    case!(
+        "multi_margin",
+        [labels],
+        |x: &Tensor<2>, t| wgloss_burn::multi_margin(x, t, &Default::default()),
+        |x, t| MultiMarginLossConfig::new().init().forward(x, t, Reduction::Mean)
+    );
+    case!(
+        "cosine_embedding",
+        [other, row_signs],
         |x: &Tensor<2>, o, t| wgloss_burn::cosine_embedding(x, o, t, &Default::default()),
-        |x, o, t| CosineEmbeddingLossConfig::new().init().forward(x, o, t));
-    case!("triplet_margin", [other, variance],
+        |x, o, t| CosineEmbeddingLossConfig::new().init().forward(x, o, t)
+    );
+    case!(
+        "triplet_margin",
+        [other, variance],
         |x: &Tensor<2>, p, n| wgloss_burn::triplet_margin(x, p, n, &Default::default()),
-        |x, p, n| TripletMarginLossConfig::new().init().forward(x, p, n, Reduction::Mean));
+        |x, p, n| TripletMarginLossConfig::new().init().forward(x, p, n, Reduction::Mean)
+    );
 
     for (name, ours, burns) in cases {
         let input = random.tensor(SHAPE, &device).require_grad();
@@ -90,10 +192,26 @@ fn functions_are_burns_own() {
     let mut random = Numbers::new(5);
     type Function = fn(Tensor<2>) -> Tensor<2>;
     let cases: [(&str, Function, Function); 4] = [
-        ("softmax", |x| wgloss_burn::softmax(x, &Default::default()).unwrap(), |x| activation::softmax(x, 1)),
-        ("log_softmax", |x| wgloss_burn::log_softmax(x, &Default::default()).unwrap(), |x| activation::log_softmax(x, 1)),
-        ("sigmoid", |x| wgloss_burn::sigmoid(x, &Default::default()).unwrap(), activation::sigmoid),
-        ("log_sigmoid", |x| wgloss_burn::log_sigmoid(x, &Default::default()).unwrap(), activation::log_sigmoid),
+        (
+            "softmax",
+            |x| wgloss_burn::softmax(x, &Default::default()).unwrap(),
+            |x| activation::softmax(x, 1),
+        ),
+        (
+            "log_softmax",
+            |x| wgloss_burn::log_softmax(x, &Default::default()).unwrap(),
+            |x| activation::log_softmax(x, 1),
+        ),
+        (
+            "sigmoid",
+            |x| wgloss_burn::sigmoid(x, &Default::default()).unwrap(),
+            activation::sigmoid,
+        ),
+        (
+            "log_sigmoid",
+            |x| wgloss_burn::log_sigmoid(x, &Default::default()).unwrap(),
+            activation::log_sigmoid,
+        ),
     ];
     for (name, ours, burns) in cases {
         let input = random.tensor(SHAPE, &device).require_grad();
@@ -120,8 +238,19 @@ fn both_tensors_of_a_loss_get_their_gradient() {
     }
     // One of them alone, and neither.
     let constant = random.tensor(SHAPE, &device);
-    let own = wgloss_burn::mse::<1>(&constant, &b, &Mse::default()).unwrap().backward();
+    let own = wgloss_burn::mse::<1>(&constant, &b, &Mse::default())
+        .unwrap()
+        .backward();
     let theirs = (constant.clone() - b.clone()).square().mean().backward();
-    near("mse", &numbers(b.grad(&own).unwrap()), &numbers(b.grad(&theirs).unwrap()), 1e-6);
-    assert!(!wgloss_burn::mse::<1>(&constant, &constant, &Mse::default()).unwrap().is_require_grad());
+    near(
+        "mse",
+        &numbers(b.grad(&own).unwrap()),
+        &numbers(b.grad(&theirs).unwrap()),
+        1e-6,
+    );
+    assert!(
+        !wgloss_burn::mse::<1>(&constant, &constant, &Mse::default())
+            .unwrap()
+            .is_require_grad()
+    );
 }

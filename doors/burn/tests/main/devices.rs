@@ -40,7 +40,9 @@ fn tensors_of_other_threads() {
         let own = cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()).unwrap();
         // And back to another.
         let own = std::thread::spawn(move || numbers(own * 2.0)).join().unwrap();
-        let theirs = burn::nn::loss::CrossEntropyLossConfig::new().init(&device).forward(logits, targets);
+        let theirs = burn::nn::loss::CrossEntropyLossConfig::new()
+            .init(&device)
+            .forward(logits, targets);
         near("threads", &own, &numbers(theirs * 2.0), 1e-5);
     }
 }
@@ -61,7 +63,9 @@ fn many_threads_at_once() {
         }
         found
     };
-    let threads: Vec<_> = (0..4).map(|seed| std::thread::spawn(move || work(100 + seed))).collect();
+    let threads: Vec<_> = (0..4)
+        .map(|seed| std::thread::spawn(move || work(100 + seed)))
+        .collect();
     for thread in threads {
         for (grad, truth) in thread.join().unwrap() {
             near("threads", &grad, &truth, 1e-5);

@@ -11,7 +11,10 @@ fn refused<T>(result: wgloss_burn::Result<T>, name: &str, message: &str) {
         Ok(_) => panic!("taken, {name} expected: {message}"),
         Err(error) => error.to_string(),
     };
-    assert!(error.starts_with(&format!("{name}: ")) && error.contains(message), "{error}");
+    assert!(
+        error.starts_with(&format!("{name}: ")) && error.contains(message),
+        "{error}"
+    );
 }
 
 #[test]
@@ -22,24 +25,90 @@ fn wrong_arguments_are_named() {
         let options = CrossEntropy::default();
         let float = Tensor::<1>::ones([4], &device);
 
-        refused(cross_entropy::<2>(&logits, &targets, &options), "loss", "rank 2 is asked for");
-        refused(cross_entropy::<1>(&logits, Tensor::<1, Int>::zeros([5], &device), &options), "target", "shape");
-        refused(cross_entropy::<1>(&logits, Tensor::<2, Int>::zeros([4, 3], &device), &options), "target", "shape");
-        refused(cross_entropy::<1>(&targets, &targets, &options), "input", "expected a tensor of floats, got i32");
-        refused(wgloss_burn::nll::<1>(&logits, &float, &Nll::default()), "target", "class indices, got f32");
-        refused(mse::<1>(&logits, Tensor::<2>::ones([2, 3], &device), &Mse::default()), "target", "broadcast");
-        let smoothed = CrossEntropy { label_smoothing: 1.5, ..Default::default() };
-        refused(cross_entropy::<1>(&logits, &targets, &smoothed), "label_smoothing", "1.5 given");
-        refused(wgloss_burn::huber::<1>(&logits, &logits, &Huber { delta: 0.0, ..Default::default() }), "delta", "0");
+        refused(
+            cross_entropy::<2>(&logits, &targets, &options),
+            "loss",
+            "rank 2 is asked for",
+        );
+        refused(
+            cross_entropy::<1>(&logits, Tensor::<1, Int>::zeros([5], &device), &options),
+            "target",
+            "shape",
+        );
+        refused(
+            cross_entropy::<1>(&logits, Tensor::<2, Int>::zeros([4, 3], &device), &options),
+            "target",
+            "shape",
+        );
+        refused(
+            cross_entropy::<1>(&targets, &targets, &options),
+            "input",
+            "expected a tensor of floats, got i32",
+        );
+        refused(
+            wgloss_burn::nll::<1>(&logits, &float, &Nll::default()),
+            "target",
+            "class indices, got f32",
+        );
+        refused(
+            mse::<1>(&logits, Tensor::<2>::ones([2, 3], &device), &Mse::default()),
+            "target",
+            "broadcast",
+        );
+        let smoothed = CrossEntropy {
+            label_smoothing: 1.5,
+            ..Default::default()
+        };
+        refused(
+            cross_entropy::<1>(&logits, &targets, &smoothed),
+            "label_smoothing",
+            "1.5 given",
+        );
+        refused(
+            wgloss_burn::huber::<1>(
+                &logits,
+                &logits,
+                &Huber {
+                    delta: 0.0,
+                    ..Default::default()
+                },
+            ),
+            "delta",
+            "0",
+        );
         let weight: Operand = Tensor::<1>::ones([2], &device).into();
-        let weighted = CrossEntropy { weight: Some(weight.clone()), ..Default::default() };
+        let weighted = CrossEntropy {
+            weight: Some(weight.clone()),
+            ..Default::default()
+        };
         refused(cross_entropy::<1>(&logits, &targets, &weighted), "weight", "shape");
-        refused(LossCall::of(&options).input(&logits).run(), "target", "missing: cross_entropy takes input, target");
-        let unknown = LossCall::of(&Mse::default()).input(&logits).target(&logits).weight(weight);
+        refused(
+            LossCall::of(&options).input(&logits).run(),
+            "target",
+            "missing: cross_entropy takes input, target",
+        );
+        let unknown = LossCall::of(&Mse::default())
+            .input(&logits)
+            .target(&logits)
+            .weight(weight);
         refused(unknown.run(), "weight", "mse has none, it takes input, target");
-        let stats = Stats { lse: true, ..Default::default() };
-        assert!(LossCall::of(&Mse::default()).input(&logits).target(&logits).stats(stats).run().is_err());
-        let upstream = LossCall::of(&options).input(&logits).target(&targets).fused().grad_output(&logits);
+        let stats = Stats {
+            lse: true,
+            ..Default::default()
+        };
+        assert!(
+            LossCall::of(&Mse::default())
+                .input(&logits)
+                .target(&logits)
+                .stats(stats)
+                .run()
+                .is_err()
+        );
+        let upstream = LossCall::of(&options)
+            .input(&logits)
+            .target(&targets)
+            .fused()
+            .grad_output(&logits);
         refused(upstream.run(), "grad_output", "shape");
         let fused = LossCall::of(&options).input(&logits).target(&targets).fused();
         refused(fused.clone().grad_of(Role::Target).run(), "target", "no gradient");
@@ -54,10 +123,17 @@ fn other_devices_are_named() {
     let Some(other) = other_device() else { return };
     let logits = Tensor::<2>::ones([4, 3], &device());
     let targets = Tensor::<1, Int>::zeros([4], &other);
-    refused(cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()), "target", "lies on");
+    refused(
+        cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()),
+        "target",
+        "lies on",
+    );
     let weight = Some(Tensor::<1>::ones([3], &other).into());
     let targets = Tensor::<1, Int>::zeros([4], &device());
-    let options = CrossEntropy { weight, ..Default::default() };
+    let options = CrossEntropy {
+        weight,
+        ..Default::default()
+    };
     refused(cross_entropy::<1>(&logits, &targets, &options), "weight", "lies on");
 }
 
@@ -82,6 +158,11 @@ fn a_device_that_burn_keeps_is_named() {
     let Ok(device) = options.init() else { return };
     let logits = Tensor::<2>::ones([4, 3], &device);
     let targets = Tensor::<1, Int>::zeros([4], &device);
-    refused(cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()), "input", "wgloss_burn::device()");
-    refused(wgloss_burn::faults(&device), "device", "wgloss_burn::device()");
+    refused(
+        cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()),
+        "input",
+        "wgloss_burn::init",
+    );
+    refused(wgloss_burn::faults(&device), "device", "wgloss_burn::init");
+    refused(wgloss_burn::init(&device), "device", "wgloss_burn::init");
 }

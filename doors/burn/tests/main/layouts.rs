@@ -15,7 +15,8 @@ fn layouts_make_no_difference() {
     let mut random = Numbers::new(11);
     let targets = labels(&random.classes(7, 6), &device);
     let whole = random.tensor([9, 8], &device);
-    let views: [(&str, fn(Tensor<2>) -> Tensor<2>); 5] = [
+    type View = fn(Tensor<2>) -> Tensor<2>;
+    let views: [(&str, View); 5] = [
         ("transposed", |x| x.slice([0..6, 0..7]).transpose()),
         ("padded rows", |x| x.slice([0..7, 0..6])),
         ("rows from the middle", |x| x.slice([2..9, 1..7])),
@@ -44,7 +45,10 @@ fn ranks_from_one_to_four() {
     let mut random = Numbers::new(13);
     // One row alone, whose label stands in a dimension of its own, for want of tensors of rank 0.
     let row = random.tensor([5], &device).require_grad();
-    let none = CrossEntropy { reduction: Reduction::None, ..Default::default() };
+    let none = CrossEntropy {
+        reduction: Reduction::None,
+        ..Default::default()
+    };
     let single = cross_entropy::<1>(&row, labels(&[3], &device), &none).unwrap();
     let array = row.clone().reshape([1, 5]);
     let rows = cross_entropy::<1>(&array, labels(&[3], &device), &none).unwrap();
@@ -61,7 +65,14 @@ fn ranks_from_one_to_four() {
     let rows = cross_entropy::<1>(flat, labels(&classes, &device), &none).unwrap();
     near("images", &numbers(each), &numbers(rows), 1e-6);
 
-    let softmax: Tensor<4> = wgloss_burn::softmax(&images, &Softmax { dim: 2, ..Default::default() }).unwrap();
+    let softmax: Tensor<4> = wgloss_burn::softmax(
+        &images,
+        &Softmax {
+            dim: 2,
+            ..Default::default()
+        },
+    )
+    .unwrap();
     let burns = burn::tensor::activation::softmax(images, 2);
     near("softmax along dimension 2", &numbers(softmax), &numbers(burns), 1e-6);
 }
@@ -94,7 +105,12 @@ fn halves_keep_their_dtype() {
         let grad = logits.grad(&own.backward()).unwrap();
         assert_eq!(grad.dtype(), dtype);
         let truth = numbers(single.grad(&truth.backward()).unwrap());
-        near("half", &numbers(grad), &truth, if dtype == DType::F16 { 5e-4 } else { 4e-3 });
+        near(
+            "half",
+            &numbers(grad),
+            &truth,
+            if dtype == DType::F16 { 5e-4 } else { 4e-3 },
+        );
         let softmax: Tensor<2> = wgloss_burn::softmax(&logits, &Softmax::default()).unwrap();
         assert_eq!(softmax.dtype(), dtype, "functions keep their input's");
     }
@@ -118,15 +134,33 @@ fn labels_of_every_width_and_truth_values() {
     let targets = Tensor::<1, Bool>::from_data(TensorData::from(&mask[..]), &device);
     let own = cross_entropy::<1>(&logits, &targets, &CrossEntropy::default()).unwrap();
     near("bool", &numbers(own), &wanted, 0.0);
-    let own = wgloss_burn::softmax_focal::<1>(&logits, &targets, &SoftmaxFocal { gamma: 0.0, ..Default::default() });
+    let own = wgloss_burn::softmax_focal::<1>(
+        &logits,
+        &targets,
+        &SoftmaxFocal {
+            gamma: 0.0,
+            ..Default::default()
+        },
+    );
     near("bool", &numbers(own.unwrap()), &wanted, 1e-6);
 
     // A mask of the rows that count.
     let rows = Tensor::<1, Bool>::from_data(TensorData::from([true, true, false, true, false, true]), &device);
-    let options = CrossEntropy { sample_weight: Some(Operand::from(&rows)), ..Default::default() };
+    let options = CrossEntropy {
+        sample_weight: Some(Operand::from(&rows)),
+        ..Default::default()
+    };
     let own = numbers(cross_entropy::<1>(&logits, &targets, &options).unwrap());
-    let options = CrossEntropy { sample_weight: Some(rows.float().into()), ..Default::default() };
-    near("mask", &own, &numbers(cross_entropy::<1>(&logits, &targets, &options).unwrap()), 0.0);
+    let options = CrossEntropy {
+        sample_weight: Some(rows.float().into()),
+        ..Default::default()
+    };
+    near(
+        "mask",
+        &own,
+        &numbers(cross_entropy::<1>(&logits, &targets, &options).unwrap()),
+        0.0,
+    );
 
     // Truth values where probabilities and numbers are expected.
     let probabilities = burn::tensor::activation::sigmoid(logits.clone());
@@ -135,8 +169,20 @@ fn labels_of_every_width_and_truth_values() {
         ("bce", LossCall::of(&Bce::default()), LossCall::of(&Bce::default())),
         ("mse", LossCall::of(&Mse::default()), LossCall::of(&Mse::default())),
     ] {
-        let own = ours.input(&probabilities).target(&mask).run().unwrap().loss::<1>().unwrap();
-        let plain = plain.input(&probabilities).target(mask.clone().float()).run().unwrap().loss::<1>().unwrap();
+        let own = ours
+            .input(&probabilities)
+            .target(&mask)
+            .run()
+            .unwrap()
+            .loss::<1>()
+            .unwrap();
+        let plain = plain
+            .input(&probabilities)
+            .target(mask.clone().float())
+            .run()
+            .unwrap()
+            .loss::<1>()
+            .unwrap();
         near(name, &numbers(own), &numbers(plain), 0.0);
     }
 }

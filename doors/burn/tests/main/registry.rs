@@ -11,7 +11,11 @@ const ROWS: usize = 6;
 const CLASSES: usize = 5;
 
 /// Of each loss a call with a reduction, and its function.
-type Entry = (&'static str, fn(Reduction) -> LossCall, fn(&[Operand], Reduction) -> wgloss::Result<Tensor<1>>);
+type Entry = (
+    &'static str,
+    fn(Reduction) -> LossCall,
+    fn(&[Operand], Reduction) -> wgloss::Result<Tensor<1>>,
+);
 
 macro_rules! entries {
     ($($stem:ident $type:ident($($nth:literal),+);)*) => {
@@ -29,6 +33,7 @@ macro_rules! entries {
     };
 }
 
+#[allow(clippy::needless_update)] // some have no other option
 const ENTRIES: [Entry; 26] = entries! {
     l1 L1(0, 1);
     mse Mse(0, 1);
@@ -92,14 +97,26 @@ fn given(name: &str, role: Role, kind: OperandKind, has_grad: bool, random: &mut
             _ => Tensor::<2, Int>::from_data(data, device).into(),
         };
         let (has_grad, tracked) = (false, None);
-        return Given { role, has_grad, ours, tracked, host };
+        return Given {
+            role,
+            has_grad,
+            ours,
+            tracked,
+            host,
+        };
     }
     let number = |x: f32| match kind {
         OperandKind::LogProbability => -0.1 - x,
         OperandKind::UnitInterval | OperandKind::MaybeLogProbability => 0.05 + 0.9 * x,
         OperandKind::Count => (4.0 * x).floor(),
         OperandKind::Variance => 0.2 + x,
-        OperandKind::Sign => if x < 0.5 { -1.0 } else { 1.0 },
+        OperandKind::Sign => {
+            if x < 0.5 {
+                -1.0
+            } else {
+                1.0
+            }
+        }
         _ => 4.0 * x - 2.0,
     };
     let numbers: Vec<f32> = (0..len).map(|_| number(random.next())).collect();
@@ -115,14 +132,24 @@ fn given(name: &str, role: Role, kind: OperandKind, has_grad: bool, random: &mut
             (Operand::from(&tensor), Track::Array(tensor))
         }
     };
-    Given { role, has_grad, ours, tracked: Some(tracked), host }
+    Given {
+        role,
+        has_grad,
+        ours,
+        tracked: Some(tracked),
+        host,
+    }
 }
 
 #[test]
 fn every_loss_has_its_function() {
     let names: Vec<_> = wgloss::REGISTRY.iter().map(|info| info.name).collect();
     assert_eq!(wgloss_burn::FUNCTIONS, names);
-    assert_eq!(ENTRIES.map(|(name, ..)| name).to_vec(), names, "the entries of this test");
+    assert_eq!(
+        ENTRIES.map(|(name, ..)| name).to_vec(),
+        names,
+        "the entries of this test"
+    );
 }
 
 #[test]
@@ -157,7 +184,9 @@ fn every_loss_is_that_of_the_reference() {
             );
             let truth = truth.unwrap();
 
-            let ours = all.iter().fold(call(reduction), |call, own| call.tensor(own.role, &own.ours));
+            let ours = all
+                .iter()
+                .fold(call(reduction), |call, own| call.tensor(own.role, &own.ours));
             let outputs = ours.run().unwrap();
             let upstream = TensorData::new(upstream.clone(), [upstream.len()]);
             let upstream = Tensor::<1>::from_data(upstream, &device);

@@ -42,13 +42,18 @@ fn the_curve_is_burns() {
             let logits = network.forward(x.clone());
             let loss = match ours {
                 true => cross_entropy(logits, &labels, &CrossEntropy::default()).unwrap(),
-                false => CrossEntropyLossConfig::new().init(&device).forward(logits, labels.clone()),
+                false => CrossEntropyLossConfig::new()
+                    .init(&device)
+                    .forward(logits, labels.clone()),
             };
             curve.push(loss.clone());
             let grads = GradientsParams::from_grads(loss.backward(), &network);
             network = optimizer.step(1e-2, network, grads);
         }
-        curve.into_iter().map(|loss: Tensor<1>| f64::from(loss.into_scalar::<f32>())).collect::<Vec<_>>()
+        curve
+            .into_iter()
+            .map(|loss: Tensor<1>| f64::from(loss.into_scalar::<f32>()))
+            .collect::<Vec<_>>()
     };
     let (own, theirs) = (train(true), train(false));
     assert!(own[59] < 0.5 * own[0], "it learns: {own:?}");
