@@ -59,7 +59,7 @@ macro_rules! named {
 
 impl LossCall {
     /// A call of a loss with its options, and with the tensors among these.
-    pub fn of(options: &impl Options) -> Self {
+    pub fn of(options: &(impl Options + ?Sized)) -> Self {
         Self {
             info: options.info(),
             make: options.make(),
@@ -120,8 +120,8 @@ impl LossCall {
         self.wants_grads()
     }
 
-    /// The upstream gradient, of the loss's shape; ones where it is absent. The call becomes [`LossCall::fused`], unless
-    /// it is [`LossCall::backward`].
+    /// The upstream gradient, of the loss's shape; ones where it is absent. The call becomes [`LossCall::fused`],
+    /// unless it is [`LossCall::backward`].
     pub fn grad_output(mut self, tensor: impl Into<Operand>) -> Self {
         self.grad_output = Some(tensor.into());
         self.wants_grads()

@@ -10,7 +10,8 @@ use crate::room::{Watch, room};
 /// how many calls and elements are concerned, the number of the first such call (forward calls count from 0, in the
 /// order in which burn executes them), and of that call the first row with its value. `None` where all was in order.
 ///
-/// Waits for what was queued on the device.
+/// Waits for what this thread has queued on the device. (With fusion, calls of other threads are found once burn has
+/// executed them, as it does where they read a result or wait.)
 ///
 /// ```no_run
 /// # fn main() -> wgloss::Result<()> {

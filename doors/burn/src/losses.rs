@@ -26,7 +26,9 @@ pub trait Options {
 macro_rules! options {
     ($($type:ident { $($option:ident: $option_type:ty),* } [$($tensor:ident $role:ident),+];)*) => {
         $(
-            #[doc = concat!("The options of [`wgloss::", stringify!($type), "`], which documents them, with tensors of burn's.")]
+            #[doc = concat!("The options of [`wgloss::", stringify!($type), "`], which has their meaning.")]
+            ///
+            /// Their tensors are burn's: `weight: Some(tensor.into())`.
             #[derive(Clone, Debug)]
             pub struct $type {
                 $(
@@ -133,7 +135,7 @@ plain!(
 macro_rules! functions {
     ($($stem:ident $type:ident($($operand:ident $role:ident),+);)*) => {
         $(
-            #[doc = concat!("[`wgloss::", stringify!($type), "`] of burn's tensors, in PyTorch's order; see there for formulas and shapes.")]
+            #[doc = concat!("[`wgloss::", stringify!($type), "`], which has formulas and shapes, of burn's tensors.")]
             ///
             /// R is the rank of the result: 1 where it is one number, in a dimension of 1. Queues the call on burn's
             /// device and returns; autodiff finds the gradients.

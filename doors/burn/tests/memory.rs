@@ -1,5 +1,5 @@
-//! No copy: what a call reads and writes is where burn has it, told by buffers and offsets, in burn's default memory. By
-//! itself, so that no other test computes on the device meanwhile.
+//! No copy: what a call reads and writes is where burn has it, told by buffers and offsets, in burn's default memory.
+//! By itself, so that no other test computes on the device meanwhile.
 
 #[path = "main/common/mod.rs"]
 #[allow(dead_code)]

@@ -28,8 +28,14 @@ fn losses_are_burns_own() {
     let mut cases: Vec<(&str, Ours, Burns)> = Vec::new();
     macro_rules! case {
         ($name:literal, [$($own:ident),*], $ours:expr, $burns:expr) => {{
-            let ours: Ours = { $(let $own = $own.clone();)* Box::new(move |x| { $(let $own = &$own;)* $ours(x, $($own),*) }) };
-            let burns: Burns = { $(let $own = $own.clone();)* Box::new(move |x| { $(let $own = $own.clone();)* $burns(x, $($own),*) }) };
+            let ours: Ours = {
+                $(let $own = $own.clone();)*
+                Box::new(move |x| $ours(x, $(&$own),*))
+            };
+            let burns: Burns = {
+                $(let $own = $own.clone();)*
+                Box::new(move |x| $burns(x, $($own.clone()),*))
+            };
             cases.push(($name, ours, burns));
         }};
     }
@@ -236,6 +242,12 @@ fn both_tensors_of_a_loss_get_their_gradient() {
         let grads = [&own, &theirs].map(|grads| numbers(tensor.grad(grads).unwrap()));
         near("mse", &grads[0], &grads[1], 1e-6);
     }
+    // One tensor in two places has the sum of both.
+    let loss = wgloss_burn::bce_with_logits::<1>(&a, &a, &Default::default()).unwrap();
+    let x = a.clone();
+    let theirs = ((x.clone().exp() + 1.0).log() - x.square()).mean();
+    let grads = [loss, theirs].map(|loss| numbers(a.grad(&loss.backward()).unwrap()));
+    near("bce", &grads[0], &grads[1], 1e-5);
     // One of them alone, and neither.
     let constant = random.tensor(SHAPE, &device);
     let own = wgloss_burn::mse::<1>(&constant, &b, &Mse::default())

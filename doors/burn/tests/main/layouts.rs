@@ -113,6 +113,17 @@ fn halves_keep_their_dtype() {
         );
         let softmax: Tensor<2> = wgloss_burn::softmax(&logits, &Softmax::default()).unwrap();
         assert_eq!(softmax.dtype(), dtype, "functions keep their input's");
+        if dtype == DType::F16 {
+            // An upstream gradient of halves.
+            let grads = softmax.cast(DType::F32).square().sum().backward();
+            let grad = logits.grad(&grads).unwrap();
+            assert_eq!(grad.dtype(), dtype);
+            let burns = burn::tensor::activation::softmax(single.clone(), 1)
+                .square()
+                .sum()
+                .backward();
+            near("softmax", &numbers(grad), &numbers(single.grad(&burns).unwrap()), 2e-3);
+        }
     }
 }
 
