@@ -1,7 +1,6 @@
 //! A call on burn's memory: windows of its buffers as tensors, and one submission on its queue.
 
 use std::any::Any;
-use std::sync::PoisonError;
 
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::{Scalar, TensorMetadata};
@@ -12,6 +11,7 @@ use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
 use wgloss::{Call, Error, GradTo, Loss, LossTo, Mode, Result, Role, Tensor};
 
+use crate::room::lock;
 use crate::spec::{Place, Planned, Spec, burn_dtype, dtype_of};
 use crate::value::{Operands, RESULTS, Results, Value};
 
@@ -104,7 +104,7 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
             .chain(upstream)
             .chain(homes.iter().map(|(role, window)| (*role, window)));
         let all = all.filter_map(|(role, own)| Some((role, own.tensor.buffer()?.clone(), own.tensor.view().offset)));
-        trace.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
+        lock(trace).extend(all);
     }
     let (loss, mut call) = call_of(spec, &operands, upstream.as_ref())?;
     place(&mut call, spec, &homes);
@@ -205,7 +205,7 @@ fn window(spec: &Spec, name: &'static str, tensor: &CubeTensor, shape: &[usize])
     let memory = tensor
         .client
         .get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
-    let memory = memory.map_err(|error| Error::Device(error.to_string()))?;
+    let memory = memory.map_err(|error| Error::Device(format!("{name}: {error}")))?;
     let own = memory.resource();
     let (dtype, stride) = (dtype_of(name, tensor.dtype)?, row_stride(tensor));
     let tensor = Tensor::from_buffer(&spec.room.engine, own.buffer.clone(), own.offset, dtype, shape, stride)?;

@@ -53,6 +53,8 @@ mod compute;
 mod faults;
 mod losses;
 mod op;
+#[cfg(not(target_family = "wasm"))]
+mod open;
 mod operand;
 mod room;
 mod spec;
@@ -61,10 +63,10 @@ mod value;
 pub use call::{LossCall, Outputs};
 pub use faults::{clear_faults, faults};
 pub use losses::*;
+#[cfg(not(target_family = "wasm"))]
+pub use open::{device, init, open};
 pub use operand::Operand;
 pub use room::{adopt, with_engine};
-#[cfg(not(target_family = "wasm"))]
-pub use room::{device, init, open};
 #[doc(hidden)]
 pub use spec::Trace;
 

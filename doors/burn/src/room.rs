@@ -4,10 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::backend::DispatchDevice;
 use burn::tensor::Device;
-use burn::tensor::wgpu::{WgpuInitError, WgpuOptions, WgpuSetup};
+use burn::tensor::wgpu::WgpuSetup;
 use burn_cubecl::CubeDevice;
-use burn_cubecl::cubecl::device::WgpuDeviceKind;
-use burn_cubecl::cubecl::wgpu::{AutoGraphicsApi, RuntimeOptions, try_init_setup};
 use wgloss::{Engine, Error, Faults, Result};
 
 /// What calls found, and what failed.
@@ -60,15 +58,12 @@ impl Room {
 /// The devices that are known. There are few.
 static ROOMS: Mutex<Vec<(DispatchDevice, Arc<Room>)>> = Mutex::new(Vec::new());
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner) // what is in there is whole between any two steps
 }
 
-fn device_error(error: impl std::fmt::Display) -> Error {
-    Error::Device(error.to_string())
-}
-
-fn find(device: &DispatchDevice) -> Option<Arc<Room>> {
+/// The room of a device that is known.
+pub fn find(device: &DispatchDevice) -> Option<Arc<Room>> {
     let rooms = lock(&ROOMS);
     let own = rooms.iter().find(|(own, _)| own == device);
     own.map(|(_, room)| Arc::clone(room))
@@ -81,7 +76,7 @@ pub fn room(name: &'static str, device: &DispatchDevice) -> Result<Arc<Room>> {
 
 /// wgpu's queue cannot be had from a device, nor from a buffer, and burn gives it out where a device is set up and
 /// nowhere else.
-fn kept_by_burn(name: &'static str, device: &DispatchDevice) -> Error {
+pub fn kept_by_burn(name: &'static str, device: &DispatchDevice) -> Error {
     Error::Operand {
         name,
         message: format!(
@@ -90,57 +85,6 @@ fn kept_by_burn(name: &'static str, device: &DispatchDevice) -> Error {
              or, with a setup of your own, `wgloss_burn::adopt`"
         ),
     }
-}
-
-/// burn's default device, as [`Device::default`] gives it, on which our losses compute: [`init`] of it.
-///
-/// # Errors
-/// Those of [`init`].
-#[cfg(not(target_family = "wasm"))]
-pub fn device() -> Result<Device> {
-    let device = Device::default();
-    init(&device)?;
-    Ok(device)
-}
-
-/// Sets up a wgpu device of burn's, as burn itself would, and keeps what our losses need of it. This comes before the
-/// first tensor on the device, with which burn would set it up by itself; after that every further call does nothing.
-///
-/// # Errors
-/// [`Error::Operand`] where burn has set the device up before, or for a device that is not of burn's wgpu backend;
-/// [`Error::Device`] where it cannot be set up.
-#[cfg(not(target_family = "wasm"))]
-pub fn init(device: &Device) -> Result<()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = lock(&ONE);
-    let inner = device.as_dispatch().clone().inner();
-    if find(&inner).is_some() {
-        return Ok(());
-    }
-    let DispatchDevice::Cube(CubeDevice::Wgpu(own)) = &inner else {
-        return Err(no_wgpu(&inner));
-    };
-    if matches!(own.kind, WgpuDeviceKind::Existing(_)) {
-        return Err(kept_by_burn("device", &inner));
-    }
-    let options = RuntimeOptions::try_default().map_err(device_error)?;
-    let setup = try_init_setup::<AutoGraphicsApi>(own, options).map_err(|error| match error {
-        WgpuInitError::Registration { .. } => kept_by_burn("device", &inner),
-        other => device_error(other),
-    })?;
-    adopt(device, &setup)
-}
-
-/// Sets up a device of burn's (its adapter, its memory, …) on which our losses compute, in place of the options' own
-/// `init`.
-///
-/// # Errors
-/// [`Error::Device`] where burn cannot set it up, or has done so before.
-#[cfg(not(target_family = "wasm"))]
-pub fn open(options: WgpuOptions) -> Result<Device> {
-    let (device, setup) = options.init_with_setup().map_err(device_error)?;
-    adopt(&device, &setup)?;
-    Ok(device)
 }
 
 /// Computes on a device of burn's that was set up elsewhere, from what `init_with_setup` returned beside it or was
@@ -162,7 +106,7 @@ pub fn adopt(device: &Device, setup: &WgpuSetup) -> Result<()> {
     Ok(())
 }
 
-fn no_wgpu(device: &DispatchDevice) -> Error {
+pub fn no_wgpu(device: &DispatchDevice) -> Error {
     Error::Operand {
         name: "device",
         message: format!("{device:?} is no device of burn's wgpu backend"),

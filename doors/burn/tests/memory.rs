@@ -5,7 +5,7 @@
 #[allow(dead_code)]
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -17,6 +17,9 @@ use wgloss_burn::wgloss::wgpu::Buffer;
 use wgloss_burn::{CrossEntropy, LossCall, Role, Stats, Trace, with_engine};
 
 use common::{Numbers, device};
+
+/// Tests that count take the device one after the other.
+static ONE: Mutex<()> = Mutex::new(());
 
 type Found = Arc<Mutex<Vec<(Buffer, u64)>>>;
 
@@ -67,6 +70,7 @@ fn place_int<const D: usize>(x: &Tensor<D, Int>) -> (Buffer, u64) {
 
 #[test]
 fn nothing_is_copied() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plain = device();
     let device = plain.clone().autodiff();
     let mut random = Numbers::new(61);
@@ -74,8 +78,8 @@ fn nothing_is_copied() {
     let logits = Tensor::<2>::from_inner(x.matmul(w).inner()).require_grad();
     let targets = Tensor::<1, Int>::from_data(TensorData::from(&random.classes(40, 10)[..]), &plain);
     let weight = random.tensor([10], &plain).abs();
-    let copied = || with_engine(&plain, |engine| engine.activity().unwrap().copied).unwrap();
-    let before = copied();
+    let activity = || with_engine(&plain, |engine| engine.activity().unwrap()).unwrap();
+    let before = activity();
 
     let trace = Trace::default();
     let stats = Stats {
@@ -127,11 +131,18 @@ fn nothing_is_copied() {
         found.iter().filter(|(_, buffer, _)| buffer == first).count() > 4,
         "default memory is shared pages"
     );
-    assert_eq!(copied() - before, 0, "bytes copied so that a dispatch could bind them");
+    let after = activity();
+    assert_eq!(
+        after.copied - before.copied,
+        0,
+        "bytes copied so that a dispatch could bind them"
+    );
+    assert_eq!(after.submissions, before.submissions, "nothing is read back");
 }
 
 #[test]
 fn gaps_between_rows_are_read_where_they_lie() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plain = device();
     let mut random = Numbers::new(67);
     let whole = random.tensor([12, 20], &plain);
@@ -150,6 +161,7 @@ fn gaps_between_rows_are_read_where_they_lie() {
 
 #[test]
 fn a_loop_settles_down() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let device = device().autodiff();
     let mut random = Numbers::new(71);
     let x = random.tensor([64, 16], &device);
@@ -170,4 +182,20 @@ fn a_loop_settles_down() {
         (early.pipelines, early.plans, early.copied),
         (late.pipelines, late.plans, late.copied)
     );
+}
+
+#[test]
+fn tensors_that_the_device_cannot_hold() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = device();
+    let x = Tensor::<2>::empty([1 << 16, 1 << 16], &device);
+    let call = LossCall::of(&CrossEntropy::default())
+        .input(&x)
+        .target(Tensor::<1, Int>::zeros([1 << 16], &device));
+    let error = call.checked().run().unwrap_err();
+    assert!(error.to_string().starts_with("device: input: "), "{error}");
+    // The device computes what it can.
+    let x = Tensor::<1>::ones([3], &device);
+    let loss: Tensor<1> = wgloss_burn::mse(&x, x.clone() * 3, &Default::default()).unwrap();
+    assert_eq!(loss.into_scalar::<f32>(), 4.0);
 }

@@ -1,6 +1,7 @@
 //! Devices, threads and streams.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use wgloss_burn::{CrossEntropy, Mse, cross_entropy, mse};
 
 use crate::common::{Numbers, device, near, numbers, other_device};
@@ -24,6 +25,22 @@ fn other_memory_gives_the_same() {
         numbers(cross_entropy::<1>(logits, targets, &CrossEntropy::default()).unwrap())
     });
     near("memory", &losses[0], &losses[1], 1e-6);
+}
+
+#[test]
+fn handles_of_ones_own() {
+    let options = Device::wgpu_options().graphics_api(WgpuBackend::Vulkan);
+    let Ok((_, setup)) = options.init_with_setup() else {
+        return;
+    };
+    let device = Device::wgpu_options().setup(setup.clone()).init().unwrap();
+    let x = Tensor::<1>::ones([3], &device);
+    assert!(
+        mse::<1>(&x, &x, &Mse::default()).is_err(),
+        "burn has the handles, and we have not"
+    );
+    wgloss_burn::adopt(&device, &setup).unwrap();
+    assert_eq!(numbers(mse::<1>(&x, x.clone() * 2, &Mse::default()).unwrap()), [1.0]);
 }
 
 #[test]
