@@ -85,7 +85,7 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         }
     }
     let upstream = grad_output
-        .map(|tensor| window(spec, "grad_output", &tensor, &spec.loss_shape))
+        .map(|tensor| window(spec, "grad_output", &tensor, &spec.upstream_shape))
         .transpose()?;
     let results: Vec<_> = spec
         .results

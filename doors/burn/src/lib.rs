@@ -49,6 +49,7 @@
 
 mod autodiff;
 mod call;
+mod check;
 mod compute;
 mod faults;
 mod losses;
@@ -56,16 +57,18 @@ mod op;
 #[cfg(not(target_family = "wasm"))]
 mod open;
 mod operand;
+mod outputs;
 mod room;
 mod spec;
 mod value;
 
-pub use call::{LossCall, Outputs};
+pub use call::LossCall;
 pub use faults::{clear_faults, faults};
 pub use losses::*;
 #[cfg(not(target_family = "wasm"))]
 pub use open::{device, init, open};
 pub use operand::Operand;
+pub use outputs::Outputs;
 pub use room::{adopt, with_engine};
 #[doc(hidden)]
 pub use spec::Trace;

@@ -145,7 +145,7 @@ macro_rules! functions {
             /// shapes, dtypes, devices and R, before anything is queued. Labels and values out of range:
             /// [`faults`](crate::faults), or the function of the same name in [`checked`].
             pub fn $stem<const R: usize>($($operand: impl Into<Operand>,)+ options: &$type) -> Result<Tensor<R>> {
-                LossCall::of(options)$(.tensor(Role::$role, $operand))+.run()?.loss()
+                LossCall::of(options)$(.tensor(Role::$role, $operand))+.rank(R).run()?.loss()
             }
         )*
 
@@ -161,7 +161,7 @@ macro_rules! functions {
                 /// Those of the function that does not wait, [`Error::BadLabels`](wgloss::Error::BadLabels),
                 /// [`Error::BadValues`](wgloss::Error::BadValues), and what failed on the device.
                 pub fn $stem<const R: usize>($($operand: impl Into<Operand>,)+ options: &$type) -> Result<Tensor<R>> {
-                    LossCall::of(options)$(.tensor(Role::$role, $operand))+.checked().run()?.loss()
+                    LossCall::of(options)$(.tensor(Role::$role, $operand))+.rank(R).checked().run()?.loss()
                 }
             )*
         }
@@ -209,5 +209,5 @@ pub fn argmax<const R: usize>(input: impl Into<Operand>, options: &Reduce) -> Re
         op: ReduceOp::Argmax,
         ..options.clone()
     };
-    LossCall::of(&options).input(input).run()?.index()
+    LossCall::of(&options).input(input).rank(R).run()?.index()
 }

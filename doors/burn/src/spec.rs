@@ -52,8 +52,8 @@ pub struct Spec {
     pub mode: Mode,
     pub places: Vec<Place>,
     pub results: Vec<Planned>,
-    /// Of the upstream gradient.
-    pub loss_shape: Vec<usize>,
+    /// Of the upstream gradient, as the loss takes it.
+    pub upstream_shape: Vec<usize>,
     pub stats: Stats,
     pub checks: Checks,
     /// Where it is computed.

@@ -165,6 +165,24 @@ fn loss_and_gradients_in_one_pass() {
         near(role.name(), &own, &numbers(tensor.grad(&grads).unwrap()), 1e-6);
     }
     assert!(outputs.lse::<1>().is_err(), "not asked for");
+
+    // One number for the losses of all rows.
+    let each = GaussianNll {
+        reduction: Reduction::Sum,
+        ..Default::default()
+    };
+    let none = GaussianNll {
+        reduction: Reduction::None,
+        ..Default::default()
+    };
+    let grads = [each, none].map(|options| {
+        let call = LossCall::of(&options)
+            .input(input.clone().inner())
+            .target(target.clone().inner());
+        let call = call.var(variance.clone().inner()).backward().grad_output(&upstream);
+        numbers(call.run().unwrap().grad::<2>(Role::Input).unwrap())
+    });
+    near("one upstream gradient", &grads[0], &grads[1], 0.0);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn wrong_arguments_are_named() {
             .input(&logits)
             .target(&logits)
             .weight(weight);
-        refused(unknown.run(), "weight", "mse has none, it takes input, target");
+        refused(unknown.run(), "weight", "mse takes input, target");
         let stats = Stats {
             lse: true,
             ..Default::default()
