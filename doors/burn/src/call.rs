@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::backend::ops::{BoolTensorOps, IntTensorOps};
 use burn::backend::{Backend, Dispatch};
-use burn::tensor::FloatDType;
 use wgloss::{Checks, Error, Info, Mode, Result, Role, Stats};
 
 use crate::check::inner_device;
@@ -168,15 +166,7 @@ impl LossCall {
         let device = given.first().and_then(|own| own.tensor.tensor()).map(inner_device);
         let mut places = [const { Value::Absent }; PLACES];
         for (place, own) in places.iter_mut().zip(given) {
-            *place = match own.tensor.0 {
-                Value::Int(tensor) if own.becomes_float => {
-                    Value::Float(Dispatch::int_into_float(tensor, FloatDType::F32))
-                }
-                Value::Bool(tensor) if own.becomes_float => {
-                    Value::Float(Dispatch::bool_into_float(tensor, FloatDType::F32))
-                }
-                other => other,
-            };
+            *place = own.tensor.0;
         }
         let grad_output = self.grad_output.map_or(Value::Absent, |own| own.0);
         let results = op::dispatch(Operands::new(places, grad_output), Arc::clone(&spec));

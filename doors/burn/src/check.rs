@@ -18,7 +18,7 @@ pub struct Given {
     is_optional: bool,
     pub tensor: Operand,
     /// Integers and truth values where numbers are expected.
-    pub becomes_float: bool,
+    becomes_float: bool,
 }
 
 impl LossCall {
@@ -38,6 +38,7 @@ impl LossCall {
             role: own.role,
             shape,
             is_optional: own.is_optional,
+            becomes_float: own.becomes_float,
             has_grad: matches!(own.tensor.0, Value::Float(_))
                 && self.info.operands.iter().any(|info| info.role == own.role && info.grad),
         });

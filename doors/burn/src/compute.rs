@@ -9,10 +9,11 @@ use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, CubeDevice};
-use wgloss::{Call, Error, GradTo, Loss, LossTo, Mode, Result, Role, Tensor};
+use wgloss::{Call, Dtype, Error, GradTo, Loss, LossTo, Mode, Result, Role, Tensor};
 
+use crate::convert::convert;
 use crate::room::lock;
-use crate::spec::{Place, Planned, Spec, burn_dtype, dtype_of};
+use crate::spec::{Place, Spec, burn_dtype, dtype_of};
 use crate::value::{Operands, RESULTS, Results, Value};
 
 /// Computes a call. Where the device fails, the results are NaN, and the watch of the call is told.
@@ -73,8 +74,19 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         .wgpu()
         .ok_or_else(|| Error::Device("the engine has no device".into()))?;
 
+    let mut encoder = device.create_command_encoder(&Default::default());
     // Gaps between rows are taken where the loss takes them; whatever else is not contiguous is made so.
-    let tensors: Vec<_> = tensors.into_iter().map(straight).collect();
+    let prepared = spec.places.iter().zip(tensors).map(|(place, tensor)| {
+        let name = place.role.name();
+        match place.becomes_float {
+            true => convert(spec, &mut encoder, name, &tensor, Dtype::F32),
+            false if tensor.dtype.size() == 1 && !tensor.is_contiguous() => {
+                convert(spec, &mut encoder, name, &tensor, Dtype::U32)
+            }
+            false => Ok(straight(tensor)),
+        }
+    });
+    let tensors = prepared.collect::<Result<Vec<_>>>()?;
     let grad_output = grad_output.map(into_contiguous);
     let mut operands = windows(&tensors, spec)?;
     if tensors.iter().any(|tensor| row_stride(tensor).is_some()) {
@@ -90,7 +102,7 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
     let results: Vec<_> = spec
         .results
         .iter()
-        .map(|planned| empty(spec, planned, &first))
+        .map(|planned| empty(&planned.dims(), planned.dtype, &first))
         .collect();
     let homes = spec.results.iter().zip(&results);
     let homes: Vec<_> = homes
@@ -108,7 +120,6 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
     }
     let (loss, mut call) = call_of(spec, &operands, upstream.as_ref())?;
     place(&mut call, spec, &homes);
-    let mut encoder = device.create_command_encoder(&Default::default());
     let output = loss.encode(engine, &mut encoder, &call)?;
     if spec.mode != Mode::Backward {
         spec.watch.faults.encode(engine, &mut encoder, &output)?;
@@ -216,15 +227,15 @@ fn window(spec: &Spec, name: &'static str, tensor: &CubeTensor, shape: &[usize])
 }
 
 /// A new tensor of burn's, in whatever memory it gives; whole words are written.
-fn empty(_: &Spec, planned: &Planned, like: &CubeTensor) -> CubeTensor {
-    let shape = Shape::from(planned.dims());
-    let bytes = shape.num_elements() * planned.dtype.bytes() as usize;
+pub fn empty(shape: &[usize], dtype: Dtype, like: &CubeTensor) -> CubeTensor {
+    let shape = Shape::from(shape.to_vec());
+    let bytes = shape.num_elements() * dtype.bytes() as usize;
     let handle = like.client.empty(bytes.next_multiple_of(4).max(4));
     CubeTensor::new_contiguous(
         like.client.clone(),
         like.device.clone(),
         shape,
         handle,
-        burn_dtype(planned.dtype),
+        burn_dtype(dtype),
     )
 }

@@ -38,7 +38,8 @@
 //! loss to a new one, and go to burn's queue in one submission. Nothing is waited for and nothing is copied, but:
 //!
 //! - what is not contiguous is made so by burn, unless there are only gaps between rows and the loss takes these;
-//! - integers and truth values become floats, where a loss expects numbers: a mask as the target of [`bce()`], say.
+//! - integers and truth values become floats in the same submission, where a loss expects numbers: a mask as the
+//!   target of [`bce()`], say.
 //!   Class indices stay what they are, u8, i32, u32, i64 or bool.
 //!
 //! burn's autodiff keeps the operands, no gradient. Its backward pass hands us the upstream gradient, and one pass of
@@ -51,6 +52,7 @@ mod autodiff;
 mod call;
 mod check;
 mod compute;
+mod convert;
 mod faults;
 mod losses;
 mod op;

@@ -8,6 +8,8 @@ use burn::tensor::wgpu::WgpuSetup;
 use burn_cubecl::CubeDevice;
 use wgloss::{Engine, Error, Faults, Result};
 
+use crate::convert::Converter;
+
 /// What calls found, and what failed.
 #[derive(Debug)]
 pub struct Watch {
@@ -38,6 +40,7 @@ impl Watch {
 #[derive(Debug)]
 pub struct Room {
     pub engine: Engine,
+    pub converter: Converter,
     watch: Mutex<Arc<Watch>>,
 }
 
@@ -99,9 +102,17 @@ pub fn adopt(device: &Device, setup: &WgpuSetup) -> Result<()> {
     }
     let engine = Engine::from_wgpu(setup.device.clone(), setup.queue.clone());
     let watch = Mutex::new(Arc::new(Watch::new(&engine)?));
+    let converter = Converter::default();
     let mut rooms = lock(&ROOMS);
     if rooms.iter().all(|(own, _)| *own != device) {
-        rooms.push((device, Arc::new(Room { engine, watch })));
+        rooms.push((
+            device,
+            Arc::new(Room {
+                engine,
+                converter,
+                watch,
+            }),
+        ));
     }
     Ok(())
 }

@@ -20,6 +20,8 @@ pub struct Place {
     pub shape: Vec<usize>,
     /// It is attached to the loss, not part of its signature.
     pub is_optional: bool,
+    /// Its integers and truth values become floats: numbers are expected.
+    pub becomes_float: bool,
     /// There is a gradient by it.
     pub has_grad: bool,
 }

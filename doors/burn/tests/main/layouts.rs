@@ -197,3 +197,36 @@ fn labels_of_every_width_and_truth_values() {
         near(name, &numbers(own), &numbers(plain), 0.0);
     }
 }
+
+#[test]
+fn masks_of_every_width_and_layout() {
+    let device = device();
+    let mut random = Numbers::new(73);
+    let probabilities = burn::tensor::activation::sigmoid(random.tensor([3, 5], &device));
+    let logits = random.tensor([3, 2, 5], &device);
+    let mask: Vec<i32> = (0..15).map(|i| (i % 4 == 0).into()).collect();
+    let data = TensorData::new(mask, [5, 3]);
+    let single = Tensor::<2>::from_data(data.clone().convert::<f32>(), &device).transpose();
+    let labels = Tensor::<2, Int>::from_data(data.clone(), &device).transpose();
+    let bce = |target: Operand| numbers(wgloss_burn::bce::<1>(&probabilities, target, &Bce::default()).unwrap());
+    let classes =
+        |target: &Tensor<2, Int>| numbers(cross_entropy::<1>(&logits, target, &CrossEntropy::default()).unwrap());
+    for dtype in [DType::U8, DType::I32, DType::U32, DType::I64] {
+        let mask = Tensor::<2, Int>::from_data(data.clone().convert_dtype(dtype), (&device, dtype)).transpose();
+        near(dtype.name(), &bce((&mask).into()), &bce((&single).into()), 0.0);
+        near(dtype.name(), &classes(&mask), &classes(&labels), 0.0);
+    }
+    let negative = Tensor::<2, Int>::from_data([[-3, 70000, 5]], &device);
+    let wide = Tensor::<2, Int>::from_data(TensorData::from([[-3i64, 70000, 1 << 40]]), (&device, DType::I64));
+    let zero = Tensor::<2>::zeros([1, 3], &device);
+    let none = wgloss_burn::L1 {
+        reduction: Reduction::None,
+    };
+    for (given, truth) in [
+        (negative, [3.0, 70000.0, 5.0]),
+        (wide, [3.0, 70000.0, (1u64 << 40) as f64]),
+    ] {
+        let own: Tensor<2> = wgloss_burn::l1(&zero, given, &none).unwrap();
+        near("integers", &numbers(own), &truth, 0.0);
+    }
+}
