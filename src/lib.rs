@@ -28,6 +28,7 @@
 //! | work on a wgpu device and buffers of your own, in your own command encoder | [`Engine::from_wgpu`], [`Tensor::from_buffer`], [`Loss::encode`] |
 //! | keep a call, its tensors by name | [`OwnedCall`] |
 //! | get other gradients than the first tensor's, in place or added up over micro-batches | [`Call::grads`], [`GradTo`] |
+//! | have the loss, statistics and other gradients in tensors of your own | [`LossTo`], [`Call::into`] |
 //! | never block a thread | [`Loss::run_async`], [`Output::read_async`], [`Output::try_read`] |
 //! | have statistics of the rows beside the loss: log-sum-exp, arg-max, entropy, accuracy | [`Stats`] |
 //! | compute on what is larger than the device's memory, such as files | [`Stream`], [`Pages`], [`Sink`] |

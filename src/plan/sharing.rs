@@ -138,6 +138,55 @@ mod tests {
         assert_eq!(bind(&all), Ok(Some(want)));
     }
 
+    /// What a browser checks.
+    #[test]
+    fn no_two_bindings_meet() {
+        let mut lot = 1u64;
+        let mut draw = |below: u64| {
+            lot = lot.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (lot >> 33) % below
+        };
+        let (mut apart, mut writable, mut refused) = (0, 0, 0);
+        for _ in 0..20_000 {
+            let mut places = Vec::new();
+            for _ in 0..2 + draw(6) {
+                let (first, len) = (draw(1200), 1 + draw(400));
+                let own = first..first + len;
+                places.push(place(
+                    draw(2) as usize,
+                    first / 256 * 256..own.end.next_multiple_of(4),
+                    own,
+                    draw(3) == 0,
+                ));
+            }
+            let Ok(found) = bind(&places) else {
+                refused += 1;
+                continue;
+            };
+            let found = found.unwrap_or(vec![Bound::There; places.len()]);
+            for (n, (a, of_a)) in places.iter().zip(&found).enumerate() {
+                assert!(!(a.written && *of_a == Bound::Writable));
+                for (b, of_b) in places.iter().zip(&found).take(n) {
+                    if a.buffer != b.buffer || *of_a == Bound::Apart || *of_b == Bound::Apart {
+                        continue;
+                    }
+                    let is_writable = |own: &Place, how: &Bound| own.written || *how == Bound::Writable;
+                    assert_eq!(is_writable(a, of_a), is_writable(b, of_b), "{places:?} {found:?}");
+                    assert!(
+                        !a.written && !b.written || !meet(&a.bound, &b.bound),
+                        "{places:?} {found:?}"
+                    );
+                }
+            }
+            apart += found.iter().filter(|own| **own == Bound::Apart).count();
+            writable += found.iter().filter(|own| **own == Bound::Writable).count();
+        }
+        assert!(
+            apart > 1000 && writable > 1000 && refused > 100,
+            "{apart} {writable} {refused}"
+        );
+    }
+
     #[test]
     fn outputs_in_one_word_are_refused() {
         let all = [place(0, 0..8, 0..6, true), place(0, 0..16, 6..16, true)];
