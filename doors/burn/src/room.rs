@@ -132,7 +132,7 @@ pub fn is_wgpu(device: &DispatchDevice) -> bool {
 /// The engine on a device of burn's: to warm it up, to keep its pipelines in a file, to time calls on it.
 ///
 /// # Errors
-/// [`Error::Operand`] for a device that is not known: see [`init`].
+/// [`Error::Operand`] for a device that is not known: see [`init`](crate::init).
 pub fn with_engine<T>(device: &Device, with: impl FnOnce(&Engine) -> T) -> Result<T> {
     let room = room("device", &device.as_dispatch().clone().inner())?;
     Ok(with(&room.engine))

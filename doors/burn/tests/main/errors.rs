@@ -113,6 +113,9 @@ fn wrong_arguments_are_named() {
         let fused = LossCall::of(&options).input(&logits).target(&targets).fused();
         refused(fused.clone().grad_of(Role::Target).run(), "target", "no gradient");
         refused(fused.run().unwrap().grad::<2>(Role::Target), "grad", "not there");
+        let double = TensorData::from([[0.0f64; 3]; 4]);
+        let double = Tensor::<2>::from_data(double, (&device, DType::F64));
+        refused(cross_entropy::<1>(&double, &targets, &options), "input", "is f64");
         let wide = Tensor::<1, Int>::from_data(TensorData::from([0i16; 4]), (&device, DType::I16));
         refused(cross_entropy::<1>(&logits, &wide, &options), "target", "is i16");
     }
