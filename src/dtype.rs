@@ -57,7 +57,7 @@ impl std::fmt::Display for Dtype {
 }
 
 /// Rust types that a tensor can hold.
-pub trait Element: bytemuck::Pod {
+pub trait Element: bytemuck::Pod + std::fmt::Debug + Send + Sync {
     const DTYPE: Dtype;
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::argument::{Argument, Form, Lent};
 use crate::call::{Asked, Key};
 use crate::cpu;
 use crate::dtype::Dtype;
@@ -13,6 +14,7 @@ use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::Problem;
 use crate::tensor::Tensor;
 use crate::tuning::Tuning;
+use crate::view::View;
 use crate::words::Role;
 
 /// Computes losses: on a GPU through wgpu, or on the processor through the f64 reference.
@@ -196,6 +198,34 @@ impl Engine {
         }
     }
 
+    /// Brings numbers to where the engine computes, straight from where they lie: slices and, with the feature
+    /// `ndarray`, views. On a device nothing is copied on the host; on the processor, where the tensor keeps them,
+    /// they are copied once.
+    ///
+    /// # Errors
+    /// As [`Engine::upload`]; [`Error::Operand`] where the shape does not hold as many numbers.
+    pub fn upload_from<'a>(&self, numbers: impl Argument<'a>) -> Result<Tensor> {
+        self.bring(&numbers.lend("tensor")?, None)
+    }
+
+    /// The same, integers as the floats that they are taken for.
+    pub(crate) fn bring(&self, lent: &Lent<'_>, taken_as: Option<Dtype>) -> Result<Tensor> {
+        match (&lent.0, self.gpu()) {
+            (Form::Numbers { dtype, shape, bytes }, Some(gpu)) if taken_as.is_none_or(|own| own == *dtype) => {
+                gpu.upload(bytes, &View::contiguous(*dtype, shape))
+            }
+            (Form::Numbers { .. }, _) => self.taken(&lent.clone().into_tensor()?, taken_as),
+            (Form::Tensor(tensor), _) => self.taken(tensor, taken_as),
+        }
+    }
+
+    fn taken(&self, tensor: &Tensor, taken_as: Option<Dtype>) -> Result<Tensor> {
+        match taken_as {
+            Some(dtype) if tensor.host_bytes().is_some() => self.upload(tensor.taken_as(dtype)?.as_ref()),
+            _ => self.upload(tensor),
+        }
+    }
+
     /// Computes a call. `identify` writes all options of its loss, or says that it cannot; `problem` validates the
     /// call, where none like it is kept.
     pub(crate) async fn run(
@@ -206,7 +236,8 @@ impl Engine {
         problem: impl FnOnce() -> Result<Problem>,
     ) -> Result<Output> {
         let Some(gpu) = self.gpu() else {
-            return cpu::answer(&problem()?, asked);
+            let problem = problem()?;
+            return cpu::answer(&problem, asked.call, &cpu::held(&asked.operands(&problem)));
         };
         let planned = match gpu.find(asked, asked.key(identify)) {
             Found::Planned(planned) => planned,
@@ -227,7 +258,7 @@ impl Engine {
                 gpu.submit(&plan, &tensors)?;
                 control
             }
-            None => cpu::control_tensor(&cpu::count(problem, given)?.control)?,
+            None => cpu::control_tensor(&cpu::count(problem, &cpu::held(given))?.control)?,
         });
         Ok(output)
     }

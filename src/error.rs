@@ -114,6 +114,14 @@ impl Error {
         }
     }
 
+    /// The same of another operand.
+    pub(crate) fn named(self, name: &'static str) -> Self {
+        match self {
+            Self::Operand { name: before, message } => Self::operand(name, format!("{before} {message}")),
+            other => other,
+        }
+    }
+
     pub(crate) fn operand(name: &'static str, message: impl Into<String>) -> Self {
         Self::Operand {
             name,

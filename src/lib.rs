@@ -41,11 +41,16 @@
 //! | compile ahead, keep pipelines in a file, let go of memory | [`Engine::warm_up`], [`Engine::keep_pipelines`], [`Engine::release`] |
 //! | time calls, or cut the work for an adapter | [`Engine::stopwatch`], [`Tuning`] |
 //! | know how exact results are | [`precision`] |
+//! | test results of your own against the f64 reference | [`reference::assert_close`] |
+//! | compare results with `approx`, compute on arrays of `ndarray` | the features `approx` and `ndarray`, [`Argument`] |
 //!
 //! What the documentation does not list (modules like `plan`, `problem` and `shader`) is public for this project's own
 //! tests and command line. It is not promised by semver.
 
 mod adopt;
+mod argument;
+#[cfg(feature = "ndarray")]
+mod arrays;
 mod batches;
 mod call;
 mod cpu;
@@ -65,6 +70,8 @@ pub mod limits;
 mod loss;
 mod math;
 mod memory;
+#[cfg(feature = "approx")]
+mod nearly;
 pub mod optim;
 mod options;
 mod output;
@@ -75,7 +82,6 @@ pub mod precision;
 #[doc(hidden)]
 pub mod problem;
 mod readback;
-#[doc(hidden)]
 pub mod reference;
 mod reuse;
 #[doc(hidden)]
@@ -97,6 +103,11 @@ pub use half;
 /// The version of it whose devices, buffers and encoders are taken.
 pub use wgpu;
 
+/// The version of it whose views are taken, and whose arrays are given (feature `ndarray`).
+#[cfg(feature = "ndarray")]
+pub use ndarray;
+
+pub use argument::{Argument, Lent, Number};
 pub use batches::{Batches, Totals, denominator};
 pub use call::{Call, GradTo, LossTo};
 pub use dtype::{Dtype, Element};
@@ -111,7 +122,7 @@ pub use loss::{
     OperandInfo, OperandKind, OptionInfo, OwnedCall, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal,
     SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
-pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use optim::{Adagrad, Adam, AdamW, Optimizer, Sgd};
 pub use options::{Scalar, ScalarKind};
 pub use output::Output;
 pub use pages::{Pages, Sink};
@@ -123,7 +134,8 @@ pub use values::{Array, Values};
 pub use view::View;
 pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 
-/// The losses as functions: host arrays in, numbers out, in one call.
+/// The losses as functions: host arrays in, numbers out, in one call. Numbers are read where they lie
+/// ([`Argument`]).
 ///
 /// ```
 /// use wgloss::{CrossEntropy, Engine, Mode, functional::cross_entropy};

@@ -153,11 +153,25 @@ impl Output {
         self.grads.iter().filter(|(role, _)| !self.placed.contains(role))
     }
 
-    /// All tensors that are read, in that order.
-    pub(crate) fn tensors(&self) -> Vec<&Tensor> {
-        let others = self.others().map(|(_, tensor)| tensor);
-        let faults = self.faults.iter().map(|(_, tensor)| tensor);
-        let single = self.single().into_iter().chain([self.control.as_ref()]).flatten();
+    /// All tensors that are read, in that order, with their names in messages.
+    pub(crate) fn tensors(&self) -> Vec<(&'static str, &Tensor)> {
+        let names = [
+            "loss",
+            "grad_input",
+            "z_loss",
+            "lse",
+            "entropy",
+            "argmax",
+            "correct",
+            "control",
+        ];
+        let single = self.single().into_iter().chain([self.control.as_ref()]);
+        let single = names
+            .into_iter()
+            .zip(single)
+            .filter_map(|(name, own)| Some((name, own?)));
+        let others = self.others().map(|(role, tensor)| (role.grad_name(), tensor));
+        let faults = self.faults.iter().map(|(_, tensor)| ("fault", tensor));
         single.chain(others).chain(faults).collect()
     }
 

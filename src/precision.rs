@@ -1,4 +1,4 @@
-//! How near results are to those of exact arithmetic: the error model, whose numbers the tests take from here.
+//! How near results are to those of exact arithmetic: the error model, by which [`reference`](crate::reference) judges.
 //!
 //! # Sums
 //!
@@ -47,8 +47,10 @@
 //! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
 //! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits
 //! of the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
-//! continuous, with all of them moved; a gradient, which jumps at kinks, with all that were not chosen ([`nudge`]), or
-//! with those below [`UNIT`] rounded away, as they are beside a 1.
+//! continuous, with all of them moved. A gradient, which jumps at kinks, may be what it is on either side of one, where
+//! inputs that were not chosen are moved ([`nudge`]), equal ones alike, so that ties stay. With numbers below [`UNIT`]
+//! rounded away, as they are beside a 1, either may be what that makes of it. Losses of a difference x - t (l1, mse,
+//! smooth L1, huber) are never ill-conditioned: f32 has the difference exactly, or rounds it once.
 //!
 //! # Storage
 //!
@@ -223,6 +225,11 @@ pub fn rounded(dtype: Dtype, x: f64) -> f64 {
 /// what a dtype makes of numbers beyond its range. A 16-bit result lies between the roundings of the least and the most
 /// that f32 may be, which is its error and half an ulp of theirs.
 pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
+    admits_between(dtype, got, want, error, error)
+}
+
+/// The same where the errors to either side differ.
+pub fn admits_between(dtype: Dtype, got: f32, want: f64, below: f64, above: f64) -> bool {
     let got = f64::from(got);
     if want.is_nan() {
         return got.is_nan();
@@ -230,7 +237,22 @@ pub fn admits(dtype: Dtype, got: f32, want: f64, error: f64) -> bool {
     if want.is_infinite() {
         return got == want;
     }
-    (rounded(dtype, want - error)..=rounded(dtype, want + error)).contains(&got)
+    (rounded(dtype, want - below)..=rounded(dtype, want + above)).contains(&got)
+}
+
+/// The distance from a value, rounded to a dtype, to the next larger one; NaN beyond its range.
+pub fn ulp(dtype: Dtype, x: f64) -> f64 {
+    let (digits, least) = match dtype {
+        Dtype::F16 => (10, -24),
+        Dtype::Bf16 => (7, -133),
+        _ => (23, -149),
+    };
+    let near = rounded(dtype, x).abs();
+    if !near.is_finite() {
+        return f64::NAN;
+    }
+    let exponent = ((near.to_bits() >> 52) as i32 - 1023).max(least + digits);
+    2f64.powi(exponent - digits)
 }
 
 /// A number two ulps off, upwards or downwards in size.

@@ -384,7 +384,11 @@ impl Problem {
 
     /// What messages call a result that has a place of the caller's.
     pub(crate) fn place_name(&self, role: Role) -> &'static str {
-        role.result_name(self.named(role))
+        match role {
+            Role::Grad(0) => "grad_input",
+            Role::Grad(_) => self.named(role).grad_name(),
+            own => own.name(),
+        }
     }
 
     /// The role that callers know a result by: gradients but the first by those of their operands.

@@ -46,7 +46,7 @@ impl Output {
         let tensors = self.tensors();
         let Some(gpu) = engine
             .gpu()
-            .filter(|_| tensors.iter().any(|own| own.memory().is_some()))
+            .filter(|_| tensors.iter().any(|(_, own)| own.memory().is_some()))
         else {
             return self.read(engine).map(Some);
         };
@@ -162,7 +162,7 @@ impl Tensor {
                 format!("holds {}, read as {}", self.dtype(), T::DTYPE),
             ));
         }
-        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?
+        let bytes = block_on(download(engine, &[("tensor", self)], Waiting::Blocks))?
             .pop()
             .unwrap_or_default();
         Ok(without_gaps(&self.view, bytemuck::pod_collect_to_vec(&bytes)))
@@ -174,7 +174,7 @@ impl Tensor {
     /// [`Error::Operand`] for a tensor of integers, [`Error::Device`].
     pub fn numbers(&self, engine: &Engine) -> Result<Array> {
         expect_dtype("tensor", &self.view, &Dtype::FLOATS)?;
-        let bytes = block_on(download(engine, &[self], Waiting::Blocks))?;
+        let bytes = block_on(download(engine, &[("tensor", self)], Waiting::Blocks))?;
         Ok(float_array(self, &bytes.concat()))
     }
 }
@@ -202,15 +202,18 @@ impl Tensor {
     }
 }
 
+/// A tensor with its name in messages.
+type Named<'a> = (&'static str, &'a Tensor);
+
 /// The bytes of each tensor's window.
-async fn download<'a>(engine: &Engine, tensors: &[&'a Tensor], waiting: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
-    if tensors.iter().all(|tensor| tensor.memory().is_none()) {
-        let host = |tensor: &&'a Tensor| {
+async fn download<'a>(engine: &Engine, tensors: &[Named<'a>], waiting: Waiting) -> Result<Vec<Cow<'a, [u8]>>> {
+    if tensors.iter().all(|(_, tensor)| tensor.memory().is_none()) {
+        let host = |&(name, tensor): &Named<'a>| {
             let window = tensor.window().start as usize..tensor.window().end as usize;
             let bytes = tensor.host_bytes();
             bytes
                 .map(|bytes| Cow::Borrowed(&bytes[window]))
-                .ok_or_else(|| Error::operand("tensor", format!("is {}, not in memory", tensor.whereabouts())))
+                .ok_or_else(|| Error::operand(name, format!("is {}, not in memory", tensor.whereabouts())))
         };
         return tensors.iter().map(host).collect();
     }
@@ -238,24 +241,24 @@ pub(crate) struct Download {
 }
 
 impl Download {
-    fn identity(tensors: &[&Tensor]) -> Vec<(u64, Range<u64>)> {
-        let of = |tensor: &&Tensor| Some((tensor.memory()?.id(), tensor.window()));
+    fn identity(tensors: &[Named<'_>]) -> Vec<(u64, Range<u64>)> {
+        let of = |(_, tensor): &Named<'_>| Some((tensor.memory()?.id(), tensor.window()));
         tensors.iter().filter_map(of).collect()
     }
 
-    fn is_of(&self, tensors: &[&Tensor]) -> bool {
+    fn is_of(&self, tensors: &[Named<'_>]) -> bool {
         self.of == Self::identity(tensors)
     }
 
-    fn start(gpu: &Gpu, tensors: &[&Tensor]) -> Result<Self> {
+    fn start(gpu: &Gpu, tensors: &[Named<'_>]) -> Result<Self> {
         let mut copied: Option<Reading> = None;
         let mut encoder = None;
         let mut ways = Vec::with_capacity(tensors.len());
-        for tensor in tensors {
+        for &(name, tensor) in tensors {
             let Some(memory) = tensor.memory() else {
-                return Err(Error::operand("tensor", "some results are on the device, some are not"));
+                return Err(Error::operand(name, "some results are on the device, some are not"));
             };
-            gpu.expect_own("tensor", tensor)?;
+            gpu.expect_own(name, tensor)?;
             gpu.expect_submitted("result", Some(memory), false)?;
             if let Some((loan, at)) = memory.staged_copy() {
                 // One call's results have one loan. Where they come from several, the others go the long way.
@@ -266,7 +269,7 @@ impl Download {
                 }
             }
             let encoder = encoder.get_or_insert_with(|| gpu.device.create_command_encoder(&Default::default()));
-            ways.push(Way::Staged(stage(gpu, encoder, memory, tensor.window())?));
+            ways.push(Way::Staged(stage(gpu, encoder, name, memory, tensor.window())?));
         }
         let submission = match encoder {
             Some(encoder) => Some(gpu.hand_in("readback", encoder)?),
@@ -326,6 +329,7 @@ impl Download {
 fn stage(
     gpu: &Gpu,
     encoder: &mut wgpu::CommandEncoder,
+    name: &'static str,
     memory: &Memory,
     window: std::ops::Range<u64>,
 ) -> Result<Vec<Staged>> {
@@ -333,7 +337,7 @@ fn stage(
     for run in memory.runs(window.start, window.end - window.start) {
         if !run.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::operand(
-                "tensor",
+                name,
                 "its buffer cannot be read back: it lacks COPY_SRC usage",
             ));
         }

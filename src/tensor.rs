@@ -1,6 +1,7 @@
 //! Tensors: a window of memory, on the host, in `wgpu::Buffer`s or elsewhere, with its layout.
 
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::dtype::{Dtype, Element, convert};
@@ -10,7 +11,7 @@ use crate::pages::{FloatPages, Pages};
 use crate::view::View;
 
 /// The number of elements of a shape, which has to be addressable in bytes even where some dimension is 0.
-fn checked_len(shape: &[usize]) -> Result<usize> {
+pub(crate) fn checked_len(shape: &[usize]) -> Result<usize> {
     shape
         .iter()
         .try_fold(8usize, |n, &d| n.checked_mul(d.max(1)))
@@ -18,10 +19,40 @@ fn checked_len(shape: &[usize]) -> Result<usize> {
         .ok_or_else(|| Error::operand("shape", format!("{shape:?} is too large to address")))
 }
 
+/// Memory on the host, aligned for what it holds.
+pub(crate) trait HostMemory: Debug + Send + Sync {
+    fn bytes(&self) -> &[u8];
+}
+
+/// Words, in which every dtype is aligned.
+impl HostMemory for Vec<u64> {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+}
+
+/// Memory that was a caller's.
+#[derive(Debug)]
+struct Taken<T>(Vec<T>);
+
+impl<T: Element> HostMemory for Taken<T> {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+fn expect_len(shape: &[usize], len: usize) -> Result<()> {
+    let wanted = checked_len(shape)?;
+    if wanted == len {
+        return Ok(());
+    }
+    let message = format!("{shape:?} holds {wanted} elements, the data has {len}");
+    Err(Error::operand("shape", message))
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum Storage {
-    /// Held in words of 8 bytes, so that every dtype is aligned.
-    Host(Arc<Vec<u64>>),
+    Host(Arc<dyn HostMemory>),
     Device(Memory),
     /// Read window by window, by a stream.
     Pages(Arc<dyn Pages>),
@@ -42,16 +73,22 @@ impl Tensor {
     /// # Errors
     /// [`Error::Operand`] when `shape` does not hold `data.len()` elements.
     pub fn new<T: Element>(data: &[T], shape: &[usize]) -> Result<Self> {
-        let wanted = checked_len(shape)?;
-        if wanted != data.len() {
-            return Err(Error::operand(
-                "shape",
-                format!("{shape:?} holds {wanted} elements, the data has {}", data.len()),
-            ));
-        }
+        expect_len(shape, data.len())?;
         Self::filled(T::DTYPE, shape, |out| {
             out.copy_from_slice(bytemuck::cast_slice(data));
             Ok(())
+        })
+    }
+
+    /// A host tensor in the memory of `data`, in row-major order.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn from_vec<T: Element>(data: Vec<T>, shape: &[usize]) -> Result<Self> {
+        expect_len(shape, data.len())?;
+        Ok(Self {
+            storage: Storage::Host(Arc::new(Taken(data))),
+            view: View::contiguous(T::DTYPE, shape),
         })
     }
 
@@ -296,8 +333,9 @@ impl Tensor {
     /// The elements of a host tensor of type T.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         match &self.storage {
-            Storage::Host(words) if T::DTYPE == self.view.dtype => {
-                Some(&bytemuck::cast_slice(words)[..self.view.len() as usize])
+            Storage::Host(memory) if T::DTYPE == self.view.dtype => {
+                let elements: &[T] = bytemuck::try_cast_slice(memory.bytes()).ok()?;
+                Some(&elements[..self.view.len() as usize])
             }
             _ => None,
         }
@@ -306,7 +344,7 @@ impl Tensor {
     /// The bytes of a host tensor.
     pub(crate) fn host_bytes(&self) -> Option<&[u8]> {
         match &self.storage {
-            Storage::Host(words) => Some(&bytemuck::cast_slice(words)[..self.view.end() as usize]),
+            Storage::Host(memory) => Some(&memory.bytes()[..self.view.end() as usize]),
             _ => None,
         }
     }

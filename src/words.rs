@@ -94,19 +94,19 @@ pub enum Role {
     ExpAvg,
     ExpAvgSq,
     MaxExpAvgSq,
+    Sum,
 }
 
 impl Role {
-    /// The name of a result in messages, of which callers name gradients by their operands.
-    pub(crate) fn result_name(self, named: Self) -> &'static str {
-        match (self, named) {
-            (Self::Grad(0), _) => "grad_input",
-            (Self::Grad(_), Self::Input2) => "grad_input2",
-            (Self::Grad(_), Self::Positive) => "grad_positive",
-            (Self::Grad(_), Self::Negative) => "grad_negative",
-            (Self::Grad(_), Self::Target) => "grad_target",
-            (Self::Grad(_), Self::Var) => "grad_var",
-            (own, _) => own.name(),
+    /// The name of the gradient by an operand other than the first.
+    pub(crate) fn grad_name(self) -> &'static str {
+        match self {
+            Self::Input2 => "grad_input2",
+            Self::Positive => "grad_positive",
+            Self::Negative => "grad_negative",
+            Self::Target => "grad_target",
+            Self::Var => "grad_var",
+            own => own.name(),
         }
     }
 
@@ -141,6 +141,7 @@ impl Role {
             Self::ExpAvg => "exp_avg",
             Self::ExpAvgSq => "exp_avg_sq",
             Self::MaxExpAvgSq => "max_exp_avg_sq",
+            Self::Sum => "sum",
         }
     }
 }

@@ -13,16 +13,18 @@ use wgloss::{
 struct Counting;
 
 thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
+thread_local!(static LARGEST: Cell<usize> = const { Cell::new(0) });
 
-fn one_more() {
+fn one_more(bytes: usize) {
     // Not where the thread is ending.
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
 }
 
 // SAFETY: every method is the system allocator's own; counting neither allocates nor unwinds.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        one_more();
+        one_more(layout.size());
         unsafe { System.alloc(layout) }
     }
 
@@ -31,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        one_more();
+        one_more(size);
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -43,6 +45,13 @@ fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
     let before = COUNT.get();
     let made = work();
     (COUNT.get() - before, made)
+}
+
+/// Bytes of the largest piece of memory that was taken meanwhile.
+fn largest<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    LARGEST.set(0);
+    let made = work();
+    (LARGEST.get(), made)
 }
 
 fn engine() -> Engine {
@@ -250,4 +259,52 @@ fn calls_on_the_processor_allocate_as_much_for_many_rows_as_for_few() {
     };
     taken(16); // whatever is allocated but once
     assert_eq!(taken(16), taken(16_000));
+}
+
+/// The function forms read slices, and views of arrays, where they lie: nothing of their size is allocated on the host.
+#[test]
+fn functional_forms_copy_nothing_on_the_host() {
+    const ROWS: usize = 200_000; // more than the reference takes scratch for
+    let (x, t) = (vec![0.5f32; 10 * ROWS], vec![3i64; ROWS]);
+    let bytes = 8 * ROWS; // of the labels, which are the smaller
+    let options = CrossEntropy::default();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    let pool = pool.build().unwrap();
+    for engine in [Engine::cpu(), engine()] {
+        let slices = || {
+            wgloss::functional::cross_entropy(&engine, (&x[..], [ROWS, 10]), (&t[..], [ROWS]), &options, Mode::Forward)
+        };
+        pool.install(slices).unwrap(); // pipelines are compiled once
+        let (largest_of_slices, values) = largest(|| pool.install(slices));
+        assert!(values.unwrap().scalar().is_some());
+        println!("{}: {largest_of_slices} bytes at once", engine.name());
+        assert!(
+            largest_of_slices < bytes,
+            "{}: {largest_of_slices} bytes at once",
+            engine.name()
+        );
+        #[cfg(feature = "ndarray")]
+        {
+            use ndarray::{Array1, Array2};
+            let of = |x: &Array2<f32>, t: &Array1<i64>| {
+                let (x, t) = (x.view(), t.view());
+                largest(|| pool.install(|| wgloss::functional::cross_entropy(&engine, x, t, &options, Mode::Forward))).0
+            };
+            let xs = Array2::from_shape_vec((ROWS, 10), x.clone()).unwrap();
+            let ts = Array1::from(t.clone());
+            let of_views = of(&xs, &ts);
+            assert!(of_views < bytes, "{}: {of_views} bytes at once", engine.name());
+            // Columns that lie apart are brought together first: once, and that is seen here.
+            let apart = Array2::from_shape_vec((10, ROWS), x.clone()).unwrap().reversed_axes();
+            let of_columns = of(&apart, &ts);
+            assert!(of_columns >= 40 * ROWS, "{of_columns}");
+            // An owned array is its tensor's memory, and so is a vector.
+            let (taken, tensor) = largest(|| Tensor::try_from(xs));
+            assert!(taken < bytes && tensor.is_ok(), "{taken}");
+        }
+    }
+    let (taken, tensor) = largest(|| Tensor::from_vec(x, &[ROWS, 10]));
+    assert!(taken < bytes && tensor.is_ok(), "{taken}");
+    let (taken, _) = largest(|| Tensor::new(&t, &[ROWS]));
+    assert!(taken >= bytes, "{taken}");
 }

@@ -45,6 +45,92 @@ fn the_docs_have_every_loss() {
     assert!(docs.contains(&table), "the table of docs/losses.md should be:\n{table}");
 }
 
+/// Options and tensors that PyTorch's function has not.
+const OURS: [(&str, &[&str]); 2] = [
+    (
+        "cross_entropy",
+        &["z_loss", "softcap", "on_empty", "denominator", "sample_weight"],
+    ),
+    ("softmax_focal", &["gamma", "alpha", "ignore_index"]),
+];
+
+/// `cross_entropy` as the name of a type.
+fn type_name(stem: &str) -> String {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    stem.split('_').map(capital).collect()
+}
+
+/// What PyTorch calls a loss, and what is called so here.
+fn pytorch_row(info: &Info) -> String {
+    let is_module = |name: &&str| name.starts_with(char::is_uppercase);
+    let (of_torch, of_vision) = (info.name != "softmax_focal", info.name == "sigmoid_focal");
+    let function = info.names().skip(1).find(|name| !is_module(name)).unwrap_or(info.name);
+    let function = match info.name {
+        "reduce" => list(
+            info.presets
+                .iter()
+                .filter(|own| !matches!(own.name, "max" | "min"))
+                .map(|own| format!("`torch.{}`", own.name)),
+        ),
+        _ if of_vision => format!("`torchvision.ops.{function}`"),
+        _ if of_torch => format!("`F.{function}`"),
+        _ => "ours".into(),
+    };
+    let module = info
+        .names()
+        .find(is_module)
+        .map_or(String::new(), |name| format!("`nn.{name}`"));
+    let ours = OURS
+        .iter()
+        .find(|(name, _)| *name == info.name)
+        .map_or(&[][..], |(_, ours)| ours);
+    let options = info
+        .options
+        .iter()
+        .map(|own| own.name)
+        .chain(info.tensors.iter().map(|own| own.role.name()));
+    let (own, theirs): (Vec<&str>, Vec<&str>) = options.partition(|name| ours.contains(name));
+    assert_eq!(own.len(), ours.len(), "{}", info.name);
+    let quoted = |names: Vec<&str>| list(names.iter().map(|name| format!("`{name}`")));
+    format!(
+        "| {function} | {module} | `{}` | `compute {}` | {} | {} |",
+        type_name(info.name),
+        info.name.replace('_', "-"),
+        quoted(theirs),
+        quoted(own)
+    )
+}
+
+#[test]
+fn pytorch_names_are_those_of_the_registry() {
+    let mut table =
+        String::from("| function | module | here | command | options | ours alone |\n|---|---|---|---|---|---|\n");
+    for info in REGISTRY {
+        writeln!(table, "{}", pytorch_row(info)).unwrap();
+    }
+    table += "\n| `torch.optim` | here | command | options |\n|---|---|---|---|\n";
+    for info in optim::OPTIMIZERS {
+        let module = info
+            .url
+            .strip_prefix("https://pytorch.org/docs/stable/generated/torch.optim.");
+        let module = module.and_then(|page| page.strip_suffix(".html")).unwrap();
+        let options = list(info.options.iter().map(|own| format!("`{}`", own.name)));
+        let own = if module == "SGD" { "Sgd" } else { module };
+        writeln!(table, "| `{module}` | `{own}` | `step {}` | {options} |", info.name).unwrap();
+    }
+    let docs = include_str!("../docs/pytorch.md");
+    for part in table.split("\n\n") {
+        assert!(docs.contains(part), "docs/pytorch.md should have:\n{table}");
+    }
+    // Each type and function is there under that name.
+    let source = include_str!("../src/lib.rs");
+    for info in REGISTRY {
+        assert!(source.contains(&type_name(info.name)), "{}", info.name);
+    }
+    // The differences are told in one place.
+    assert!(docs.contains("differences.md"));
+}
+
 /// Every loss and optimizer once, and nothing else.
 #[test]
 fn the_readme_names_every_loss() {

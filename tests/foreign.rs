@@ -45,7 +45,7 @@ fn tensors_of_another_engine_are_named() {
         ));
         assert!(names(&far_x.numbers(here), "tensor"));
         let output = loss.forward(&there, &[&far_x, &far_t]).unwrap();
-        assert!(names(&output.read(here), "tensor"));
+        assert!(names(&output.read(here), "loss"));
         assert!(bits(&values(&loss.forward_backward(here, &[&x, &t], None).unwrap(), here)) == want);
     }
 }
@@ -154,7 +154,7 @@ fn missing_usages_are_named() {
     let kept = of(wgpu::BufferUsages::STORAGE);
     let output = into(&kept).unwrap();
     assert!(output.read(engine).unwrap().loss.is_some());
-    assert!(names(&output.include_placed().read(engine), "tensor"));
+    assert!(names(&output.include_placed().read(engine), "grad_input"));
 }
 
 /// What WebGL2 gives: no compute shaders, no storage buffers.

@@ -1,11 +1,14 @@
 //! The suite, by kind of claim. Everything that says GPU runs on a real adapter, a software one included; without any,
 //! the run fails and says what to install.
 
+#[cfg(feature = "approx")]
+mod approx;
 mod bits;
 mod buffers;
 mod catalogue;
 mod checks;
 mod common;
+mod compare;
 mod determinism;
 mod deviations;
 mod device;
@@ -14,6 +17,7 @@ mod digest;
 mod dims;
 mod element_weights;
 mod encoders;
+mod examples;
 mod extremes;
 mod faults;
 mod floors;
@@ -25,6 +29,8 @@ mod gradients;
 mod integers;
 mod large;
 mod messages;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 mod optimizer_states;
 mod optimizers;
 mod owned;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wgloss::Dtype;
-use wgloss::precision::{FLUSHED, rounded};
+use wgloss::precision::{FLUSHED, rounded, ulp};
 
 /// The error allowed, relative to the value and to the size of its tensor.
 const TOLERANCE: f64 = 1e-5;
@@ -104,21 +104,6 @@ pub fn compare(got: &[f32], dtype: Dtype, want: &[f64], slack: Option<&[f64]>, w
         want,
         ulps,
     })
-}
-
-/// The distance from a value, rounded to a dtype, to the next larger one; NaN beyond its range.
-fn ulp(dtype: Dtype, x: f64) -> f64 {
-    let (digits, least) = match dtype {
-        Dtype::F16 => (10, -24),
-        Dtype::Bf16 => (7, -133),
-        _ => (23, -149),
-    };
-    let near = rounded(dtype, x).abs();
-    if !near.is_finite() {
-        return f64::NAN;
-    }
-    let exponent = ((near.to_bits() >> 52) as i32 - 1023).max(least + digits);
-    2f64.powi(exponent - digits)
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ mod tests {
         }
         assert_eq!(
             usage("wgloss step rmsprop p g"),
-            "there is no optimizer \"rmsprop\", expected one of sgd, adam, adamw"
+            "there is no optimizer \"rmsprop\", expected one of sgd, adam, adamw, adagrad"
         );
     }
 

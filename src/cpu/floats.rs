@@ -2,13 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::ByRole;
+use super::{ByRole, Held};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::math::LONG;
 use crate::problem::Problem;
-use crate::tensor::Tensor;
 use crate::view::View;
 use crate::words::Role;
 
@@ -21,11 +20,10 @@ pub(super) struct Floats<'a> {
 
 impl<'a> Floats<'a> {
     pub fn new(operands: &ByRole<'a>, role: Role, view: &'a View) -> Result<Self> {
-        let tensor = find(operands, role).ok_or_else(|| Error::operand(role.name(), "missing"))?;
-        let bytes = host(role, tensor)?;
+        let held = find(operands, role)?;
         Ok(Self {
-            bytes: &bytes[view.offset as usize..],
-            dtype: tensor.dtype(),
+            bytes: &held.bytes(role)?[view.offset as usize..],
+            dtype: held.dtype(),
             view,
         })
     }
@@ -106,17 +104,12 @@ impl<'a> Floats<'a> {
     }
 }
 
-pub(super) fn find<'a>(operands: &ByRole<'a>, role: Role) -> Option<&'a Tensor> {
-    operands.iter().find(|(r, _)| *r == role).map(|(_, tensor)| *tensor)
-}
-
-pub(super) fn host(role: Role, tensor: &Tensor) -> Result<&[u8]> {
-    tensor.host_bytes().ok_or_else(|| {
-        Error::operand(
-            role.name(),
-            format!("is {}, the engine computes on the host", tensor.whereabouts()),
-        )
-    })
+/// # Errors
+/// [`Error::Operand`] where there is none.
+pub(super) fn find<'a>(operands: &ByRole<'a>, role: Role) -> Result<Held<'a>> {
+    let own = operands.iter().find(|(own, _)| *own == role);
+    own.map(|(_, held)| *held)
+        .ok_or_else(|| Error::operand(role.name(), "missing"))
 }
 
 /// How a view lies under a shape that it broadcasts to: dimensions of a size and a stride, 0 where it repeats, as few
@@ -177,6 +170,7 @@ mod tests {
     use half::{bf16, f16};
 
     use super::*;
+    use crate::tensor::Tensor;
 
     /// Integers are their values, through a view of whatever dtype; steps and places count elements.
     #[test]
@@ -219,7 +213,7 @@ mod tests {
         ];
         for (tensor, want) in cases {
             let view = View::contiguous(Dtype::F32, &shape);
-            let floats = Floats::new(&[(Role::Target, &tensor)], Role::Target, &view).unwrap();
+            let floats = Floats::new(&[(Role::Target, Held::Tensor(&tensor))], Role::Target, &view).unwrap();
             assert_eq!(floats.all(), want, "{}", tensor.dtype());
             let mut odd = [0.0; 2];
             floats.read(1, 2, &mut odd);

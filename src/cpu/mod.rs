@@ -14,7 +14,8 @@ mod pairs;
 mod rows;
 mod scattered;
 
-use crate::error::Result;
+use crate::dtype::Dtype;
+use crate::error::{Error, Result};
 use crate::layout::{Control, Fault};
 use crate::problem::{Family, Problem};
 use crate::tensor::Tensor;
@@ -40,8 +41,44 @@ pub(crate) struct Made {
     pub faults: Vec<Fault>,
 }
 
+/// The memory of an operand: a tensor's, or bytes on the host that are lent for the call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Held<'a> {
+    Tensor(&'a Tensor),
+    Bytes(Dtype, &'a [u8]),
+}
+
+impl<'a> Held<'a> {
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Self::Tensor(tensor) => tensor.dtype(),
+            Self::Bytes(dtype, _) => dtype,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::Operand`] for a tensor that is not on the host.
+    pub fn bytes(self, role: Role) -> Result<&'a [u8]> {
+        match self {
+            Self::Bytes(_, bytes) => Ok(bytes),
+            Self::Tensor(tensor) => tensor.host_bytes().ok_or_else(|| {
+                let message = format!("is {}, the engine computes on the host", tensor.whereabouts());
+                Error::operand(role.name(), message)
+            }),
+        }
+    }
+}
+
+/// Tensors as operands.
+pub(crate) fn held<'a>(tensors: &[(Role, &'a Tensor)]) -> Vec<(Role, Held<'a>)> {
+    tensors
+        .iter()
+        .map(|&(role, tensor)| (role, Held::Tensor(tensor)))
+        .collect()
+}
+
 /// The operands of a problem by role.
-pub(crate) type ByRole<'a> = [(Role, &'a Tensor)];
+pub(crate) type ByRole<'a> = [(Role, Held<'a>)];
 
 /// How the numbers of each result are to be kept.
 pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
@@ -49,7 +86,7 @@ pub(crate) type Keeping<'a> = dyn Fn(Role) -> Kept + 'a;
 /// Runs a problem on host tensors; with the factors of a whole that it is a part of, where those were counted.
 ///
 /// # Errors
-/// [`Error::Operand`](crate::Error::Operand) where a tensor is missing or lies on a device.
+/// [`Error::Operand`] where a tensor is missing or lies on a device.
 pub(crate) fn run(
     problem: &Problem,
     operands: &ByRole<'_>,

@@ -1,7 +1,7 @@
 //! What the reference comes to, as the output of a call.
 
-use super::{Kept, Made, Numbers, run};
-use crate::call::{Asked, Call, GradTo};
+use super::{ByRole, Kept, Made, Numbers, run};
+use crate::call::{Call, GradTo};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{Control, Fault};
@@ -16,18 +16,17 @@ pub(crate) fn control_tensor(control: &Control) -> Result<Tensor> {
     Tensor::new(words, &[words.len()])
 }
 
-/// Computes a call.
+/// Computes a call, whose own tensors may have no elements: those of the operands are read.
 ///
 /// # Errors
 /// As [`run`]; [`Error::Operand`] for a tensor to write a gradient into.
-pub(crate) fn answer(problem: &Problem, asked: &Asked<'_>) -> Result<Output> {
-    let call = asked.call;
+pub(crate) fn answer(problem: &Problem, call: &Call<'_>, operands: &ByRole<'_>) -> Result<Output> {
     expect_no_places(problem, call)?;
     let keeping = |role| match role {
         Role::Loss if is_exact(problem, call.tensors.first().copied()) => Kept::Exact,
         _ => Kept::Rounded(problem.result(role).map_or(Dtype::F32, |view| view.dtype)),
     };
-    let made = run(problem, &asked.operands(problem), None, &keeping)?;
+    let made = run(problem, operands, None, &keeping)?;
     output_of(made, problem, call, &[])
 }
 

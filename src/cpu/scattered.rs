@@ -1,10 +1,10 @@
 //! Rows whose columns lie along dimensions with others between them: the input rearranged so that they do not, and its
 //! gradient put back.
 
-use super::floats::{find, host};
+use super::floats::find;
 use super::numbers::Numbers;
-use super::{ByRole, Keeping, Made, rows};
-use crate::error::{Error, Result};
+use super::{ByRole, Held, Keeping, Made, rows};
+use crate::error::Result;
 use crate::problem::{Problem, Rows, Scattered};
 use crate::tensor::Tensor;
 use crate::view::View;
@@ -17,12 +17,12 @@ pub(super) fn run(
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let input = &problem.operands[0];
-    let tensor = find(operands, input.role).ok_or_else(|| Error::operand(input.role.name(), "missing"))?;
-    let bytes = &host(input.role, tensor)?[input.view.offset as usize..];
+    let held = find(operands, input.role)?;
+    let bytes = &held.bytes(input.role)?[input.view.offset as usize..];
     let places = places(&input.view.shape, &own.dims);
     let shape = [rows.slabs, rows.cols, rows.inner];
-    let size = tensor.dtype().bytes() as usize;
-    let rearranged = Tensor::filled(tensor.dtype(), &shape, |out| {
+    let size = held.dtype().bytes() as usize;
+    let rearranged = Tensor::filled(held.dtype(), &shape, |out| {
         for (element, &place) in out.chunks_exact_mut(size).zip(&places) {
             element.copy_from_slice(&bytes[place * size..][..size]);
         }
@@ -39,7 +39,16 @@ pub(super) fn run(
     };
     let operands: Vec<_> = operands
         .iter()
-        .map(|&(role, tensor)| (role, if role == own.role { &rearranged } else { tensor }))
+        .map(|&(role, held)| {
+            (
+                role,
+                if role == own.role {
+                    Held::Tensor(&rearranged)
+                } else {
+                    held
+                },
+            )
+        })
         .collect();
     let mut made = rows::run(&together, &rows, &operands, None, keeping)?;
     for (_, grad) in &mut made.grads {

@@ -199,19 +199,19 @@ macro_rules! define {
             )*
         }
 
-        #[doc = concat!("The function form of [`", stringify!($type), "`]: arrays on the host, numbers back.")]
+        #[doc = concat!("The function form of [`", stringify!($type), "`]: numbers on the host in, numbers out.")]
+        /// Each tensor is whatever is an [`Argument`](crate::Argument).
         ///
         /// # Errors
         /// As [`crate::Loss::run`] and [`crate::Output::read`].
-        pub fn $stem(
+        pub fn $stem<'a>(
             engine: &$crate::engine::Engine,
-            $($operand: impl TryInto<$crate::tensor::Tensor, Error = $crate::error::Error>,)*
+            $($operand: impl $crate::argument::Argument<'a>,)*
             options: &$type,
             mode: $crate::words::Mode,
         ) -> $crate::error::Result<$crate::values::Values> {
-            $(let $operand = $operand.try_into()?;)*
-            let call = $crate::call::Call::new(mode, &[$(&$operand),*]);
-            $crate::loss::Loss::run(options, engine, &call)?.read(engine)
+            let lent = [$($crate::argument::Argument::lend($operand, stringify!($operand))?),*];
+            $crate::loss::function::run(options, engine, &lent, mode)
         }
 
         impl $crate::loss::Loss for $type {

@@ -2,6 +2,7 @@
 
 mod define;
 mod family;
+mod function;
 mod owned;
 
 mod bce;

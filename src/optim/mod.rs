@@ -29,6 +29,7 @@
 //! nearest even; PyTorch keeps such state, and rounds after each operation, in the parameter's dtype. Options are
 //! numbers, and infinite ones are refused.
 
+mod adagrad;
 mod adam;
 mod define;
 mod sgd;
@@ -49,12 +50,13 @@ use crate::view::View;
 use crate::words::{Role, same_name};
 
 pub use crate::update::{Update, UpdateRule};
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 pub use state::{Parameter, State};
 
 /// Every optimizer.
-pub static OPTIMIZERS: &[&Info] = &[&Sgd::INFO, &Adam::INFO, &AdamW::INFO];
+pub static OPTIMIZERS: &[&Info] = &[&Sgd::INFO, &Adam::INFO, &AdamW::INFO, &Adagrad::INFO];
 
 /// The optimizer of a name, in PyTorch's capitals or without.
 pub fn find(name: &str) -> Option<&'static Info> {

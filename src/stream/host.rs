@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Stream, Streamed};
 use crate::call::{Call, operands};
-use crate::cpu::{self, Kept, Made, Numbers, is_exact, output_of};
+use crate::cpu::{self, Held, Kept, Made, Numbers, is_exact, output_of};
 use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -82,8 +82,11 @@ pub(super) fn run(
     Ok((values?, host.report))
 }
 
-fn by_role(tensors: &[(Role, Tensor)]) -> Vec<(Role, &Tensor)> {
-    tensors.iter().map(|(role, tensor)| (*role, tensor)).collect()
+fn by_role(tensors: &[(Role, Tensor)]) -> Vec<(Role, Held<'_>)> {
+    tensors
+        .iter()
+        .map(|(role, tensor)| (*role, Held::Tensor(tensor)))
+        .collect()
 }
 
 /// How many slices of the first dimension there can be.

@@ -1,7 +1,7 @@
 //! Gradients added to those that are there.
 
 use half::{bf16, f16};
-use wgloss::{Array, Call, CrossEntropy, Dtype, GradTo, Loss, Mode, Role, Tensor, Values};
+use wgloss::{Array, Call, CrossEntropy, Dtype, GradTo, Loss, Mode, Tensor, Values};
 
 use super::{halves, within_an_ulp};
 use crate::common::cases::blank;
@@ -32,9 +32,7 @@ fn gradients_of_micro_batches_add_up() {
             };
             loss.run(engine, &call).unwrap().read(engine).unwrap();
             let own = wgloss::reference::run(&loss, &Call::new(Mode::Backward, &[x, &label])).unwrap();
-            want.iter_mut()
-                .zip(own.grad(Role::Grad(0)).unwrap())
-                .for_each(|(w, g)| *w += g);
+            want.iter_mut().zip(own.grad_input.unwrap()).for_each(|(w, g)| *w += g);
             // What lies in the buffer was rounded, and the next is added to that.
             if dtype.is_half() {
                 want.iter_mut().for_each(|w| *w = wgloss::precision::rounded(dtype, *w));

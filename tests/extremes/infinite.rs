@@ -126,8 +126,13 @@ fn rankings_of_large_and_infinite_scores() {
     for engine in engines() {
         let got = run(engine, &loss, &call);
         let arrays = [got.grad_input.as_ref(), got.grad(Role::Input2), got.grad(Role::Target)];
-        for (place, grad) in arrays.into_iter().enumerate() {
-            let want = want.grad(Role::Grad(place as u8)).unwrap();
+        let wanted = [
+            want.grad_input.as_deref(),
+            want.grad(Role::Input2),
+            want.grad(Role::Target),
+        ];
+        for (place, (grad, want)) in arrays.into_iter().zip(wanted).enumerate() {
+            let want = want.unwrap();
             assert_eq!(
                 misses(&format!("gradient {place}"), grad.unwrap(), want, false),
                 None,

@@ -1,6 +1,6 @@
 //! Every loss at the ends of what its operands hold.
 
-use wgloss::{Array, Dtype, Info, Mode, OperandKind, REGISTRY, Role, Scalar, reference};
+use wgloss::{Array, Dtype, Info, Mode, OperandKind, REGISTRY, Scalar, reference};
 
 use super::{misses, run};
 use crate::common::cases::{Case, Setting, Setup, Style, make, settings};
@@ -46,12 +46,11 @@ fn differences(case: &Case, may_overflow: bool) -> Vec<String> {
     }
     let operands = case.loss.info().operands;
     for (place, own) in operands.iter().enumerate() {
-        let grad = if place == 0 {
-            got.grad_input.as_ref()
-        } else {
-            got.grad(own.role)
+        let (grad, want) = match place {
+            0 => (got.grad_input.as_ref(), want.grad_input.as_deref()),
+            _ => (got.grad(own.role), want.grad(own.role)),
         };
-        if let (Some(grad), Some(want)) = (grad, want.grad(Role::Grad(place as u8))) {
+        if let (Some(grad), Some(want)) = (grad, want) {
             add(&format!("gradient of {}", own.role.name()), grad, want);
         }
     }

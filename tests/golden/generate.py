@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 
 # Of the first part, what the library has no loss for yet; the optimizers' cases have a manifest of their own.
 LEFT_OUT = {"ctc", "linear_cross_entropy"}
-OPTIMIZERS = {"sgd", "adam", "adamw"}
+OPTIMIZERS = {"sgd", "adam", "adamw", "adagrad"}
 # Of the second part, what it has.
 FROM_MORE = {"reduce_dims", "gaussian_nll_var"}
 

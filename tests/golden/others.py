@@ -134,11 +134,17 @@ def optimizers(c):
     adam = [dict(zip(("betas", "eps", "weight_decay", "amsgrad"), v)) for v in itertools.product(
         ([0.9, 0.999], [0.8, 0.95]), (1e-8, 1e-3), (0.0, 0.05), (False, True))] + [{"maximize": True}]
     configs |= {"adam": (torch.optim.Adam, adam), "adamw": (torch.optim.AdamW, adam)}
+    configs["adagrad"] = (torch.optim.Adagrad, [
+        {}, {"lr_decay": 0.1}, {"weight_decay": 0.05}, {"initial_accumulator_value": 0.5}, {"eps": 1e-3},
+        {"maximize": True}, {"lr_decay": 0.1, "weight_decay": 0.05, "initial_accumulator_value": 0.1}])
     for loss, (cls, variants) in configs.items():
         for i, v in enumerate(variants):
-            lr = 0.1 if loss == "sgd" else 0.01
-            defaults = {"momentum": 0.0, "dampening": 0.0, "nesterov": False} if loss == "sgd" else {
-                "betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False}
+            lr = 0.1 if loss in ("sgd", "adagrad") else 0.01
+            defaults = {"betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False}
+            if loss == "sgd":
+                defaults = {"momentum": 0.0, "dampening": 0.0, "nesterov": False}
+            elif loss == "adagrad":
+                defaults = {"lr_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10}
             p = {"lr": lr, "weight_decay": 0.0, "maximize": False} | defaults | v
             grads = normal("opt-g", (5, 3, 4))
             grads[1] *= 10  # so that amsgrad's maximum matters

@@ -92,7 +92,7 @@ fn check(case: &Case, engine: &Engine) -> Result<(), String> {
 
 fn all(engine: &Engine) {
     let cases = cases();
-    assert_eq!(cases.len(), 42);
+    assert_eq!(cases.len(), 49);
     let failures = cases.iter().filter_map(|case| check(case, engine).err());
     report(failures.collect(), cases.len());
 }
@@ -115,6 +115,8 @@ fn a_wrong_option_is_noticed() {
         ("sgd/02-momentum0.9-dampening0.1", "dampening", 0.11),
         ("adam/02-eps1e-08-weight_decay0.05", "weight_decay", 0.06),
         ("adamw/02-eps1e-08-weight_decay0.05", "lr", 0.0101),
+        ("adagrad/01-lr_decay0.1", "lr_decay", 0.11),
+        ("adagrad/00-plain", "initial_accumulator_value", 0.01),
     ] {
         let mut case = cases().into_iter().find(|case| case.id == id).unwrap();
         assert!(check(&case, gpu()).is_ok());

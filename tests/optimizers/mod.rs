@@ -7,7 +7,7 @@ mod rounding;
 mod tensors;
 
 use wgloss::optim::{State, Update};
-use wgloss::{Adam, AdamW, Dtype, Engine, Optimizer, Sgd, Tensor, View};
+use wgloss::{Adagrad, Adam, AdamW, Dtype, Engine, Optimizer, Sgd, Tensor, View};
 
 /// Every option that changes code.
 fn optimizers() -> Vec<Box<dyn Optimizer>> {
@@ -28,6 +28,13 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
         list.push(Box::new(Adam {
             weight_decay,
             amsgrad: more,
+            maximize,
+            ..Default::default()
+        }));
+        list.push(Box::new(Adagrad {
+            lr_decay: if more { 0.1 } else { 0.0 },
+            weight_decay,
+            initial_accumulator_value: if more { 0.5 } else { 0.0 },
             maximize,
             ..Default::default()
         }));

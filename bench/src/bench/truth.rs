@@ -1,6 +1,6 @@
 //! What the results of a row have to be: the f64 reference of its block, repeated as its operands are.
 
-use wgloss::{Array, Loss, Mode, Reduction, Result, Role, Values, reference};
+use wgloss::{Array, Loss, Mode, Reduction, Result, Values, reference};
 
 use super::inputs::{self, Inputs};
 use crate::errors::{Miss, Worst, compare};
@@ -24,10 +24,9 @@ impl Truth {
             true => Mode::Fused,
             false => Mode::Forward,
         };
-        let mut own = reference::run(loss.as_ref(), &inputs::call(&inputs.block, mode))?;
-        let grads = own.grads.iter_mut().find(|(role, _)| *role == Role::Grad(0));
+        let own = reference::run(loss.as_ref(), &inputs::call(&inputs.block, mode))?;
         let mut truth = Self {
-            grad: grads.map(|(_, grad)| std::mem::take(grad)).unwrap_or_default(),
+            grad: own.grad_input.unwrap_or_default(),
             losses: own.loss,
         };
         if reduction != Reduction::None {

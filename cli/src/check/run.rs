@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use wgloss::plan::plan;
 use wgloss::shader::Variant;
-use wgloss::{Array, Call, Dtype, Engine, Error, Info, Limits, Loss, Mode, Role, Stats, Tuning, Values, reference};
+use wgloss::{Array, Call, Dtype, Engine, Error, Info, Limits, Loss, Mode, Stats, Tuning, Values, reference};
 use wgloss_bench::errors::{Miss, Worst, compare};
 
-use super::case::{Case, Form, Nudge};
+use super::case::{Case, Form, Held, Nudge};
 use super::extremes;
 use super::flavour::Flavour;
 use super::plans::plans;
@@ -254,8 +254,11 @@ fn gradients(case: &Case) -> Vec<Vec<f64>> {
         reference::run(loss, &all)
     };
     let results = case.with(Form::Wide, run).unwrap_or_default();
-    let of = |(place, _)| results.grad(Role::Grad(place as u8)).unwrap_or_default().to_vec();
-    places().map(of).collect()
+    let of = |(place, held): (usize, &Held)| match place {
+        0 => results.grad_input.clone().unwrap_or_default(),
+        _ => results.grad(held.role).unwrap_or_default().to_vec(),
+    };
+    case.signature.iter().enumerate().map(of).collect()
 }
 
 /// Twice what each number changes by, at most.
@@ -297,18 +300,12 @@ fn pairs(case: &Case, got: &Values, want: &reference::Results) -> Vec<Pair> {
     for (place, held) in case.signature.iter().enumerate() {
         let asked = case.mode.wants_grad() && (place == 0 || case.grads.contains(&held.role));
         if asked {
-            let grad = if place == 0 {
-                got.grad_input.as_ref()
-            } else {
-                got.grad(held.role)
+            let (grad, want) = match place {
+                0 => (got.grad_input.as_ref(), want.grad_input.as_deref()),
+                _ => (got.grad(held.role), want.grad(held.role)),
             };
             let name = format!("gradient of {}", held.role.name());
-            add(
-                &name,
-                Of::Gradient,
-                grad,
-                want.grad(Role::Grad(place as u8)).unwrap_or_default(),
-            );
+            add(&name, Of::Gradient, grad, want.unwrap_or_default());
         }
     }
     add("z_loss", Of::Statistic, got.z_loss.as_ref(), &want.z_loss);
