@@ -49,8 +49,8 @@ pub struct Faults {
 struct Inner {
     /// Calls added.
     calls: u32,
-    /// What there is to know of calls, from this number on.
-    known: Vec<(u32, Known)>,
+    /// What there is to know of calls, each kind of call once: the log has its place here.
+    known: Vec<Known>,
     /// On the processor.
     log: Log,
 }
@@ -121,9 +121,15 @@ impl Faults {
             .zip(0..)
             .map(|((_, tensor), nth)| (Role::Fault(nth), tensor));
         let records: Vec<(Role, &Tensor)> = control.chain(faults).collect();
+        let known = Known {
+            facts: output.facts,
+            checks: output.faults.iter().map(|(check, _)| check.clone()).collect(),
+        };
         // One after the other: the numbers of calls are their order.
         let mut inner = lock(&self.inner);
         let call = inner.calls;
+        let place = inner.known.iter().position(|own| *own == known);
+        let kind = place.unwrap_or(inner.known.len()) as u32;
         match (engine.gpu(), &self.log) {
             (Some(gpu), Some(log)) => {
                 gpu.expect_own("faults", log)?;
@@ -134,23 +140,19 @@ impl Faults {
                     }
                     gpu.expect_own("output", record)?;
                     gpu.expect_submitted("output", record.memory(), or_recorded)?;
-                    let plan = plan_gather(role, call, &gpu.limits);
+                    let plan = plan_gather(role, call, kind, &gpu.limits);
                     steps.push((plan, vec![(role, record.clone()), (Role::Log, log.clone())]));
                 }
                 if !steps.is_empty() {
                     send(gpu, &steps)?;
                 }
             }
-            (None, None) => inner.log.read(call, &records)?,
+            (None, None) => inner.log.read(call, kind, &records)?,
             _ => return Err(Error::operand("faults", "the log is of another engine")),
         }
         inner.calls = call.wrapping_add(1);
-        let known = Known {
-            facts: output.facts,
-            checks: output.faults.iter().map(|(check, _)| check.clone()).collect(),
-        };
-        if inner.known.last().is_none_or(|(_, last)| *last != known) {
-            inner.known.push((call, known));
+        if place.is_none() {
+            inner.known.push(known);
         }
         Ok(u64::from(call))
     }
@@ -178,10 +180,10 @@ impl Faults {
 
     fn found(&self, log: &Log) -> Option<Found> {
         let inner = lock(&self.inner);
-        let known = inner.known.iter().rev().find(|(first, _)| *first <= log.first_call);
-        let (_, known) = known.filter(|_| log.count > 0)?;
+        let (kind, inspection) = Log::told(log.source);
+        let known = inner.known.get(kind).filter(|_| log.count > 0)?;
         let place = from_words(log.place[0], log.place[1]) as u64;
-        let first = match (log.source as usize).checked_sub(1) {
+        let first = match inspection.checked_sub(1) {
             None => known.facts.bad_labels(
                 u64::from(log.first_count),
                 place,
@@ -208,7 +210,7 @@ impl Faults {
 
 impl Log {
     /// Takes in the records of a call on the host.
-    fn read(&mut self, call: u32, records: &[(Role, &Tensor)]) -> Result<()> {
+    fn read(&mut self, call: u32, kind: u32, records: &[(Role, &Tensor)]) -> Result<()> {
         for (role, record) in records {
             let Some(bytes) = record.host_bytes() else {
                 return Err(Error::operand(
@@ -216,14 +218,15 @@ impl Log {
                     format!("is {}, not on the host", record.whereabouts()),
                 ));
             };
+            let source = Self::source(kind, *role);
             match role {
                 Role::Control => {
                     let own: Control = bytemuck::pod_read_unaligned(bytes);
-                    self.join(call, 0, own.bad, [own.first_bad, 0], [own.bad_low, own.bad_high]);
+                    self.join(call, source, own.bad, [own.first_bad, 0], [own.bad_low, own.bad_high]);
                 }
-                Role::Fault(place) => {
+                Role::Fault(_) => {
                     let own: Fault = bytemuck::pod_read_unaligned(bytes);
-                    self.join(call, u32::from(*place) + 1, own.count, own.first, [own.bits, 0]);
+                    self.join(call, source, own.count, own.first, [own.bits, 0]);
                 }
                 _ => {} // no record
             }

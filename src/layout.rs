@@ -5,6 +5,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::words::Role;
+
 /// The `@binding` numbers of group 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u32)]
@@ -190,8 +192,8 @@ pub struct Log {
     pub count: u32,
     /// The number of the last of those calls, plus 1.
     pub last: u32,
-    /// The number of the first; what it found where (0: class targets, else an inspection's number, from 1), how much,
-    /// the place of the first and its value, low words first.
+    /// The number of the first; what found it ([`Log::source`]), how much, the place of the first and its value, low
+    /// words first.
     pub first_call: u32,
     pub source: u32,
     pub first_count: u32,
@@ -202,6 +204,21 @@ pub struct Log {
 pub(crate) const LOG_WORDS: usize = size_of::<Log>() / 4;
 
 impl Log {
+    /// The kind of a call, by a number of whoever keeps the log, and below that what of the call found something: 0 is
+    /// its class targets, else an inspection by its number, from 1.
+    pub(crate) fn source(kind: u32, record: Role) -> u32 {
+        let inspection = match record {
+            Role::Fault(nth) => u32::from(nth) + 1,
+            _ => 0,
+        };
+        kind << 8 | inspection
+    }
+
+    /// The kind and the inspection of a source.
+    pub(crate) fn told(source: u32) -> (usize, usize) {
+        ((source >> 8) as usize, (source & 0xff) as usize)
+    }
+
     /// Takes in what a call found: the same as the shader does.
     pub(crate) fn join(&mut self, call: u32, source: u32, count: u32, place: [u32; 2], value: [u32; 2]) {
         if count == 0 {

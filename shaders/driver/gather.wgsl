@@ -2,7 +2,7 @@
 // many calls: `Log` in src/layout.rs. One invocation; calls come one after the other.
 struct Params {
     call: u32,   // its number
-    source: u32, // 0 for the class targets, else the number of the inspection, from 1
+    source: u32, // what found it: `Log::source`
     base: u32,   // where its record begins in the binding
     pad0: u32,
 }

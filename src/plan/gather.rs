@@ -1,6 +1,6 @@
 //! The plan of what joins a call's record of faults into the log of many calls.
 
-use crate::layout::{FAULT_WORDS, GatherParams, LOG_WORDS, Slot};
+use crate::layout::{FAULT_WORDS, GatherParams, LOG_WORDS, Log, Slot};
 use crate::limits::Limits;
 use crate::plan::monoid::CONTROL_WORDS;
 use crate::plan::window::{Window, base_of, bindings};
@@ -9,11 +9,11 @@ use crate::shader::{Const, Variant, piece, pieces};
 use crate::words::Role;
 
 /// Plans it for the record of a call's class targets, [`Role::Control`], or of one of its inspections,
-/// [`Role::Fault`]. The log goes by [`Role::Log`].
-pub fn plan_gather(record: Role, call: u32, limits: &Limits) -> Plan {
-    let (source, words) = match record {
-        Role::Fault(nth) => (u32::from(nth) + 1, FAULT_WORDS as u64),
-        _ => (0, CONTROL_WORDS),
+/// [`Role::Fault`]; `kind` is what whoever keeps the log knows such calls by. The log goes by [`Role::Log`].
+pub fn plan_gather(record: Role, call: u32, kind: u32, limits: &Limits) -> Plan {
+    let (of_labels, words) = match record {
+        Role::Fault(_) => (false, FAULT_WORDS as u64),
+        _ => (true, CONTROL_WORDS),
     };
     let windows = vec![
         (
@@ -29,11 +29,10 @@ pub fn plan_gather(record: Role, call: u32, limits: &Limits) -> Plan {
     ];
     let params = GatherParams {
         call,
-        source,
+        source: Log::source(kind, record),
         base: base_of(&windows, Slot::Control, limits),
         pad0: 0,
     };
-    let of_labels = source == 0;
     let dispatch = Dispatch {
         variant: Variant {
             shared: Vec::new(),

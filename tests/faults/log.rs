@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wgloss::{
-    Bce, Call, Checks, CrossEntropy, Engine, Error, Faults, Found, Loss, Mode, MultilabelMargin, OnNan, Tensor,
+    Bce, Call, Checks, CrossEntropy, Engine, Error, Faults, Found, Loss, Mode, MultilabelMargin, OnNan, Softmax, Tensor,
 };
 
 use crate::common::engine::{fresh, gpu};
@@ -205,4 +205,24 @@ fn logs_and_results_are_of_one_engine() {
     drop(never);
     assert!(faults.read(here).unwrap().is_none());
     assert_eq!(faults.add(here, &output(here)).unwrap(), 1);
+}
+
+/// A log of any length keeps what there is to know of each kind of call once.
+#[test]
+fn kinds_of_calls_are_kept_once() {
+    for engine in [gpu(), &Engine::cpu()] {
+        let faults = Faults::new(engine).unwrap();
+        for step in 0..30 {
+            let rows = 1 + step % 3;
+            let target = labels(&vec![if step == 28 { 5 } else { 1 }; rows]);
+            let loss = CrossEntropy::default().forward(engine, &[&tensor(1, &[rows, 3]), &target]);
+            faults.add(engine, &loss.unwrap()).unwrap();
+            let other = Softmax::default().forward(engine, &[&tensor(2, &[1, 3])]);
+            faults.add(engine, &other.unwrap()).unwrap();
+        }
+        let found = faults.read(engine).unwrap().unwrap();
+        assert_eq!((found.calls, found.count, found.first_call), (1, 2, 56));
+        assert!(found.first.to_string().contains("2 of 2"), "{}", found.first);
+        assert_eq!(format!("{faults:?}").matches("Known {").count(), 4);
+    }
 }

@@ -337,7 +337,7 @@ fn broadcasts() -> Vec<Dispatch> {
 fn others() -> Vec<Dispatch> {
     let mut list = Vec::new();
     for record in [Role::Control, Role::Fault(1)] {
-        list.extend(of(plan_gather(record, 7, &DEFAULT_LIMITS)));
+        list.extend(of(plan_gather(record, 7, 1, &DEFAULT_LIMITS)));
     }
     for per_lane in [1, 64] {
         let view = View::contiguous(Dtype::F32, &[1 << 20]);
