@@ -66,8 +66,8 @@ fn row_loss(row: Row, s: State) -> f32 {
 fn slope_beside_hit(s: State) -> f32 {
     let z = z_share();
     let pull = select(2.0 * z_pull(z, log_sum_exp(s)), 0.0, z == 0.0);
-    // An infinity would meet the probabilities that are 0.
-    return select(clamp(s.mass + pull, LOWEST, -LOWEST), params.nan, is_poisoned(s));
+    // An infinity would meet the probabilities that are 0; a NaN, of a weight or a probability, `clamp` may hide.
+    return select(clamp(s.mass + pull, LOWEST, -LOWEST), params.nan, is_poisoned(s) | is_nan(s.mass));
 }
 
 // Class targets. A row that is not kept looks at class 0 instead, for nothing: software adapters would run both sides

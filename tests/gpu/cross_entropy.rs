@@ -1,6 +1,6 @@
 //! Cross-entropy in all its ways through a row, and gradients that are small differences.
 
-use wgloss::{Call, CrossEntropy, LogSoftmax, Loss, Mode, Reduction, Role, Tensor, reference};
+use wgloss::{Call, CrossEntropy, Dtype, LogSoftmax, Loss, Mode, Reduction, Role, Tensor, reference};
 
 use super::REDUCTIONS;
 use crate::common::against::against_reference;
@@ -264,5 +264,45 @@ fn a_call_of_nine_buffers() {
         let target = got.grad(Role::Target).cloned();
         F32.compare("grad_target", &target, want.grad(Role::Target).unwrap())
             .unwrap();
+    }
+}
+
+/// A NaN among the probabilities or the weights of a row is seen in all of its gradient, and in no other row's.
+#[test]
+fn a_nan_of_a_target_or_a_weight_is_seen() {
+    let mut data = Data::new(78);
+    let x = Tensor::new(&data.logits(20), &[4, 5]).unwrap();
+    let mut p = data.uniform(20, 0.0, 1.0);
+    p[13] = f32::NAN;
+    let p = Tensor::new(&p, &[4, 5]).unwrap();
+    let labels = Tensor::new(&[0i64, 1, 2, 3], &[4]).unwrap();
+    let weight = Tensor::new(&[1.0, 1.0, f32::NAN, 1.0, 1.0f32], &[5]).unwrap();
+    for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        let x = x.to_dtype(dtype).unwrap();
+        for softcap in [0.0, 5.0] {
+            let of = |loss: &CrossEntropy, target: &Tensor| {
+                let loss = CrossEntropy {
+                    softcap,
+                    reduction: Reduction::Sum,
+                    ..loss.clone()
+                };
+                let output = loss.backward(gpu(), &[&x, target], None).unwrap();
+                output.read(gpu()).unwrap().grad_input.unwrap().data
+            };
+            let grad = of(&CrossEntropy::default(), &p);
+            for (at, grad) in grad.iter().enumerate() {
+                assert_eq!(grad.is_nan(), at / 5 == 2, "{dtype} softcap {softcap} [{at}]: {grad}");
+            }
+            let smooth = CrossEntropy {
+                weight: Some(weight.clone()),
+                label_smoothing: 0.1,
+                ..Default::default()
+            };
+            // Smoothing takes the weights of all classes into every row.
+            assert!(
+                of(&smooth, &labels).iter().all(|grad| grad.is_nan()),
+                "{dtype} softcap {softcap}"
+            );
+        }
     }
 }
