@@ -40,7 +40,7 @@ pub enum LossTo<'a> {
     /// Into a new tensor.
     #[default]
     New,
-    /// Into a tensor of its shape and dtype, without gaps.
+    /// Into a tensor of its shape and dtype, without gaps. The index of [`Reduce`](crate::Reduce), i64, is its loss.
     Into(&'a Tensor),
 }
 
@@ -61,7 +61,8 @@ pub struct Call<'a> {
     pub loss: LossTo<'a>,
     /// Tensors of the caller's that other results go into, of the shape and dtype that a new one would have, without
     /// gaps: statistics ([`Role::Lse`], [`Role::Entropy`], [`Role::Argmax`], [`Role::Correct`]), [`Role::ZLoss`], and,
-    /// by the roles of their operands, the gradients of `grads`.
+    /// by the roles of their operands, the gradients of `grads`. Two results of one call may not have elements in the
+    /// same words of four bytes, nor in the gaps between each other's rows.
     pub into: Vec<(Role, &'a Tensor)>,
     pub stats: Stats,
     pub checks: Checks,

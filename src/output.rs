@@ -134,8 +134,8 @@ impl Output {
     /// The results that are one tensor each, as far as they are read: loss, gradient of the first tensor, z-loss,
     /// log-sum-exp, entropy, arg-max, count of correct rows.
     pub(crate) fn single(&self) -> [Option<&Tensor>; 7] {
-        // The index of `reduce` is its loss and an arg-max.
-        let is_loss = self.loss.is_none() && self.placed.contains(&Role::Loss);
+        // The index of `reduce`, which is its loss, is an arg-max of 64 bits.
+        let is_loss = self.argmax.as_ref().is_some_and(|own| own.dtype() == Dtype::I64);
         [
             (Role::Loss, &self.loss),
             (Role::Grad(0), &self.grad_input),

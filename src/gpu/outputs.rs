@@ -40,7 +40,10 @@ impl Gpu {
                 continue;
             }
             let tensor = match places.iter().find(|(own, _)| *own == role) {
-                Some((_, given)) => (*given).clone(),
+                Some((_, given)) => {
+                    output.placed.push(problem.named(role));
+                    (*given).clone()
+                }
                 None => self.allocate(view.dtype, &view.shape)?,
             };
             output.put(problem, role, tensor.clone());

@@ -43,8 +43,8 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     let len = problem.term_count();
     let check = problem.check_on_the_way();
     let (mut states, mut faults, mut tiles) = (None, None, 0);
+    let (grads, spreads) = grads(&mut plan, problem);
     if len > 0 {
-        let (grads, spreads) = grads(&mut plan, problem);
         let (sizes, operands) = operands(problem, &grads)?;
         let tile = tile(&operands, sizes.len(), tuning, elements.input_rule.is_some());
         let block = block(&sizes, len);
@@ -77,10 +77,11 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
             faults,
         };
         planner.add_chunks(&mut plan)?;
-        for spread in spreads {
-            let to = Origin::Tensor(spread.to);
-            axis::add_sum_to(&mut plan, spread.from, &problem.terms, to, &spread.view, limits, tuning)?;
-        }
+    }
+    // Of no elements, too: where these go may hold anything before.
+    for spread in spreads {
+        let to = Origin::Tensor(spread.to);
+        axis::add_sum_to(&mut plan, spread.from, &problem.terms, to, &spread.view, limits, tuning)?;
     }
     // Of no elements there are no tiles.
     let or_nothing = |plan: &mut Plan, own: Option<Origin>| own.unwrap_or_else(|| plan.add_scratch(0));

@@ -1,10 +1,13 @@
 //! Losses on one buffer.
 
-use wgloss::{Call, Dtype, Engine, Error, GradTo, Loss, LossTo, Mode, REGISTRY, Role, Stats, Tensor};
+use wgloss::{
+    Call, CrossEntropy, Dtype, Engine, Error, GradTo, Loss, LossTo, Mode, Mse, REGISTRY, Reduce, ReduceOp, Reduction,
+    Role, Stats, Tensor, Tuning,
+};
 
 use super::pool::Layout;
 use crate::common::cases::{Case, DTYPES, Setup, by_rows, make};
-use crate::common::own::{activity, values};
+use crate::common::own::{activity, labels, tensor, values};
 use crate::common::{bits, engine, is_long, takes};
 
 /// Where the gradient of the first tensor goes.
@@ -202,11 +205,112 @@ fn everything_lies_in_one_buffer() {
     assert!(runs > 50 && copied > 0, "{runs} runs, {copied} bytes copied");
 }
 
+/// A case of these tensors.
+fn case(what: &str, loss: Box<dyn Loss>, tensors: Vec<Tensor>, grads: &[Role]) -> Case {
+    let blank = Tensor::new(&[0.0f32], &[]).unwrap();
+    let mut case = Case {
+        what: what.into(),
+        loss,
+        tensors,
+        upstream: blank,
+        grads: grads.to_vec(),
+        stats: Stats::default(),
+        differentiable: true,
+    };
+    let problem = case
+        .loss
+        .problem(&Call::new(Mode::Forward, &case.tensors.iter().collect::<Vec<_>>()))
+        .unwrap();
+    let shape = problem.loss_shape().to_vec();
+    case.upstream = tensor(9, &shape);
+    case.differentiable = case.loss.problem(&case.call(Mode::Fused)).is_ok();
+    case
+}
+
+/// Results that come about in ways of their own: the z-loss, gradients of operands that broadcast (over nothing, too),
+/// reductions along dimensions with others between them, an extreme that is read again, indices of 64 bits.
+#[test]
+fn every_kind_of_result_has_its_place() {
+    let mut cases = Vec::new();
+    for reduction in [Reduction::None, Reduction::Mean] {
+        let loss = CrossEntropy {
+            z_loss: 0.01,
+            reduction,
+            ..Default::default()
+        };
+        let x = tensor(1, &[6, 5]);
+        cases.push(case("z-loss", Box::new(loss), vec![x, labels(2, 6, 5)], &[]));
+        for (first, second) in [
+            (&[4usize, 5][..], &[5usize][..]),
+            (&[5], &[4, 5]),
+            (&[4, 5], &[4, 1]),
+            (&[4, 1, 5], &[4, 5]),
+            (&[1, 5], &[5]),
+            (&[0, 3], &[3]),
+            (&[3], &[2, 0, 3]),
+        ] {
+            let loss = Mse { reduction };
+            let (x, t) = (tensor(3, first), tensor(4, second));
+            let what = format!("mse {first:?} {second:?}");
+            cases.push(case(&what, Box::new(loss), vec![x, t], &[Role::Target]));
+        }
+    }
+    for op in ReduceOp::ALL {
+        for dim in [vec![], vec![0, 2], vec![1]] {
+            if op == ReduceOp::Argmax && dim.len() == 2 {
+                continue;
+            }
+            let what = format!("reduce {op:?} {dim:?}");
+            let loss = Reduce {
+                op,
+                dim,
+                ..Default::default()
+            };
+            cases.push(case(&what, Box::new(loss), vec![tensor(5, &[3, 4, 5])], &[]));
+        }
+    }
+    let engine = engine::passing();
+    let (mut runs, mut copied) = (0, 0);
+    for case in &mut cases {
+        for align in [4, 256] {
+            for grad in [Grad::Into, Grad::AddTo] {
+                let mode = case.most();
+                if let Some(own) = compare(&engine, case, mode, grad, align) {
+                    (runs, copied) = (runs + 1, copied + own);
+                }
+            }
+        }
+    }
+    assert!(runs > 80 && copied > 0, "{runs} runs, {copied} bytes copied");
+}
+
+/// Rows that are folded in tiles, their statistics among the results.
+#[test]
+fn wide_rows_lie_in_one_buffer() {
+    let engine = engine::passing_tuned(Tuning {
+        wide_cols: 64,
+        ..engine::passing().tuning().unwrap()
+    });
+    for (dtype, align) in [(Dtype::F32, 4), (Dtype::F16, 2), (Dtype::Bf16, 256)] {
+        let x = tensor(6, &[3, 301]).to_dtype(dtype).unwrap();
+        let mut case = case(
+            "wide",
+            Box::new(CrossEntropy::default()),
+            vec![x, labels(7, 3, 301)],
+            &[],
+        );
+        (case.stats.lse, case.stats.argmax, case.stats.accuracy) = (true, true, true);
+        for grad in [Grad::Into, Grad::InPlace] {
+            assert!(compare(&engine, &mut case, Mode::Fused, grad, align).is_some());
+        }
+    }
+}
+
 /// Calls that are cut into chunks, and gathered ones.
 #[test]
 fn chunks_lie_in_one_buffer() {
     let engine = engine::cut(192 << 10);
-    let mut place = 0;
+    let (mut place, mut runs, mut copied) = (0, 0, 0);
     for (name, shape) in [
         ("cross_entropy", &[3000, 40][..]),
         ("cross_entropy", &[2, 40, 4100]),
@@ -234,9 +338,12 @@ fn chunks_lie_in_one_buffer() {
                 let Some(mut case) = make(info, &setup) else { continue };
                 let mode = case.most();
                 for grad in [Grad::Into, Grad::InPlace] {
-                    compare(&engine, &mut case, mode, grad, align);
+                    if let Some(own) = compare(&engine, &mut case, mode, grad, align) {
+                        (runs, copied) = (runs + 1, copied + own);
+                    }
                 }
             }
         }
     }
+    assert!(runs > 12 && copied > 0, "{runs} runs, {copied} bytes copied");
 }

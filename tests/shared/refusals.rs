@@ -107,6 +107,7 @@ fn places_are_checked_by_name() {
         ),
         (into(Role::Target, &rows), "grad_target: a place is given for it"),
         (into(Role::Input, &x), "grad_input: has its place in the call"),
+        (into(Role::Loss, &scalar), "loss: has its place in the call"),
         (into(Role::Argmax, &rows), "argmax: a place is given for it"),
         (
             Call {
@@ -159,4 +160,51 @@ fn results_in_one_word_are_named() {
     let error = call(&grad).unwrap_err();
     assert!(error.contains("has elements in a word of four bytes that"), "{error}");
     assert!(call(&apart).is_ok());
+}
+
+/// A gradient has one name, that of its operand: two would be two places.
+#[test]
+fn a_gradient_is_named_by_its_operand() {
+    let engine = gpu();
+    let up = |seed| engine.upload(&tensor(seed, &[4, 3])).unwrap();
+    let (x, t, here, there) = (up(1), up(2), up(3), up(4));
+    let call = |into: Vec<(Role, _)>| {
+        let call = Call {
+            grads: vec![Role::Target],
+            into,
+            ..Call::new(Mode::Fused, &[&x, &t])
+        };
+        Mse::default().run(engine, &call).map_err(|error| error.to_string())
+    };
+    assert!(call(vec![(Role::Target, &here)]).is_ok());
+    for into in [
+        vec![(Role::Grad(1), &here)],
+        vec![(Role::Target, &here), (Role::Grad(1), &there)],
+    ] {
+        let error = call(into).unwrap_err();
+        assert!(
+            error.starts_with("grad_target: has its place by the role of its operand"),
+            "{error}"
+        );
+    }
+}
+
+/// What is taken out of an output takes nothing else along.
+#[test]
+fn an_arg_max_is_read_beside_a_placed_loss() {
+    let engine = gpu();
+    let up = |tensor: Tensor| engine.upload(&tensor).unwrap();
+    let (x, t, scalar) = (up(tensor(1, &[4, 3])), up(labels(1, 4, 3)), up(tensor(2, &[])));
+    let call = Call {
+        loss: LossTo::Into(&scalar),
+        stats: Stats {
+            argmax: true,
+            ..Default::default()
+        },
+        ..Call::new(Mode::Forward, &[&x, &t])
+    };
+    let mut output = CrossEntropy::default().run(engine, &call).unwrap();
+    output.loss.take();
+    let values = output.read(engine).unwrap();
+    assert!(values.loss.is_none() && values.argmax.unwrap().data.len() == 4);
 }

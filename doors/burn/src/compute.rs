@@ -75,6 +75,8 @@ fn run(tensors: Vec<CubeTensor>, grad_output: Option<CubeTensor>, spec: &Spec) -
         .ok_or_else(|| Error::Device("the engine has no device".into()))?;
 
     let mut encoder = device.create_command_encoder(&Default::default());
+    // What is converted is read when the encoder is submitted: until then burn gives its memory to nobody else.
+    let _kept = tensors.clone();
     // Gaps between rows are taken where the loss takes them; whatever else is not contiguous is made so.
     let prepared = spec.places.iter().zip(tensors).map(|(place, tensor)| {
         let name = place.role.name();

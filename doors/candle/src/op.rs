@@ -57,12 +57,12 @@ pub fn apply(engine: &Arc<Engine>, loss: Arc<dyn Loss>, tensors: &[&Tensor]) -> 
     }
 }
 
-/// The loss with statistics of its rows, as numbers: log-sum-exp, entropy, arg-max and accuracy of the same pass over
-/// the logits. It has no gradient.
+/// The loss with statistics of its rows, as numbers, on an engine: log-sum-exp, entropy, arg-max and accuracy of the
+/// same pass over the logits. It has no gradient.
 ///
 /// # Errors
 /// As [`apply`]; for losses that have none.
-pub fn statistics(loss: &dyn Loss, tensors: &[&Tensor], stats: Stats) -> Result<Values> {
+pub fn statistics(engine: &Engine, loss: &dyn Loss, tensors: &[&Tensor], stats: Stats) -> Result<Values> {
     let operands = loss
         .info()
         .operands
@@ -75,8 +75,8 @@ pub fn statistics(loss: &dyn Loss, tensors: &[&Tensor], stats: Stats) -> Result<
         stats,
         ..Call::new(Mode::Forward, &own.iter().collect::<Vec<_>>())
     };
-    let output = loss.run(engine(), &call).map_err(wrapped)?;
-    output.read(engine()).map_err(wrapped)
+    let output = loss.run(engine, &call).map_err(wrapped)?;
+    output.read(engine).map_err(wrapped)
 }
 
 /// A loss and where it computes.

@@ -232,7 +232,7 @@ fn options_and_statistics_of_rows() {
         accuracy: true,
         ..Default::default()
     };
-    let values = statistics(&loss, &[&x, &t], stats).unwrap();
+    let values = statistics(engine(), &loss, &[&x, &t], stats).unwrap();
     assert_eq!(values.argmax.unwrap().data.len(), 4);
     let lse = x.exp().unwrap().sum(1).unwrap().log().unwrap();
     close("lse", &values.lse.unwrap().data, &floats(&lse), 1e-6);
@@ -280,6 +280,7 @@ fn what_is_wrong_is_named() {
     );
     assert!(
         statistics(
+            engine(),
             &SmoothL1::default(),
             &[&x, &x],
             Stats {

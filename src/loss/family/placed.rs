@@ -11,6 +11,9 @@ use crate::words::Role;
 
 /// The problem with the places that the caller gives its results, but for the gradient of the first tensor.
 pub(in crate::loss) fn placed(mut problem: Problem, call: &Call<'_>) -> Result<Problem> {
+    if call.into.iter().any(|(role, _)| *role == Role::Loss) {
+        return Err(Error::operand("loss", "has its place in the call: LossTo::Into"));
+    }
     let mut places = call.result_places();
     while let Some((named, tensor)) = places.next() {
         let role = problem.result_role(named);
@@ -19,7 +22,10 @@ pub(in crate::loss) fn placed(mut problem: Problem, call: &Call<'_>) -> Result<P
             return Err(Error::operand(name, "has two places, expected one"));
         }
         let shape = match role {
-            Role::Grad(0) => return Err(Error::operand("grad_input", "has its place in the call: GradTo::Into")),
+            Role::Grad(0) => return Err(Error::operand(name, "has its place in the call: GradTo::Into")),
+            Role::Grad(_) if named == role => {
+                return Err(Error::operand(name, "has its place by the role of its operand"));
+            }
             // To whose shape the problem may have added dimensions of size 1.
             Role::Grad(nth) => call.tensors.get(usize::from(nth)).map(|own| own.shape()),
             _ => None,
