@@ -1,4 +1,4 @@
-//! The losses of [wgloss](wgloss) as operations of [candle](candle_core)'s tensors, with gradients: every loss of its
+//! The losses of [wgloss] as operations of [candle](candle_core)'s tensors, with gradients: every loss of its
 //! registry, all options, f32, f16 and bf16.
 //!
 //! ```
