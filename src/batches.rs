@@ -169,8 +169,8 @@ impl<'a> Batches<'a> {
         compute: impl FnOnce(&Asked<'_>, &dyn Fn(&mut Key) -> bool, Problem) -> Result<Output>,
     ) -> Result<Output> {
         let mut problem = self.loss.problem(call)?;
-        let places = call.result_places().map(|(role, _)| problem.result_role(role));
-        if let Some(role) = places.filter(|role| !matches!(role, Role::Grad(_))).next() {
+        let mut places = call.result_places().map(|(role, _)| problem.result_role(role));
+        if let Some(role) = places.find(|role| !matches!(role, Role::Grad(_))) {
             let message = "has a place of the caller's, whom nobody asks before the running totals take it in";
             return Err(Error::operand(problem.place_name(role), message));
         }

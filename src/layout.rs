@@ -192,7 +192,7 @@ pub struct Log {
     pub count: u32,
     /// The number of the last of those calls, plus 1.
     pub last: u32,
-    /// The number of the first; what found it ([`Log::source`]), how much, the place of the first and its value, low
+    /// The number of the first; what found it (`Log::source`), how much, the place of the first and its value, low
     /// words first.
     pub first_call: u32,
     pub source: u32,

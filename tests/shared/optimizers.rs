@@ -62,7 +62,7 @@ fn a_step_lies_in_one_buffer() {
                     let mut layout = Layout::new(align);
                     let gradient = layout.put(&grad);
                     let own = layout.put(&param);
-                    if param.dtype().bytes() * len as u64 % 4 != 0 {
+                    if !(param.dtype().bytes() * len as u64).is_multiple_of(4) {
                         layout.put(&Tensor::new(&[0u8; 4], &[4]).unwrap());
                     }
                     let rooms: Vec<usize> = states.iter().map(|(_, own)| layout.put(own)).collect();
