@@ -41,7 +41,8 @@ suite=(cargo test --release --test suite --)
 echo "Again, held to WebGPU's default limits, without optional features."
 WGLOSS_TEST_LIMITS=webgpu "${suite[@]}" --skip shaders:: --skip plans:: --skip gradients::
 # It takes seconds to compile what llvmpipe compiles in milliseconds: not all of the suite.
-echo "Labels, differences, sums, functions, values, subgroups, bits, encoders, shared buffers and device trouble again, on SwiftShader."
+echo "Labels, differences, sums, functions, values, subgroups, bits, encoders, shared buffers and device trouble" \
+    "again, on SwiftShader."
 driver=$(tests/swiftshader.sh)
 VK_DRIVER_FILES=$driver WGLOSS_TEST_ADAPTER=SwiftShader "${suite[@]}" \
     faults:: differences:: deviations:: sums:: device:: bits::twenty common:: functions:: checks:: subgroups:: \

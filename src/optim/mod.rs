@@ -175,8 +175,8 @@ pub trait Optimizer: Debug + Send + Sync {
     /// CPU engine, whose tensors are shared, parameter and state are new tensors.
     ///
     /// # Errors
-    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that overlap in one buffer; [`Error::NotSubmitted`],
-    /// [`Error::Limit`] and [`Error::Device`]. The state is then as it was.
+    /// Those of [`Optimizer::update`]; [`Error::Operand`] for tensors that overlap in one buffer;
+    /// [`Error::NotSubmitted`], [`Error::Limit`] and [`Error::Device`]. The state is then as it was.
     fn step(&self, engine: &Engine, param: &Tensor, grad: &Tensor, state: &mut State) -> Result<Tensor> {
         let mut tensor = param.clone();
         self.step_all(engine, &mut [Parameter::new(&mut tensor, grad, state)])?;

@@ -1,9 +1,9 @@
-//! Windows of one dispatch that lie in one buffer. wgpu binds a buffer that a shader writes to through writable bindings
-//! alone, and a browser refuses two of them that have bytes in common. What counts are the bytes that are bound, which
-//! begin at multiples of the device's alignment and may belong to neighbours. So operands that are only read are bound
-//! `read_write` beside an output of the same buffer ([`Variant::sharing`](crate::shader::Variant::sharing)), and where
-//! bindings meet, one of them lies in a buffer of its own instead: its window is copied there before the dispatch, and
-//! what was written is taken back after it.
+//! Windows of one dispatch that lie in one buffer. wgpu binds a buffer that a shader writes to through writable
+//! bindings alone, and a browser refuses two of them that have bytes in common. What counts are the bytes that are
+//! bound, which begin at multiples of the device's alignment and may belong to neighbours. So operands that are only
+//! read are bound `read_write` beside an output of the same buffer
+//! ([`Variant::sharing`](crate::shader::Variant::sharing)), and where bindings meet, one of them lies in a buffer of its
+//! own instead: its window is copied there before the dispatch, and what was written is taken back after it.
 
 use std::ops::Range;
 

@@ -60,9 +60,9 @@ impl Cut {
     }
 }
 
-/// Compares results of your own with the f64 reference, by the error model ([what is allowed](crate::reference#what-is-allowed)).
-/// The call is on host tensors; `mine` is a slice of losses, two of losses and gradients, [`Mine`] or
-/// [`Values`](crate::Values), of everything that the call asks for.
+/// Compares results of your own with the f64 reference, by the error model
+/// ([what is allowed](crate::reference#what-is-allowed)). The call is on host tensors; `mine` is a slice of losses, two
+/// of losses and gradients, [`Mine`] or [`Values`](crate::Values), of everything that the call asks for.
 ///
 /// Results that are missing, that nobody asked for or that are of another length or shape are not close; the
 /// comparison names them.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
-#[allow(unused_imports)] // for the docs
+#[allow(unused_imports, reason = "the docs link to it")]
 use wgloss::Error;
 use wgloss::{Result, Role};
 
-#[allow(unused_imports)] // for the docs
+#[allow(unused_imports, reason = "the docs link to it")]
 use crate::call::LossCall;
 use crate::operand::{float, int};
 use crate::spec::Spec;

@@ -2,7 +2,7 @@
 //! By itself, so that no other test computes on the device meanwhile.
 
 #[path = "main/common/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the other tests need more of it")]
 mod common;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -54,7 +54,8 @@ pub(crate) fn host(name: &'static str, storage: &CpuStorage, layout: &Layout) ->
         other => {
             use candle_core::backend::BackendStorage;
             let why = format!(
-                "is {:?}, wgloss computes on f32, f16 and bf16, with targets of u8, u32, i32 and i64: cast it (to_dtype)",
+                "is {:?}, wgloss computes on f32, f16 and bf16, with targets of u8, u32, i32 and i64: cast it \
+                 (to_dtype)",
                 other.dtype()
             );
             Err(refused(name, why))

@@ -8,7 +8,8 @@
 //! # fn main() -> candle_core::Result<()> {
 //! let logits = Var::from_tensor(&Tensor::new(&[[2f32, 0.0, 0.0], [0.0, 1.0, 0.0]], &Device::Cpu)?)?;
 //! let labels = Tensor::new(&[0i64, 1], &Device::Cpu)?;
-//! let loss = wgloss_candle::cross_entropy(&logits, &labels, &CrossEntropy { label_smoothing: 0.1, ..Default::default() })?;
+//! let options = CrossEntropy { label_smoothing: 0.1, ..Default::default() };
+//! let loss = wgloss_candle::cross_entropy(&logits, &labels, &options)?;
 //! let grads = loss.backward()?;
 //! assert_eq!(grads.get(&logits).unwrap().dims(), [2, 3]);
 //! # Ok(())

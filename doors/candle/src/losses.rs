@@ -9,8 +9,8 @@ use crate::op::{apply, engine};
 macro_rules! losses {
     ($($name:ident($($argument:ident),+): $loss:ident;)*) => {
         $(
-            #[doc = concat!("[`wgloss::", stringify!($loss), "`] of candle's tensors, which has formula, shapes and options;")]
-            /// with gradients, on [`engine`].
+            #[doc = concat!("[`wgloss::", stringify!($loss), "`] of candle's tensors, with gradients, on [`engine`]:")]
+            /// formula, shapes and options are there.
             ///
             /// # Errors
             /// As [`apply`].

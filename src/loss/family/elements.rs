@@ -109,7 +109,8 @@ impl Elements {
                     return Err(Error::operand(
                         "grad_input",
                         format!(
-                            "of an operand {:?} that broadcasts to {terms:?} is added up: it goes into a tensor of its own",
+                            "of an operand {:?} that broadcasts to {terms:?} is added up: it goes into a tensor of its \
+                             own",
                             first.shape
                         ),
                     ));

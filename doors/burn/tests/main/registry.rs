@@ -33,7 +33,7 @@ macro_rules! entries {
     };
 }
 
-#[allow(clippy::needless_update)] // some have no other option
+#[allow(clippy::needless_update, reason = "some losses have no other option")]
 const ENTRIES: [Entry; 26] = entries! {
     l1 L1(0, 1);
     mse Mse(0, 1);
