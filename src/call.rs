@@ -87,8 +87,7 @@ impl<'a> Call<'a> {
     pub(crate) fn places(&self, problem: &Problem) -> Vec<(Role, &'a Tensor)> {
         let grad = match self.grad_input {
             _ if !problem.mode.wants_grad() => None,
-            GradTo::New => None,
-            GradTo::Into(own) | GradTo::AddTo(own) => Some(own),
+            GradTo::New | GradTo::Into(_) | GradTo::AddTo(_) => self.grad_input.tensor(),
             GradTo::InPlace => self.tensors.first().copied().filter(|_| problem.in_place),
         };
         let mut list: Vec<_> = grad.map(|own| (Role::Grad(0), own)).into_iter().collect();

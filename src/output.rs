@@ -211,4 +211,10 @@ impl Output {
         };
         *place = Some(tensor);
     }
+
+    /// The same of one that went to a place of the caller's.
+    pub(crate) fn put_placed(&mut self, problem: &Problem, role: Role, tensor: &Tensor) {
+        self.placed.push(problem.named(role));
+        self.put(problem, role, tensor.clone());
+    }
 }

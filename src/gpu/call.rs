@@ -398,8 +398,7 @@ impl Gpu {
             if let Some(memory) = own.memory() {
                 memory.touch();
             }
-            output.put(problem, role, own.clone());
-            output.placed.push(problem.named(role));
+            output.put_placed(problem, role, own);
         }
         for (role, tensor) in &bound.results {
             output.put(problem, *role, tensor.lent(loan));

@@ -39,14 +39,15 @@ impl Gpu {
             if elsewhere.contains(&role) {
                 continue;
             }
-            let tensor = match places.iter().find(|(own, _)| *own == role) {
-                Some((_, given)) => {
-                    output.placed.push(problem.named(role));
-                    (*given).clone()
-                }
+            let place = places.iter().find(|(own, _)| *own == role);
+            let tensor = match place {
+                Some((_, given)) => (*given).clone(),
                 None => self.allocate(view.dtype, &view.shape)?,
             };
-            output.put(problem, role, tensor.clone());
+            match place {
+                Some(_) => output.put_placed(problem, role, &tensor),
+                None => output.put(problem, role, tensor.clone()),
+            }
             tensors.push((role, tensor));
         }
         Ok(output)
