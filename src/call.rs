@@ -128,7 +128,7 @@ pub(crate) fn operands<'a>(
     list
 }
 
-/// Everything that a call's plan follows from, but for the memory of its tensors: what `Hash` writes of it, as it is.
+/// Everything that a call's plan follows from, but for the places of its tensors: what `Hash` writes of it, as it is.
 /// Keys are compared in full.
 #[derive(Debug, Default)]
 pub(crate) struct Key(Vec<u8>);
@@ -151,6 +151,14 @@ impl Hasher for Key {
     fn finish(&self) -> u64 {
         0 // nobody asks
     }
+}
+
+/// What a key leaves out of where a tensor lies: bind groups hang on it, plans do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The memory's number.
+    pub memory: u64,
+    pub base: u64,
 }
 
 /// What is asked of an engine: a call, with the tensors that its loss has of its own.
@@ -179,7 +187,7 @@ impl<'a> Asked<'a> {
         }
         call.grad_output.is_some().hash(&mut key);
         for tensor in self.tensors() {
-            tensor.view.hash(&mut key);
+            tensor.view.clone().from_base().hash(&mut key);
             // A gradient goes over what lies in one buffer of the device.
             std::mem::discriminant(&tensor.storage).hash(&mut key);
             tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
@@ -206,8 +214,13 @@ impl<'a> Asked<'a> {
         operands.chain(self.call.grad_input.tensor()).chain(places)
     }
 
-    /// The memory of each, of those that are on a device.
-    pub fn ids(&self) -> impl Iterator<Item = Option<u64>> + Clone {
-        self.tensors().map(|tensor| tensor.memory().map(Memory::id))
+    /// Where each lies, of those that are on a device.
+    pub fn places(&self) -> impl Iterator<Item = Option<Place>> + Clone {
+        let place = |memory: &Memory, tensor: &Tensor| Place {
+            memory: memory.id(),
+            base: tensor.view.base(),
+        };
+        self.tensors()
+            .map(move |tensor| tensor.memory().map(|memory| place(memory, tensor)))
     }
 }

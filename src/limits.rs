@@ -28,6 +28,9 @@ pub struct Limits {
 /// invocation at about 65,530 iterations, nested ones included; half of that leaves room.
 pub const MAX_ITERATIONS: u64 = 32_768;
 
+/// Storage bindings may begin at multiples of this on any device: WebGPU allows none a coarser alignment.
+pub const COARSEST_ALIGNMENT: u64 = 256;
+
 /// Element indices within a binding are 32-bit, and so are byte offsets on some drivers.
 const MAX_WINDOW_BYTES: u64 = 1 << 31;
 
@@ -78,7 +81,7 @@ impl Limits {
     /// Bytes of each of the buffers of a tensor that is larger than one, but for the last: bindings that begin anywhere
     /// allowed in the tensor do so in its buffers.
     pub fn span(&self) -> u64 {
-        let step = self.offset_alignment.max(256);
+        let step = self.offset_alignment.max(COARSEST_ALIGNMENT);
         self.max_buffer_bytes / step * step
     }
 }

@@ -278,6 +278,18 @@ impl Problem {
         }
     }
 
+    /// The same on tensors that all lie within the first places of their memory: what plans that are used again are
+    /// made for, wherever an allocator moves the tensors to.
+    pub(crate) fn from_bases(mut self) -> Self {
+        let operands = self.operands.iter_mut();
+        let views = operands.flat_map(|own| [Some(&mut own.view), own.grad.as_mut()].into_iter().flatten());
+        let placed = self.placed.iter_mut().map(|(_, view)| view);
+        for view in views.chain(placed).chain(&mut self.grad_output) {
+            view.offset -= view.base();
+        }
+        self
+    }
+
     /// Losses before the reduction.
     pub fn term_count(&self) -> u64 {
         self.terms.iter().map(|&n| n as u64).product()

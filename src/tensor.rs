@@ -301,6 +301,16 @@ impl Tensor {
         self.with_memory(|memory| memory.without_recording(recording))
     }
 
+    /// The same, as plans take it, of memory that begins at its base.
+    pub(crate) fn from_base(&self) -> Self {
+        let base = self.view.base();
+        let changed = self.with_memory(|memory| memory.behind(base));
+        Self {
+            view: changed.view.from_base(),
+            ..changed
+        }
+    }
+
     fn with_memory(&self, change: impl FnOnce(&Memory) -> Memory) -> Self {
         let mut changed = self.clone();
         if let Storage::Device(memory) = &mut changed.storage {

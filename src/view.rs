@@ -1,6 +1,7 @@
 //! How a tensor is laid out.
 
 use crate::dtype::Dtype;
+use crate::limits::COARSEST_ALIGNMENT;
 
 /// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +88,19 @@ impl View {
             return many.meets_in_phase(&few);
         }
         (0..few.count).any(|nth| many.meets(few.first + nth * few.step, few.len))
+    }
+
+    /// The whole places for bindings, in bytes, that come before it: plans do not hang on them.
+    pub(crate) fn base(&self) -> u64 {
+        self.offset - self.offset % COARSEST_ALIGNMENT
+    }
+
+    /// The same within memory that begins at its base.
+    pub(crate) fn from_base(self) -> Self {
+        Self {
+            offset: self.offset - self.base(),
+            ..self
+        }
     }
 
     /// Stride of each dimension, in elements.

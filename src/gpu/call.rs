@@ -10,7 +10,7 @@ use super::record::{self, Ready};
 use super::scratch::Scratch;
 use super::wait::Waiting;
 use super::{Gpu, foreign, outputs};
-use crate::call::{Asked, Key};
+use crate::call::{Asked, Key, Place};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::{Loan, Memory, Recording};
@@ -56,6 +56,7 @@ impl Prepared {
         tensors: &[(Role, Tensor)],
         scratch: &[Memory],
     ) -> Result<Vec<Option<Ready>>> {
+        let tensors: Vec<_> = tensors.iter().map(|(role, own)| (*role, own.from_base())).collect();
         let mut dispatches = self.pipelines.iter().zip(&self.params.1);
         let steps = self.plan.steps.iter().enumerate();
         let ready = steps.map(|(nth, step)| {
@@ -68,10 +69,10 @@ impl Prepared {
                 return Ok(None);
             }
             match (step, own) {
-                (Step::Copy(copy), _) => gpu.ready_copy(copy, tensors, scratch).map(Some),
+                (Step::Copy(copy), _) => gpu.ready_copy(copy, &tensors, scratch).map(Some),
                 (_, Some((dispatch, (pipeline, offset)))) => {
                     let params = (&self.params.0, *offset);
-                    gpu.ready_dispatch(dispatch, pipeline, params, tensors, scratch)
+                    gpu.ready_dispatch(dispatch, pipeline, params, &tensors, scratch)
                         .map(Some)
                 }
                 _ => Ok(None), // every dispatch has a pipeline
@@ -85,8 +86,8 @@ impl Prepared {
 /// and is let go of when the last tensor is.
 #[derive(Debug)]
 pub(crate) struct Bound {
-    /// The memory of the caller's tensors, in their order.
-    pub ids: Vec<u64>,
+    /// Where the caller's tensors lie, in their order.
+    pub places: Vec<Place>,
     /// Bytes of memory that it keeps from others.
     pub bytes: u64,
     /// Somebody has it: an output lives.
@@ -111,8 +112,8 @@ impl Bound {
             .filter_map(|(_, tensor)| tensor.memory().map(Memory::id))
     }
 
-    pub fn fits(&self, mut ids: impl Iterator<Item = Option<u64>>) -> bool {
-        self.ids.iter().all(|own| ids.next() == Some(Some(*own))) && ids.next().is_none()
+    pub fn fits(&self, mut places: impl Iterator<Item = Option<Place>>) -> bool {
+        self.places.iter().all(|own| places.next() == Some(Some(*own))) && places.next().is_none()
     }
 
     /// Takes it, where nobody has it.
@@ -173,7 +174,7 @@ impl Gpu {
     }
 
     fn find_within(&self, limits: Limits, asked: &Asked<'_>, key: Option<Key>) -> Found {
-        let find = |key: &Key| self.calls.find(key, limits.max_dispatch_bytes, asked.ids());
+        let find = |key: &Key| self.calls.find(key, limits.max_dispatch_bytes, asked.places());
         match key.as_ref().map(find) {
             Some((Some(prepared), bound)) => {
                 // What is bound to the same tensors may be free, and nobody has heard of it.
@@ -189,6 +190,7 @@ impl Gpu {
     pub fn plan(&self, new: New, problem: Problem) -> Result<Planned> {
         let New { key, limits } = new;
         self.expect_compute()?;
+        let problem = problem.from_bases();
         let plan = plan(&problem, &limits, &self.tuning)?;
         count(&self.counters.plans, 1);
         let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
@@ -290,7 +292,7 @@ impl Gpu {
         let bound = self.bind(&prepared, asked, &tensors);
         let bound = Arc::new(bound.map_err(|error| self.blame(error, asked, problem))?);
         // What was uploaded for this call does not come again.
-        if let Some(key) = key.filter(|_| asked.ids().all(|id| id.is_some())) {
+        if let Some(key) = key.filter(|_| asked.places().all(|own| own.is_some())) {
             self.calls.keep_bound(&key, &prepared, &bound);
             for memory in asked.tensors().filter_map(Tensor::memory) {
                 memory.watch(&self.calls);
@@ -347,7 +349,7 @@ impl Gpu {
         let steps = prepared.ready(self, whole, &all, scratch.memory())?;
         let bridges: u64 = steps.iter().flatten().map(|step| step.bridges).sum();
         Ok(Bound {
-            ids: asked.ids().flatten().collect(),
+            places: asked.places().flatten().collect(),
             bytes: 2 * staged + scratch.own_bytes() + bridges,
             taken: Arc::new(AtomicBool::new(true)),
             results,

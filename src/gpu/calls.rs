@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::call::{Bound, Prepared};
-use crate::call::Key;
+use crate::call::{Key, Place};
 use crate::memory::{Watcher, lock};
 
 /// The calls that an engine remembers.
@@ -50,14 +50,18 @@ impl Calls {
         &self,
         key: &Key,
         limit: u64,
-        ids: impl Iterator<Item = Option<u64>> + Clone + 'a,
+        places: impl Iterator<Item = Option<Place>> + Clone + 'a,
     ) -> (Option<Arc<Prepared>>, Option<Arc<Bound>>) {
         let mut kept = lock(&self.kept);
         let Some(entry) = kept.get_mut(key.bytes()).filter(|entry| entry.prepared.holds(limit)) else {
             return (None, None);
         };
         entry.used = self.clock.fetch_add(1, Ordering::Relaxed);
-        let bound = entry.bound.iter().rev().find(|own| own.fits(ids.clone()) && own.take());
+        let bound = entry
+            .bound
+            .iter()
+            .rev()
+            .find(|own| own.fits(places.clone()) && own.take());
         (Some(Arc::clone(&entry.prepared)), bound.cloned())
     }
 
@@ -129,7 +133,10 @@ impl Watcher for Calls {
         let mut kept = lock(&self.kept);
         while let Some(id) = ended.pop() {
             for entry in kept.values_mut() {
-                for own in entry.bound.extract_if(.., |own| own.ids.contains(&id)) {
+                for own in entry
+                    .bound
+                    .extract_if(.., |own| own.places.iter().any(|own| own.memory == id))
+                {
                     ended.extend(own.result_ids());
                     gone.push(own);
                 }

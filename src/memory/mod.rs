@@ -27,6 +27,8 @@ pub(crate) trait Watcher: Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     shared: Arc<Shared>,
+    /// Bytes of the buffer that come before it.
+    base: u64,
     /// Of a result in memory that is used again: by whom it is lent.
     loan: Option<Arc<Loan>>,
     /// Where its copy begins in what the loan brings to the host.
@@ -88,6 +90,7 @@ impl Memory {
         };
         Self {
             shared: Arc::new(shared),
+            base: 0,
             loan: None,
             staged_at: 0,
             recording: None,
@@ -132,6 +135,14 @@ impl Memory {
     pub fn staged(mut self, at: u64) -> Self {
         self.staged_at = at;
         self
+    }
+
+    /// The same but for its first bytes.
+    pub fn behind(&self, bytes: u64) -> Self {
+        Self {
+            base: self.base + bytes,
+            ..self.clone()
+        }
     }
 
     /// The same, lent.
@@ -189,7 +200,7 @@ impl Memory {
 
     /// The runs that a range of bytes consists of.
     pub fn runs(&self, offset: u64, size: u64) -> impl Iterator<Item = Run<'_>> {
-        let (span, mut at) = (self.shared.span, offset);
+        let (span, mut at, offset) = (self.shared.span, self.base + offset, self.base + offset);
         std::iter::from_fn(move || {
             let (nth, within) = (at / span, at % span);
             let size = (offset + size - at).min(span - within);

@@ -2,7 +2,7 @@
 
 use super::flight::{IN_ARENA, OUT_ARENA};
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{COARSEST_ALIGNMENT, Limits};
 use crate::plan::{BufferCopy, Origin, Plan, Step};
 use crate::words::Role;
 
@@ -103,7 +103,7 @@ pub(super) fn units(plan: &Plan, limits: &Limits, is_paged: &dyn Fn(Role) -> boo
         Origin::Tensor(role) if is_paged(role) => Some(role),
         _ => None,
     };
-    let align = limits.offset_alignment.max(256);
+    let align = limits.offset_alignment.max(COARSEST_ALIGNMENT);
     let arena = |source| match source {
         // The arenas are the scratch behind that of the plan.
         IN_ARENA => Origin::Scratch(plan.scratch.len()),

@@ -2,6 +2,7 @@
 //! wherever they begin, and no byte of a neighbour changes.
 
 mod losses;
+mod moves;
 mod optimizers;
 mod pool;
 mod refusals;
