@@ -41,6 +41,9 @@ pub enum Slot {
     Faults = 23,
     /// What the tiles of the row driver counted of class targets.
     Counts = 24,
+    /// Of an optimizer: what its gradients go through, and the steps that were taken.
+    Gate = 25,
+    Count = 26,
 }
 
 impl Slot {
@@ -90,6 +93,8 @@ impl Slot {
             Self::Merged => "merged",
             Self::Faults => "faults_out",
             Self::Counts => "counts_out",
+            Self::Gate => "gate",
+            Self::Count => "count",
         }
     }
 }
@@ -148,7 +153,7 @@ params! {
         classes: u32, weight_base: u32, ignore: [u32; 2],
         scale: f32, neg_inf: f32, nan: f32, states_base: u32,
         empty: f32, sample_weight_base: u32, first_place: [u32; 2],
-        result_base: u32, pad0: u32,
+        result_base: u32, power: f32,
     }
 }
 
@@ -172,6 +177,24 @@ params! {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,
         grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
+        turn: u32, pad0: u32, pad1: u32, pad2: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/gate.wgsl`.
+    GateParams {
+        max_norm: f32, most: f32, growth: f32, backoff: f32,
+        interval: u32, nan: f32,
+    }
+}
+
+params! {
+    /// What stands between gradients and a step: `Gate` of `shaders/update/gate.wgsl`, which says what each field
+    /// means.
+    Gate {
+        scale: f32, tracker: u32, found: u32, goes: u32,
+        factor: f32, most: f32, norm: f32, skipped: u32,
     }
 }
 

@@ -122,7 +122,7 @@ pub use loss::{
     OperandInfo, OperandKind, OptionInfo, OwnedCall, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal,
     SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
 };
-pub use optim::{Adagrad, Adam, AdamW, Optimizer, Sgd};
+pub use optim::{Adagrad, Adam, AdamW, ClipGrad, GradScaler, Optimizer, Sgd};
 pub use options::{Scalar, ScalarKind};
 pub use output::Output;
 pub use pages::{Pages, Sink};

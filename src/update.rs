@@ -17,12 +17,26 @@ pub struct UpdateRule {
     pub states: usize,
 }
 
+/// What gradients go through on their way into a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Gating {
+    /// Nothing.
+    #[default]
+    Open,
+    /// [`Role::Gate`], whose factor they are multiplied by, and which may keep the step from being taken.
+    Gated,
+    /// The same, and [`Role::Count`] counts the steps taken: its word `turn`, 0 or 1, is the count before this one.
+    Counted { turn: u32 },
+}
+
 /// A validated step.
 #[derive(Clone, Debug)]
 pub struct Update {
     pub name: &'static str,
     pub rule: UpdateRule,
     pub param: View,
-    pub grad: View,
+    /// None where what is updated is itself a gradient.
+    pub grad: Option<View>,
     pub states: Vec<(Role, View)>,
+    pub gating: Gating,
 }

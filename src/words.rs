@@ -95,6 +95,10 @@ pub enum Role {
     ExpAvgSq,
     MaxExpAvgSq,
     Sum,
+    /// The norms of gradients, what steps go through, and the count of those taken.
+    Norm,
+    Gate,
+    Count,
 }
 
 impl Role {
@@ -142,6 +146,9 @@ impl Role {
             Self::ExpAvgSq => "exp_avg_sq",
             Self::MaxExpAvgSq => "max_exp_avg_sq",
             Self::Sum => "sum",
+            Self::Norm => "norm",
+            Self::Gate => "gate",
+            Self::Count => "count",
         }
     }
 }

@@ -2,7 +2,9 @@
 //
 // A tile is TILE elements; lane p of a workgroup takes the quads p, p + WIDTH, … of it. An element meets no other.
 //
-// An optimizer supplies: update, of four elements at once.
+// An optimizer supplies: update, of four elements at once. A gate supplies goes, whether the step is taken, and
+// let_through, what gradients become first; where steps are COUNTED on the device, update/counted.wgsl has taken and
+// put_taken.
 
 // `UpdateParams` in src/layout.rs is the Rust side.
 struct Params {
@@ -16,6 +18,10 @@ struct Params {
     peak_base: u32,
     scalars_0_3: vec4<f32>, // the optimizer's own, read by their names (src/scalars.rs)
     scalars_4_7: vec4<f32>,
+    turn: u32, // which word of the count is that before this step
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 // The parameter and what an optimizer remembers of its gradients; what it does not use is 1, and goes nowhere.
@@ -30,7 +36,7 @@ fn update_quad(e: u32) {
     let old = Element(
         param4(params.param_base + e, 1u), moment4(params.moment_base + e, 1u),
         square4(params.square_base + e, 1u), peak4(params.peak_base + e, 1u));
-    let next = update(old, grad4(params.grad_base + e, 1u));
+    let next = update(old, let_through(grad4(params.grad_base + e, 1u)));
     put_param4(params.param_base + e, 1u, next.param);
     put_moment4(params.moment_base + e, 1u, next.moment);
     put_square4(params.square_base + e, 1u, next.square);
@@ -41,7 +47,7 @@ fn update_single(e: u32) {
     let old = Element(
         vec4<f32>(param1(params.param_base + e)), vec4<f32>(moment1(params.moment_base + e)),
         vec4<f32>(square1(params.square_base + e)), vec4<f32>(peak1(params.peak_base + e)));
-    let next = update(old, vec4<f32>(grad1(params.grad_base + e)));
+    let next = update(old, let_through(vec4<f32>(grad1(params.grad_base + e))));
     put_param1(params.param_base + e, next.param.x);
     put_moment1(params.moment_base + e, next.moment.x);
     put_square1(params.square_base + e, next.square.x);
@@ -53,6 +59,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     params = uniforms;
     let tile = group.y * uniforms.groups_x + group.x;
     if (tile >= uniforms.tiles) {
+        return;
+    }
+    if (COUNTED) {
+        if ((tile == 0u) & (lane == 0u)) {
+            put_taken(taken() + select(0u, 1u, goes()));
+        }
+    }
+    if (!goes()) {
         return;
     }
     let start = tile * TILE;

@@ -19,7 +19,7 @@ struct Params {
     sample_weight_base: u32,
     first_place: vec2<u32>, // the number of first_item among all elements, as two words
     result_base: u32,   // the word of its binding that the result begins with
-    pad0: u32,
+    power: f32,         // p of a norm
 }
 
 // The high word of an item's number: items are counted modulo 2^32, and a dispatch has fewer.

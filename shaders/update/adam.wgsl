@@ -9,7 +9,7 @@
 //   p = p - step_size m / (sqrt(w) / root + eps)
 //
 // step_size = lr / (1 - beta1^t) and root = sqrt(1 - beta2^t) of step t come from the host, which has f64, and so do
-// rest1 = 1 - beta1 and rest2 = 1 - beta2.
+// rest1 = 1 - beta1 and rest2 = 1 - beta2. Where t is COUNTED on the device, step_size is lr and root 1.
 
 // From one number to another, from the end that is nearer, as PyTorch's lerp.
 fn between(a: vec4<f32>, b: vec4<f32>, part: f32, rest: f32) -> vec4<f32> {
@@ -38,6 +38,12 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
             larger(known.x, peak.x), larger(known.y, peak.y), larger(known.z, peak.z), larger(known.w, peak.w));
         next.peak = peak;
     }
-    next.param -= step_size() * next.moment / (sqrt(peak) / root() + eps());
+    var size = step_size();
+    var spread = root();
+    if (COUNTED) {
+        size /= correction(rest1());
+        spread = sqrt(correction(rest2()));
+    }
+    next.param -= size * next.moment / (sqrt(peak) / spread + eps());
     return next;
 }

@@ -9,7 +9,7 @@ use super::wait::{Waiting, block_on};
 use super::{Gpu, memory_of};
 use crate::error::Result;
 use crate::memory::{Memory, Recording, Used, Watcher, lock};
-use crate::plan::{Dispatch, Plan, parts};
+use crate::plan::{Dispatch, Origin, Plan, parts};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -144,7 +144,7 @@ impl Gpu {
             let bindings = plan
                 .dispatches()
                 .flat_map(|own| &own.bindings)
-                .filter(|own| own.written);
+                .filter(|own| own.written && matches!(own.source, Origin::Tensor(_)));
             for binding in bindings {
                 memory_of(binding.source, tensors, &[])?.touch();
             }
@@ -160,10 +160,11 @@ impl Gpu {
         let (mut ready, mut dispatches) = (Vec::new(), Vec::new());
         self.guarded("recording", 0, || {
             for (plan, tensors) in steps {
+                let scratch = self.exact_scratch(plan)?;
                 for dispatch in plan.dispatches() {
                     let pipeline = self.pipeline(&dispatch.variant)?;
                     let at = (&params, offsets.next().unwrap_or_default());
-                    ready.push(self.ready_dispatch(dispatch, &pipeline, at, tensors, &[])?);
+                    ready.push(self.ready_dispatch(dispatch, &pipeline, at, tensors, &scratch)?);
                     dispatches.push(dispatch.clone());
                 }
             }

@@ -9,7 +9,8 @@ use crate::words::Role;
 
 scalars! {
     Numbers {
-        rate = "lr / (1 + (t - 1) lr_decay)",
+        rate = "lr / (1 + (t - 1) lr_decay); where a device counts the steps, lr",
+        lr_decay,
         weight_decay,
         begin = "initial_accumulator_value of a sum that is not there yet, else 0",
         eps,
@@ -66,11 +67,15 @@ impl Adagrad {
             piece: piece!("update/adagrad.wgsl"),
             flags: vec![("MAXIMIZES", self.maximize), ("DECAYS", self.weight_decay != 0.0)],
             scalars: Numbers {
-                rate: self.lr / (1.0 + state.step() as f64 * self.lr_decay),
+                rate: match state.is_counted() {
+                    true => self.lr,
+                    false => self.lr / (1.0 + state.step() as f64 * self.lr_decay),
+                },
+                lr_decay: self.lr_decay,
                 weight_decay: self.weight_decay,
                 begin: match state.get(Role::Sum) {
-                    Some(_) => 0.0,
-                    None => self.initial_accumulator_value,
+                    Some(_) if !state.is_counted() => 0.0,
+                    _ => self.initial_accumulator_value,
                 },
                 eps: self.eps,
             }
@@ -85,6 +90,7 @@ impl Adagrad {
             weight_decay,
             begin,
             eps,
+            ..
         } = (&rule.scalars).into();
         let mut g = if self.maximize { -grad } else { grad };
         if weight_decay != 0.0 {

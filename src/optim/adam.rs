@@ -106,8 +106,11 @@ impl Adam {
     fn rule_with(&self, state: &State, decay: f64, decoupled: bool) -> UpdateRule {
         let (beta1, beta2) = self.betas;
         let correction = |beta: f64| 1.0 - beta.powf(state.step() as f64 + 1.0);
-        let step_size = self.lr / correction(beta1);
-        let root = correction(beta2).sqrt();
+        // Where a device counts the steps, it corrects.
+        let (step_size, root) = match state.is_counted() {
+            true => (self.lr, 1.0),
+            false => (self.lr / correction(beta1), correction(beta2).sqrt()),
+        };
         UpdateRule {
             piece: piece!("update/adam.wgsl"),
             flags: vec![

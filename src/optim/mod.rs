@@ -31,7 +31,10 @@
 
 mod adagrad;
 mod adam;
+mod clip;
 mod define;
+mod gate;
+mod scaler;
 mod sgd;
 mod state;
 
@@ -49,9 +52,11 @@ use crate::tensor::Tensor;
 use crate::view::View;
 use crate::words::{Role, same_name};
 
-pub use crate::update::{Update, UpdateRule};
+pub use crate::update::{Gating, Update, UpdateRule};
 pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use clip::{ClipGrad, ClipState};
+pub use scaler::{GradScaler, ScalerState};
 pub use sgd::Sgd;
 pub use state::{Parameter, State};
 
@@ -166,7 +171,8 @@ pub trait Optimizer: Debug + Send + Sync {
             states: states.collect::<Result<_>>()?,
             rule,
             param: param.clone(),
-            grad: grad.clone(),
+            grad: Some(grad.clone()),
+            gating: state.gating(),
         })
     }
 
@@ -190,6 +196,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// changed.
     fn step_all(&self, engine: &Engine, all: &mut [Parameter<'_>]) -> Result<()> {
         let updates = updates(|param, grad, state| self.update(param, grad, state), all)?;
+        expect_uncounted(all)?;
         let Some(gpu) = engine.gpu() else {
             let mut stepped = Vec::new();
             for (nth, (update, own)) in updates.iter().zip(&*all).enumerate() {
@@ -237,6 +244,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// As both.
     fn encode_all(&self, engine: &Engine, encoder: &mut wgpu::CommandEncoder, all: &mut [Parameter<'_>]) -> Result<()> {
         let updates = updates(|param, grad, state| self.update(param, grad, state), all)?;
+        expect_uncounted(all)?;
         let gpu = engine.device()?;
         let steps = prepare(gpu, &updates, all, true)?;
         let Some(first) = all.first() else { return Ok(()) };
@@ -267,6 +275,15 @@ fn updates(update: impl Fn(&View, &View, &State) -> Result<Update>, all: &mut [P
         update(own.tensor.view(), own.grad.view(), own.state).map_err(|error| of_parameter(error, nth, of))
     });
     each.collect()
+}
+
+/// Refuses states whose steps a device counts: what the host would count is not what was taken.
+fn expect_uncounted(all: &[Parameter<'_>]) -> Result<()> {
+    let counted = all.iter().position(|own| own.state.is_counted());
+    let Some(nth) = counted else { return Ok(()) };
+    let message = "its steps are counted on the device since a GradScaler took them: go on with that, or begin a state \
+                   with State::after(state.taken(engine)?) and the tensors of this one";
+    Err(of_parameter(Error::operand("state", message), nth, all.len()))
 }
 
 /// Refuses gaps between rows.
@@ -312,7 +329,7 @@ fn expect_single(name: &'static str, tensor: &Tensor) -> Result<()> {
 
 /// State begins as zeros, at the first step alone. (SGD's buffer begins as the gradient, whenever that is.)
 fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
-    if state.step() == 0 || role == Role::MomentumBuffer {
+    if state.step() == 0 || role == Role::MomentumBuffer && !state.is_counted() {
         return Ok(());
     }
     Err(Error::operand(
@@ -349,6 +366,7 @@ fn prepare_one(
         made.push((*role, gpu.allocate(view.dtype, &view.shape)?));
     }
     let mut given = vec![(Role::Param, &*own.tensor), (Role::Grad(0), own.grad)];
+    given.extend(own.state.count().map(|count| (Role::Count, count)));
     given.extend(
         update
             .states

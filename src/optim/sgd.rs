@@ -62,10 +62,12 @@ impl Sgd {
 
     fn rule(&self, state: &State) -> UpdateRule {
         let has_momentum = self.momentum != 0.0;
-        // A buffer that is not there yet is zeros: then nothing is kept, and all is taken.
-        let (keep, take) = match state.get(Role::MomentumBuffer) {
-            Some(_) => (self.momentum, 1.0 - self.dampening),
-            None => (0.0, 1.0),
+        // A buffer that is not there yet is zeros: then nothing is kept, and all is taken. Where a device counts the
+        // steps, it knows which is the first.
+        let is_first = state.get(Role::MomentumBuffer).is_none() && !state.is_counted();
+        let (keep, take) = match is_first {
+            true => (0.0, 1.0),
+            false => (self.momentum, 1.0 - self.dampening),
         };
         UpdateRule {
             piece: piece!("update/sgd.wgsl"),

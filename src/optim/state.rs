@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use crate::dtype::Dtype;
+use crate::engine::Engine;
+use crate::error::Result;
 use crate::gpu::Places;
 use crate::memory::{Fate, Recording};
 use crate::tensor::Tensor;
+use crate::update::Gating;
 use crate::words::Role;
 
 /// What an optimizer remembers of one parameter: nothing before its first step. A clone shares the memory, which on a
@@ -19,6 +22,8 @@ pub struct State {
     recorded: Vec<Recorded>,
     /// What is bound to the tensors of steps.
     places: Arc<Places>,
+    /// The count of steps on a device, which skips some of them: two words, read and written in turns.
+    count: Option<Tensor>,
 }
 
 /// A step that was recorded into a caller's encoder.
@@ -48,9 +53,47 @@ impl State {
     }
 
     /// Steps taken, up to [`State::MAX_STEP`]: those that were submitted or are recorded in an encoder that may still
-    /// be, not those whose encoder was dropped.
+    /// be, not those whose encoder was dropped. Of a [`GradScaler`](super::GradScaler) on a device, which skips steps,
+    /// those that were tried: see [`State::taken`].
     pub fn step(&self) -> u64 {
         self.step + self.recorded.iter().filter(|own| !own.is_dropped()).count() as u64
+    }
+
+    /// Steps that were taken and not skipped, which on a device waits for them.
+    ///
+    /// # Errors
+    /// [`Error::NotSubmitted`](crate::Error::NotSubmitted) and [`Error::Device`](crate::Error::Device).
+    pub fn taken(&self, engine: &Engine) -> Result<u64> {
+        let Some(count) = &self.count else {
+            return Ok(self.step());
+        };
+        let words = count.read::<u32>(engine)?;
+        Ok(words.get(self.turn() as usize).copied().unwrap_or_default().into())
+    }
+
+    /// A device counts its steps.
+    pub(super) fn is_counted(&self) -> bool {
+        self.count.is_some()
+    }
+
+    pub(super) fn count(&self) -> Option<&Tensor> {
+        self.count.as_ref()
+    }
+
+    pub(super) fn count_by(&mut self, count: Option<Tensor>) {
+        self.count = count;
+    }
+
+    /// The word of the count that holds it.
+    fn turn(&self) -> u32 {
+        (self.step() % 2) as u32
+    }
+
+    pub(super) fn gating(&self) -> Gating {
+        match self.count {
+            Some(_) => Gating::Counted { turn: self.turn() },
+            None => Gating::Open,
+        }
     }
 
     /// The tensors that there are, under PyTorch's names; on the device of an engine that has one.
@@ -102,7 +145,8 @@ impl State {
                 continue;
             }
             self.tensors.retain(|(role, _)| !own.made.contains(role));
-            for (_, tensor) in &mut self.tensors {
+            let states = self.tensors.iter_mut().map(|(_, tensor)| tensor);
+            for tensor in states.chain(&mut self.count) {
                 *tensor = tensor.without_recording(&own.recording);
             }
         }
@@ -130,7 +174,7 @@ impl<'a> Parameter<'a> {
         let states = tensors
             .iter()
             .map(|(role, _)| *role)
-            .filter(|role| !matches!(role, Role::Param | Role::Grad(_)));
+            .filter(|role| !matches!(role, Role::Param | Role::Grad(_) | Role::Gate | Role::Count));
         let made = states.filter(is_new).collect();
         for (role, tensor) in tensors {
             let tensor = match recording {
@@ -139,7 +183,8 @@ impl<'a> Parameter<'a> {
             };
             match role {
                 Role::Param => *self.tensor = tensor,
-                Role::Grad(_) => {}
+                Role::Grad(_) | Role::Gate => {}
+                Role::Count => state.count = Some(tensor),
                 _ => state.attach(role, tensor),
             }
         }

@@ -83,6 +83,7 @@ fn chain<'a>(problem: &Problem, limits: &'a Limits, tuning: &'a Tuning) -> Chain
         },
         scale: Scale::Static(1.0),
         empty: if problem.zero_on_empty { 0.0 } else { f32::NAN },
+        power: 1.0,
         result: control(),
         limits,
         tuning,

@@ -10,6 +10,7 @@ mod broadcast;
 mod columns;
 mod copy;
 mod elements;
+mod gate;
 mod gather;
 mod inspect;
 mod labels;
@@ -38,6 +39,7 @@ use crate::words::Role;
 
 pub(crate) use broadcast::leaf_tile;
 pub use copy::plan_copy;
+pub use gate::{plan_gate, plan_norm, plan_rescale};
 pub use gather::plan_gather;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;

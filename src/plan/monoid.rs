@@ -41,6 +41,22 @@ impl Monoid {
         pieces: &[piece!("state/sum_ones.wgsl")],
     };
 
+    /// Of the norm of this type, with its name.
+    pub fn norm(norm_type: f64) -> (&'static str, Self) {
+        let (name, kind) = match norm_type {
+            f64::INFINITY => ("inf", 0),
+            1.0 => ("1", 1),
+            2.0 => ("2", 2),
+            _ => ("p", 3),
+        };
+        let monoid = Self {
+            state_bytes: 12,
+            consts: vec![Const::U32("NORM", kind)],
+            pieces: &[piece!("state/norm.wgsl")],
+        };
+        (name, monoid)
+    }
+
     /// Of the values that break a check's rule.
     pub fn fault(check: &Check) -> Self {
         Self {

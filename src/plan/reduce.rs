@@ -25,6 +25,8 @@ pub(super) struct Chain<'a> {
     pub scale: Scale,
     /// One over the denominator, where nothing is kept.
     pub empty: f32,
+    /// p of a norm.
+    pub power: f32,
     pub result: Window,
     pub limits: &'a Limits,
     pub tuning: &'a Tuning,
@@ -62,6 +64,7 @@ pub(super) fn plan_reduce_at(op: ReduceOp, input: &View, at: u64, limits: &Limit
         monoid: op.monoid(),
         scale: Scale::Static(if mean { (1.0 / len as f64) as f32 } else { 1.0 }),
         empty: f32::NAN,
+        power: 1.0,
         result: output(Role::Loss, op.result_dtype(), at),
         limits,
         tuning,
@@ -95,6 +98,7 @@ pub(super) fn add_loss_sum(
         monoid: Monoid::SUM,
         scale,
         empty: f32::NAN,
+        power: 1.0,
         result: output(Role::Loss, Dtype::F32, problem.offset_of(Role::Loss)),
         limits,
         tuning,
@@ -120,6 +124,7 @@ pub(super) fn add_column_sum(
         monoid: if scale.is_some() { Monoid::SUM } else { Monoid::ONES },
         scale: scale.unwrap_or(Scale::Static(1.0)),
         empty: f32::NAN,
+        power: 1.0,
         result: output(into, if scale.is_some() { Dtype::F32 } else { Dtype::U32 }, at),
         limits,
         tuning,
@@ -165,6 +170,7 @@ fn inspection<'a>((nth, check): (usize, &Check), limits: &'a Limits, tuning: &'a
         monoid: Monoid::fault(check),
         scale: Scale::Static(1.0),
         empty: f32::NAN,
+        power: 1.0,
         result: Window::scratch(Origin::Tensor(Role::Fault(nth as u8)), 4, 0, FAULT_WORDS as u64),
         limits,
         tuning,
@@ -292,6 +298,7 @@ impl Chain<'_> {
                 Scale::Counted | Scale::CountedZ => 1.0,
             },
             empty: self.empty,
+            power: self.power,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             ..Default::default()

@@ -1,18 +1,22 @@
 //! Plans of the update driver: an optimizer's step over one parameter, in chunks of tiles.
 
 use crate::error::{Error, Result};
-use crate::layout::{Slot, UpdateParams};
+use crate::layout::{Gate, Slot, UpdateParams};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, named};
-use crate::shader::{Const, Variant, piece, pieces};
+use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tuning::Tuning;
-use crate::update::Update;
+use crate::update::{Gating, Update};
 use crate::view::View;
 use crate::words::Role;
 
 /// Where the state of an optimizer is bound, in the order in which it names it.
 const STATES: [Slot; 3] = [Slot::Moment, Slot::Square, Slot::Peak];
+
+pub(super) const GATE: Piece = piece!("update/gate.wgsl");
+const GATED: &[Piece] = &[GATE, piece!("update/gated.wgsl")];
+const COUNTED: &[Piece] = &[GATE, piece!("update/gated.wgsl"), piece!("update/counted.wgsl")];
 
 /// A tensor of the step.
 struct StepTensor<'a> {
@@ -51,7 +55,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
                 let window = Window::of(own.view, Origin::Tensor(own.role), from, to);
                 (own.slot, own.slot != Slot::Grad, window)
             };
-            operands.iter().map(window).collect::<Vec<_>>()
+            operands.iter().map(window).chain(gates(update)).collect::<Vec<_>>()
         };
         let fits = |end| fit(&windows(end), end - first, limits);
         let end = furthest(first, tiles, fits).ok_or_else(|| {
@@ -75,6 +79,11 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             peak_base: base(Slot::Peak),
             scalars_0_3,
             scalars_4_7,
+            turn: match update.gating {
+                Gating::Counted { turn } => turn,
+                Gating::Open | Gating::Gated => 0,
+            },
+            ..Default::default()
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: variant(update, &operands, tuning),
@@ -90,19 +99,32 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     Ok(plan)
 }
 
+/// What gradients go through.
+fn gates(update: &Update) -> impl Iterator<Item = (Slot, bool, Window)> {
+    let gate = (update.gating != Gating::Open).then(|| (Slot::Gate, false, gate()));
+    let count = matches!(update.gating, Gating::Counted { .. }).then(|| {
+        let window = Window::scratch(Origin::Tensor(Role::Count), 4, 0, 2);
+        (Slot::Count, true, window)
+    });
+    gate.into_iter().chain(count)
+}
+
+/// [`Role::Gate`], whole.
+pub(super) fn gate() -> Window {
+    Window::scratch(Origin::Tensor(Role::Gate), 4, 0, (size_of::<Gate>() / 4) as u64)
+}
+
 fn operands(update: &Update) -> Vec<StepTensor<'_>> {
-    let mut list = vec![
-        StepTensor {
-            slot: Slot::Param,
-            role: Role::Param,
-            view: &update.param,
-        },
-        StepTensor {
-            slot: Slot::Grad,
-            role: Role::Grad(0),
-            view: &update.grad,
-        },
-    ];
+    let mut list = vec![StepTensor {
+        slot: Slot::Param,
+        role: Role::Param,
+        view: &update.param,
+    }];
+    list.extend(update.grad.iter().map(|view| StepTensor {
+        slot: Slot::Grad,
+        role: Role::Grad(0),
+        view,
+    }));
     let states = STATES.into_iter().zip(&update.states);
     list.extend(states.map(|(slot, (role, view))| StepTensor {
         slot,
@@ -120,10 +142,23 @@ fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Var
         Slot::Grad => pieces::read(own.slot, own.view.dtype, own.quads()),
         _ => pieces::over(own.slot, own.view.dtype, own.quads()),
     }));
+    if update.grad.is_none() {
+        list.push(pieces::absent(Slot::Grad));
+    }
+    let (gate, name) = match update.gating {
+        Gating::Open => (&[piece!("update/open.wgsl")][..], ""),
+        Gating::Gated => (GATED, "/gated"),
+        Gating::Counted { .. } => (COUNTED, "/counted"),
+    };
+    list.extend(gate);
     for &slot in &STATES[update.states.len()..] {
         list.push(pieces::absent(slot));
     }
-    let mut consts = vec![Const::U32("WIDTH", tuning.width), Const::U32("TILE", tuning.tile)];
+    let mut consts = vec![
+        Const::U32("WIDTH", tuning.width),
+        Const::U32("TILE", tuning.tile),
+        Const::Bool("COUNTED", matches!(update.gating, Gating::Counted { .. })),
+    ];
     consts.extend(rule.scalars.accessors());
     consts.extend(rule.flags.iter().map(|&(name, set)| Const::Bool(name, set)));
     let kind: Vec<_> = rule
@@ -136,7 +171,7 @@ fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Var
     Variant {
         shared: Vec::new(),
         label: format!(
-            "{}/step/{}{}/group{}/tile{}",
+            "{}/step/{}{}{name}/group{}/tile{}",
             update.name,
             named(&kind.join("-")),
             told.join("-"),

@@ -203,10 +203,12 @@ impl Update {
     /// The least traffic of a step: parameter and state are read and written over.
     #[must_use]
     pub fn least_traffic(&self) -> Vec<Moved> {
-        let mut list = vec![
-            Moved::of(Role::Param.name(), &self.param, true, true),
-            Moved::of(Role::Grad(0).name(), &self.grad, true, false),
-        ];
+        let mut list = vec![Moved::of(Role::Param.name(), &self.param, true, true)];
+        list.extend(
+            self.grad
+                .iter()
+                .map(|view| Moved::of(Role::Grad(0).name(), view, true, false)),
+        );
         let states = self.states.iter();
         list.extend(states.map(|(role, view)| Moved::of(role.name(), view, true, true)));
         list

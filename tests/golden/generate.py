@@ -3,7 +3,7 @@
 
     python generate.py --out CORPUS      all cases: manifest.json, .safetensors files by loss; a second part in more/
     python generate.py --check CORPUS    reload a corpus, check it and print the counts
-    python generate.py --select CORPUS   the cases that the tests read: data/ and optimizers.json beside this file
+    python generate.py --select CORPUS   the cases that the tests read: data/, optimizers.json and clips.json beside this file
 
 README.md says what a case looks like. --out needs torch, torchvision, numpy and safetensors, --check the last two,
 --select nothing. Every draw has a seed of its own: inputs are the same bytes each time, and so are results but for the
@@ -19,8 +19,9 @@ from collections import Counter, defaultdict
 # Of the first part, what the library has no loss for yet; the optimizers' cases have a manifest of their own.
 LEFT_OUT = {"ctc", "linear_cross_entropy"}
 OPTIMIZERS = {"sgd", "adam", "adamw", "adagrad"}
+CLIPS = {"clip_grad_norm", "clip_grad_value"}
 # Of the second part, what it has.
-FROM_MORE = {"reduce_dims", "gaussian_nll_var"}
+FROM_MORE = {"reduce_dims", "gaussian_nll_var", "adagrad"} | CLIPS
 
 
 def write_manifest(path, torch, cases):
@@ -57,15 +58,17 @@ def select(corpus, to):
     first, more = (json.loads((corpus / part / "manifest.json").read_text()) for part in ("", "more"))
     data = to / "data"
     data.mkdir(parents=True, exist_ok=True)
-    optimizers = [case for case in first["cases"] if case["loss"] in OPTIMIZERS]
+    optimizers = [case for case in first["cases"] + more["cases"] if case["loss"] in OPTIMIZERS]
+    clips = [case for case in more["cases"] if case["loss"] in CLIPS]
     cases = [case for case in first["cases"] if case["loss"] not in LEFT_OUT | OPTIMIZERS]
-    cases += [case for case in more["cases"] if case["loss"] in FROM_MORE]
-    for loss in sorted({case["loss"] for case in cases + optimizers}):
+    cases += [case for case in more["cases"] if case["loss"] in FROM_MORE - OPTIMIZERS - CLIPS]
+    for loss in sorted({case["loss"] for case in cases + optimizers + clips}):
         part = "more" if loss in FROM_MORE else ""
         shutil.copyfile(corpus / part / f"{loss}.safetensors", data / f"{loss}.safetensors")
     write_manifest(data / "manifest.json", first["torch"], cases)
     write_manifest(to / "optimizers.json", first["torch"], optimizers)
-    print(f"{len(cases)} cases of losses, {len(optimizers)} of optimizers")
+    write_manifest(to / "clips.json", first["torch"], clips)
+    print(f"{len(cases)} cases of losses, {len(optimizers)} of optimizers, {len(clips)} of clipping")
 
 
 def check(folder):

@@ -15,16 +15,16 @@ struct Manifest {
 }
 
 #[derive(Deserialize)]
-struct Case {
-    id: String,
-    loss: String,
-    params: HashMap<String, serde_json::Value>,
-    inputs: HashMap<String, Entry>,
-    expected: HashMap<String, Entry>,
+pub struct Case {
+    pub id: String,
+    pub loss: String,
+    pub params: HashMap<String, serde_json::Value>,
+    pub inputs: HashMap<String, Entry>,
+    pub expected: HashMap<String, Entry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+pub struct Entry {
     file: String,
     key: String,
 }
@@ -32,13 +32,22 @@ struct Entry {
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(format!("{FOLDER}/optimizers.json")).unwrap();
+    cases_in("optimizers.json")
+}
+
+/// Those of clipping.
+pub fn clips() -> Vec<Case> {
+    cases_in("clips.json")
+}
+
+fn cases_in(file: &str) -> Vec<Case> {
+    let text = std::fs::read_to_string(format!("{FOLDER}/{file}")).unwrap();
     let manifest: Manifest = serde_json::from_str(&text).unwrap();
     manifest.cases
 }
 
 /// Shape and numbers of an array of the corpus.
-fn array(entry: &Entry) -> (Vec<usize>, Vec<f64>) {
+pub fn array(entry: &Entry) -> (Vec<usize>, Vec<f64>) {
     let bytes = std::fs::read(format!("{FOLDER}/data/{}", entry.file)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let view = file.tensor(&entry.key).unwrap();
@@ -53,7 +62,7 @@ fn array(entry: &Entry) -> (Vec<usize>, Vec<f64>) {
     (view.shape().to_vec(), data)
 }
 
-fn singles(data: &[f64]) -> Vec<f32> {
+pub fn singles(data: &[f64]) -> Vec<f32> {
     data.iter().map(|&x| x as f32).collect()
 }
 

@@ -1,9 +1,11 @@
 //! Optimizer steps: the golden cases, 16-bit parameters, cutting, the user's buffers and what is refused.
 
+mod clip;
 mod cutting;
 mod golden;
 mod refusals;
 mod rounding;
+mod scaler;
 mod tensors;
 
 use wgloss::optim::{State, Update};

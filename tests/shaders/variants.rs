@@ -8,13 +8,15 @@ use std::sync::OnceLock;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
-use wgloss::optim::{OPTIMIZERS, Setting as OptimizerSetting, State};
-use wgloss::plan::{Dispatch, Plan, plan, plan_copy, plan_gather, plan_naive, plan_update};
+use wgloss::optim::{Gating, OPTIMIZERS, Setting as OptimizerSetting, State};
+use wgloss::plan::{
+    Dispatch, Plan, plan, plan_copy, plan_gate, plan_gather, plan_naive, plan_norm, plan_rescale, plan_update,
+};
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
 use wgloss::{
-    Call, Checks, Dtype, Info, Limits, Loss, Mode, Mse, MultilabelSoftMargin, OnNan, REGISTRY, Reduction, Role, Stats,
-    Tuning, View,
+    Call, Checks, ClipGrad, Dtype, Info, Limits, Loss, Mode, Mse, MultilabelSoftMargin, OnNan, REGISTRY, Reduction,
+    Role, Stats, Tuning, View,
 };
 
 use crate::common::cases::{DTYPES, Setting, Setup, Style, blank, make, settings};
@@ -343,7 +345,27 @@ fn others() -> Vec<Dispatch> {
         let view = View::contiguous(Dtype::F32, &[1 << 20]);
         list.extend(of(plan_naive(&view, per_lane, &DEFAULT_LIMITS).unwrap()));
     }
+    for (max_norm, skips) in [(None, false), (None, true), (Some(1.0), false), (Some(1.0), true)] {
+        list.extend(of(plan_gate(max_norm, 1.0, skips, &DEFAULT_LIMITS)));
+    }
+    list.extend(of(plan_rescale(2.0, 0.5, 2000, &DEFAULT_LIMITS)));
     for tuning in [Tuning::SOFTWARE, Tuning::HARDWARE] {
+        for (norm_type, (dtype, _)) in [1.0, 2.0, 3.0, f64::INFINITY]
+            .into_iter()
+            .flat_map(|p| DTYPES.map(|own| (p, own)))
+        {
+            for len in [7, 1 << 20] {
+                let view = View::contiguous(dtype, &[len]);
+                list.extend(of(
+                    plan_norm(norm_type, (Some(3), &view), &DEFAULT_LIMITS, &tuning).unwrap()
+                ));
+                list.extend(of(
+                    plan_norm(norm_type, (None, &view), &DEFAULT_LIMITS, &tuning).unwrap()
+                ));
+                let clip = ClipGrad::norm(1.0).in_place(&view);
+                list.extend(of(plan_update(&clip, &DEFAULT_LIMITS, &tuning).unwrap()));
+            }
+        }
         let view = View::contiguous(Dtype::F32, &[1 << 20]);
         list.extend(of(plan_copy(&view, &DEFAULT_LIMITS, &tuning).unwrap()));
         for (info, (dtype, other)) in OPTIMIZERS.iter().flat_map(|info| DTYPES.map(|dtypes| (info, dtypes))) {
@@ -367,8 +389,11 @@ fn others() -> Vec<Dispatch> {
                     }
                 }
                 for optimizer in optimizers {
-                    let update = optimizer.update(&param, &grad, &State::default()).unwrap();
-                    list.extend(of(plan_update(&update, &DEFAULT_LIMITS, &tuning).unwrap()));
+                    let mut update = optimizer.update(&param, &grad, &State::default()).unwrap();
+                    for gating in [Gating::Open, Gating::Counted { turn: 1 }] {
+                        update.gating = gating;
+                        list.extend(of(plan_update(&update, &DEFAULT_LIMITS, &tuning).unwrap()));
+                    }
                 }
             }
         }

@@ -306,7 +306,8 @@ fn step(info: &'static optim::Info, matches: &ArgMatches, device: Device) -> Res
     }
     let update = optimizer.update(param.view(), grad.view(), &state).map_err(failed)?;
     let plan = plan::plan_update(&update, &device.limits, &device.tuning)?;
-    let mut tensors = vec![("param", &update.param), ("grad", &update.grad)];
+    let mut tensors = vec![("param", &update.param)];
+    tensors.extend(update.grad.iter().map(|view| ("grad", view)));
     tensors.extend(update.states.iter().map(|(role, view)| (role.name(), view)));
     let shaped = |(name, view): (&'static str, &wgloss::View)| Shaped {
         name,

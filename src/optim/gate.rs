@@ -1,0 +1,136 @@
+//! What stands between gradients and a step, on a device: their norm, and what follows from it, without a wait.
+
+use std::sync::Arc;
+
+use super::ClipGrad;
+use crate::dtype::Dtype;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::gpu::{Gpu, Places, Steps};
+use crate::layout::Gate as Record;
+use crate::memory::Recording;
+use crate::plan::{plan_gate, plan_norm};
+use crate::tensor::{Storage, Tensor};
+use crate::view::View;
+use crate::words::Role;
+
+/// The gate of some gradients, and what is bound to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gate {
+    record: Option<Tensor>,
+    /// The norm of each gradient.
+    norms: Option<Tensor>,
+    pub places: Arc<Places>,
+}
+
+/// How steps reach the device.
+pub(super) enum Way<'a> {
+    /// Submitted.
+    Run,
+    /// Into a caller's encoder.
+    Into(&'a mut wgpu::CommandEncoder),
+}
+
+/// What came of steps on their way.
+pub(super) struct Sent {
+    /// Of those in a caller's encoder.
+    pub recording: Option<Arc<Recording>>,
+    /// The norm of all gradients, which stays when the gate's goes.
+    pub norm: Tensor,
+}
+
+impl Gate {
+    /// The record, which begins with the scale.
+    pub fn record(&mut self, gpu: &Gpu, scale: f32) -> Result<Tensor> {
+        let record = match self.record.take() {
+            Some(record) => record,
+            None => {
+                let record = Record {
+                    scale,
+                    goes: 1,
+                    factor: 1.0,
+                    most: f32::MAX,
+                    ..Default::default()
+                };
+                let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&record));
+                gpu.upload(
+                    bytemuck::cast_slice(words),
+                    &View::contiguous(Dtype::U32, &[words.len()]),
+                )?
+            }
+        };
+        gpu.expect_own("state", &record)?;
+        Ok(self.record.insert(record).clone())
+    }
+
+    /// What is in the record now.
+    pub fn read(&self, engine: &Engine) -> Result<Option<Record>> {
+        let words = self.record.as_ref().map(|own| own.read::<u32>(engine)).transpose()?;
+        Ok(words.map(|words| bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words))))
+    }
+
+    /// The steps that come before those of the parameters: the norm of each gradient, that of all, and what is decided.
+    pub fn steps(&mut self, gpu: &Gpu, grads: &[&Tensor], clip: Option<ClipGrad>, skips: bool) -> Result<Steps> {
+        let record = self.record(gpu, 1.0)?;
+        let norms = match self.norms.take().filter(|own| own.shape() == [grads.len()]) {
+            Some(norms) => norms,
+            None => gpu.allocate(Dtype::F32, &[grads.len()])?,
+        };
+        let norms = self.norms.insert(norms).clone();
+        let (limits, tuning) = (gpu.paced_limits(), &gpu.tuning);
+        let (max_norm, norm_type, most) = match clip {
+            Some(ClipGrad::Norm { max_norm, norm_type }) => (Some(max_norm as f32), norm_type, f32::MAX),
+            Some(ClipGrad::Value { clip_value }) => (None, f64::INFINITY, clip_value as f32),
+            None => (None, f64::INFINITY, f32::MAX),
+        };
+        let mut steps = Steps::new();
+        for (nth, grad) in grads.iter().enumerate() {
+            let plan = plan_norm(norm_type, (Some(nth), grad.view()), &limits, tuning)?;
+            steps.push((
+                plan,
+                vec![(Role::Grad(0), (*grad).clone()), (Role::Norm, norms.clone())],
+            ));
+        }
+        let plan = plan_norm(norm_type, (None, norms.view()), &limits, tuning)?;
+        steps.push((plan, vec![(Role::Norm, norms), (Role::Gate, record.clone())]));
+        let plan = plan_gate(max_norm, most, skips, &limits);
+        steps.push((plan, vec![(Role::Gate, record)]));
+        Ok(steps)
+    }
+
+    /// Sends steps, and keeps the norm that they leave in the record.
+    pub fn send(&self, gpu: &Gpu, steps: &Steps, way: Way<'_>) -> Result<Sent> {
+        let norm = gpu.allocate(Dtype::F32, &[])?;
+        let copy = |encoder: &mut wgpu::CommandEncoder| {
+            let at = std::mem::offset_of!(Record, norm) as u64;
+            if let (Some([from]), [to]) = (self.record.as_ref().map(Tensor::parts), norm.parts()) {
+                encoder.copy_buffer_to_buffer(from, at, to, 0, 4);
+            }
+        };
+        match way {
+            Way::Run => {
+                gpu.step(steps, &self.places)?;
+                let mut encoder = gpu.device.create_command_encoder(&Default::default());
+                copy(&mut encoder);
+                gpu.hand_in("norm", encoder)?;
+                Ok(Sent { recording: None, norm })
+            }
+            Way::Into(encoder) => {
+                let recording = gpu.encode_step(encoder, steps, &self.places)?;
+                copy(encoder);
+                Ok(Sent {
+                    norm: norm.recorded(&recording),
+                    recording: Some(recording),
+                })
+            }
+        }
+    }
+}
+
+/// The scale alone, as a tensor in the record.
+pub(super) fn scale_in(record: &Tensor) -> Tensor {
+    Tensor {
+        storage: Storage::clone(&record.storage),
+        view: View::contiguous(Dtype::F32, &[]),
+    }
+}
