@@ -6,9 +6,10 @@ use crate::call::Call;
 use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Timer};
+use crate::gpu::{Gpu, Steps, Timer};
 use crate::loss::Loss;
 use crate::memory::Memory;
+use crate::optim::{self, ClipGrad, GradScaler, Optimizer, Parameter, State};
 use crate::output::Output;
 use crate::plan::{BufferCopy, Origin, Plan, Step, plan, plan_copy, plan_naive, plan_reduce};
 use crate::shapes::expect_dtype;
@@ -145,6 +146,36 @@ impl Engine {
         Stopwatch::new(gpu, plan, tensors, Some(output))
     }
 
+    /// Prepares a step of an optimizer, or, of a scaler, all that one behind it takes, clipped where that is asked for.
+    /// Every run is the same step of a new state.
+    ///
+    /// # Errors
+    /// As [`Optimizer::step`] and [`GradScaler::step_all`]; [`Error::Device`] on an engine without a device.
+    pub fn stopwatch_step(
+        &self,
+        optimizer: &dyn Optimizer,
+        (param, grad): (&Tensor, &Tensor),
+        scaler: Option<(&GradScaler, Option<ClipGrad>)>,
+    ) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let (mut param, mut state) = (param.clone(), State::default());
+        let own = Parameter::new(&mut param, grad, &mut state);
+        let steps = match scaler {
+            Some((scaler, clip)) => scaler.timed(gpu, optimizer, own, clip)?,
+            None => optim::timed(gpu, optimizer, own)?,
+        };
+        of_steps(gpu, steps)
+    }
+
+    /// Prepares the clipping of a gradient.
+    ///
+    /// # Errors
+    /// As [`ClipGrad::run`]; [`Error::Device`] on an engine without a device.
+    pub fn stopwatch_clip(&self, clip: ClipGrad, grad: &Tensor) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        of_steps(gpu, clip.timed(gpu, grad)?)
+    }
+
     /// Prepares the kernel that adds up the first `len` elements of `from`: the ceiling of a forward.
     ///
     /// # Errors
@@ -220,6 +251,20 @@ impl Engine {
             None,
         )
     }
+}
+
+/// Steps one after the other, whose tensors go by different roles.
+fn of_steps(gpu: &Gpu, steps: Steps) -> Result<Stopwatch<'_>> {
+    let (mut plan, mut tensors) = (Plan::default(), Vec::new());
+    for (part, own) in steps {
+        plan.append(part, Origin::Tensor);
+        for (role, tensor) in own {
+            if tensors.iter().all(|(other, _)| *other != role) {
+                tensors.push((role, tensor));
+            }
+        }
+    }
+    Stopwatch::new(gpu, plan, tensors, None)
 }
 
 /// A plan that adds up a tensor into one number.

@@ -3,8 +3,8 @@
 // A tile is TILE elements; lane p of a workgroup takes the quads p, p + WIDTH, … of it. An element meets no other.
 //
 // An optimizer supplies: update, of four elements at once. A gate supplies goes, whether the step is taken, and
-// let_through, what gradients become first; where steps are COUNTED on the device, update/counted.wgsl has taken and
-// put_taken.
+// let_through, what gradients become first; where steps are COUNTED on the device, update/counted.wgsl has
+// count_step.
 
 // `UpdateParams` in src/layout.rs is the Rust side.
 struct Params {
@@ -61,12 +61,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (tile >= uniforms.tiles) {
         return;
     }
+    let is_taken = goes();
     if (COUNTED) {
-        if ((tile == 0u) & (lane == 0u)) {
-            put_taken(taken() + select(0u, 1u, goes()));
-        }
+        count_step((tile == 0u) & (lane == 0u), is_taken);
     }
-    if (!goes()) {
+    if (!is_taken) {
         return;
     }
     let start = tile * TILE;

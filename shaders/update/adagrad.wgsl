@@ -17,8 +17,8 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
     var first = begin();
     var size = rate();
     if (COUNTED) {
-        first = select(0.0, first, taken() == 0u);
-        size /= 1.0 + f32(taken()) * lr_decay();
+        first = select(0.0, first, taken == 0u);
+        size /= 1.0 + f32(taken) * lr_decay();
     }
     next.moment = old.moment + first + g * g;
     next.param = old.param - size * g / (sqrt(next.moment) + eps());

@@ -144,12 +144,7 @@ impl ClipGrad {
         for (nth, own) in placed.iter().enumerate() {
             expect_apart(("grad", own), placed[..nth].iter().map(|other| ("grad", other)))?;
         }
-        let mut steps = gate.steps(gpu, &placed.iter().collect::<Vec<_>>(), Some(*self), false)?;
-        let record = gate.record(gpu, 1.0)?;
-        for own in &placed {
-            let plan = plan_update(&self.in_place(own.view()), &gpu.paced_limits(), &gpu.tuning)?;
-            steps.push((plan, vec![(Role::Param, own.clone()), (Role::Gate, record.clone())]));
-        }
+        let steps = self.steps(gpu, &placed, gate)?;
         let sent = gate.send(gpu, &steps, way)?;
         for (grad, own) in grads.iter_mut().zip(placed) {
             **grad = match &sent.recording {
@@ -158,6 +153,25 @@ impl ClipGrad {
             };
         }
         Ok(matches!(self, Self::Norm { .. }).then_some(sent.norm))
+    }
+
+    fn steps(&self, gpu: &Gpu, placed: &[Tensor], gate: &mut Gate) -> Result<Steps> {
+        let mut steps = gate.steps(gpu, &placed.iter().collect::<Vec<_>>(), Some(*self), false)?;
+        let record = gate.record(gpu, 1.0)?;
+        for own in placed {
+            let plan = plan_update(&self.in_place(own.view()), &gpu.paced_limits(), &gpu.tuning)?;
+            steps.push((plan, vec![(Role::Param, own.clone()), (Role::Gate, record.clone())]));
+        }
+        Ok(steps)
+    }
+
+    /// The steps of one gradient, for who times them.
+    pub(crate) fn timed(&self, gpu: &Gpu, grad: &Tensor) -> Result<Steps> {
+        self.check()?;
+        expect_grad(grad)?;
+        let placed = gpu.place(&[(Role::Grad(0), grad)], None)?;
+        let placed: Vec<Tensor> = placed.into_iter().map(|(_, tensor)| tensor).collect();
+        self.steps(gpu, &placed, &mut Gate::default())
     }
 
     fn run_on_cpu(&self, grads: &mut [&mut Tensor]) -> Result<Option<Tensor>> {

@@ -84,15 +84,18 @@ impl Gate {
             None => (None, f64::INFINITY, f32::MAX),
         };
         let mut steps = Steps::new();
-        for (nth, grad) in grads.iter().enumerate() {
-            let plan = plan_norm(norm_type, (Some(nth), grad.view()), &limits, tuning)?;
-            steps.push((
-                plan,
-                vec![(Role::Grad(0), (*grad).clone()), (Role::Norm, norms.clone())],
-            ));
+        // Where every step is taken, and elements are held one by one, nobody asks for a norm.
+        if skips || max_norm.is_some() {
+            for (nth, grad) in grads.iter().enumerate() {
+                let plan = plan_norm(norm_type, (Some(nth), grad.view()), &limits, tuning)?;
+                steps.push((
+                    plan,
+                    vec![(Role::Grad(0), (*grad).clone()), (Role::Norm, norms.clone())],
+                ));
+            }
+            let plan = plan_norm(norm_type, (None, norms.view()), &limits, tuning)?;
+            steps.push((plan, vec![(Role::Norm, norms), (Role::Gate, record.clone())]));
         }
-        let plan = plan_norm(norm_type, (None, norms.view()), &limits, tuning)?;
-        steps.push((plan, vec![(Role::Norm, norms), (Role::Gate, record.clone())]));
         let plan = plan_gate(max_norm, most, skips, &limits);
         steps.push((plan, vec![(Role::Gate, record)]));
         Ok(steps)

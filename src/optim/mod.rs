@@ -25,6 +25,9 @@
 //! **Arithmetic** is f32 in PyTorch's order of operations (its single-tensor forms); scalars that the step count enters
 //! are computed on the host in f64. The reference computes in f64 and keeps its state in f32.
 //!
+//! **Before a step** gradients may be clipped ([`ClipGrad`]), or taken out of a scaled loss, and the step skipped where
+//! one is not finite ([`GradScaler`]).
+//!
 //! **Differences from PyTorch.** The state of a 16-bit parameter is f32 and only the new parameter is rounded, to
 //! nearest even; PyTorch keeps such state, and rounds after each operation, in the parameter's dtype. Options are
 //! numbers, and infinite ones are refused.
@@ -254,6 +257,13 @@ pub trait Optimizer: Debug + Send + Sync {
         }
         Ok(())
     }
+}
+
+/// A step as it would be sent, for who times it.
+pub(crate) fn timed(gpu: &Gpu, optimizer: &dyn Optimizer, own: Parameter<'_>) -> Result<Steps> {
+    let mut all = [own];
+    let updates = updates(|param, grad, state| optimizer.update(param, grad, state), &mut all)?;
+    prepare(gpu, &updates, &all, false)
 }
 
 /// An error of one of several parameters says of which.

@@ -263,6 +263,24 @@ impl GradScaler {
         gate: &mut Gate,
         way: Way<'_>,
     ) -> Result<Tensor> {
+        let (steps, prepared) = self.steps(gpu, optimizer, all, clip, gate, matches!(way, Way::Into(_)))?;
+        let sent = gate.send(gpu, &steps, way)?;
+        for (own, (_, tensors)) in all.iter_mut().zip(prepared) {
+            own.commit(tensors, sent.recording.as_ref());
+        }
+        Ok(sent.norm)
+    }
+
+    /// All steps in order, and those of the optimizer alone.
+    fn steps(
+        &self,
+        gpu: &Gpu,
+        optimizer: &dyn Optimizer,
+        all: &mut [Parameter<'_>],
+        clip: Option<ClipGrad>,
+        gate: &mut Gate,
+        or_recorded: bool,
+    ) -> Result<(Steps, Steps)> {
         let of = all.len();
         for (nth, own) in all.iter_mut().enumerate() {
             own.state.settle();
@@ -270,15 +288,25 @@ impl GradScaler {
         }
         let updates = updates(|param, grad, state| optimizer.update(param, grad, state), all)?;
         let record = gate.record(gpu, self.init_scale as f32)?;
-        let prepared = prepare(gpu, &updates, all, matches!(way, Way::Into(_)))?;
+        let prepared = prepare(gpu, &updates, all, or_recorded)?;
         let grads: Vec<&Tensor> = prepared.iter().filter_map(|(_, tensors)| grad_in(tensors)).collect();
         let mut steps = gate.steps(gpu, &grads, clip, true)?;
         gated(&mut steps, prepared.clone(), &record);
-        let sent = gate.send(gpu, &steps, way)?;
-        for (own, (_, tensors)) in all.iter_mut().zip(prepared) {
-            own.commit(tensors, sent.recording.as_ref());
-        }
-        Ok(sent.norm)
+        Ok((steps, prepared))
+    }
+
+    /// A step as it would be sent, for who times it.
+    pub(crate) fn timed(
+        &self,
+        gpu: &Gpu,
+        optimizer: &dyn Optimizer,
+        own: Parameter<'_>,
+        clip: Option<ClipGrad>,
+    ) -> Result<Steps> {
+        self.check()?;
+        clip.iter().try_for_each(ClipGrad::check)?;
+        let steps = self.steps(gpu, optimizer, &mut [own], clip, &mut Gate::default(), false)?;
+        Ok(steps.0)
     }
 
     fn host<'a>(&self, state: &'a mut ScalerState) -> &'a mut Host {

@@ -12,6 +12,7 @@ pub mod record;
 mod request;
 pub mod rows;
 mod sheet;
+mod steps;
 pub mod tables;
 mod truth;
 
@@ -104,6 +105,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         rows: Vec::new(),
         ceilings: Vec::new(),
         baselines: Vec::new(),
+        steps: Vec::new(),
         fixed: Vec::new(),
         sweep: Vec::new(),
         failed: Vec::new(),
@@ -144,6 +146,13 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         match baselines::measure(engine, request.runs) {
             Ok(list) => record.baselines = list,
             Err(error) => record.failed.push(format!("baselines: {error}")),
+        }
+    }
+    if request.has_steps {
+        bar.set_message("steps of optimizers");
+        match steps::measure(engine, request.runs) {
+            Ok(list) => record.steps = list,
+            Err(error) => record.failed.push(format!("steps of optimizers: {error}")),
         }
     }
     bar.finish_and_clear();

@@ -39,6 +39,9 @@ pub struct Record {
     /// Each once, with the samples of all rows that it stood beside.
     pub ceilings: Vec<Ceiling>,
     pub baselines: Vec<Baseline>,
+    /// Of optimizers, where no loss is asked for by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     pub fixed: Vec<Fixed>,
     /// Rows of many sizes, for the picture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -167,6 +170,19 @@ pub struct Baseline {
     pub times: Times,
     /// Its time over the read ceiling's.
     pub slower: Median,
+    pub variant: Vec<String>,
+}
+
+/// A step of an optimizer, or what stands before one, beside the copy of as many bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    pub name: String,
+    pub elements: usize,
+    pub bytes: u64,
+    #[serde(flatten)]
+    pub times: Times,
+    /// Of the copy's rate.
+    pub share: Median,
     pub variant: Vec<String>,
 }
 

@@ -64,6 +64,13 @@ pub fn command() -> Command {
                 .help("timed runs of each kernel, after one that is dropped"),
         )
         .arg(
+            Arg::new("steps")
+                .long("steps")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["loss", "shape"])
+                .help("only the steps of optimizers, clipped gradients and scaled losses, which stand beside all losses"),
+        )
+        .arg(
             Arg::new("csv")
                 .long("csv")
                 .action(ArgAction::SetTrue)
@@ -127,6 +134,8 @@ pub struct Request {
     pub records: Option<PathBuf>,
     /// Baselines stand beside the reductions.
     pub has_baselines: bool,
+    /// Steps of optimizers stand beside all losses.
+    pub has_steps: bool,
 }
 
 impl Request {
@@ -156,6 +165,8 @@ impl Request {
             is_tuned: tuned::is_asked(matches),
             has_baselines: matches.get_many::<Vec<usize>>("shape").is_none()
                 && jobs.iter().any(|job| job.shape == [rows::REDUCED]),
+            has_steps: matches.get_many::<Vec<usize>>("shape").is_none()
+                && matches.get_many::<String>("loss").is_none(),
             jobs,
             modes: modes.collect(),
             runs: matches.get_one::<u32>("runs").map_or(10, |&runs| runs as usize),
@@ -195,6 +206,9 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
     let given: Vec<&Vec<usize>> = matches.get_many("shape").into_iter().flatten().collect();
     let is_named = matches.get_many::<String>("loss").is_some();
     let mut jobs = Vec::new();
+    if matches.get_flag("steps") {
+        return Ok(jobs);
+    }
     for (info, presets) in args::chosen(matches) {
         let forms: Vec<_> = match presets.as_slice() {
             [] => rows::forms(info).to_vec(),

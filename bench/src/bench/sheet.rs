@@ -111,6 +111,19 @@ pub fn csv(record: &Record) -> Result<String, Failure> {
         line.times(&own.times);
         lines.push(line);
     }
+    for own in &record.steps {
+        let mut line = Line(vec![
+            ("section", "step".into()),
+            ("name", own.name.clone()),
+            ("shape", own.elements.to_string()),
+            ("bytes", own.bytes.to_string()),
+            ("variant", own.variant.join(" ")),
+            ("against", "copy".into()),
+        ]);
+        line.times(&own.times);
+        line.spread(["share", "share_min", "share_max"], &own.share);
+        lines.push(line);
+    }
     for own in &record.fixed {
         let cells = [("section", "fixed"), ("name", &own.name), ("unit", &own.unit)];
         let mut line = Line(cells.map(|(column, text)| (column, text.to_owned())).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wgloss_shell::print;
 
 use super::compare::{Comparison, Ratio};
-use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Record, Row, is_close};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Record, Row, Step, is_close};
 use super::rows::shape_text;
 
 /// Everything, as it is printed.
@@ -37,6 +37,9 @@ pub fn text(record: &Record) -> String {
     }
     if record.baselines.len() > 1 {
         parts.push(baselines(record));
+    }
+    if !record.steps.is_empty() {
+        parts.push(steps(record));
     }
     parts.push(fixed(&record.fixed));
     if let Some(comparison) = &record.compare {
@@ -170,6 +173,20 @@ fn baselines(record: &Record) -> String {
         ]
     };
     print::table(&header, &record.baselines.iter().map(line).collect::<Vec<_>>(), 1)
+}
+
+fn steps(record: &Record) -> String {
+    let header = ["step", "elements", "ms", "GB/s", "of copy"];
+    let line = |own: &Step| {
+        vec![
+            own.name.clone(),
+            own.elements.to_string(),
+            spread(&own.times.best()),
+            rate(own.times.gb_per_s),
+            format!("{:.0} %", 100.0 * own.share.median),
+        ]
+    };
+    print::table(&header, &record.steps.iter().map(line).collect::<Vec<_>>(), 1)
 }
 
 fn fixed(list: &[Fixed]) -> String {
