@@ -1,24 +1,6 @@
 //! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
 //!
-//! A loss is a struct with PyTorch's options ([`CrossEntropy`], [`Mse`], …; all of them are in [`REGISTRY`]). It
-//! computes on tensors ([`Tensor`]) where an [`Engine`] runs, and [`Output::read`] brings the results back:
-//!
-//! ```
-//! use wgloss::{CrossEntropy, Engine, Loss, Tensor};
-//!
-//! # fn main() -> wgloss::Result<()> {
-//! // On a GPU where there is one, else by the f64 reference: the same results and errors.
-//! let engine = Engine::new().unwrap_or_else(|_| Engine::cpu());
-//! let logits = engine.upload(&Tensor::new(&[2.0f32, 0.0, 0.0, 0.0, 1.0, 0.0], &[2, 3])?)?;
-//! let labels = engine.upload(&Tensor::new(&[0i64, 1], &[2])?)?;
-//!
-//! let loss = CrossEntropy { label_smoothing: 0.1, ..Default::default() };
-//! let values = loss.forward_backward(&engine, &[&logits, &labels], None)?.read(&engine)?;
-//! assert!((values.scalar().unwrap() - 0.4945).abs() < 1e-3);
-//! assert_eq!(values.grad_input.unwrap().shape, [2, 3]);
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("tour.md")]
 //!
 //! | to … | see |
 //! |---|---|
@@ -35,6 +17,7 @@
 //! | add up losses over batches or processes | [`Batches`], [`Totals::merge`], [`denominator`] |
 //! | reduce an array, or take its softmax | [`Reduce`], [`Softmax`], [`LogSoftmax`] |
 //! | take an optimizer's step | [`optim`], [`AdamW`] |
+//! | clip gradients, scale a loss, skip steps that are not finite | [`ClipGrad`], [`GradScaler`] |
 //! | hear of bad labels of calls that nobody reads | [`Faults`] |
 //! | know what may go wrong, and have values inspected | [`Error`], [`Checks`] |
 //! | find a loss and its options by name | [`find`], [`find_preset`], [`Info`], [`Loss::set`] |
