@@ -153,12 +153,12 @@ impl Hasher for Key {
     }
 }
 
-/// What a key leaves out of where a tensor lies: bind groups hang on it, plans do not.
+/// Where a tensor lies: bind groups hang on it, plans on little of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The memory's number.
     pub memory: u64,
-    pub base: u64,
+    pub offset: u64,
 }
 
 /// What is asked of an engine: a call, with the tensors that its loss has of its own.
@@ -170,7 +170,8 @@ pub(crate) struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// All that the call's plan follows from. `identify` writes the options of its loss, and says whether it has.
-    pub fn key(&self, identify: impl FnOnce(&mut Key) -> bool) -> Option<Key> {
+    /// `step`: what a plan takes tensors to begin within ([`Limits::step`](crate::limits::Limits::step)).
+    pub fn key(&self, step: u64, identify: impl FnOnce(&mut Key) -> bool) -> Option<Key> {
         let (call, mut key) = (self.call, Key::new());
         let identified = identify(&mut key);
         (call.mode, call.stats, call.checks).hash(&mut key);
@@ -187,7 +188,7 @@ impl<'a> Asked<'a> {
         }
         call.grad_output.is_some().hash(&mut key);
         for tensor in self.tensors() {
-            tensor.view.clone().from_base().hash(&mut key);
+            tensor.view.clone().from_base(step).hash(&mut key);
             // A gradient goes over what lies in one buffer of the device.
             std::mem::discriminant(&tensor.storage).hash(&mut key);
             tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);
@@ -218,7 +219,7 @@ impl<'a> Asked<'a> {
     pub fn places(&self) -> impl Iterator<Item = Option<Place>> + Clone {
         let place = |memory: &Memory, tensor: &Tensor| Place {
             memory: memory.id(),
-            base: tensor.view.base(),
+            offset: tensor.view.offset,
         };
         self.tensors()
             .map(move |tensor| tensor.memory().map(|memory| place(memory, tensor)))

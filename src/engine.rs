@@ -239,7 +239,7 @@ impl Engine {
             let problem = problem()?;
             return cpu::answer(&problem, asked.call, &cpu::held(&asked.operands(&problem)));
         };
-        let planned = match gpu.find(asked, asked.key(identify)) {
+        let planned = match gpu.find(asked, asked.key(gpu.limits.step(), identify)) {
             Found::Planned(planned) => planned,
             Found::New(new) => gpu.plan(new, problem()?)?,
         };
@@ -272,7 +272,7 @@ impl Engine {
         problem: impl FnOnce() -> Result<Problem>,
     ) -> Result<Output> {
         let gpu = self.device()?;
-        let planned = match gpu.find_whole(asked, asked.key(identify)) {
+        let planned = match gpu.find_whole(asked, asked.key(gpu.limits.step(), identify)) {
             Found::Planned(planned) => planned,
             Found::New(new) => gpu.plan(new, problem()?)?,
         };

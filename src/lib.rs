@@ -1,6 +1,6 @@
 //! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
 //!
-#![doc = include_str!("tour.md")]
+#![doc = include_str!("../docs/tour.md")]
 //!
 //! | to … | see |
 //! |---|---|

@@ -78,6 +78,14 @@ impl Limits {
         }
     }
 
+    /// Tensors that begin so many bytes apart are alike to a plan: bindings may begin there, and vectors of shaders do.
+    pub fn step(&self) -> u64 {
+        match self.offset_alignment.is_multiple_of(16) {
+            true => self.offset_alignment,
+            false => 16 * self.offset_alignment,
+        }
+    }
+
     /// Bytes of each of the buffers of a tensor that is larger than one, but for the last: bindings that begin anywhere
     /// allowed in the tensor do so in its buffers.
     pub fn span(&self) -> u64 {

@@ -1,7 +1,6 @@
 //! How a tensor is laid out.
 
 use crate::dtype::Dtype;
-use crate::limits::COARSEST_ALIGNMENT;
 
 /// Where a tensor lies and how it is laid out, without its memory: all that validation and planning look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,15 +89,17 @@ impl View {
         (0..few.count).any(|nth| many.meets(few.first + nth * few.step, few.len))
     }
 
-    /// The whole places for bindings, in bytes, that come before it: plans do not hang on them.
-    pub(crate) fn base(&self) -> u64 {
-        self.offset - self.offset % COARSEST_ALIGNMENT
+    /// The last place before it that a plan does not hang on: a multiple of `step` bytes ([`Limits::step`]).
+    ///
+    /// [`Limits::step`]: crate::limits::Limits::step
+    pub(crate) fn base(&self, step: u64) -> u64 {
+        self.offset - self.offset % step
     }
 
     /// The same within memory that begins at its base.
-    pub(crate) fn from_base(self) -> Self {
+    pub(crate) fn from_base(self, step: u64) -> Self {
         Self {
-            offset: self.offset - self.base(),
+            offset: self.offset - self.base(step),
             ..self
         }
     }

@@ -75,7 +75,7 @@ fn a_move_within_two_places_is_planned() {
     };
     let (first, plans) = run(0);
     let (second, more) = run(1);
-    let (third, same) = run(65);
+    let (third, same) = run(1 + 64);
     assert!(first == second && second == third);
     assert_eq!((more, same), (plans + 1, plans + 1));
 }

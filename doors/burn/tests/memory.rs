@@ -184,6 +184,31 @@ fn a_loop_settles_down() {
     );
 }
 
+/// Wherever burn's pool puts the tensors of a call, it is planned once.
+#[test]
+fn tensors_that_move_are_not_planned_again() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = device();
+    let mut random = Numbers::new(73);
+    let labels = random.classes(64, 10);
+    let plans = || with_engine(&device, |engine| engine.activity().unwrap().plans).unwrap();
+    let (mut held, mut places, mut first) = (Vec::new(), std::collections::HashSet::new(), 0);
+    for step in 0..40 {
+        // What lives on between the steps has the pool go on to other places.
+        held.push(random.tensor([1 + 7 * (step % 5)], &device));
+        let x = random.tensor([64, 10], &device);
+        let targets = Tensor::<1, Int>::from_data(TensorData::from(&labels[..]), &device);
+        places.insert(place(&x).1);
+        let loss = wgloss_burn::cross_entropy::<1>(x, &targets, &CrossEntropy::default());
+        held.push(loss.unwrap());
+        if step == 0 {
+            first = plans();
+        }
+    }
+    assert!(places.len() > 3, "{places:?}");
+    assert_eq!(plans(), first);
+}
+
 #[test]
 fn tensors_that_the_device_cannot_hold() {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
