@@ -9,15 +9,20 @@ use wgloss::{Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 use wgloss_bench::{bench, tune};
 
 use crate::parts::Part;
-use crate::{kernels, operands, parts, step};
+use crate::{kernels, operands, parts, plot, step};
 pub use wgloss_shell::args::{adapter, bytes, chosen, chosen_dtype, dashed, dtype, json, losses, tuned};
 
 /// The default of a scalar option as it is typed, where it has one.
 pub fn default_text(option: &OptionInfo) -> Option<String> {
-    Some(match (option.default)()? {
-        Scalar::Float(value) => float_text(value),
+    Some(scalar_text(&(option.default)()?))
+}
+
+/// The value of a scalar option as it is typed.
+pub fn scalar_text(value: &Scalar) -> String {
+    match value {
+        Scalar::Float(value) => float_text(*value),
         value => value.to_string(),
-    })
+    }
 }
 
 /// A float as it is typed.
@@ -63,6 +68,7 @@ pub fn command() -> Command {
         .subcommand(step::command())
         .subcommand(kernels::shader::command())
         .subcommand(kernels::plan::command())
+        .subcommand(plot::command())
         .subcommand(
             Command::new("check")
                 .about("Compare the GPU with the f64 reference on generated hard data")

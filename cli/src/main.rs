@@ -8,6 +8,7 @@ mod list;
 mod operands;
 mod output;
 mod parts;
+mod plot;
 mod report;
 mod state;
 mod step;
@@ -53,6 +54,7 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
         Some(("step", matches)) => step::run(matches),
         Some(("shader", matches)) => kernels::shader::run(matches),
         Some(("plan", matches)) => kernels::plan::run(matches),
+        Some(("plot", matches)) => plot::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("tune", matches)) => tune::run(matches),

@@ -10,6 +10,7 @@ pub mod names;
 pub mod npy;
 pub mod npz;
 pub mod numbers;
+pub mod picture;
 pub mod place;
 pub mod positional;
 pub mod print;

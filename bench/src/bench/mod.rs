@@ -15,13 +15,12 @@ mod sheet;
 pub mod tables;
 mod truth;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
 use wgloss::Engine;
-use wgloss_shell::draft::{self, Draft};
-use wgloss_shell::{Failure, interrupt, print};
+use wgloss_shell::{Failure, draft, interrupt, print};
 
 use crate::tuned;
 use ceilings::Ceilings;
@@ -60,10 +59,10 @@ fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -
     let mut drafts = Vec::new();
     if let Some(place) = &request.svg {
         let picture = picture::svg(record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
-        drafts.push(whole("--svg", place, picture.as_bytes())?);
+        drafts.push(draft::whole("--svg", place, picture.as_bytes())?);
     }
     if let Some((place, text)) = &saved {
-        drafts.push(whole("--record", place, text.as_bytes())?);
+        drafts.push(draft::whole("--record", place, text.as_bytes())?);
     }
     draft::publish(drafts)?;
     let places = request.svg.iter().chain(saved.iter().map(|(place, _)| place));
@@ -76,11 +75,6 @@ fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -
 fn json(record: &Record) -> String {
     // Numbers, texts and lists of them: nothing that JSON does not have.
     serde_json::to_string_pretty(record).unwrap_or_default()
-}
-
-/// A file with all that it will hold.
-fn whole(option: &str, place: &Path, bytes: &[u8]) -> Result<Draft, Failure> {
-    Draft::new(format!("{option} {}", place.display()), place, bytes, 0).map_err(Failure::Failed)
 }
 
 /// Everything that is asked for, measured.
