@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod compute;
+mod install;
 mod kernels;
 mod list;
 mod operands;
@@ -60,6 +61,8 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
         Some(("tune", matches)) => tune::run(matches),
         Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),
         Some(("losses", matches)) => list::losses(matches.get_flag("json")),
+        Some(("completions", matches)) => install::run_completions(matches),
+        Some(("man", matches)) => install::run_man(matches),
         _ => Err(Failure::Usage("a command is missing; see --help".into())),
     }
 }
