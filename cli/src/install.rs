@@ -70,7 +70,8 @@ pub fn run_completions(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 pub fn run_man(matches: &ArgMatches) -> Result<(), Failure> {
-    let mut root = args::command();
+    // The pages of `help` would say what their commands' say.
+    let mut root = args::command().disable_help_subcommand(true);
     root.build();
     let Some(folder) = matches.get_one::<OsString>("out").map(Path::new) else {
         let mut page = &root;
@@ -91,7 +92,6 @@ pub fn run_man(matches: &ArgMatches) -> Result<(), Failure> {
     let mut drafts = Vec::new();
     let mut left = vec![&root];
     while let Some(command) = left.pop() {
-        // The pages of `help` would say what their commands' say.
         let is_own = |own: &&Command| !own.is_hide_set() && own.get_name() != "help";
         left.extend(command.get_subcommands().filter(is_own));
         let file = folder.join(Man::new(command.clone()).get_filename());

@@ -4,6 +4,7 @@
 pub mod args;
 pub mod draft;
 pub mod files;
+pub mod fit;
 pub mod interrupt;
 pub mod keyed;
 pub mod names;
@@ -14,6 +15,7 @@ pub mod picture;
 pub mod place;
 pub mod positional;
 pub mod print;
+pub mod progress;
 pub mod source;
 
 /// Why a command did not do what was asked.

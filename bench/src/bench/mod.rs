@@ -20,7 +20,7 @@ use std::time::SystemTime;
 
 use clap::ArgMatches;
 use wgloss::Engine;
-use wgloss_shell::{Failure, draft, interrupt, print};
+use wgloss_shell::{Failure, draft, interrupt, print, progress};
 
 use crate::tuned;
 use ceilings::Ceilings;
@@ -113,7 +113,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         ));
     }
 
-    let bar = print::progress(request.jobs.len() + request.sweep.len() + 1);
+    let bar = progress::bar(request.jobs.len() + request.sweep.len() + 1);
     bar.set_message("fixed cost");
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
@@ -124,7 +124,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
             let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
             wrong
                 .iter()
-                .for_each(|why| print::note_above(&bar, &format!("failed: {why}")));
+                .for_each(|why| progress::note_above(&bar, &format!("failed: {why}")));
             rows.extend(more);
             failed.extend(wrong);
             bar.inc(1);
@@ -135,6 +135,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     record::hold_against_f32(&mut record.rows);
     record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {
+        bar.set_message("baselines");
         match baselines::measure(engine, request.runs) {
             Ok(list) => record.baselines = list,
             Err(error) => record.failed.push(format!("baselines: {error}")),

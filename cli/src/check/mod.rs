@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 use wgloss::{Dtype, Engine, Info, Tuning};
 use wgloss_bench::tuned;
-use wgloss_shell::{Failure, draft, place, print};
+use wgloss_shell::{Failure, draft, fit, place, print, progress};
 
 use crate::args;
 use run::{Effort, Outcome};
@@ -149,7 +149,7 @@ fn run_jobs(
     name: &str,
 ) -> Result<Vec<Outcome>, Failure> {
     let rounds = effort.rounds.unwrap_or(1);
-    let bar = print::progress(jobs.len() * rounds as usize);
+    let bar = progress::bar(jobs.len() * rounds as usize);
     let cases = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
@@ -166,10 +166,10 @@ fn run_jobs(
                 bar.inc(1);
             });
             for failure in outcome.failures.iter().take(TOLD) {
-                print::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
+                progress::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
             }
             if let Some(more @ 1..) = outcome.failures.len().checked_sub(TOLD) {
-                print::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
+                progress::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
             }
             finished.push((index, outcome));
         }
@@ -226,7 +226,7 @@ fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
     all.extend(sums.iter().map(|sum| (sum.share(), sum.row())));
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     let rows: Vec<Vec<String>> = all.into_iter().map(|(_, row)| row).collect();
-    format!("\n{}", print::table(&header, &rows, header.len()))
+    format!("\n{}", fit::table(&header, &rows, header.len()))
 }
 
 fn report(name: &str, outcomes: &[Outcome]) -> String {
@@ -251,11 +251,13 @@ fn report(name: &str, outcomes: &[Outcome]) -> String {
             ]);
         }
     }
-    format!(
-        "{name}\n\n{}\n\n{}",
-        print::table(&header, &rows, 3),
-        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of the\n\
-         tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 would change.\n\
-         relative and ulps (of the result's dtype): over the elements of at least a thousandth of min(1, largest)."
-    )
+    let allowed = fit::paragraph(
+        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of the \
+         tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 would \
+         change.",
+    );
+    let of = fit::paragraph(
+        "relative and ulps (of the result's dtype): over the elements of at least a thousandth of min(1, largest).",
+    );
+    format!("{name}\n\n{}\n\n{allowed}\n{of}", fit::table(&header, &rows, 3))
 }

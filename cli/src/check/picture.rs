@@ -137,16 +137,16 @@ fn axis(root: &Area<'_>, end: i32) -> Drawn<()> {
 }
 
 fn draw(root: &Area<'_>, lane: &Lane, y: i32) -> Drawn<()> {
+    let beyond = place(1.0) + 14;
+    // In a column of their own, where no other stroke goes through them.
+    write(root, &lane.text, (beyond + 14, y), 11, HPos::Left)?;
     let Some(share) = lane.share else {
-        let x = place(1.0) + 12;
-        let cross = Cross::new((x, y), 4, picture::VERMILION.stroke_width(2));
-        root.draw(&cross).map_err(words)?;
-        return write(root, &lane.text, (x + 12, y), 11, HPos::Left);
+        let cross = Cross::new((beyond, y), 4, picture::VERMILION.stroke_width(2));
+        return root.draw(&cross).map_err(words);
     };
     let x = place(share);
     line(root, (NAMES, y), (x, y), color(lane.dtype).stroke_width(1))?;
-    mark(root, (x, y), lane.dtype)?;
-    write(root, &lane.text, (x + 10, y), 10, HPos::Left)
+    mark(root, (x, y), lane.dtype)
 }
 
 fn color(dtype: Dtype) -> RGBColor {
