@@ -226,8 +226,8 @@ impl Setup {
     }
 }
 
-fn is(settings: &[Setting], name: &str, wanted: bool) -> bool {
-    settings.iter().any(|own| *own == (name, Scalar::Bool(wanted)))
+fn is(settings: &[Setting], name: &'static str, wanted: bool) -> bool {
+    settings.contains(&(name, Scalar::Bool(wanted)))
 }
 
 /// The losses, and the gradient of the first tensor or another.
