@@ -9,15 +9,20 @@ use wgloss::{Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 use wgloss_bench::{bench, tune};
 
 use crate::parts::Part;
-use crate::{kernels, operands, parts, step};
+use crate::{check, install, kernels, operands, parts, plot, step};
 pub use wgloss_shell::args::{adapter, bytes, chosen, chosen_dtype, dashed, dtype, json, losses, tuned};
 
 /// The default of a scalar option as it is typed, where it has one.
 pub fn default_text(option: &OptionInfo) -> Option<String> {
-    Some(match (option.default)()? {
-        Scalar::Float(value) => float_text(value),
+    Some(scalar_text(&(option.default)()?))
+}
+
+/// The value of a scalar option as it is typed.
+pub fn scalar_text(value: &Scalar) -> String {
+    match value {
+        Scalar::Float(value) => float_text(*value),
         value => value.to_string(),
-    })
+    }
 }
 
 /// A float as it is typed.
@@ -63,41 +68,8 @@ pub fn command() -> Command {
         .subcommand(step::command())
         .subcommand(kernels::shader::command())
         .subcommand(kernels::plan::command())
-        .subcommand(
-            Command::new("check")
-                .about("Compare the GPU with the f64 reference on generated hard data")
-                .args([losses(), adapter(), tuned(), json()])
-                .arg(
-                    Arg::new("seed")
-                        .long("seed")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64))
-                        .default_value("1")
-                        .help("seed of the generated data"),
-                )
-                .arg(
-                    Arg::new("exhaustive")
-                        .long("exhaustive")
-                        .action(ArgAction::SetTrue)
-                        .help("the long form: every shape in every flavour, and sums of 10^8 terms where `reduce` is chosen")
-                        .long_help(
-                            "The long form, of minutes for a loss and an hour or more for all: every shape (around the \
-                             widths of quads, lanes, workgroups and tiles, powers of two and their neighbours, a \
-                             vocabulary) in every flavour (mode, reduction, dtypes, optional tensors, options), in rounds \
-                             that draw other flavours and other numbers; and, where `reduce` is among the losses, sums of \
-                             10^8 terms. Shows where the largest error is, beside the one allowed.",
-                        ),
-                )
-                .arg(
-                    Arg::new("rounds")
-                        .long("rounds")
-                        .value_name("N")
-                        .value_parser(value_parser!(u64).range(1..=1_000_000))
-                        .default_value("4")
-                        .requires("exhaustive")
-                        .help("rounds of --exhaustive; round K has the seed N + K of --seed"),
-                ),
-        )
+        .subcommand(plot::command())
+        .subcommand(check::command())
         .subcommand(bench::command())
         .subcommand(tune::command())
         .subcommand(
@@ -110,6 +82,8 @@ pub fn command() -> Command {
                 .about("List the losses with their options and tensors")
                 .arg(json()),
         )
+        .subcommand(install::completions())
+        .subcommand(install::man())
 }
 
 /// `compute`, with a subcommand for each loss.

@@ -10,7 +10,7 @@ use wgloss::problem::{Family, Problem};
 use wgloss::{Call, Checks, Engine, Error, Info, Loss, Mode, OnNan, Preset, Role, Scalar, ScalarKind, Sink, Stats};
 use wgloss_bench::tuned;
 use wgloss_shell::draft::{self, Draft};
-use wgloss_shell::{Failure, files, interrupt, print};
+use wgloss_shell::{Failure, files, interrupt, print, progress};
 
 use crate::operands::{self, Operands};
 use crate::output::Outputs;
@@ -66,6 +66,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let memory = args::memory(matches);
     let whole = 2 * (operands.bytes() + results);
     let streams = whole > memory;
+    let bar = progress::spinner("reading".into());
     operands.read(if streams { memory / SMALL } else { u64::MAX })?;
     operands
         .attach(loss.as_mut())
@@ -86,7 +87,9 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     })?;
     interrupt::arm();
     let start = Instant::now();
+    bar.set_message(format!("computing {word}, {}", engine.name()));
     let (values, streamed) = if streams {
+        bar.finish_and_clear(); // the stream has its own
         let call = wanted.call(&operands);
         match streams::run(&engine, loss.as_ref(), &call, &problem, &mut drafts, memory) {
             Ok((values, streamed)) => (values, Some(streamed)),
@@ -124,6 +127,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
     draft::publish(drafts.into_iter().map(|(_, draft)| draft).collect())?;
+    bar.finish_and_clear();
     let report = Report {
         loss: loss.as_ref(),
         problem: &problem,

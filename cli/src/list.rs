@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use wgloss::{Dtype, Engine, Info, REGISTRY, Scalar, ScalarKind};
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, fit, print};
 
 use crate::args::{dashed, default_text, set_text};
 use crate::parts;
@@ -43,7 +43,7 @@ pub fn adapters(as_json: bool) -> Result<(), Failure> {
             ]
         })
         .collect();
-    print::line(&print::table(
+    print::line(&fit::table(
         &["name", "backend", "kind", "driver", "driver info"],
         &rows,
         5,
@@ -161,12 +161,6 @@ fn loss_text(info: &Info) -> String {
             format!("as a name of its own: {}", set_text(preset)),
         ]);
     }
-    let rows: Vec<String> = rows.iter().map(|[name, text]| format!("  {name:<20} {text}")).collect();
-    format!(
-        "{}: {}\n{}\n  {}",
-        dashed(info.name),
-        info.summary,
-        rows.join("\n"),
-        info.url
-    )
+    let head = fit::paragraph(&format!("{}: {}", dashed(info.name), info.summary));
+    format!("{head}\n{}\n  {}", fit::entries(&rows, 20), info.url)
 }

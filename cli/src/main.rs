@@ -3,11 +3,13 @@
 mod args;
 mod check;
 mod compute;
+mod install;
 mod kernels;
 mod list;
 mod operands;
 mod output;
 mod parts;
+mod plot;
 mod report;
 mod state;
 mod step;
@@ -53,11 +55,14 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
         Some(("step", matches)) => step::run(matches),
         Some(("shader", matches)) => kernels::shader::run(matches),
         Some(("plan", matches)) => kernels::plan::run(matches),
+        Some(("plot", matches)) => plot::run(matches),
         Some(("check", matches)) => check::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("tune", matches)) => tune::run(matches),
         Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),
         Some(("losses", matches)) => list::losses(matches.get_flag("json")),
+        Some(("completions", matches)) => install::run_completions(matches),
+        Some(("man", matches)) => install::run_man(matches),
         _ => Err(Failure::Usage("a command is missing; see --help".into())),
     }
 }

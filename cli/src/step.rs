@@ -12,7 +12,7 @@ use wgloss::{Array, Dtype, Error, Optimizer, Role, Sink, Tensor};
 use wgloss_bench::tuned;
 use wgloss_shell::draft::{self, Draft};
 use wgloss_shell::numbers;
-use wgloss_shell::{Failure, files, place, print};
+use wgloss_shell::{Failure, files, place, print, progress};
 
 use crate::args::{self, dashed, tensor};
 use crate::compute::Backend;
@@ -135,6 +135,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
 
     let engine = backend.open()?;
+    let bar = progress::spinner(format!("{word}, {}", engine.name()));
     let start = Instant::now();
     let stepped = optimizer
         .step(&engine, &param, &grad, &mut state)
@@ -147,6 +148,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         written.push(state::write(path, &state, &engine)?);
     }
     draft::publish(written)?;
+    bar.finish_and_clear();
 
     let say = |text: &str| print::report(text, files.out == Target::Stdout);
     let backend = if engine.adapter_info().is_some() { "gpu" } else { "cpu" };

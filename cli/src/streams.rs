@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use wgloss::problem::Problem;
 use wgloss::{Call, Engine, Loss, Progress, Result, Role, Sink, Stream, Streamed, Values};
 use wgloss_shell::draft::Draft;
+use wgloss_shell::progress;
 
 use crate::parts::Part;
 
@@ -19,7 +19,7 @@ pub fn run(
     memory: u64,
 ) -> Result<(Values, Streamed)> {
     let rows = problem.term_count();
-    let bar = bar();
+    let bar = progress::bytes();
     let mut watch = |progress: Progress| {
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
@@ -56,14 +56,4 @@ fn sinks<'a>(problem: &Problem, drafts: &'a mut [(Part, Draft)]) -> Vec<(Role, &
         .iter_mut()
         .map(|(part, draft)| (part.role(), draft as &mut dyn Sink));
     all.filter(|(role, _)| is_large(*role)).collect()
-}
-
-/// Nothing is drawn where stderr is no terminal.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    let template = "{bar:30} {msg}  {decimal_bytes_per_sec}  {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

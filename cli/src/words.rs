@@ -38,6 +38,11 @@ fn renamed(mut words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     };
     let own = match command {
         Some("compute") => names::loss(name),
+        // A preset is an option of its loss, which takes lists here.
+        Some("plot") => match wgloss::find_preset(name) {
+            Some((info, _)) => Ok(dashed(info.name)),
+            None => names::loss(name),
+        },
         Some("step") => optimizer(name),
         Some("shader" | "plan") => optimizer(name).or_else(|_| names::loss(name)).map_err(|message| {
             let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
@@ -110,6 +115,8 @@ mod tests {
             ("wgloss compute amax a", "wgloss compute amax a"),
             ("wgloss compute help nll_loss", "wgloss compute help nll"),
             ("wgloss help compute MSELoss", "wgloss help compute mse"),
+            ("wgloss plot HuberLoss --delta 1", "wgloss plot huber --delta 1"),
+            ("wgloss plot amax", "wgloss plot reduce"),
             ("wgloss step AdamW p g", "wgloss step adamw p g"),
             ("wgloss shader L1Loss --shape 4", "wgloss shader l1 --shape 4"),
             ("wgloss plan AdamW --shape 4", "wgloss plan adamw --shape 4"),

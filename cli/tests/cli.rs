@@ -323,7 +323,9 @@ fn signs_may_be_integers() {
 
 #[test]
 fn the_check_passes() {
-    let done = run(&["check", "sigmoid_focal_loss", "--json"]);
+    let folder = Folder::new();
+    let svg = folder.path("errors.svg");
+    let done = run(&["check", "sigmoid_focal_loss", "--json", "--svg", &svg]);
     let report = done.json();
     assert_eq!((done.code, &report["passed"]), (0, &json!(true)), "{}", done.stderr);
     assert!(report["losses"][0]["cases"].as_u64().unwrap() > 150);
@@ -332,6 +334,10 @@ fn the_check_passes() {
     }
     let gradient = &report["losses"][0]["dtypes"]["f32"]["gradient"];
     assert!(gradient["relative"].as_f64().unwrap() < 1e-3, "{gradient}");
+    let picture = std::fs::read_to_string(&svg).unwrap();
+    for word in ["sigmoid_focal", "bf16", "allowed", "0 failed"] {
+        assert!(picture.contains(word), "{word}");
+    }
 }
 
 #[test]

@@ -155,6 +155,11 @@ impl Sink for Draft {
     }
 }
 
+/// A file with all that it will hold, for `option`.
+pub fn whole(option: &str, place: &Path, bytes: &[u8]) -> Result<Draft, Failure> {
+    Draft::new(format!("{option} {}", place.display()), place, bytes, 0).map_err(Failure::Failed)
+}
+
 /// Moves files to their places, once all of them are whole. Where the reader of standard output has gone, they come all
 /// the same.
 pub fn publish(mut drafts: Vec<Draft>) -> Result<(), Failure> {

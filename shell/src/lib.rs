@@ -4,15 +4,18 @@
 pub mod args;
 pub mod draft;
 pub mod files;
+pub mod fit;
 pub mod interrupt;
 pub mod keyed;
 pub mod names;
 pub mod npy;
 pub mod npz;
 pub mod numbers;
+pub mod picture;
 pub mod place;
 pub mod positional;
 pub mod print;
+pub mod progress;
 pub mod source;
 
 /// Why a command did not do what was asked.

@@ -1,8 +1,7 @@
-//! Lines, numbers and tables.
+//! Lines and numbers.
 
 use std::io::{ErrorKind, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Number, Value};
 
 use crate::Failure;
@@ -39,20 +38,6 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// `note` beside a progress bar, which would otherwise be drawn over it.
-pub fn note_above(bar: &indicatif::ProgressBar, text: &str) {
-    bar.suspend(|| note(text));
-}
-
-/// A progress bar on stderr; nothing is drawn where that is no terminal.
-pub fn progress(length: usize) -> indicatif::ProgressBar {
-    let bar = indicatif::ProgressBar::new(length as u64);
-    if let Ok(style) = indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
-        bar.set_style(style);
-    }
-    bar
-}
-
 /// An f32 as JSON, in its shortest decimal: 0.1, not 0.10000000149011612. JSON has no NaN and no infinities: strings.
 pub fn json_f32(x: f32) -> Value {
     let shortest = format!("{x:e}").parse().unwrap_or(f64::from(x));
@@ -82,22 +67,4 @@ pub fn significant(x: f64) -> String {
         exponent @ -4..=5 => format!("{x:.*}", (5 - exponent) as usize),
         _ => format!("{x:.5e}"),
     }
-}
-
-/// A table without lines: the first `left` columns to the left, the others to the right.
-pub fn table(header: &[&str], rows: &[Vec<String>], left: usize) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header)
-        .add_rows(rows);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if index >= left {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let text = table.to_string();
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }

@@ -16,13 +16,12 @@ mod steps;
 pub mod tables;
 mod truth;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::ArgMatches;
 use wgloss::Engine;
-use wgloss_shell::draft::{self, Draft};
-use wgloss_shell::{Failure, interrupt, print};
+use wgloss_shell::{Failure, draft, interrupt, print, progress};
 
 use crate::tuned;
 use ceilings::Ceilings;
@@ -61,10 +60,10 @@ fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -
     let mut drafts = Vec::new();
     if let Some(place) = &request.svg {
         let picture = picture::svg(record).map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
-        drafts.push(whole("--svg", place, picture.as_bytes())?);
+        drafts.push(draft::whole("--svg", place, picture.as_bytes())?);
     }
     if let Some((place, text)) = &saved {
-        drafts.push(whole("--record", place, text.as_bytes())?);
+        drafts.push(draft::whole("--record", place, text.as_bytes())?);
     }
     draft::publish(drafts)?;
     let places = request.svg.iter().chain(saved.iter().map(|(place, _)| place));
@@ -77,11 +76,6 @@ fn write(request: &Request, record: &Record, saved: Option<(PathBuf, String)>) -
 fn json(record: &Record) -> String {
     // Numbers, texts and lists of them: nothing that JSON does not have.
     serde_json::to_string_pretty(record).unwrap_or_default()
-}
-
-/// A file with all that it will hold.
-fn whole(option: &str, place: &Path, bytes: &[u8]) -> Result<Draft, Failure> {
-    Draft::new(format!("{option} {}", place.display()), place, bytes, 0).map_err(Failure::Failed)
 }
 
 /// Everything that is asked for, measured.
@@ -121,7 +115,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         ));
     }
 
-    let bar = print::progress(request.jobs.len() + request.sweep.len() + 1);
+    let bar = progress::bar(request.jobs.len() + request.sweep.len() + 1);
     bar.set_message("fixed cost");
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
@@ -132,7 +126,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
             let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
             wrong
                 .iter()
-                .for_each(|why| print::note_above(&bar, &format!("failed: {why}")));
+                .for_each(|why| progress::note_above(&bar, &format!("failed: {why}")));
             rows.extend(more);
             failed.extend(wrong);
             bar.inc(1);
@@ -143,6 +137,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     record::hold_against_f32(&mut record.rows);
     record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {
+        bar.set_message("baselines");
         match baselines::measure(engine, request.runs) {
             Ok(list) => record.baselines = list,
             Err(error) => record.failed.push(format!("baselines: {error}")),

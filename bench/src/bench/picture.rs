@@ -1,22 +1,16 @@
 //! A record as a picture: what share of its ceiling each row reaches, and GB/s against size.
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
+use wgloss_shell::picture::{self, Area, Drawn, GRID, INK, line, words, write};
 
 use super::ceilings::STEP;
 use super::record::{Kind, Record, Row};
 use super::rows::shape_text;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// What a drawing to memory may have wrong, in words.
-type Drawn<T> = Result<T, String>;
-
-const FORWARD: RGBColor = RGBColor(43, 108, 176);
-const FUSED: RGBColor = RGBColor(221, 107, 32);
-const BACKWARD: RGBColor = RGBColor(128, 90, 160);
-const INK: RGBColor = RGBColor(45, 55, 72);
-const GRID: RGBColor = RGBColor(226, 232, 240);
+const FORWARD: RGBColor = picture::BLUE;
+const FUSED: RGBColor = picture::VERMILION;
+const BACKWARD: RGBColor = picture::PURPLE;
 
 const WIDTH: u32 = 1360;
 /// Of the left half, with the bars.
@@ -38,36 +32,15 @@ pub fn svg(record: &Record) -> Drawn<String> {
     let groups = groups(&record.rows);
     let needed: i32 = groups.iter().map(|(_, rows)| height(rows)).sum();
     let size = (WIDTH, (TOP + needed + BOTTOM).max(560) as u32);
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        root.fill(&WHITE).map_err(words)?;
+    picture::svg(size, 1, |root| {
         let title = format!("wgloss {} ({})", record.version, record.commit);
-        write(&root, &title, (20, 18), 20, HPos::Left)?;
+        write(root, &title, (20, 18), 20, HPos::Left)?;
         let place = format!("{}, {}", record.adapter, record.driver);
-        write(&root, &place, (20, 42), 13, HPos::Left)?;
+        write(root, &place, (20, 42), 13, HPos::Left)?;
         let (left, right) = root.split_horizontally(BARS);
         bars(&left, &groups)?;
-        curves(&right, record)?;
-        root.present().map_err(words)?;
-    }
-    Ok(text)
-}
-
-fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-/// Text whose middle is at this height.
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32, anchor: HPos) -> Drawn<()> {
-    let style = TextStyle::from(("sans-serif", size).into_font())
-        .color(&INK)
-        .pos(Pos::new(anchor, VPos::Center));
-    area.draw_text(text, &style, at).map_err(words)
-}
-
-fn line(area: &Area<'_>, from: (i32, i32), to: (i32, i32), style: impl Into<ShapeStyle>) -> Drawn<()> {
-    area.draw(&PathElement::new([from, to], style)).map_err(words)
+        curves(&right, record)
+    })
 }
 
 /// Rows that differ only in their mode, which share a name.
@@ -276,10 +249,10 @@ fn curves_of(record: &Record) -> Vec<Curve> {
     };
     let mut list = vec![
         ceiling(Kind::Read, RGBColor(74, 85, 104)),
-        row("mse", "forward", RGBColor(99, 179, 237)),
+        row("mse", "forward", picture::SKY),
         row("cross_entropy", "forward", FORWARD),
         ceiling(Kind::Copy, RGBColor(160, 174, 192)),
-        row("mse", "fused", RGBColor(246, 173, 85)),
+        row("mse", "fused", picture::ORANGE),
         row("cross_entropy", "fused", FUSED),
     ];
     for curve in &mut list {

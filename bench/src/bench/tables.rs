@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wgloss_shell::print;
+use wgloss_shell::fit;
 
 use super::compare::{Comparison, Ratio};
 use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Record, Row, Step, is_close};
@@ -22,16 +22,16 @@ pub fn text(record: &Record) -> String {
     }
     if !record.rows.is_empty() {
         parts.push(rows(&record.rows));
-        parts.push(
-            "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read (forward) or\n\
-             copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has one."
-                .to_owned()
-                + if has_factors(&record.rows) {
-                    "\nover f32: how many times as fast as the same row in f32."
-                } else {
-                    ""
-                },
+        let legend = fit::paragraph(
+            "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read (forward) or \
+             copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has \
+             one.",
         );
+        let factors = match has_factors(&record.rows) {
+            true => "\n".to_owned() + &fit::paragraph("over f32: how many times as fast as the same row in f32."),
+            false => String::new(),
+        };
+        parts.push(legend + &factors);
         parts.push(ceilings(record));
         parts.push(last_line(record));
     }
@@ -110,7 +110,7 @@ fn rows(rows: &[Row]) -> String {
         cells.extend(has_factors.then(|| row.over_f32.map_or_else(String::new, |own| format!("{own:.2}"))));
         cells
     };
-    print::table(&header, &rows.iter().map(line).collect::<Vec<_>>(), 4)
+    fit::table(&header, &rows.iter().map(line).collect::<Vec<_>>(), 4)
 }
 
 /// Those of the rows; those of a sweep are in its picture.
@@ -143,22 +143,22 @@ fn ceilings(record: &Record) -> String {
             last.map_or("-".into(), |last| rate(last.gb_per_s)),
         ]
     };
-    print::table(&header, &list.map(line).collect::<Vec<_>>(), 1)
+    fit::table(&header, &list.map(line).collect::<Vec<_>>(), 1)
 }
 
 /// Where the last column of the ceilings comes from.
 fn last_line(record: &Record) -> String {
     let head = "GB/s, bytes read and written counted. buffer copy: copy_buffer_to_buffer, as the device makes it. memcpy: in the \
-                host's\nmemory, by the clock on the wall. ";
+                host's memory, by the clock on the wall. ";
     // The newest that has a ceiling, so there may be several.
     let all = record.ceilings.iter().filter_map(|own| own.last.as_ref());
     let all: BTreeSet<_> = all
         .map(|last| format!("of {}, {}, {}", last.date, last.driver, last.commit))
         .collect();
     if all.is_empty() {
-        return format!("{head}last record: none of this adapter has these ceilings.");
+        return fit::paragraph(&format!("{head}last record: none of this adapter has these ceilings."));
     }
-    format!("{head}last record: {}.", Vec::from_iter(all).join("; "))
+    fit::paragraph(&format!("{head}last record: {}.", Vec::from_iter(all).join("; ")))
 }
 
 fn baselines(record: &Record) -> String {
@@ -172,7 +172,7 @@ fn baselines(record: &Record) -> String {
             format!("{} times", spread(&own.slower)),
         ]
     };
-    print::table(&header, &record.baselines.iter().map(line).collect::<Vec<_>>(), 1)
+    fit::table(&header, &record.baselines.iter().map(line).collect::<Vec<_>>(), 1)
 }
 
 fn steps(record: &Record) -> String {
@@ -206,7 +206,7 @@ fn fixed(list: &[Fixed]) -> String {
             own.what.clone(),
         ]
     };
-    print::table(&["fixed cost", "", "of"], &list.iter().map(line).collect::<Vec<_>>(), 3)
+    fit::table(&["fixed cost", "", "of"], &list.iter().map(line).collect::<Vec<_>>(), 3)
 }
 
 fn changes(comparison: &Comparison) -> String {
@@ -228,7 +228,7 @@ fn changes(comparison: &Comparison) -> String {
         comparison.date,
         comparison.commit,
         comparison.runs,
-        print::table(&header, &lines.collect::<Vec<_>>(), 1)
+        fit::table(&header, &lines.collect::<Vec<_>>(), 1)
     );
     if !comparison.same_adapter {
         text += &format!(

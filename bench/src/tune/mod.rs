@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use wgloss::tuning::{Class, Field};
 use wgloss::{Engine, Tuning};
-use wgloss_shell::{Failure, args, interrupt, print};
+use wgloss_shell::{Failure, args, interrupt, print, progress};
 
 use crate::tuned;
 use choice::Standing;
@@ -163,7 +163,7 @@ fn measure(engine: &Engine, matches: &ArgMatches) -> Result<(Report, Tuning), Fa
     let asked: Vec<&String> = matches.get_many("field").into_iter().flatten().collect();
     let is_asked = |field: &Field| asked.is_empty() || asked.iter().any(|name| *name == field.name);
     let fields: Vec<Field> = Tuning::FIELDS.into_iter().filter(is_asked).collect();
-    let bar = print::progress(0);
+    let bar = progress::bar(0);
     let mut tuner = Tuner {
         engine,
         runs,
@@ -296,7 +296,7 @@ impl Tuner<'_> {
     }
 
     fn fail(&mut self, why: &str) {
-        print::note_above(self.bar, &format!("failed: {why}"));
+        progress::note_above(self.bar, &format!("failed: {why}"));
         self.failed.push(why.into());
     }
 }

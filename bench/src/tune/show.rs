@@ -1,7 +1,7 @@
 //! What was measured as a table for a terminal.
 
 use wgloss::Tuning;
-use wgloss_shell::print;
+use wgloss_shell::fit;
 
 use super::choice::RULE;
 use super::{Candidate, Measured, Report};
@@ -68,7 +68,7 @@ fn table(fields: &[Measured]) -> String {
         let lines = own.candidates.iter().enumerate();
         lines.map(move |(nth, candidate)| line(own, nth, candidate))
     });
-    print::table(&header, &lines.collect::<Vec<_>>(), 1)
+    fit::table(&header, &lines.collect::<Vec<_>>(), 1)
 }
 
 /// What was chosen and why, and what was not timed.
@@ -81,7 +81,7 @@ fn reasons(fields: &[Measured]) -> String {
             lines.extend(why.map(|why| vec![String::new(), candidate.value.to_string(), why.clone()]));
         }
     }
-    print::table(&["value", "chosen", "why"], &lines, 3)
+    fit::table(&["value", "chosen", "why"], &lines, 3)
 }
 
 /// `tile: reduce op=sum 4194304 f32 forward; mse …`

@@ -4,18 +4,20 @@ mod case;
 pub mod data;
 mod extremes;
 mod flavour;
+mod picture;
 mod plans;
 mod rows;
 mod run;
 mod sums;
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use clap::ArgMatches;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 use wgloss::{Dtype, Engine, Info, Tuning};
 use wgloss_bench::tuned;
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, draft, fit, place, print, progress};
 
 use crate::args;
 use run::{Effort, Outcome};
@@ -26,6 +28,49 @@ const TOLD: usize = 10;
 /// The loss and the dtype of cases that one thread runs, one after the other.
 type Job = (&'static Info, Dtype);
 
+pub fn command() -> Command {
+    Command::new("check")
+        .about("Compare the GPU with the f64 reference on generated hard data")
+        .args([args::losses(), args::adapter(), args::tuned(), args::json()])
+        .arg(
+            Arg::new("seed")
+                .long("seed")
+                .value_name("N")
+                .value_parser(value_parser!(u64))
+                .default_value("1")
+                .help("seed of the generated data"),
+        )
+        .arg(
+            Arg::new("svg")
+                .long("svg")
+                .value_name("FILE")
+                .value_parser(value_parser!(OsString))
+                .help("draw the largest errors of each loss and dtype beside those allowed"),
+        )
+        .arg(
+            Arg::new("exhaustive")
+                .long("exhaustive")
+                .action(ArgAction::SetTrue)
+                .help("the long form: every shape in every flavour, and sums of 10^8 terms where `reduce` is chosen")
+                .long_help(
+                    "The long form, of minutes for a loss and an hour or more for all: every shape (around the widths of \
+                     quads, lanes, workgroups and tiles, powers of two and their neighbours, a vocabulary) in every \
+                     flavour (mode, reduction, dtypes, optional tensors, options), in rounds that draw other flavours and \
+                     other numbers; and, where `reduce` is among the losses, sums of 10^8 terms. Shows where the largest \
+                     error is, beside the one allowed.",
+                ),
+        )
+        .arg(
+            Arg::new("rounds")
+                .long("rounds")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(1..=1_000_000))
+                .default_value("4")
+                .requires("exhaustive")
+                .help("rounds of --exhaustive; round K has the seed N + K of --seed"),
+        )
+}
+
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let adapter = matches.get_one::<String>("adapter").map_or("", String::as_str);
     let seed = matches.get_one::<u64>("seed").copied().unwrap_or_default();
@@ -33,6 +78,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let jobs: Vec<Job> = chosen
         .flat_map(|info| Dtype::FLOATS.map(|dtype| (info, dtype)))
         .collect();
+    let svg = matches.get_one::<OsString>("svg");
+    let svg = svg.map(|file| place::picture("svg", file)).transpose()?;
     let engine = tuned::apply(Engine::open(adapter)?, tuned::is_asked(matches))?;
     let (name, tuning) = (tuned::name(&engine), tuned::own(&engine));
     let rounds = matches.get_one::<u64>("rounds").copied();
@@ -50,6 +97,18 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let (mut cases, mut failed) = total(&outcomes.iter().collect::<Vec<_>>());
     cases += sums.len();
     failed += sums.iter().filter(|sum| !sum.passes()).count();
+    // What took minutes is printed even where the picture cannot be written.
+    let drawn = svg.map_or(Ok(()), |place| {
+        let told = [
+            "wgloss check: errors against the f64 reference".to_owned(),
+            format!("{name}; {cases} cases from seed {seed}, {failed} failed"),
+        ];
+        let text = picture::svg(told.each_ref().map(String::as_str), &outcomes, &sums);
+        let text = text.map_err(|why| Failure::Failed(format!("--svg: {why}")))?;
+        draft::publish(vec![draft::whole("--svg", &place, text.as_bytes())?])?;
+        print::note(&format!("written to {}", place.display()));
+        Ok(())
+    });
     if matches.get_flag("json") {
         let mut report = json!({
             "adapter": engine.name(),
@@ -76,7 +135,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
     match failed {
-        0 => Ok(()),
+        0 => drawn,
         _ => Err(Failure::Failed(format!("{failed} of {cases} cases failed"))),
     }
 }
@@ -90,7 +149,7 @@ fn run_jobs(
     name: &str,
 ) -> Result<Vec<Outcome>, Failure> {
     let rounds = effort.rounds.unwrap_or(1);
-    let bar = print::progress(jobs.len() * rounds as usize);
+    let bar = progress::bar(jobs.len() * rounds as usize);
     let cases = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
@@ -107,10 +166,10 @@ fn run_jobs(
                 bar.inc(1);
             });
             for failure in outcome.failures.iter().take(TOLD) {
-                print::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
+                progress::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
             }
             if let Some(more @ 1..) = outcome.failures.len().checked_sub(TOLD) {
-                print::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
+                progress::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
             }
             finished.push((index, outcome));
         }
@@ -167,7 +226,7 @@ fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
     all.extend(sums.iter().map(|sum| (sum.share(), sum.row())));
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     let rows: Vec<Vec<String>> = all.into_iter().map(|(_, row)| row).collect();
-    format!("\n{}", print::table(&header, &rows, header.len()))
+    format!("\n{}", fit::table(&header, &rows, header.len()))
 }
 
 fn report(name: &str, outcomes: &[Outcome]) -> String {
@@ -192,11 +251,13 @@ fn report(name: &str, outcomes: &[Outcome]) -> String {
             ]);
         }
     }
-    format!(
-        "{name}\n\n{}\n\n{}",
-        print::table(&header, &rows, 3),
-        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of the\n\
-         tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 would change.\n\
-         relative and ulps (of the result's dtype): over the elements of at least a thousandth of min(1, largest)."
-    )
+    let allowed = fit::paragraph(
+        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of the \
+         tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 would \
+         change.",
+    );
+    let of = fit::paragraph(
+        "relative and ulps (of the result's dtype): over the elements of at least a thousandth of min(1, largest).",
+    );
+    format!("{name}\n\n{}\n\n{allowed}\n{of}", fit::table(&header, &rows, 3))
 }

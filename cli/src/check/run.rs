@@ -51,6 +51,20 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub fn new(info: &'static Info, dtype: Dtype) -> Self {
+        Self {
+            info,
+            dtype,
+            cases: 0,
+            failures: Vec::new(),
+            pipelines: 0,
+            ill_conditioned: 0,
+            loss: Worst::default(),
+            grad: Worst::default(),
+            statistics: Worst::default(),
+        }
+    }
+
     pub fn worst(&self) -> Vec<(&'static str, &Worst)> {
         let mut list = vec![("loss", &self.loss), ("gradient", &self.grad)];
         if self.info.statistics {
@@ -81,17 +95,7 @@ pub fn job(
     effort: Effort,
     mut done: impl FnMut(&Outcome),
 ) -> Outcome {
-    let mut outcome = Outcome {
-        info,
-        dtype,
-        cases: 0,
-        failures: Vec::new(),
-        pipelines: 0,
-        ill_conditioned: 0,
-        loss: Worst::default(),
-        grad: Worst::default(),
-        statistics: Worst::default(),
-    };
+    let mut outcome = Outcome::new(info, dtype);
     let (Some(limits), Some(tuning)) = (engine.plan_limits(), engine.tuning()) else {
         outcome.failures.push("the engine has no device".into());
         return outcome;

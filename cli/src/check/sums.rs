@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wgloss::precision::{HARD_TERMS, SUM};
 use wgloss::{L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning};
 use wgloss_bench::tuned::reopen;
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, progress};
 
 const TERMS: usize = 100_000_000;
 
@@ -54,7 +54,7 @@ pub fn run(adapter: &str, tuned: Option<Tuning>) -> Result<Vec<Sum>, Failure> {
         reduction,
         ..Default::default()
     };
-    let bar = print::progress(HARD_TERMS.len());
+    let bar = progress::bar(HARD_TERMS.len());
     let zero = Tensor::new(&[0f32], &[1])?;
     let (rows, cols) = (TERMS / 4, 4);
     let labels = Tensor::new(&vec![1u8; rows], &[rows])?;

@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 use wgloss::plan::{BufferCopy, Dispatch, Moved, Step, Takes, Work};
 use wgloss::shader::Variant;
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, fit, print};
 
 use super::arguments;
 use super::call::{Planned, planned};
@@ -116,7 +116,7 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) 
         call.line(),
         call.device.line(),
         String::new(),
-        print::table(&header, &rows, 0),
+        fit::table(&header, &rows, 0),
         String::new(),
         "pipelines".into(),
         numbered.join("\n"),
