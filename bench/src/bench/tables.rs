@@ -186,7 +186,7 @@ fn steps(record: &Record) -> String {
             format!("{:.0} %", 100.0 * own.share.median),
         ]
     };
-    print::table(&header, &record.steps.iter().map(line).collect::<Vec<_>>(), 1)
+    fit::table(&header, &record.steps.iter().map(line).collect::<Vec<_>>(), 1)
 }
 
 fn fixed(list: &[Fixed]) -> String {
