@@ -18,8 +18,8 @@ pub const SKY: RGBColor = RGBColor(86, 180, 233);
 pub const INK: RGBColor = RGBColor(45, 55, 72);
 pub const GRID: RGBColor = RGBColor(226, 232, 240);
 
-/// A picture of so many pixels, of which each is drawn as `fine` by `fine` units: the backend knows whole units only, in
-/// which curves have steps.
+/// A picture of so many pixels, each drawn as `fine` by `fine` units: the backend knows whole units only, in which
+/// curves have steps.
 ///
 /// # Errors
 /// What the drawing library refuses.

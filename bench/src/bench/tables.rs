@@ -23,9 +23,9 @@ pub fn text(record: &Record) -> String {
     if !record.rows.is_empty() {
         parts.push(rows(&record.rows));
         let legend = fit::paragraph(
-            "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read (forward) or \
-             copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's clock where it has \
-             one.",
+            "MB: each operand and each result once. share: of the GB/s of a kernel that does nothing but read \
+             (forward) or copy (fused, backward) as many bytes in the same rounds. ms and GB/s are of the device's \
+             clock where it has one.",
         );
         let factors = match has_factors(&record.rows) {
             true => "\n".to_owned() + &fit::paragraph("over f32: how many times as fast as the same row in f32."),

@@ -53,11 +53,11 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("the long form: every shape in every flavour, and sums of 10^8 terms where `reduce` is chosen")
                 .long_help(
-                    "The long form, of minutes for a loss and an hour or more for all: every shape (around the widths of \
-                     quads, lanes, workgroups and tiles, powers of two and their neighbours, a vocabulary) in every \
-                     flavour (mode, reduction, dtypes, optional tensors, options), in rounds that draw other flavours and \
-                     other numbers; and, where `reduce` is among the losses, sums of 10^8 terms. Shows where the largest \
-                     error is, beside the one allowed.",
+                    "The long form, of minutes for a loss and an hour or more for all: every shape (around the widths \
+                     of quads, lanes, workgroups and tiles, powers of two and their neighbours, a vocabulary) in \
+                     every flavour (mode, reduction, dtypes, optional tensors, options), in rounds that draw other \
+                     flavours and other numbers; and, where `reduce` is among the losses, sums of 10^8 terms. Shows \
+                     where the largest error is, beside the one allowed.",
                 ),
         )
         .arg(
@@ -252,9 +252,9 @@ fn report(name: &str, outcomes: &[Outcome]) -> String {
         }
     }
     let allowed = fit::paragraph(
-        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of the \
-         tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 would \
-         change.",
+        "Largest error against the f64 reference of the same inputs. Allowed: 1e-5 (|want| + min(1, largest |want| of \
+         the tensor)) and, of 16-bit results, half an ulp of theirs; and what inputs that differ by two ulps of f32 \
+         would change.",
     );
     let of = fit::paragraph(
         "relative and ulps (of the result's dtype): over the elements of at least a thousandth of min(1, largest).",
