@@ -188,7 +188,7 @@ impl<'a> Asked<'a> {
         }
         call.grad_output.is_some().hash(&mut key);
         for tensor in self.tensors() {
-            tensor.view.clone().from_base(step).hash(&mut key);
+            tensor.view.clone().behind_base(step).hash(&mut key);
             // A gradient goes over what lies in one buffer of the device.
             std::mem::discriminant(&tensor.storage).hash(&mut key);
             tensor.memory().map(|memory| memory.parts().len()).hash(&mut key);

@@ -280,7 +280,7 @@ impl Problem {
 
     /// The same on tensors that all begin within the first `step` bytes of their memory: what plans that are used again
     /// are made for, wherever an allocator moves the tensors to.
-    pub(crate) fn from_bases(mut self, step: u64) -> Self {
+    pub(crate) fn behind_bases(mut self, step: u64) -> Self {
         let operands = self.operands.iter_mut();
         let views = operands.flat_map(|own| [Some(&mut own.view), own.grad.as_mut()].into_iter().flatten());
         let placed = self.placed.iter_mut().map(|(_, view)| view);

@@ -302,11 +302,11 @@ impl Tensor {
     }
 
     /// The same, as plans take it, of memory that begins at its base.
-    pub(crate) fn from_base(&self, step: u64) -> Self {
+    pub(crate) fn behind_base(&self, step: u64) -> Self {
         let base = self.view.base(step);
         let changed = self.with_memory(|memory| memory.behind(base));
         Self {
-            view: changed.view.from_base(step),
+            view: changed.view.behind_base(step),
             ..changed
         }
     }

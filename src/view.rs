@@ -97,7 +97,7 @@ impl View {
     }
 
     /// The same within memory that begins at its base.
-    pub(crate) fn from_base(self, step: u64) -> Self {
+    pub(crate) fn behind_base(self, step: u64) -> Self {
         Self {
             offset: self.offset - self.base(step),
             ..self

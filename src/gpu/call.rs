@@ -58,7 +58,7 @@ impl Prepared {
     ) -> Result<Vec<Option<Ready>>> {
         let tensors: Vec<_> = tensors
             .iter()
-            .map(|(role, own)| (*role, own.from_base(gpu.limits.step())))
+            .map(|(role, own)| (*role, own.behind_base(gpu.limits.step())))
             .collect();
         let mut dispatches = self.pipelines.iter().zip(&self.params.1);
         let steps = self.plan.steps.iter().enumerate();
@@ -193,7 +193,7 @@ impl Gpu {
     pub fn plan(&self, new: New, problem: Problem) -> Result<Planned> {
         let New { key, limits } = new;
         self.expect_compute()?;
-        let problem = problem.from_bases(limits.step());
+        let problem = problem.behind_bases(limits.step());
         let plan = plan(&problem, &limits, &self.tuning)?;
         count(&self.counters.plans, 1);
         let pipelines = plan.dispatches().map(|own| self.pipeline(&own.variant));
