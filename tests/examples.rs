@@ -1,9 +1,19 @@
-//! What the examples show holds on the device and on the processor.
+//! What the examples show holds, on the device and on the processor.
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "each example is a crate of its own, with `nn` in it"
+)]
+
+use std::ffi::OsString;
+use std::path::Path;
 
 use wgloss::Engine;
 
 use crate::common::gpu;
 
+#[path = "../examples/train_digits.rs"]
+mod train_digits;
 #[path = "../examples/tutorials.rs"]
 mod tutorials;
 
@@ -12,4 +22,118 @@ fn tutorials_print_the_same() {
     for engine in [gpu(), &Engine::cpu()] {
         tutorials::listings(engine).unwrap();
     }
+}
+
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
+
+/// Trains one of the models on the digits.
+fn trained(model: usize, optimizer: &str, how: (u64, usize)) -> train_digits::nn::trained::Trained {
+    use train_digits::nn::{asked::optimizer_of, digits::Digits, gpu::Gpu};
+    let digits = Digits::read(Path::new(DATA)).unwrap();
+    let optimizer = optimizer_of(optimizer).unwrap();
+    let gpu = Gpu::of(gpu()).unwrap();
+    train_digits::train(gpu, &digits, train_digits::MODELS[model], &*optimizer, how).unwrap()
+}
+
+#[test]
+fn three_models_learn_the_digits() {
+    for (model, least) in [0.88, 0.90, 0.93].into_iter().enumerate() {
+        let own = trained(model, "adam", (0, 15));
+        assert!(own.accuracy() >= least, "{}: {}", own.name, own.accuracy());
+        assert_eq!(own.accuracies.len(), 15);
+        assert!(
+            own.loss() < f64::from(own.losses[0]) / 10.0,
+            "{}: {}",
+            own.name,
+            own.loss()
+        );
+    }
+}
+
+#[test]
+fn every_optimizer_learns_the_digits() {
+    for info in wgloss::optim::OPTIMIZERS {
+        let own = trained(0, info.name, (0, 15));
+        assert!(own.accuracy() >= 0.88, "{}: {}", info.name, own.accuracy());
+    }
+}
+
+#[test]
+fn a_seed_has_one_curve() {
+    for model in 0..3 {
+        let bits = |seed| {
+            let own = trained(model, "adam", (seed, 1));
+            let losses = own.losses.iter().map(|loss| u64::from(loss.to_bits()));
+            losses
+                .chain(own.accuracies.iter().map(|own| own.to_bits()))
+                .collect::<Vec<_>>()
+        };
+        let first = bits(0);
+        assert_eq!(first, bits(0), "model {model}");
+        assert_ne!(first, bits(1), "model {model}");
+    }
+}
+
+/// What an example ends with, of its arguments.
+fn run(example: impl Fn(Vec<OsString>) -> Result<(), wgloss_shell::Failure>, arguments: &[&str]) -> Result<(), String> {
+    let arguments = ["example"].iter().chain(arguments).map(OsString::from).collect();
+    example(arguments).map_err(|failure| failure.to_string())
+}
+
+#[test]
+fn a_learning_curve_is_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("curve.svg");
+    let arguments = ["--model", "softmax", "--epochs", "2", "--svg", place.to_str().unwrap()];
+    run(train_digits::run, &arguments).unwrap();
+    let picture = std::fs::read_to_string(&place).unwrap();
+    assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
+    assert!(picture.contains("softmax: test accuracy"), "{picture}");
+}
+
+/// The bytes of a .npy file.
+fn npy(dtype: wgloss_shell::numbers::Dtype, shape: &[usize], data: &[u8]) -> Vec<u8> {
+    [&wgloss_shell::npy::header(dtype, shape).unwrap(), data].concat()
+}
+
+#[test]
+fn digits_that_are_not_there_are_named() {
+    use wgloss_shell::numbers::Dtype;
+    let folder = tempfile::tempdir().unwrap();
+    let (images, labels) = ("digits_images.npy", "digits_labels.npy");
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let data = folder.path().to_str().unwrap();
+    let picture = folder.path().join("curve.svg");
+    let refused = |file: &str, why: &str| {
+        let message = run(train_digits::run, &["--data", data, "--svg", picture.to_str().unwrap()]).unwrap_err();
+        assert!(message.contains(file) && message.contains(why), "{message}");
+        assert!(!picture.exists());
+    };
+    refused(images, "");
+    write(images, &npy(Dtype::U8, &[7, 64], &[0; 7 * 64]));
+    refused(images, "is u8 of [7, 64], expected u8 of [1797, 64]");
+    write(images, &npy(Dtype::F32, &[1797, 64], &[0; 4 * 1797 * 64]));
+    refused(images, "is f32 of [1797, 64], expected u8");
+    write(images, &npy(Dtype::U8, &[1797, 64], &[0; 1797 * 63]));
+    refused(images, "it is cut off");
+    write(images, &npy(Dtype::U8, &[1797, 64], &[17; 1797 * 64]));
+    refused(labels, "");
+    let bytes: Vec<u8> = (0..1797i64).flat_map(|own| (own % 11).to_le_bytes()).collect();
+    write(labels, &npy(Dtype::I64, &[1797], &bytes));
+    refused(images, "holds 17 at 0, expected 0 to 16");
+    write(images, &npy(Dtype::U8, &[1797, 64], &[16; 1797 * 64]));
+    refused(labels, "holds 10 at 10, expected 0 to 9");
+}
+
+#[test]
+fn a_folder_for_the_picture_that_is_not_there_is_found_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("none/curve.svg");
+    // Before the digits, which are not there either.
+    let arguments = ["--data", "none", "--svg", place.to_str().unwrap()];
+    let message = run(train_digits::run, &arguments).unwrap_err();
+    assert!(
+        message.contains("--svg") && message.contains("does not exist"),
+        "{message}"
+    );
 }

@@ -1,0 +1,101 @@
+// A convolution over (rows, channels, height, width) with windows of size × size, whose odd size leaves height and width
+// as they are: what lies beyond the edges is 0. w of (outputs, channels, size, size), as PyTorch's Conv2d has it. Before
+// it: channels, outputs, height, width, size.
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read> w: array<f32>;
+@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(3) var<storage, read> grad_y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> result: array<f32>;
+
+const padding = size / 2u;
+const pixels = height * width;
+
+// Above 0 and to the left of it, numbers without a sign are huge: one comparison finds all that lies outside.
+fn is_inside(line: u32, column: u32) -> bool {
+    return line < height && column < width;
+}
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= arrayLength(&result) { return; }
+    let column = id.x % width;
+    let line = id.x / width % height;
+    let out = id.x / pixels % outputs;
+    let row = id.x / (pixels * outputs);
+    var y = b[out];
+    for (var c = 0u; c < channels; c++) {
+        for (var i = 0u; i < size; i++) {
+            for (var j = 0u; j < size; j++) {
+                let from_line = line + i - padding;
+                let from_column = column + j - padding;
+                if is_inside(from_line, from_column) {
+                    y += w[((out * channels + c) * size + i) * size + j]
+                        * x[(row * channels + c) * pixels + from_line * width + from_column];
+                }
+            }
+        }
+    }
+    result[id.x] = y;
+}
+
+// A thread sums over the whole batch, in one order: the bits are those of every run.
+@compute @workgroup_size(64)
+fn grad_weights(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= arrayLength(&result) { return; }
+    let j = id.x % size;
+    let i = id.x / size % size;
+    let c = id.x / (size * size) % channels;
+    let out = id.x / (size * size * channels);
+    let rows = arrayLength(&grad_y) / (pixels * outputs);
+    var sum = 0.0;
+    for (var row = 0u; row < rows; row++) {
+        for (var line = 0u; line < height; line++) {
+            for (var column = 0u; column < width; column++) {
+                let from_line = line + i - padding;
+                let from_column = column + j - padding;
+                if is_inside(from_line, from_column) {
+                    sum += grad_y[(row * outputs + out) * pixels + line * width + column]
+                        * x[(row * channels + c) * pixels + from_line * width + from_column];
+                }
+            }
+        }
+    }
+    result[id.x] = sum;
+}
+
+@compute @workgroup_size(64)
+fn grad_biases(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= arrayLength(&result) { return; }
+    let rows = arrayLength(&grad_y) / (pixels * outputs);
+    var sum = 0.0;
+    for (var row = 0u; row < rows; row++) {
+        for (var pixel = 0u; pixel < pixels; pixel++) {
+            sum += grad_y[(row * outputs + id.x) * pixels + pixel];
+        }
+    }
+    result[id.x] = sum;
+}
+
+// A pixel of x went into all pixels of y whose windows it lies in.
+@compute @workgroup_size(64)
+fn grad_input(@builtin(global_invocation_id) id: vec3u) {
+    if id.x >= arrayLength(&result) { return; }
+    let column = id.x % width;
+    let line = id.x / width % height;
+    let c = id.x / pixels % channels;
+    let row = id.x / (pixels * channels);
+    var sum = 0.0;
+    for (var out = 0u; out < outputs; out++) {
+        for (var i = 0u; i < size; i++) {
+            for (var j = 0u; j < size; j++) {
+                let to_line = line + padding - i;
+                let to_column = column + padding - j;
+                if is_inside(to_line, to_column) {
+                    sum += w[((out * channels + c) * size + i) * size + j]
+                        * grad_y[(row * outputs + out) * pixels + to_line * width + to_column];
+                }
+            }
+        }
+    }
+    result[id.x] = sum;
+}
