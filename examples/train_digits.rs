@@ -83,13 +83,8 @@ pub fn train(
             tests.push(test.encode(gpu.engine, &mut encoder)?);
         }
         gpu.submit(encoder);
-
-        // The bar shows what the device has come to, which the loop never waits for.
-        let (arrived, last) = losses.arrived(gpu.engine)?;
-        bar.set_position(arrived as u64);
-        if let Some(loss) = last.and_then(|values| values.scalar()) {
-            bar.set_message(format!("{name}, loss {loss:.3}"));
-        }
+        // Shows what the device has come to, which the loop never waits for.
+        losses.show(gpu.engine, &bar, &format!("{name}, "))?;
     }
     let (losses, tests) = (losses.finish(gpu.engine)?, tests.finish(gpu.engine)?);
     bar.finish_and_clear();
@@ -113,7 +108,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Done {
     let command = Command::new("train_digits").about("Trains three models on handwritten digits");
     let command = command.args([models, asked::optimizer(), epochs, asked::seed(), asked::svg(), data]);
     let asked = Asked::parse(command, arguments);
-    let svg = asked.svg()?;
+    let svg = asked.picture("svg")?;
     let digits = Digits::read(asked.path("data").unwrap_or(Path::new(DATA)))?;
     let optimizer = asked.optimizer()?;
     let engine = Engine::new()?;

@@ -12,6 +12,8 @@ use wgloss::Engine;
 
 use crate::common::gpu;
 
+#[path = "../examples/segmentation.rs"]
+mod segmentation;
 #[path = "../examples/train_digits.rs"]
 mod train_digits;
 #[path = "../examples/tutorials.rs"]
@@ -134,6 +136,44 @@ fn a_folder_for_the_picture_that_is_not_there_is_found_first() {
     let message = run(train_digits::run, &arguments).unwrap_err();
     assert!(
         message.contains("--svg") && message.contains("does not exist"),
+        "{message}"
+    );
+}
+
+#[test]
+fn every_class_of_a_scene_is_found() {
+    use segmentation::nn::{asked::optimizer_of, gpu::Gpu};
+    let gpu = Gpu::of(gpu()).unwrap();
+    let own = segmentation::train(gpu, &*optimizer_of("adam").unwrap(), 0, 60).unwrap();
+    for (class, (all, right)) in own.classes().into_iter().enumerate() {
+        assert!(
+            all > 20 && right as f64 / all as f64 > 0.8,
+            "class {class}: {right} of {all}"
+        );
+    }
+    // Arg-max and accuracy are of one pass, and leave out the same borders.
+    let last = own.tests.last().unwrap();
+    let borders = own.scenes.masks.iter().filter(|&&class| class == 255).count();
+    assert_eq!(last.ignored, borders as u64);
+    let right: usize = own.classes().iter().map(|(_, right)| right).sum();
+    assert_eq!(last.correct, Some(right as u64));
+    let again = segmentation::train(gpu, &*optimizer_of("adam").unwrap(), 0, 10).unwrap();
+    let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&again.losses), bits(&own.losses[..10]));
+}
+
+#[test]
+fn a_scene_is_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let [svg, scene] = ["curve.svg", "scene.svg"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    run(segmentation::run, &["--steps", "10", "--svg", &svg, "--scene", &scene]).unwrap();
+    for place in [svg, scene] {
+        let picture = std::fs::read_to_string(place).unwrap();
+        assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
+    }
+    let message = run(segmentation::run, &["--scene", "none/scene.svg"]).unwrap_err();
+    assert!(
+        message.contains("--scene") && message.contains("does not exist"),
         "{message}"
     );
 }

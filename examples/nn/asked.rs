@@ -73,10 +73,10 @@ impl Asked {
         self.0.get_one::<OsString>(name).map(Path::new)
     }
 
-    /// Where the picture goes. What is wrong with that is found before anything is computed.
-    pub fn svg(&self) -> Done<Option<PathBuf>> {
-        let given = self.path("svg").map(Path::as_os_str);
-        given.map(|given| place::picture("svg", given)).transpose()
+    /// Where a picture goes. What is wrong with that is found before anything is computed.
+    pub fn picture(&self, name: &str) -> Done<Option<PathBuf>> {
+        let given = self.path(name).map(Path::as_os_str);
+        given.map(|given| place::picture(name, given)).transpose()
     }
 
     pub fn optimizer(&self) -> Done<Box<dyn Optimizer>> {

@@ -10,9 +10,9 @@
 const padding = size / 2u;
 const pixels = height * width;
 
-// Above 0 and to the left of it, numbers without a sign are huge: one comparison finds all that lies outside.
-fn is_inside(line: u32, column: u32) -> bool {
-    return line < height && column < width;
+// The first and the one behind the last of `count` places whose neighbour, `step` further than padding, is inside, too.
+fn inside(step: u32, count: u32) -> vec2u {
+    return vec2u(max(padding, step) - step, min(count + padding - step, count));
 }
 
 @compute @workgroup_size(64)
@@ -25,13 +25,13 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
     var y = b[out];
     for (var c = 0u; c < channels; c++) {
         for (var i = 0u; i < size; i++) {
+            let from_line = line + i - padding;
+            if from_line >= height { continue; } // above the image, too: there is no u32 below 0
+            let w_at = ((out * channels + c) * size + i) * size;
+            let x_at = ((row * channels + c) * height + from_line) * width;
             for (var j = 0u; j < size; j++) {
-                let from_line = line + i - padding;
                 let from_column = column + j - padding;
-                if is_inside(from_line, from_column) {
-                    y += w[((out * channels + c) * size + i) * size + j]
-                        * x[(row * channels + c) * pixels + from_line * width + from_column];
-                }
+                if from_column < width { y += w[w_at + j] * x[x_at + from_column]; }
             }
         }
     }
@@ -48,15 +48,14 @@ fn grad_weights(@builtin(global_invocation_id) id: vec3u) {
     let out = id.x / (size * size * channels);
     let rows = arrayLength(&grad_y) / (pixels * outputs);
     var sum = 0.0;
+    let lines = inside(i, height);
+    let columns = inside(j, width);
     for (var row = 0u; row < rows; row++) {
-        for (var line = 0u; line < height; line++) {
-            for (var column = 0u; column < width; column++) {
-                let from_line = line + i - padding;
-                let from_column = column + j - padding;
-                if is_inside(from_line, from_column) {
-                    sum += grad_y[(row * outputs + out) * pixels + line * width + column]
-                        * x[(row * channels + c) * pixels + from_line * width + from_column];
-                }
+        for (var line = lines.x; line < lines.y; line++) {
+            let y_at = ((row * outputs + out) * height + line) * width;
+            let x_at = ((row * channels + c) * height + line + i - padding) * width + j - padding;
+            for (var column = columns.x; column < columns.y; column++) {
+                sum += grad_y[y_at + column] * x[x_at + column];
             }
         }
     }
@@ -87,13 +86,13 @@ fn grad_input(@builtin(global_invocation_id) id: vec3u) {
     var sum = 0.0;
     for (var out = 0u; out < outputs; out++) {
         for (var i = 0u; i < size; i++) {
+            let to_line = line + padding - i;
+            if to_line >= height { continue; }
+            let w_at = ((out * channels + c) * size + i) * size;
+            let y_at = ((row * outputs + out) * height + to_line) * width;
             for (var j = 0u; j < size; j++) {
-                let to_line = line + padding - i;
                 let to_column = column + padding - j;
-                if is_inside(to_line, to_column) {
-                    sum += w[((out * channels + c) * size + i) * size + j]
-                        * grad_y[(row * outputs + out) * pixels + to_line * width + to_column];
-                }
+                if to_column < width { sum += w[w_at + j] * grad_y[y_at + to_column]; }
             }
         }
     }

@@ -8,8 +8,8 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use wgloss::Sink;
-use wgloss_shell::Failure;
 use wgloss_shell::draft::{self, Draft};
+use wgloss_shell::{Failure, print};
 
 use super::Done;
 
@@ -24,7 +24,7 @@ const COLORS: [RGBColor; 4] = [
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
 ];
-const INK: RGBColor = RGBColor(45, 55, 72);
+pub const INK: RGBColor = RGBColor(45, 55, 72);
 const GRID: RGBColor = RGBColor(226, 232, 240);
 
 const PANEL: u32 = 480;
@@ -48,15 +48,47 @@ pub struct Panel<'a> {
     pub lines: Vec<Line>,
 }
 
+impl Line {
+    /// Numbers after so many steps each, or as many epochs.
+    pub fn of(of: usize, numbers: &[f64], every: usize) -> Self {
+        let points = numbers.iter().enumerate();
+        Self {
+            of,
+            points: points.map(|(nth, &own)| (((nth + 1) * every) as f64, own)).collect(),
+            is_faint: false,
+        }
+    }
+}
+
+impl<'a> Panel<'a> {
+    pub fn new(title: &'a str, x: &'a str, lines: impl IntoIterator<Item = Line>) -> Self {
+        Self {
+            title,
+            x,
+            is_log: false,
+            lines: lines.into_iter().collect(),
+        }
+    }
+
+    pub fn log(mut self) -> Self {
+        self.is_log = true;
+        self
+    }
+}
+
 /// Draws the picture and moves it to its place, whole.
 pub fn save(place: &Path, title: &str, names: &[String], panels: &[Panel<'_>]) -> Done {
-    let text = svg(title, names, panels).map_err(Failure::Failed)?;
-    let label = format!("--svg {}", place.display());
-    let mut draft = Draft::new(label.clone(), place, &[], text.len() as u64).map_err(Failure::Failed)?;
-    draft
-        .write_at(0, text.as_bytes())
-        .map_err(|error| Failure::Failed(format!("{label}: {error}")))?;
-    draft::publish(vec![draft])
+    publish(place, &svg(title, names, panels).map_err(Failure::Failed)?)
+}
+
+/// A file that is there when it is whole.
+pub fn publish(place: &Path, text: &str) -> Done {
+    let label = place.display().to_string();
+    let mut draft = Draft::new(label, place, &[], text.len() as u64).map_err(Failure::Failed)?;
+    let written = draft.write_at(0, text.as_bytes());
+    written.map_err(|error| Failure::Failed(error.to_string()))?;
+    draft::publish(vec![draft])?;
+    print::line(&format!("drawn in {}", place.display()))
 }
 
 /// The loss of each step in epochs, faint, and its mean over each epoch.
@@ -70,16 +102,6 @@ pub fn of_losses(of: usize, losses: &[f32], per_epoch: usize) -> [Line; 2] {
     });
     let line = |points, is_faint| Line { of, points, is_faint };
     [line(each.collect(), true), line(means.collect(), false)]
-}
-
-/// A number after each epoch.
-pub fn of_epochs(of: usize, numbers: &[f64]) -> Line {
-    let points = numbers.iter().zip(1..).map(|(&own, epoch)| (f64::from(epoch), own));
-    Line {
-        of,
-        points: points.collect(),
-        is_faint: false,
-    }
 }
 
 /// The picture, as SVG.
@@ -111,7 +133,7 @@ pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Drawn<String>
     Ok(text)
 }
 
-fn words(error: impl std::fmt::Display) -> String {
+pub fn words(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
@@ -120,7 +142,7 @@ fn color(of: usize) -> RGBColor {
 }
 
 /// Text whose middle is at this height.
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32) -> Drawn<()> {
+pub fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32) -> Drawn<()> {
     let style = TextStyle::from(("sans-serif", size).into_font())
         .color(&INK)
         .pos(Pos::new(HPos::Left, VPos::Center));
@@ -160,6 +182,7 @@ where
         .bold_line_style(GRID)
         .axis_style(INK)
         .label_style(("sans-serif", 12).into_font().color(&INK))
+        .y_labels(8)
         .x_desc(panel.x)
         .x_label_formatter(&|at| format!("{at:.0}"))
         .y_label_formatter(&|own| match panel.is_log {

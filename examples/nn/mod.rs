@@ -3,12 +3,15 @@
 
 #![allow(dead_code, reason = "each example takes what it needs")]
 
+pub mod anchors;
 pub mod asked;
 pub mod curve;
 pub mod digits;
 pub mod gpu;
 pub mod layers;
+pub mod maps;
 pub mod readings;
+pub mod scenes;
 pub mod trained;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::path::Path;
 use wgloss_shell::print;
 
 use super::Done;
-use super::curve::{self, Panel};
+use super::curve::{self, Line, Panel};
 
 /// The loss of each step, and the accuracy on what was not trained on after each epoch.
 #[derive(Clone, Debug)]
@@ -53,21 +53,10 @@ pub fn picture(place: &Path, title: &str, all: &[Trained]) -> Done {
         .map(|own| format!("{}: test accuracy {:.3}", own.name, own.accuracy()));
     let each = || all.iter().enumerate();
     let losses = each().flat_map(|(of, own)| curve::of_losses(of, &own.losses, own.per_epoch()));
-    let accuracies = each().map(|(of, own)| curve::of_epochs(of, &own.accuracies));
+    let accuracies = each().map(|(of, own)| Line::of(of, &own.accuracies, 1));
     let panels = [
-        Panel {
-            title: "loss of each step, and the mean of each epoch",
-            x: "epochs",
-            is_log: true,
-            lines: losses.collect(),
-        },
-        Panel {
-            title: "accuracy on the test digits",
-            x: "epochs",
-            is_log: false,
-            lines: accuracies.collect(),
-        },
+        Panel::new("loss of each step, and the mean of each epoch", "epochs", losses).log(),
+        Panel::new("accuracy on the test digits", "epochs", accuracies),
     ];
-    curve::save(place, title, &names.collect::<Vec<_>>(), &panels)?;
-    print::line(&format!("the learning curve is in {}", place.display()))
+    curve::save(place, title, &names.collect::<Vec<_>>(), &panels)
 }
