@@ -8,10 +8,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use wgloss::Engine;
+use wgloss::{CrossEntropy, Engine};
 
 use crate::common::gpu;
 
+#[path = "../examples/detection.rs"]
+mod detection;
+#[path = "../examples/perplexity.rs"]
+mod perplexity;
 #[path = "../examples/segmentation.rs"]
 mod segmentation;
 #[path = "../examples/train_digits.rs"]
@@ -176,4 +180,59 @@ fn a_scene_is_a_picture() {
         message.contains("--scene") && message.contains("does not exist"),
         "{message}"
     );
+}
+
+#[test]
+fn things_are_detected() {
+    let gpu = detection::nn::gpu::Gpu::of(gpu()).unwrap();
+    let own = detection::train(gpu, 0, 40).unwrap();
+    let (first, last) = (own.losses[0], own.losses[39]);
+    assert!(last < first / 5.0, "the loss went from {first} to {last}");
+    assert!(own.comparison.is_close(), "{}", own.comparison);
+    let [things, found, wrong] = own.test;
+    assert!(
+        found > things / 2 && wrong < things,
+        "{found} of {things} things, {wrong} that are not there"
+    );
+    assert_eq!(detection::train(gpu, 0, 5).unwrap().losses, own.losses[..5]);
+}
+
+#[test]
+fn perplexity_is_that_of_the_whole_in_memory() {
+    use perplexity::nn::tokens;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let [logits, targets, out] = ["logits.npy", "targets.npy", "losses.npy"].map(place);
+    tokens::make(folder.path(), 0, 300, 1000).unwrap();
+    let read = |path: &Path| {
+        let file = wgloss_shell::files::open(path.as_os_str()).unwrap();
+        file.read_whole().unwrap()
+    };
+    let mean = CrossEntropy::default();
+    let (input, classes) = (read(&logits), read(&targets));
+    let call = wgloss::Call::new(wgloss::Mode::Forward, &[&input, &classes]);
+    let want = wgloss::reference::run(&mean, &call).unwrap().loss[0].exp();
+    for engine in [gpu(), &Engine::cpu()] {
+        let files = [logits.as_path(), targets.as_path()];
+        let (values, streamed) = perplexity::losses(engine, files, &out, 600_000).unwrap();
+        assert!(streamed.parts > 1 && streamed.memory <= 600_000, "{streamed:?}");
+        let got = perplexity::perplexity(&out, values.ignored).unwrap();
+        assert!((got / want - 1.0).abs() < 1e-5, "{got} for {want} on {}", engine.name());
+    }
+    // A word out of range: an error, and the losses before are still there.
+    let before = std::fs::read(&out).unwrap();
+    let bytes: Vec<u8> = (0..300i64).flat_map(|own| (5 * own).to_le_bytes()).collect();
+    std::fs::write(&targets, npy(wgloss_shell::numbers::Dtype::I64, &[300], &bytes)).unwrap();
+    let arguments = ["--logits", "--targets", "--out"]
+        .into_iter()
+        .zip([&logits, &targets, &out]);
+    let arguments: Vec<_> = arguments
+        .flat_map(|(name, path)| [name, path.to_str().unwrap()])
+        .collect();
+    let message = run(perplexity::run, &arguments).unwrap_err();
+    assert!(message.contains("1000"), "{message}");
+    assert!(std::fs::read(&out).unwrap() == before);
+    std::fs::write(&logits, npy(wgloss_shell::numbers::Dtype::F32, &[2], &[0; 8])).unwrap();
+    let message = run(perplexity::run, &arguments).unwrap_err();
+    assert!(message.contains("is of [2], expected (tokens, words)"), "{message}");
 }

@@ -1,5 +1,7 @@
 //! The anchors of RetinaNet (Lin et al. 2017) over an image, and which things they are to find.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 
@@ -32,29 +34,40 @@ pub struct Anchors {
     pub features: Vec<f32>,
     /// (anchors, `CLASSES`), 1 where an anchor is to find a class.
     pub targets: Vec<f32>,
+    /// The thing that each is to find, by its number.
+    things: Vec<Option<usize>>,
 }
 
 impl Anchors {
     pub fn new(looks: &Looks, random: &mut Pcg64Mcg) -> Self {
         let things: Vec<_> = (0..THINGS).map(|nth| (nth % CLASSES, thing(random))).collect();
-        let (mut features, mut targets) = (Vec::new(), Vec::new());
+        let (mut features, mut targets, mut to_find) = (Vec::new(), Vec::new(), Vec::new());
         for anchor in boxes() {
             let mut most = (0.0, 0);
             let mut own: [f32; FEATURES] = std::array::from_fn(|_| random.random_range(-0.05..0.05));
-            for (class, thing) in &things {
+            for (nth, (class, thing)) in things.iter().enumerate() {
                 let share = overlap(anchor, *thing);
                 if share > most.0 {
-                    most = (share, *class);
+                    most = (share, nth);
                 }
-                own.iter_mut().zip(&looks.0[*class]).for_each(|(own, look)| *own += share * look);
+                own.iter_mut()
+                    .zip(&looks.0[*class])
+                    .for_each(|(own, look)| *own += share * look);
             }
             if (0.4..0.5).contains(&most.0) {
                 continue;
             }
             features.extend(own);
-            targets.extend((0..CLASSES).map(|class| f32::from(most.0 >= 0.5 && class == most.1)));
+            let to_be_found = (most.0 >= 0.5).then_some(most.1);
+            let class = to_be_found.map(|nth| things[nth].0);
+            targets.extend((0..CLASSES).map(|own| f32::from(class == Some(own))));
+            to_find.push(to_be_found);
         }
-        Self { features, targets }
+        Self {
+            features,
+            targets,
+            things: to_find,
+        }
     }
 
     pub fn count(&self) -> usize {
@@ -63,13 +76,36 @@ impl Anchors {
 
     /// How many are to find something.
     pub fn positive(&self) -> usize {
-        self.targets.iter().filter(|&&own| own > 0.0).count()
+        self.things.iter().flatten().count()
+    }
+
+    /// The things that some anchor is to find, those that one does, and the anchors that find a class that is not there.
+    /// A class is found where its probability is above a half: the logit above 0.
+    pub fn judge(&self, logits: &[f32]) -> [usize; 3] {
+        let [mut things, mut found] = [BTreeSet::<usize>::new(), BTreeSet::new()];
+        let mut wrong = 0;
+        let rows = self.targets.chunks(CLASSES).zip(logits.chunks(CLASSES));
+        for (thing, (targets, logits)) in self.things.iter().zip(rows) {
+            let any = |wanted| {
+                targets
+                    .iter()
+                    .zip(logits)
+                    .any(|(target, logit)| *target == wanted && *logit > 0.0)
+            };
+            things.extend(thing);
+            found.extend(thing.filter(|_| any(1.0)));
+            wrong += usize::from(any(0.0));
+        }
+        [things.len(), found.len(), wrong]
     }
 }
 
 fn thing(random: &mut Pcg64Mcg) -> Box4 {
     let [width, height] = [0; 2].map(|_| random.random_range(24.0..120.0));
-    let (x, y) = (random.random_range(0.0..IMAGE - width), random.random_range(0.0..IMAGE - height));
+    let (x, y) = (
+        random.random_range(0.0..IMAGE - width),
+        random.random_range(0.0..IMAGE - height),
+    );
     [x, y, x + width, y + height]
 }
 

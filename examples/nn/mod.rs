@@ -12,6 +12,7 @@ pub mod layers;
 pub mod maps;
 pub mod readings;
 pub mod scenes;
+pub mod tokens;
 pub mod trained;
 
 use std::process::ExitCode;
