@@ -1,5 +1,6 @@
 //! The perplexity of a language model, of a file of logits larger than the memory that is allowed: they are streamed
-//! through the device, and the loss of each token streamed out. Without a file, one is made: 4,096 tokens of 8,192 words, 128 MiB.
+//! through the device, and the loss of each token streamed out. Without a file, one is made: 4,096 tokens of 8,192
+//! words, 128 MiB.
 //!
 //! `cargo run --release --example perplexity -- --out losses.npy`
 
@@ -88,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Done {
         .path("out")
         .map(|own| place::place("out", own.as_os_str()))
         .transpose()?;
-    let engine = Engine::new()?;
+    let engine = Engine::new().unwrap_or_else(|_| Engine::cpu());
     let folder = tempfile::tempdir().map_err(|error| Failure::Failed(error.to_string()))?;
     let [made, next] = ["logits.npy", "targets.npy"].map(|name| folder.path().join(name));
     if asked.path("logits").is_none() {

@@ -115,7 +115,7 @@ fn digits_that_are_not_there_are_named() {
         assert!(message.contains(file) && message.contains(why), "{message}");
         assert!(!picture.exists());
     };
-    refused(images, "");
+    refused(images, "expected u8 of [1797, 64]");
     write(images, &npy(Dtype::U8, &[7, 64], &[0; 7 * 64]));
     refused(images, "is u8 of [7, 64], expected u8 of [1797, 64]");
     write(images, &npy(Dtype::F32, &[1797, 64], &[0; 4 * 1797 * 64]));
@@ -123,7 +123,7 @@ fn digits_that_are_not_there_are_named() {
     write(images, &npy(Dtype::U8, &[1797, 64], &[0; 1797 * 63]));
     refused(images, "it is cut off");
     write(images, &npy(Dtype::U8, &[1797, 64], &[17; 1797 * 64]));
-    refused(labels, "");
+    refused(labels, "expected i64 of [1797]");
     let bytes: Vec<u8> = (0..1797i64).flat_map(|own| (own % 11).to_le_bytes()).collect();
     write(labels, &npy(Dtype::I64, &[1797], &bytes));
     refused(images, "holds 17 at 0, expected 0 to 16");

@@ -79,8 +79,8 @@ impl Anchors {
         self.things.iter().flatten().count()
     }
 
-    /// The things that some anchor is to find, those that one does, and the anchors that find a class that is not there.
-    /// A class is found where its probability is above a half: the logit above 0.
+    /// How many things some anchor is to find, how many of these one does, and how many anchors find a class that is
+    /// not there. A class is found where its probability is above a half: the logit above 0.
     pub fn judge(&self, logits: &[f32]) -> [usize; 3] {
         let [mut things, mut found] = [BTreeSet::<usize>::new(), BTreeSet::new()];
         let mut wrong = 0;

@@ -15,7 +15,7 @@ fn arg(name: &'static str, help: &'static str) -> Arg {
 }
 
 pub fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
-    let parser = value_parser!(u32).range(1..);
+    let parser = value_parser!(u32).range(1..=10_000);
     arg(name, help).value_parser(parser).default_value(default)
 }
 

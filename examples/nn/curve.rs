@@ -28,6 +28,8 @@ pub const INK: RGBColor = RGBColor(45, 55, 72);
 const GRID: RGBColor = RGBColor(226, 232, 240);
 
 const PANEL: u32 = 480;
+/// What a title takes.
+const LEAST_WIDTH: u32 = 640;
 const HEIGHT: u32 = 440;
 const TOP: u32 = 96;
 
@@ -108,7 +110,7 @@ pub fn of_losses(of: usize, losses: &[f32], per_epoch: usize) -> [Line; 2] {
 pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Drawn<String> {
     let mut text = String::new();
     {
-        let size = (PANEL * panels.len() as u32, HEIGHT);
+        let size = ((PANEL * panels.len() as u32).max(LEAST_WIDTH), HEIGHT);
         let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
         root.fill(&WHITE).map_err(words)?;
         write(&root, title, (20, 22), 18)?;

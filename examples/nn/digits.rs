@@ -28,11 +28,11 @@ pub struct Digits {
 /// The numbers of a file that has to be of this dtype and shape.
 fn read<T: Element>(folder: &Path, name: &str, dtype: numbers::Dtype, shape: &[usize]) -> Done<Vec<T>> {
     let path = folder.join(name);
-    let file = files::open(path.as_os_str()).map_err(Failure::Failed)?;
+    let wants = format!("expected {} of {shape:?}", dtype.name());
+    let file = files::open(path.as_os_str()).map_err(|why| Failure::Failed(format!("{why}; {wants}")))?;
     if file.stored() != dtype || file.shape() != shape {
-        let (is, wants) = (file.stored_name(), dtype.name());
-        let shapes = format!("is {is} of {:?}, expected {wants} of {shape:?}", file.shape());
-        return Err(Failure::Failed(format!("{}: {shapes}", path.display())));
+        let is = format!("is {} of {:?}", file.stored_name(), file.shape());
+        return Err(Failure::Failed(format!("{}: {is}, {wants}", path.display())));
     }
     let tensor = file.read_whole().map_err(Failure::Failed)?;
     Ok(tensor.as_slice::<T>().map(<[T]>::to_vec).unwrap_or_default())
@@ -71,7 +71,8 @@ impl Digits {
     }
 }
 
-/// Batches of the digits for training, gathered on the device from all of them in an order that is there from the start.
+/// Batches of the digits for training, gathered on the device from all of them, in an order that is there from the
+/// start.
 pub struct Batches {
     pub images: Tensor,
     pub labels: Tensor,

@@ -23,21 +23,22 @@ pub enum Layer {
 
 /// A layer with its pipelines, which passes over any number of rows share.
 struct Stage {
-    input: Shape,
     output: Shape,
-    /// Where its weights and biases stand among the parameters of the network.
-    parameters: Option<usize>,
     forward: wgpu::ComputePipeline,
-    /// Of weights and biases.
-    grads: Option<[wgpu::ComputePipeline; 2]>,
+    /// Where its weights and biases stand among those of the network, and the pipelines of their gradients.
+    parameters: Option<(usize, [wgpu::ComputePipeline; 2])>,
     grad_input: wgpu::ComputePipeline,
 }
 
-/// Layers, and parameters with their gradients and what the optimizer remembers of them.
+/// Layers one after the other, with what they learn.
 pub struct Network {
     stages: Vec<Stage>,
-    parameters: Vec<(Tensor, Tensor, State)>,
+    /// Weights and biases of each layer that has them.
+    parameters: Vec<[Learned; 2]>,
 }
+
+/// A parameter, its gradient, and what the optimizer remembers of it.
+struct Learned(Tensor, Tensor, State);
 
 impl Network {
     /// A network for inputs of this shape, with weights drawn from `random`.
@@ -52,8 +53,10 @@ impl Network {
                 let drawn: Vec<f32> = (0..weights.iter().product())
                     .map(|_| random.random_range(-bound..bound))
                     .collect();
-                parameters.push((gpu.floats(&weights, &drawn)?, gpu.zeros(&weights)?, State::default()));
-                parameters.push((gpu.zeros(&biases)?, gpu.zeros(&biases)?, State::default()));
+                parameters.push([
+                    Learned(gpu.floats(&weights, &drawn)?, gpu.zeros(&weights)?, State::default()),
+                    Learned(gpu.zeros(&biases)?, gpu.zeros(&biases)?, State::default()),
+                ]);
             }
             shape = stage.output;
             stages.push(stage);
@@ -69,28 +72,20 @@ impl Network {
             let shape = stage.shape(x.shape()[0]);
             let (y, grad_y) = (gpu.zeros(&shape)?, gpu.zeros(&shape)?);
             let mut own = Vec::new();
-            match (stage.parameters, &stage.grads) {
-                (Some(at), Some([weights, biases])) => {
-                    let [(w, grad_w, _), (b, grad_b, _)] = &self.parameters[at..at + 2] else {
-                        unreachable!("parameters come in pairs")
-                    };
+            // The input of the first layer has no gradient.
+            match &stage.parameters {
+                Some((at, [grad_weights, grad_biases])) => {
+                    let [Learned(w, grad_w, _), Learned(b, grad_b, _)] = &self.parameters[*at];
                     forward.push(gpu.kernel(&stage.forward, &[(0, &x), (1, w), (2, b), (4, &y)]));
-                    own.push(gpu.kernel(weights, &[(0, &x), (3, &grad_y), (4, grad_w)]));
-                    own.push(gpu.kernel(biases, &[(3, &grad_y), (4, grad_b)]));
-                    // The input of the first layer has no gradient.
-                    own.extend(
-                        grad_x
-                            .as_ref()
-                            .map(|to| gpu.kernel(&stage.grad_input, &[(1, w), (3, &grad_y), (4, to)])),
-                    );
+                    own.push(gpu.kernel(grad_weights, &[(0, &x), (3, &grad_y), (4, grad_w)]));
+                    own.push(gpu.kernel(grad_biases, &[(3, &grad_y), (4, grad_b)]));
+                    let to_x = |to| gpu.kernel(&stage.grad_input, &[(1, w), (3, &grad_y), (4, to)]);
+                    own.extend(grad_x.as_ref().map(to_x));
                 }
-                _ => {
+                None => {
                     forward.push(gpu.kernel(&stage.forward, &[(0, &x), (4, &y)]));
-                    own.extend(
-                        grad_x
-                            .as_ref()
-                            .map(|to| gpu.kernel(&stage.grad_input, &[(0, &x), (3, &grad_y), (4, to)])),
-                    );
+                    let to_x = |to| gpu.kernel(&stage.grad_input, &[(0, &x), (3, &grad_y), (4, to)]);
+                    own.extend(grad_x.as_ref().map(to_x));
                 }
             }
             backward.push(own);
@@ -106,8 +101,10 @@ impl Network {
 
     /// Records a step of all parameters.
     pub fn step(&mut self, gpu: Gpu<'_>, encoder: &mut wgpu::CommandEncoder, optimizer: &dyn Optimizer) -> Result<()> {
-        let all = self.parameters.iter_mut();
-        let mut all: Vec<_> = all.map(|(own, grad, state)| Parameter::new(own, grad, state)).collect();
+        let all = self.parameters.iter_mut().flatten();
+        let mut all: Vec<_> = all
+            .map(|Learned(own, grad, state)| Parameter::new(own, grad, state))
+            .collect();
         optimizer.encode_all(gpu.engine, encoder, &mut all)
     }
 }
@@ -148,13 +145,11 @@ impl Stage {
             Layer::Relu => gpu.module(&[], include_str!("relu.wgsl")),
             Layer::MaxPool => gpu.module(&[("height", height), ("width", width)], include_str!("max_pool.wgsl")),
         };
-        let has_parameters = layer.parameters(input).is_some();
+        let grads = || ["grad_weights", "grad_biases"].map(|name| gpu.pipeline(&module, name));
         Self {
-            input,
             output: layer.output(input),
-            parameters: has_parameters.then_some(parameters),
             forward: gpu.pipeline(&module, "forward"),
-            grads: has_parameters.then(|| ["grad_weights", "grad_biases"].map(|name| gpu.pipeline(&module, name))),
+            parameters: layer.parameters(input).map(|_| (parameters, grads())),
             grad_input: gpu.pipeline(&module, "grad_input"),
         }
     }

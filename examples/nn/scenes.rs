@@ -1,5 +1,5 @@
-//! Scenes with masks as those of PASCAL VOC: 21 classes, each in the colour that VOC's masks have for it, with noise over
-//! them, and between things a void border of no class.
+//! Scenes with masks as those of PASCAL VOC: 21 classes, each in the colour that VOC's masks have for it, with noise
+//! over them, and between things a void border of no class.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
