@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use wgloss::{CrossEntropy, Engine};
+use wgloss::{CrossEntropy, Engine, Tensor};
 
 use crate::common::gpu;
 
@@ -77,6 +77,64 @@ fn a_seed_has_one_curve() {
         let first = bits(0);
         assert_eq!(first, bits(0), "model {model}");
         assert_ne!(first, bits(1), "model {model}");
+    }
+}
+
+#[test]
+fn layers_have_the_gradients_that_differences_tell() {
+    use rand::{Rng, SeedableRng};
+    use train_digits::nn::{gpu::Gpu, layers::Layer, layers::Network};
+    let gpu = Gpu::of(gpu()).unwrap();
+    let mut random = rand_pcg::Pcg64Mcg::seed_from_u64(3);
+    let layers = [
+        Layer::Conv(3, 3),
+        Layer::Relu,
+        Layer::MaxPool,
+        Layer::Conv(2, 1),
+        Layer::Conv(2, 3),
+        Layer::Relu,
+        Layer::Dense(5),
+    ];
+    // Height and width that differ, so that none is taken for the other.
+    let network = Network::new(gpu, [2, 4, 6], &layers, &mut random).unwrap();
+    let x: Vec<f32> = (0..3 * 48).map(|_| random.random_range(-1.0..1.0)).collect();
+    let pass = network.over(gpu, &gpu.floats(&[3, 48], &x).unwrap()).unwrap();
+    let labels = Tensor::new(&[4u32, 0, 2], &[3]).unwrap();
+    let call = CrossEntropy::default()
+        .input(&pass.y)
+        .target(&labels)
+        .grad_into(&pass.grad_y);
+    let loss = || {
+        let mut encoder = gpu.encoder();
+        pass.forward(&mut encoder);
+        let output = call.encode(gpu.engine, &mut encoder).unwrap();
+        pass.backward(&mut encoder);
+        gpu.submit(encoder);
+        f64::from(output.read(gpu.engine).unwrap().scalar().unwrap())
+    };
+    loss();
+    let read = |tensor: &Tensor| tensor.read::<f32>(gpu.engine).unwrap();
+    let grads: Vec<_> = network.learned().map(|(_, grad)| read(grad)).collect();
+    for ((own, _), grads) in network.learned().zip(grads) {
+        let numbers = read(own);
+        for (at, grad) in grads.into_iter().enumerate() {
+            let with = |change: f32| {
+                let bytes = (numbers[at] + change).to_le_bytes();
+                gpu.queue.write_buffer(&own.buffers()[0], 4 * at as u64, &bytes);
+                loss()
+            };
+            // At a kink, of ReLU or of the largest pixel, the slopes of both sides differ.
+            let (before, here, behind) = (with(-5e-4), with(0.0), with(5e-4));
+            let slopes = [(here - before) / 5e-4, (behind - here) / 5e-4];
+            let (least, most) = (slopes[0].min(slopes[1]) - 1e-3, slopes[0].max(slopes[1]) + 1e-3);
+            let is_between = (least..most).contains(&f64::from(grad));
+            assert!(
+                is_between,
+                "{:?} [{at}]: {grad}, by differences {slopes:?}",
+                own.shape()
+            );
+            with(0.0);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 // A convolution over (rows, channels, height, width) with windows of size × size. Their size is odd, and what lies
-// beyond the edges is 0: height and width stay. w of (outputs, channels, size, size), as PyTorch's Conv2d has it. Before
-// it: channels, outputs, height, width, size.
+// beyond the edges is 0: height and width stay. w of (outputs, channels, size, size), as PyTorch's Conv2d has it.
+// Before it: channels, outputs, height, width, size.
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read> b: array<f32>;

@@ -99,6 +99,14 @@ impl Network {
         })
     }
 
+    /// Parameters with their gradients, in the order of the layers.
+    pub fn learned(&self) -> impl Iterator<Item = (&Tensor, &Tensor)> {
+        self.parameters
+            .iter()
+            .flatten()
+            .map(|Learned(own, grad, _)| (own, grad))
+    }
+
     /// Records a step of all parameters.
     pub fn step(&mut self, gpu: Gpu<'_>, encoder: &mut wgpu::CommandEncoder, optimizer: &dyn Optimizer) -> Result<()> {
         let all = self.parameters.iter_mut().flatten();
