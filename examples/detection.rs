@@ -20,7 +20,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use wgloss::reference::{Comparison, compare};
 use wgloss::{Adam, Call, Dtype, Engine, Mode, Reduction, SigmoidFocal, Tensor, Values, half};
-use wgloss_shell::print;
+use wgloss_shell::{print, progress};
 
 /// What gradients are multiplied by while they are f16, where the small ones would be 0.
 const SCALE: usize = 1024;
@@ -67,7 +67,7 @@ pub fn train(gpu: Gpu<'_>, seed: u64, steps: usize) -> Done<Detected> {
         .grad_output(&scaled)
         .grad_into(&grad);
 
-    let bar = print::progress(steps);
+    let bar = progress::bar(steps);
     let mut losses = Readings::default();
     let adam = Adam {
         lr: 0.03,

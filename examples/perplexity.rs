@@ -18,7 +18,7 @@ use nn::tokens;
 use wgloss::{Call, CrossEntropy, Engine, Mode, Progress, Reduction, Role, Stream, Streamed, Tensor, Values};
 use wgloss_shell::draft::{self, Draft};
 use wgloss_shell::numbers::Dtype;
-use wgloss_shell::{Failure, files, npy, place, print};
+use wgloss_shell::{Failure, files, npy, place, print, progress};
 
 /// Streams the logits (tokens, words) of a file within so many bytes, and the losses of all tokens into another.
 pub fn losses(engine: &Engine, [logits, targets]: [&Path; 2], out: &Path, memory: u64) -> Done<(Values, Streamed)> {
@@ -43,7 +43,7 @@ pub fn losses(engine: &Engine, [logits, targets]: [&Path; 2], out: &Path, memory
     let header = npy::header(Dtype::F32, &[tokens]).map_err(Failure::Failed)?;
     let mut draft = Draft::new(out.display().to_string(), out, &header, 4 * tokens as u64).map_err(Failure::Failed)?;
 
-    let bar = print::progress(0);
+    let bar = progress::bar(0);
     let mut watch = |progress: Progress| {
         bar.set_length(progress.of_bytes >> 20);
         bar.set_position(progress.bytes >> 20);

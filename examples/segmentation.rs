@@ -18,7 +18,7 @@ use nn::{Done, maps};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use wgloss::{CrossEntropy, Engine, Optimizer, Stats, Values};
-use wgloss_shell::print;
+use wgloss_shell::{fit, print, progress};
 
 const LAYERS: [Layer; 3] = [Layer::Conv(24, 3), Layer::Relu, Layer::Conv(CLASSES, 1)];
 /// The scenes that are not trained on are looked at after so many steps each time.
@@ -52,7 +52,7 @@ pub fn train(gpu: Gpu<'_>, optimizer: &dyn Optimizer, seed: u64, steps: usize) -
     };
     let test = ignoring().input(&test_pass.y).target(&masks).stats(stats);
 
-    let bar = print::progress(steps);
+    let bar = progress::bar(steps);
     let (mut losses, mut tests) = (Readings::default(), Readings::default());
     for step in 1..=steps {
         let mut encoder = gpu.encoder();
@@ -96,7 +96,7 @@ impl Segmented {
             vec![scenes::NAMES[class].into(), all.to_string(), format!("{share:.3}")]
         };
         let rows: Vec<_> = self.classes().into_iter().enumerate().map(row).collect();
-        print::table(&["class", "pixels", "accuracy"], &rows, 1)
+        fit::table(&["class", "pixels", "accuracy"], &rows, 1)
     }
 }
 

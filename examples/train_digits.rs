@@ -21,7 +21,7 @@ use nn::trained::{self, Trained};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use wgloss::{CrossEntropy, Engine, Optimizer, Stats};
-use wgloss_shell::print;
+use wgloss_shell::progress;
 
 const ROWS: usize = 64;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
@@ -69,7 +69,7 @@ pub fn train(
     };
     let test = CrossEntropy::default().input(&test_pass.y).target(&labels).stats(stats);
 
-    let bar = print::progress(epochs * batches.per_epoch);
+    let bar = progress::bar(epochs * batches.per_epoch);
     let (mut losses, mut tests) = (Readings::default(), Readings::default());
     for step in 0..epochs * batches.per_epoch {
         let mut encoder = gpu.encoder();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use wgloss_shell::print;
+use wgloss_shell::{fit, print};
 
 use super::Done;
 use super::curve::{self, Line, Panel};
@@ -43,7 +43,7 @@ impl Trained {
 pub fn table(optimizer: &str, all: &[Trained]) -> Done {
     let header = ["model", "optimizer", "loss", "test accuracy", "seconds"];
     let rows: Vec<_> = all.iter().map(|own| own.row(optimizer)).collect();
-    print::line(&print::table(&header, &rows, 2))
+    print::line(&fit::table(&header, &rows, 2))
 }
 
 /// Losses on the left, accuracies on the right.
