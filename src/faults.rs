@@ -94,7 +94,9 @@ impl Faults {
     /// # Errors
     /// [`Error::NotSubmitted`]; [`Error::Operand`] for the results of another engine; [`Error::Device`].
     pub fn add(&self, engine: &Engine, output: &Output) -> Result<u64> {
-        self.join(engine, output, false, |gpu, steps| gpu.step(steps, &self.places))
+        self.join(engine, output, false, |gpu, steps| {
+            gpu.step(steps, &self.places, |_| {})
+        })
     }
 
     /// Records the same into the caller's encoder, behind the call in it or after its submission.

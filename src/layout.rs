@@ -177,7 +177,7 @@ params! {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,
         grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
-        turn: u32, pad0: u32, pad1: u32, pad2: u32,
+        turn: u32, first: u32, pad0: u32, pad1: u32,
     }
 }
 

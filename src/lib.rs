@@ -1,6 +1,7 @@
 //! Fused loss kernels in WGSL, dispatched through wgpu, with an f64 reference on the processor.
 //!
 #![doc = include_str!("../docs/tour.md")]
+//! # Where to find what
 //!
 //! | to … | see |
 //! |---|---|

@@ -25,8 +25,9 @@ pub enum Gating {
     Open,
     /// [`Role::Gate`], whose factor they are multiplied by, and which may keep the step from being taken.
     Gated,
-    /// The same, and [`Role::Count`] counts the steps taken: its word `turn`, 0 or 1, is the count before this one.
-    Counted { turn: u32 },
+    /// The same, and [`Role::Count`] counts the steps taken: its word `turn`, 0 or 1, is the count before this one. The
+    /// state begins with the step that follows on `first` others; where it was there before, with none.
+    Counted { turn: u32, first: u32 },
 }
 
 /// A validated step.

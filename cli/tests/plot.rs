@@ -115,9 +115,11 @@ fn what_cannot_be_drawn_leaves_nothing_behind() {
         ),
         (
             vec!["bce", "--range", "0,2"],
-            1,
-            "input: 240 of 481 elements out of range",
+            2,
+            "--range, or a tensor, leaves what the loss is defined for: input: 240 of 481 elements out of range",
         ),
+        (vec!["mse", "--range=-1e38,1e38"], 2, "--range: the loss is not finite"),
+        (vec!["huber", "--delta", "1,2,1"], 2, "--delta: 1 is given twice"),
         (vec!["huber", "--svg", &gone], 1, "does not exist"),
     ] {
         let svg = ["--svg", &file];

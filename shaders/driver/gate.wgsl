@@ -20,8 +20,9 @@ fn rescale() {
     let finite = gate.found == 0u;
     let run = gate.tracker + 1u;
     let grows = finite & (run >= params.interval);
-    let scale = gate.scale * select(select(1.0, params.growth, grows), params.backoff, !finite);
-    gate.scale = select(gate.scale, scale, is_finite(scale));
+    let most = 8.507059e37; // 2^126; the inverse of whatever lies between is a normal number
+    let factor = select(select(1.0, params.growth, grows), params.backoff, !finite);
+    gate.scale = max(gate.scale * min(factor, most / gate.scale), 1.1754944e-38);
     gate.tracker = select(run, 0u, grows | !finite);
     gate.found = 0u;
 }

@@ -18,10 +18,10 @@ struct Params {
     peak_base: u32,
     scalars_0_3: vec4<f32>, // the optimizer's own, read by their names (src/scalars.rs)
     scalars_4_7: vec4<f32>,
-    turn: u32, // which word of the count is that before this step
+    turn: u32,  // which word of the count is that before this step
+    first: u32, // the count with which the state begins, all ones where it was there before
     pad0: u32,
     pad1: u32,
-    pad2: u32,
 }
 
 // The parameter and what an optimizer remembers of its gradients; what it does not use is 1, and goes nowhere.

@@ -25,37 +25,56 @@ fn powered(x: f32) -> f32 {
     return select(pow(max(x, 1e-30), params.power), 0.0, x < 1e-30);
 }
 
+// What x is multiplied by so that it counts in units of the peak: `one` of what is a sixteenth where the peak is near
+// the end of f32, whose inverse would be subnormal.
+struct Unit {
+    shrink: f32,
+    one: f32,
+}
+
+fn unit(peak: f32) -> Unit {
+    let shrink = select(1.0, 0.0625, peak > 1e37);
+    return Unit(shrink, 1.0 / (peak * shrink));
+}
+
 fn merge(a: State, b: State) -> State {
     let peak = max(a.peak, b.peak);
     if (NORM == 0u) {
         return State(peak, 0.0, max(a.bits, b.bits));
     }
-    return State(
-        peak, a.sum * powered(a.peak / peak) + b.sum * powered(b.peak / peak), max(a.bits, b.bits));
+    let u = unit(peak);
+    let sum = a.sum * powered(a.peak * u.shrink * u.one) + b.sum * powered(b.peak * u.shrink * u.one);
+    return State(peak, sum, max(a.bits, b.bits));
 }
 
 // Four elements of which the first `count` are there; missing ones are given as 0.
-fn push_quad(s: State, item: u32, x: vec4<f32>, count: u32) -> State {
-    let bits = abs_bits(x);
+fn push_quad(s: State, item: u32, given: vec4<f32>, count: u32) -> State {
+    let bits = abs_bits(given);
     let kept = select(bitcast<vec4<f32>>(bits), vec4<f32>(0.0), bits >= vec4<i32>(0x7f800000));
     let peak = max(s.peak, max(max(kept.x, kept.y), max(kept.z, kept.w)));
     let seen = max(s.bits, most_bits(bits));
     if (NORM == 0u) {
         return State(peak, 0.0, seen);
     }
-    let one = 1.0 / peak;
-    let part = vec4<f32>(powered(kept.x * one), powered(kept.y * one), powered(kept.z * one), powered(kept.w * one));
-    return State(peak, s.sum * powered(s.peak * one) + sum4(part), seen);
+    let u = unit(peak);
+    let x = kept * u.shrink * u.one;
+    let part = vec4<f32>(powered(x.x), powered(x.y), powered(x.z), powered(x.w));
+    return State(peak, s.sum * powered(s.peak * u.shrink * u.one) + sum4(part), seen);
 }
 
 fn result(s: State) -> array<u32, 1> {
-    var norm = select(s.peak, 0.0, s.peak <= LEAST);
+    var times = select(1.0, 0.0, s.peak <= LEAST);
     if (NORM == 1u) {
-        norm = s.peak * s.sum;
+        times = s.sum;
     } else if (NORM == 2u) {
-        norm = s.peak * sqrt(s.sum);
+        times = sqrt(s.sum);
     } else if (NORM == 3u) {
-        norm = select(s.peak * pow(max(s.sum, 1.0), 1.0 / params.power), 0.0, s.sum == 0.0);
+        times = select(pow(max(s.sum, 1.0), 1.0 / params.power), 0.0, s.sum == 0.0);
+    }
+    // A norm beyond f32 is its largest number: infinite it is where an element is.
+    var norm = min(s.peak * times, -LOWEST);
+    if ((s.peak > 1.0) & (times > -LOWEST / max(s.peak, 1.0))) {
+        norm = -LOWEST;
     }
     norm = select(norm, -params.neg_inf, s.bits == 0x7f800000u);
     return array<u32, 1>(bitcast<u32>(select(norm, params.nan, s.bits > 0x7f800000u)));

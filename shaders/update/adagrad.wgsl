@@ -17,7 +17,7 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
     var first = begin();
     var size = rate();
     if (COUNTED) {
-        first = select(0.0, first, taken == 0u);
+        first = select(0.0, first, taken == params.first);
         size /= 1.0 + f32(taken) * lr_decay();
     }
     next.moment = old.moment + first + g * g;

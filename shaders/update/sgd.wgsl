@@ -18,7 +18,7 @@ fn update(old: Element, grad: vec4<f32>) -> Element {
         var kept = keep();
         var taking = take();
         if (COUNTED) {
-            let first = taken == 0u;
+            let first = taken == params.first;
             kept = select(kept, 0.0, first);
             taking = select(taking, 1.0, first);
         }

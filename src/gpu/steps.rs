@@ -21,7 +21,7 @@ pub(crate) type Steps = Vec<(Plan, Vec<(Role, Tensor)>)>;
 pub(crate) struct Places(Mutex<Vec<Arc<Place>>>);
 
 /// Steps that are remembered, at most.
-const MOST_PLACES: usize = 16;
+const MOST_PLACES: usize = 64;
 
 /// Dispatches bound to their tensors, and the memory of their params.
 #[derive(Debug)]
@@ -74,20 +74,24 @@ impl Places {
 }
 
 impl Gpu {
-    /// Takes steps: submits them.
-    pub fn step(&self, steps: &Steps, places: &Arc<Places>) -> Result<()> {
+    /// Takes steps: submits them, and what is recorded `after` them.
+    pub fn step(&self, steps: &Steps, places: &Arc<Places>, after: impl Fn(&mut wgpu::CommandEncoder)) -> Result<()> {
         let place = self.place_of(steps, places)?;
         // On one queue, what is written for a later step is written after this one has run.
-        let submitted = self.send(&place, steps);
+        let submitted = self.send(&place, steps, after);
         place.free();
         submitted
     }
 
-    fn send(&self, place: &Place, steps: &Steps) -> Result<()> {
+    fn send(&self, place: &Place, steps: &Steps, after: impl Fn(&mut wgpu::CommandEncoder)) -> Result<()> {
         let all = steps.iter().flat_map(|(plan, _)| &plan.steps);
         let parts = parts(all, self.paced_limits().max_dispatch_bytes);
         let recorded = self.in_parts(&parts, Waiting::Blocks, |encoder, part| {
+            let is_last = part.end == place.ready.len();
             self.encode_steps(encoder, place.ready[part].iter(), None);
+            if is_last {
+                after(encoder);
+            }
             Ok(())
         });
         block_on(recorded).map(|_| ())

@@ -1,10 +1,12 @@
 //! Gradients held to a norm or a size.
 
+use std::collections::HashMap;
+
 use super::gate::{Gate, Way};
 use super::{expect_whole, host};
 use crate::dtype::Dtype;
 use crate::engine::Engine;
-use crate::error::{Error, Result, above};
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Steps, expect_apart};
 use crate::plan::plan_update;
 use crate::scalars::Scalars;
@@ -29,8 +31,8 @@ use crate::words::Role;
 ///
 /// **Shapes and dtypes.** Gradients of any shape, without gaps, in f32, f16 or bf16. The norm is a 0-d f32.
 ///
-/// **Edges.** No power of an element over- or underflows: a norm is infinite only where it is beyond f32, or an element
-/// is. After an infinite norm gradients are 0, and infinite ones NaN; NaN makes all NaN, as in PyTorch. Differently
+/// **Edges.** No power of an element over- or underflows, and a norm beyond f32 is its largest number: it is infinite
+/// only where an element is. After an infinite norm gradients are 0, and infinite ones NaN; NaN makes all NaN, as in PyTorch. Differently
 /// from there, the norm of f16 gradients is f32, and a `norm_type` of 0 or less is refused.
 ///
 /// ```
@@ -56,7 +58,7 @@ pub enum ClipGrad {
 }
 
 /// What is kept from one clipping of some gradients to the next.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ClipState(Gate);
 
 impl ClipGrad {
@@ -87,8 +89,9 @@ impl ClipGrad {
         };
         match *self {
             Self::Norm { norm_type, max_norm } => {
-                if norm_type != f64::INFINITY {
-                    above("norm_type", norm_type, 0.0)?;
+                if norm_type != f64::INFINITY && !(norm_type > 0.0 && (norm_type as f32).is_normal()) {
+                    let message = format!("{norm_type} given, expected a number of f32 above 0, or infinity");
+                    return Err(Error::option("norm_type", message));
                 }
                 at_least_0("max_norm", max_norm)
             }
@@ -141,18 +144,16 @@ impl ClipGrad {
             let own = own.into_iter().map(|(_, tensor)| tensor);
             placed.extend(own);
         }
-        for (nth, own) in placed.iter().enumerate() {
-            expect_apart(("grad", own), placed[..nth].iter().map(|other| ("grad", other)))?;
-        }
+        expect_all_apart(&placed)?;
         let steps = self.steps(gpu, &placed, gate)?;
-        let sent = gate.send(gpu, &steps, way)?;
+        let sent = gate.send(gpu, &steps, matches!(self, Self::Norm { .. }), way)?;
         for (grad, own) in grads.iter_mut().zip(placed) {
             **grad = match &sent.recording {
                 Some(recording) => own.recorded(recording),
                 None => own,
             };
         }
-        Ok(matches!(self, Self::Norm { .. }).then_some(sent.norm))
+        Ok(sent.norm)
     }
 
     fn steps(&self, gpu: &Gpu, placed: &[Tensor], gate: &mut Gate) -> Result<Steps> {
@@ -210,12 +211,17 @@ impl ClipGrad {
     }
 
     /// The definition, in f64: the norm of all gradients; of [`ClipGrad::Value`], the largest.
-    pub(super) fn norm_of(&self, grads: impl Iterator<Item = f64>) -> f64 {
+    pub(super) fn norm_of(&self, grads: impl Iterator<Item = f64> + Clone) -> f64 {
         match *self {
-            Self::Norm { norm_type, .. } if norm_type != f64::INFINITY => grads
-                .map(|g| g.abs().powf(norm_type))
-                .sum::<f64>()
-                .powf(1.0 / norm_type),
+            Self::Norm { norm_type, .. } if norm_type != f64::INFINITY => {
+                // In units of the largest, as the shader has it: no power over- or underflows.
+                let most = largest(grads.clone());
+                if most == 0.0 || !most.is_finite() {
+                    return most;
+                }
+                let sum: f64 = grads.map(|g| (g.abs() / most).powf(norm_type)).sum();
+                (most * sum.powf(1.0 / norm_type)).min(f32::MAX.into())
+            }
             _ => largest(grads),
         }
     }
@@ -239,6 +245,19 @@ pub(super) fn largest(grads: impl Iterator<Item = f64>) -> f64 {
     })
 }
 
+/// Refuses gradients that overlap. Only those of one buffer are compared with each other: there may be thousands.
+fn expect_all_apart(grads: &[Tensor]) -> Result<()> {
+    let mut by_buffer: HashMap<&wgpu::Buffer, Vec<&Tensor>> = HashMap::new();
+    for own in grads {
+        for buffer in own.parts() {
+            let others = by_buffer.entry(buffer).or_default();
+            expect_apart(("grad", own), others.iter().map(|other| ("grad", *other)))?;
+            others.push(own);
+        }
+    }
+    Ok(())
+}
+
 fn expect_grad(grad: &Tensor) -> Result<()> {
     expect_dtype("grad", grad.view(), &Dtype::FLOATS)?;
     expect_whole("grad", grad.view())
@@ -248,13 +267,5 @@ impl Default for ClipGrad {
     /// The norm of type 2, held to 1.
     fn default() -> Self {
         Self::norm(1.0)
-    }
-}
-
-/// For who binds several parameters: steps behind those of the gate.
-pub(super) fn gated(steps: &mut Steps, more: Steps, record: &Tensor) {
-    for (plan, mut tensors) in more {
-        tensors.push((Role::Gate, record.clone()));
-        steps.push((plan, tensors));
     }
 }

@@ -15,7 +15,7 @@ use crate::view::View;
 use crate::words::Role;
 
 /// The gate of some gradients, and what is bound to it.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Gate {
     record: Option<Tensor>,
     /// The norm of each gradient.
@@ -36,30 +36,28 @@ pub(super) struct Sent {
     /// Of those in a caller's encoder.
     pub recording: Option<Arc<Recording>>,
     /// The norm of all gradients, which stays when the gate's goes.
-    pub norm: Tensor,
+    pub norm: Option<Tensor>,
 }
 
 impl Gate {
     /// The record, which begins with the scale.
     pub fn record(&mut self, gpu: &Gpu, scale: f32) -> Result<Tensor> {
-        let record = match self.record.take() {
-            Some(record) => record,
-            None => {
-                let record = Record {
-                    scale,
-                    goes: 1,
-                    factor: 1.0,
-                    most: f32::MAX,
-                    ..Default::default()
-                };
-                let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&record));
-                gpu.upload(
-                    bytemuck::cast_slice(words),
-                    &View::contiguous(Dtype::U32, &[words.len()]),
-                )?
-            }
+        if let Some(record) = &self.record {
+            gpu.expect_own("state", record)?;
+            return Ok(record.clone());
+        }
+        let record = Record {
+            scale,
+            goes: 1,
+            factor: 1.0,
+            most: f32::MAX,
+            ..Default::default()
         };
-        gpu.expect_own("state", &record)?;
+        let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&record));
+        let record = gpu.upload(
+            bytemuck::cast_slice(words),
+            &View::contiguous(Dtype::U32, &[words.len()]),
+        )?;
         Ok(self.record.insert(record).clone())
     }
 
@@ -72,9 +70,11 @@ impl Gate {
     /// The steps that come before those of the parameters: the norm of each gradient, that of all, and what is decided.
     pub fn steps(&mut self, gpu: &Gpu, grads: &[&Tensor], clip: Option<ClipGrad>, skips: bool) -> Result<Steps> {
         let record = self.record(gpu, 1.0)?;
-        let norms = match self.norms.take().filter(|own| own.shape() == [grads.len()]) {
+        // Of as many gradients as there were at most: those that share a gate need not be as many.
+        let len = grads.len();
+        let norms = match self.norms.take().filter(|own| own.view().len() >= len as u64) {
             Some(norms) => norms,
-            None => gpu.allocate(Dtype::F32, &[grads.len()])?,
+            None => gpu.allocate(Dtype::F32, &[len])?,
         };
         let norms = self.norms.insert(norms).clone();
         let (limits, tuning) = (gpu.paced_limits(), &gpu.tuning);
@@ -93,7 +93,12 @@ impl Gate {
                     vec![(Role::Grad(0), (*grad).clone()), (Role::Norm, norms.clone())],
                 ));
             }
-            let plan = plan_norm(norm_type, (None, norms.view()), &limits, tuning)?;
+            let plan = plan_norm(
+                norm_type,
+                (None, &View::contiguous(Dtype::F32, &[len])),
+                &limits,
+                tuning,
+            )?;
             steps.push((plan, vec![(Role::Norm, norms), (Role::Gate, record.clone())]));
         }
         let plan = plan_gate(max_norm, most, skips, &limits);
@@ -101,32 +106,32 @@ impl Gate {
         Ok(steps)
     }
 
-    /// Sends steps, and keeps the norm that they leave in the record.
-    pub fn send(&self, gpu: &Gpu, steps: &Steps, way: Way<'_>) -> Result<Sent> {
-        let norm = gpu.allocate(Dtype::F32, &[])?;
+    /// Sends steps; where the norm is wanted, a copy of what they leave of it in the record goes with them.
+    pub fn send(&self, gpu: &Gpu, steps: &Steps, wants_norm: bool, way: Way<'_>) -> Result<Sent> {
+        let norm = wants_norm.then(|| gpu.allocate(Dtype::F32, &[])).transpose()?;
         let copy = |encoder: &mut wgpu::CommandEncoder| {
             let at = std::mem::offset_of!(Record, norm) as u64;
-            if let (Some([from]), [to]) = (self.record.as_ref().map(Tensor::parts), norm.parts()) {
+            let from = self.record.as_ref().map(Tensor::parts);
+            if let (Some([from]), Some([to])) = (from, norm.as_ref().map(Tensor::parts)) {
                 encoder.copy_buffer_to_buffer(from, at, to, 0, 4);
             }
         };
-        match way {
+        let recording = match way {
             Way::Run => {
-                gpu.step(steps, &self.places)?;
-                let mut encoder = gpu.device.create_command_encoder(&Default::default());
-                copy(&mut encoder);
-                gpu.hand_in("norm", encoder)?;
-                Ok(Sent { recording: None, norm })
+                gpu.step(steps, &self.places, copy)?;
+                None
             }
             Way::Into(encoder) => {
                 let recording = gpu.encode_step(encoder, steps, &self.places)?;
                 copy(encoder);
-                Ok(Sent {
-                    norm: norm.recorded(&recording),
-                    recording: Some(recording),
-                })
+                Some(recording)
             }
-        }
+        };
+        let norm = match &recording {
+            Some(recording) => norm.map(|own| own.recorded(recording)),
+            None => norm,
+        };
+        Ok(Sent { recording, norm })
     }
 }
 

@@ -214,7 +214,7 @@ pub trait Optimizer: Debug + Send + Sync {
         };
         let steps = prepare(gpu, &updates, all, false)?;
         if let Some(first) = all.first() {
-            gpu.step(&steps, first.state.places())?;
+            gpu.step(&steps, first.state.places(), |_| {})?;
         }
         for (own, (_, tensors)) in all.iter_mut().zip(steps) {
             own.commit(tensors, None);
@@ -339,7 +339,7 @@ fn expect_single(name: &'static str, tensor: &Tensor) -> Result<()> {
 
 /// State begins as zeros, at the first step alone. (SGD's buffer begins as the gradient, whenever that is.)
 fn expect_absent(info: &Info, role: Role, state: &State) -> Result<()> {
-    if state.step() == 0 || role == Role::MomentumBuffer && !state.is_counted() {
+    if state.step() == 0 || role == Role::MomentumBuffer && state.may_begin() {
         return Ok(());
     }
     Err(Error::operand(

@@ -1,11 +1,11 @@
 //! A loss scale that adapts, and steps that are skipped where a gradient is not finite.
 
-use super::clip::{gated, largest};
+use super::clip::largest;
 use super::gate::{Gate, Way, scale_in};
-use super::{ClipGrad, Optimizer, Parameter, host, of_parameter, prepare, step_on_cpu, updates};
+use super::{ClipGrad, Optimizer, Parameter, expect_uncounted, host, of_parameter, prepare, step_on_cpu, updates};
 use crate::dtype::Dtype;
 use crate::engine::Engine;
-use crate::error::{Error, Result, above, at_least};
+use crate::error::{Error, Result, at_least};
 use crate::gpu::{Gpu, Steps};
 use crate::plan::plan_rescale;
 use crate::tensor::Tensor;
@@ -19,7 +19,7 @@ use crate::words::Role;
 /// ```text
 /// step:    g = g / s, clipped where that is asked for; taken where every g is finite
 /// update:  s = s backoff_factor                     where a step was skipped since the last update
-///          s = s growth_factor                      after growth_interval updates without, where that is finite
+///          s = s growth_factor                      after growth_interval updates without
 /// ```
 ///
 /// **On a device** nothing of this waits: the norm of all gradients, the decision and the step are one submission, the
@@ -27,8 +27,11 @@ use crate::words::Role;
 /// unscaled and clipped on their way, in f32, without a pass of their own. With scales of powers of two, as all are by
 /// default, a step has the bits of one without a scaler, but for what follows from the count, which is f32 there.
 ///
+/// **Edges.** The scale stays within 2^-126 and 2^126, whose inverses are in f32, too. A norm beyond f32 is its largest
+/// number: a step is skipped for an element that is not finite alone.
+///
 /// **Differences from PyTorch.** `unscale_`, `step` and clipping are one; gradients stay scaled in their memory. A state
-/// whose steps a device counts goes on with a scaler alone, and [`State::step`](super::State::step) counts steps tried,
+/// whose steps a device counts goes on with a scaler alone on that device, and [`State::step`](super::State::step) counts steps tried,
 /// [`State::taken`](super::State::taken) those taken.
 ///
 /// ```
@@ -79,11 +82,15 @@ impl Default for GradScaler {
 }
 
 /// Where a scaler is: the scale, and the updates since it changed; on a device, where it has one.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ScalerState {
     gate: Gate,
     host: Option<Host>,
 }
+
+/// What the scale stays within: the inverse, too, is a normal number of f32.
+const SCALES: std::ops::RangeInclusive<f64> = 1.0 / SCALE_MOST..=SCALE_MOST;
+const SCALE_MOST: f64 = (1u128 << 126) as f64;
 
 /// The same on the processor.
 #[derive(Clone, Copy, Debug)]
@@ -110,15 +117,13 @@ impl GradScaler {
     /// # Errors
     /// [`Error::Option`] with the name, the value and the domain.
     pub fn check(&self) -> Result<()> {
-        above("init_scale", self.init_scale, 0.0)?;
-        if !(self.init_scale as f32).is_normal() {
-            let message = format!("{} given, which is no normal number of f32", self.init_scale);
+        if !SCALES.contains(&self.init_scale) {
+            let message = format!("{} given, expected 2^-126 to 2^126", self.init_scale);
             return Err(Error::option("init_scale", message));
         }
         at_least("growth_factor", self.growth_factor, 1.0)?;
-        above("backoff_factor", self.backoff_factor, 0.0)?;
-        if self.backoff_factor > 1.0 {
-            let message = format!("{} given, expected at most 1", self.backoff_factor);
+        if !(*SCALES.start()..=1.0).contains(&self.backoff_factor) {
+            let message = format!("{} given, expected 2^-126 to 1", self.backoff_factor);
             return Err(Error::option("backoff_factor", message));
         }
         if self.growth_interval == 0 {
@@ -186,7 +191,7 @@ impl GradScaler {
             return Ok(());
         };
         let steps = self.rescale(gpu, state)?;
-        gpu.step(&steps, &state.gate.places)
+        gpu.step(&steps, &state.gate.places, |_| {})
     }
 
     /// Records the same into the caller's encoder.
@@ -247,10 +252,9 @@ impl GradScaler {
         let sent = self.send_counted(gpu, optimizer, all, clip, gate, way);
         if sent.is_err() {
             let new = all.iter_mut().zip(before).filter(|(_, before)| !before);
-            new.for_each(|(own, _)| own.state.count_by(None));
+            new.for_each(|(own, _)| own.state.forget_new_count());
         }
-        let norm = sent?;
-        Ok(matches!(clip, Some(ClipGrad::Norm { .. })).then_some(norm))
+        sent
     }
 
     /// The norm of a step that is recorded, or submitted.
@@ -262,16 +266,17 @@ impl GradScaler {
         clip: Option<ClipGrad>,
         gate: &mut Gate,
         way: Way<'_>,
-    ) -> Result<Tensor> {
+    ) -> Result<Option<Tensor>> {
         let (steps, prepared) = self.steps(gpu, optimizer, all, clip, gate, matches!(way, Way::Into(_)))?;
-        let sent = gate.send(gpu, &steps, way)?;
-        for (own, (_, tensors)) in all.iter_mut().zip(prepared) {
+        let wants_norm = matches!(clip, Some(ClipGrad::Norm { .. }));
+        let sent = gate.send(gpu, &steps, wants_norm, way)?;
+        for (own, tensors) in all.iter_mut().zip(prepared) {
             own.commit(tensors, sent.recording.as_ref());
         }
         Ok(sent.norm)
     }
 
-    /// All steps in order, and those of the optimizer alone.
+    /// All steps in order, and the tensors that the optimizer's leave, of each parameter.
     fn steps(
         &self,
         gpu: &Gpu,
@@ -280,7 +285,7 @@ impl GradScaler {
         clip: Option<ClipGrad>,
         gate: &mut Gate,
         or_recorded: bool,
-    ) -> Result<(Steps, Steps)> {
+    ) -> Result<(Steps, Vec<Vec<(Role, Tensor)>>)> {
         let of = all.len();
         for (nth, own) in all.iter_mut().enumerate() {
             own.state.settle();
@@ -291,8 +296,12 @@ impl GradScaler {
         let prepared = prepare(gpu, &updates, all, or_recorded)?;
         let grads: Vec<&Tensor> = prepared.iter().filter_map(|(_, tensors)| grad_in(tensors)).collect();
         let mut steps = gate.steps(gpu, &grads, clip, true)?;
-        gated(&mut steps, prepared.clone(), &record);
-        Ok((steps, prepared))
+        let tensors = prepared.iter().map(|(_, tensors)| tensors.clone()).collect();
+        for (plan, mut tensors) in prepared {
+            tensors.push((Role::Gate, record.clone()));
+            steps.push((plan, tensors));
+        }
+        Ok((steps, tensors))
     }
 
     /// A step as it would be sent, for who times it.
@@ -328,6 +337,7 @@ impl GradScaler {
         self.check()?;
         clip.iter().try_for_each(ClipGrad::check)?;
         let updates = updates(|param, grad, state| optimizer.update(param, grad, state), all)?;
+        expect_uncounted(all)?;
         let host_state = self.host(state);
         let scale = host_state.scale;
         let mut grads = Vec::with_capacity(all.len());
@@ -335,8 +345,8 @@ impl GradScaler {
             grads.push(host("grad", own.grad)?);
         }
         let unscaled = || grads.iter().flatten().map(|&g| f64::from(g) / scale);
-        let norm = clip.map_or_else(|| largest(unscaled()), |clip| clip.norm_of(unscaled()));
-        if norm.is_finite() {
+        let norm = clip.map_or(0.0, |clip| clip.norm_of(unscaled()));
+        if largest(unscaled()).is_finite() {
             let held = |g: f64| clip.map_or(g / scale, |clip| clip.held(g / scale, norm));
             let mut stepped = Vec::new();
             for (nth, (update, own)) in updates.iter().zip(&*all).enumerate() {
@@ -361,14 +371,15 @@ impl GradScaler {
 impl Host {
     fn update(&mut self, options: &GradScaler) {
         self.tracker += 1;
-        if self.found {
-            self.scale *= options.backoff_factor;
-            self.tracker = 0;
-        } else if self.tracker >= options.growth_interval {
-            let grown = self.scale * options.growth_factor;
-            self.scale = if (grown as f32).is_finite() { grown } else { self.scale };
+        let factor = match self.found {
+            true => options.backoff_factor,
+            false if self.tracker >= options.growth_interval => options.growth_factor,
+            false => 1.0,
+        };
+        if self.found || self.tracker >= options.growth_interval {
             self.tracker = 0;
         }
+        self.scale = (self.scale * factor).clamp(*SCALES.start(), *SCALES.end());
         self.found = false;
     }
 }
@@ -377,6 +388,11 @@ impl Host {
 fn count_on(gpu: &Gpu, own: &mut Parameter<'_>) -> Result<()> {
     if own.state.is_counted() {
         return Ok(());
+    }
+    if own.state.is_pending() {
+        let message = "has steps in an encoder that was not submitted, so that the steps taken are not known yet: submit \
+                       it, or have the scaler take all steps";
+        return Err(Error::operand("state", message));
     }
     let Ok(step) = u32::try_from(own.state.step()) else {
         let message = format!(
@@ -388,7 +404,7 @@ fn count_on(gpu: &Gpu, own: &mut Parameter<'_>) -> Result<()> {
     };
     let words = [step, step];
     let count = gpu.upload(bytemuck::cast_slice(&words), &View::contiguous(Dtype::U32, &[2]))?;
-    own.state.count_by(Some(count));
+    own.state.count_by(count, step);
     Ok(())
 }
 

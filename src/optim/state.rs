@@ -23,7 +23,17 @@ pub struct State {
     /// What is bound to the tensors of steps.
     places: Arc<Places>,
     /// The count of steps on a device, which skips some of them: two words, read and written in turns.
-    count: Option<Tensor>,
+    count: Option<Count>,
+}
+
+/// A count on a device.
+#[derive(Clone, Debug)]
+struct Count {
+    words: Tensor,
+    /// The count with which the state begins; all ones where it was there before.
+    first: u32,
+    /// No step was taken with it.
+    is_new: bool,
 }
 
 /// A step that was recorded into a caller's encoder.
@@ -67,7 +77,7 @@ impl State {
         let Some(count) = &self.count else {
             return Ok(self.step());
         };
-        let words = count.read::<u32>(engine)?;
+        let words = count.words.read::<u32>(engine)?;
         Ok(words.get(self.turn() as usize).copied().unwrap_or_default().into())
     }
 
@@ -76,12 +86,32 @@ impl State {
         self.count.is_some()
     }
 
-    pub(super) fn count(&self) -> Option<&Tensor> {
-        self.count.as_ref()
+    /// State that is missing may be made: SGD's buffer begins whenever it is asked for first.
+    pub(super) fn may_begin(&self) -> bool {
+        self.count.as_ref().is_none_or(|own| own.is_new)
     }
 
-    pub(super) fn count_by(&mut self, count: Option<Tensor>) {
-        self.count = count;
+    /// Recorded steps may yet be dropped, so that nobody knows the count.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.recorded.is_empty()
+    }
+
+    pub(super) fn count(&self) -> Option<&Tensor> {
+        self.count.as_ref().map(|own| &own.words)
+    }
+
+    /// Has a device count from the steps that there were.
+    pub(super) fn count_by(&mut self, words: Tensor, steps: u32) {
+        self.count = Some(Count {
+            words,
+            first: if self.tensors.is_empty() { steps } else { u32::MAX },
+            is_new: true,
+        });
+    }
+
+    /// No step was taken with the count.
+    pub(super) fn forget_new_count(&mut self) {
+        self.count.take_if(|own| own.is_new);
     }
 
     /// The word of the count that holds it.
@@ -90,8 +120,11 @@ impl State {
     }
 
     pub(super) fn gating(&self) -> Gating {
-        match self.count {
-            Some(_) => Gating::Counted { turn: self.turn() },
+        match &self.count {
+            Some(own) => Gating::Counted {
+                turn: self.turn(),
+                first: own.first,
+            },
             None => Gating::Open,
         }
     }
@@ -145,8 +178,9 @@ impl State {
                 continue;
             }
             self.tensors.retain(|(role, _)| !own.made.contains(role));
+            self.count.take_if(|_| own.made.contains(&Role::Count));
             let states = self.tensors.iter_mut().map(|(_, tensor)| tensor);
-            for tensor in states.chain(&mut self.count) {
+            for tensor in states.chain(self.count.as_mut().map(|own| &mut own.words)) {
                 *tensor = tensor.without_recording(&own.recording);
             }
         }
@@ -175,7 +209,11 @@ impl<'a> Parameter<'a> {
             .iter()
             .map(|(role, _)| *role)
             .filter(|role| !matches!(role, Role::Param | Role::Grad(_) | Role::Gate | Role::Count));
-        let made = states.filter(is_new).collect();
+        let mut made: Vec<Role> = states.filter(is_new).collect();
+        if let Some(count) = &mut state.count {
+            made.extend(count.is_new.then_some(Role::Count));
+            count.is_new = false;
+        }
         for (role, tensor) in tensors {
             let tensor = match recording {
                 Some(recording) => tensor.recorded(recording),
@@ -184,7 +222,7 @@ impl<'a> Parameter<'a> {
             match role {
                 Role::Param => *self.tensor = tensor,
                 Role::Grad(_) | Role::Gate => {}
-                Role::Count => state.count = Some(tensor),
+                Role::Count => state.count.iter_mut().for_each(|own| own.words = tensor.clone()),
                 _ => state.attach(role, tensor),
             }
         }

@@ -28,7 +28,9 @@ struct StepTensor<'a> {
 impl StepTensor<'_> {
     /// Every quad of it is aligned and whole.
     fn quads(&self) -> bool {
-        self.view.len().is_multiple_of(4) && self.view.offset.is_multiple_of(4 * self.view.dtype.bytes())
+        !self.view.is_empty()
+            && self.view.len().is_multiple_of(4)
+            && self.view.offset.is_multiple_of(4 * self.view.dtype.bytes())
     }
 
     /// `param_bf16x4`: the operand in the label.
@@ -47,7 +49,12 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     let operands = operands(update);
     let tile = u64::from(tuning.tile);
     let len = update.param.len();
-    let (tiles, mut first) = (len.div_ceil(tile), 0);
+    // Without an element there still is a step to count.
+    let (least, turn, first_step) = match update.gating {
+        Gating::Counted { turn, first } => (1, turn, first),
+        Gating::Open | Gating::Gated => (0, 0, 0),
+    };
+    let (tiles, mut first) = (len.div_ceil(tile).max(least), 0);
     while first < tiles {
         let windows = |end: u64| {
             let (from, to) = (first * tile, len.min(end * tile));
@@ -79,10 +86,8 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             peak_base: base(Slot::Peak),
             scalars_0_3,
             scalars_4_7,
-            turn: match update.gating {
-                Gating::Counted { turn } => turn,
-                Gating::Open | Gating::Gated => 0,
-            },
+            turn,
+            first: first_step,
             ..Default::default()
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {

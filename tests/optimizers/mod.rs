@@ -23,6 +23,7 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
                 momentum,
                 weight_decay,
                 nesterov: more && momentum > 0.0,
+                dampening: if more { 0.0 } else { 0.3 },
                 maximize,
                 ..Default::default()
             }));

@@ -390,7 +390,7 @@ fn others() -> Vec<Dispatch> {
                 }
                 for optimizer in optimizers {
                     let mut update = optimizer.update(&param, &grad, &State::default()).unwrap();
-                    for gating in [Gating::Open, Gating::Counted { turn: 1 }] {
+                    for gating in [Gating::Open, Gating::Counted { turn: 1, first: 0 }] {
                         update.gating = gating;
                         list.extend(of(plan_update(&update, &DEFAULT_LIMITS, &tuning).unwrap()));
                     }

@@ -67,8 +67,8 @@ pub fn command() -> Command {
             Arg::new("steps")
                 .long("steps")
                 .action(ArgAction::SetTrue)
-                .conflicts_with_all(["loss", "shape"])
-                .help("only the steps of optimizers, clipped gradients and scaled losses, which stand beside all losses"),
+                .conflicts_with_all(["loss", "shape", "svg"])
+                .help("only the steps of optimizers, clipped gradients and scaled losses, which are measured with all losses, too"),
         )
         .arg(
             Arg::new("csv")

@@ -163,8 +163,17 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .collect();
     let curves = curves.map_err(|error| match error {
         wgloss::Error::Option { .. } => Failure::Usage(error.to_string()),
+        wgloss::Error::BadValues { .. } => Failure::Usage(format!(
+            "--range, or a tensor, leaves what the loss is defined for: {error}"
+        )),
         error => Failure::Failed(error.to_string()),
     })?;
+    let is_finite = |own: &Curve| own.loss.iter().all(|x| x.is_finite());
+    if place.is_some() && !curves.iter().all(is_finite) {
+        let message =
+            "--range: the loss is not finite in all of it, and would not be a curve; choose another, or --json";
+        return Err(Failure::Usage(message.into()));
+    }
     let drawn = picture::Drawn {
         info,
         setup: &setup,
@@ -199,6 +208,13 @@ fn settings(setup: &Setup, matches: &ArgMatches, classes: usize) -> Result<Vec<V
         (own.role.name(), given(matches, own.role.name(), kind))
     });
     let lists: Vec<(&'static str, Vec<Scalar>)> = options.chain(numbers).collect();
+    for (name, list) in &lists {
+        let twice = list.iter().enumerate().find(|(nth, own)| list[..*nth].contains(own));
+        if let Some((_, own)) = twice {
+            let message = format!("--{}: {own} is given twice, each value has one curve", dashed(name));
+            return Err(Failure::Usage(message));
+        }
+    }
     let count = lists
         .iter()
         .map(|(_, list)| list.len().max(1))
