@@ -247,6 +247,7 @@ pub(super) fn largest(grads: impl Iterator<Item = f64>) -> f64 {
 
 /// Refuses gradients that overlap. Only those of one buffer are compared with each other: there may be thousands.
 fn expect_all_apart(grads: &[Tensor]) -> Result<()> {
+    #[expect(clippy::mutable_key_type, reason = "buffers are hashed by their identity")]
     let mut by_buffer: HashMap<&wgpu::Buffer, Vec<&Tensor>> = HashMap::new();
     for own in grads {
         for buffer in own.parts() {

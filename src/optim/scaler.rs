@@ -88,6 +88,9 @@ pub struct ScalerState {
     host: Option<Host>,
 }
 
+/// The tensors of a step.
+type Named = Vec<(Role, Tensor)>;
+
 /// What the scale stays within: the inverse, too, is a normal number of f32.
 const SCALES: std::ops::RangeInclusive<f64> = 1.0 / SCALE_MOST..=SCALE_MOST;
 const SCALE_MOST: f64 = (1u128 << 126) as f64;
@@ -285,7 +288,7 @@ impl GradScaler {
         clip: Option<ClipGrad>,
         gate: &mut Gate,
         or_recorded: bool,
-    ) -> Result<(Steps, Vec<Vec<(Role, Tensor)>>)> {
+    ) -> Result<(Steps, Vec<Named>)> {
         let of = all.len();
         for (nth, own) in all.iter_mut().enumerate() {
             own.state.settle();
