@@ -25,7 +25,6 @@ fn optimizers() -> Vec<Box<dyn Optimizer>> {
                 nesterov: more && momentum > 0.0,
                 dampening: if more { 0.0 } else { 0.3 },
                 maximize,
-                ..Default::default()
             }));
         }
         list.push(Box::new(Adam {
