@@ -144,5 +144,5 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Done {
 
 #[allow(dead_code, reason = "tests call what it calls")]
 fn main() -> std::process::ExitCode {
-    nn::exit(run(std::env::args_os()))
+    nn::main(run)
 }

@@ -19,10 +19,10 @@ mod words;
 use std::process::ExitCode;
 
 use wgloss_bench::{bench, tune};
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, drivers, print};
 
 fn main() -> ExitCode {
-    quiet_drivers();
+    drivers::quiet();
     let parse = |words| args::command().try_get_matches_from(words);
     let asked =
         words::given().map(|words| parse(words).unwrap_or_else(|error| words::without_wrong_tips(error).exit()));
@@ -36,17 +36,6 @@ fn main() -> ExitCode {
     };
     print::note(&format!("error: {failure}"));
     ExitCode::from(code)
-}
-
-/// Mesa's layer for choosing a device asks a Wayland compositor, and the Wayland library complains on stderr where the
-/// session has no folder for sockets. There is none to ask then: the layer is left out. The engine orders adapters
-/// itself.
-fn quiet_drivers() {
-    let folder = std::env::var_os("XDG_RUNTIME_DIR");
-    if cfg!(target_os = "linux") && !folder.is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {
-        // SAFETY: the first statement of `main`: no other thread is there to read the environment.
-        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
-    }
 }
 
 fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {

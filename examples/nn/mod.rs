@@ -17,14 +17,16 @@ pub mod trained;
 
 use std::process::ExitCode;
 
-use wgloss_shell::{Failure, print};
+use wgloss_shell::{Failure, drivers, print};
 
 /// What an example does, or why it could not.
 pub type Done<T = ()> = Result<T, Failure>;
 
-/// What a process ends with: 1 where a file, a folder or a device is wrong, as of the command line.
-pub fn exit(done: Done) -> ExitCode {
-    match done {
+/// Runs an example on the arguments of its process, and says what that ends with: 1 where a file, a folder or a device
+/// is wrong, as of the command line.
+pub fn main(run: impl FnOnce(std::env::ArgsOs) -> Done) -> ExitCode {
+    drivers::quiet();
+    match run(std::env::args_os()) {
         Ok(()) | Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             print::note(&format!("error: {failure}"));

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod draft;
+pub mod drivers;
 pub mod files;
 pub mod fit;
 pub mod interrupt;
