@@ -1,9 +1,6 @@
 //! What the examples show holds, on the device and on the processor.
 
-#![allow(
-    clippy::duplicate_mod,
-    reason = "each example is a crate of its own, with `nn` in it"
-)]
+#![allow(clippy::duplicate_mod, reason = "examples are crates")]
 
 use std::ffi::OsString;
 use std::path::Path;

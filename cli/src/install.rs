@@ -33,7 +33,10 @@ pub fn completions() -> Command {
 pub fn man() -> Command {
     Command::new("man")
         .about("Print the manual page of a command, or write those of all")
-        .after_help("wgloss man compute huber | man -l -\nmkdir -p ~/.local/share/man/man1; wgloss man --out ~/.local/share/man/man1")
+        .after_help(
+            "wgloss man compute huber | man -l -\n\
+             mkdir -p ~/.local/share/man/man1; wgloss man --out ~/.local/share/man/man1",
+        )
         .arg(
             Arg::new("command")
                 .value_name("COMMAND")

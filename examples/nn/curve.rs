@@ -3,29 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 
-use plotters::coord::Shift;
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use wgloss::Sink;
-use wgloss_shell::draft::{self, Draft};
-use wgloss_shell::{Failure, print};
+use plotters::style::text_anchor::HPos;
+use wgloss_shell::picture::{self, Area, BLUE, Drawn, GREEN, GRID, INK, PURPLE, VERMILION, words, write};
+use wgloss_shell::{Failure, draft, print};
 
 use super::Done;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// What a drawing to memory may have wrong, in words.
-type Drawn<T> = Result<T, String>;
-
-/// Told apart without red and green, too (Okabe and Ito).
-const COLORS: [RGBColor; 4] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-];
-pub const INK: RGBColor = RGBColor(45, 55, 72);
-const GRID: RGBColor = RGBColor(226, 232, 240);
+const COLORS: [RGBColor; 4] = [BLUE, VERMILION, GREEN, PURPLE];
 
 const PANEL: u32 = 480;
 /// What a title takes.
@@ -85,11 +71,7 @@ pub fn save(place: &Path, title: &str, names: &[String], panels: &[Panel<'_>]) -
 
 /// A file that is there when it is whole.
 pub fn publish(place: &Path, text: &str) -> Done {
-    let label = place.display().to_string();
-    let mut draft = Draft::new(label, place, &[], text.len() as u64).map_err(Failure::Failed)?;
-    let written = draft.write_at(0, text.as_bytes());
-    written.map_err(|error| Failure::Failed(error.to_string()))?;
-    draft::publish(vec![draft])?;
+    draft::publish(vec![draft::whole("picture", place, text.as_bytes())?])?;
     print::line(&format!("drawn in {}", place.display()))
 }
 
@@ -108,18 +90,15 @@ pub fn of_losses(of: usize, losses: &[f32], per_epoch: usize) -> [Line; 2] {
 
 /// The picture, as SVG.
 pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Drawn<String> {
-    let mut text = String::new();
-    {
-        let size = ((PANEL * panels.len() as u32).max(LEAST_WIDTH), HEIGHT);
-        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        root.fill(&WHITE).map_err(words)?;
-        write(&root, title, (20, 22), 18)?;
+    let size = ((PANEL * panels.len() as u32).max(LEAST_WIDTH), HEIGHT);
+    picture::svg(size, 1, |root| {
+        write(root, title, (20, 22), 18, HPos::Left)?;
         let step = size.0 as i32 / names.len().max(1) as i32;
         for (nth, name) in names.iter().enumerate() {
             let x = 20 + nth as i32 * step;
             let swatch = Rectangle::new([(x, 46), (x + 12, 58)], color(nth).filled());
             root.draw(&swatch).map_err(words)?;
-            write(&root, name, (x + 18, 52), 13)?;
+            write(root, name, (x + 18, 52), 13, HPos::Left)?;
         }
         let (_, rest) = root.split_vertically(TOP - 24);
         for (area, panel) in rest.split_evenly((1, panels.len())).iter().zip(panels) {
@@ -130,25 +109,12 @@ pub fn svg(title: &str, names: &[String], panels: &[Panel<'_>]) -> Drawn<String>
                 false => draw(area, panel, x, y.start..y.end + 0.05 * (y.end - y.start))?,
             }
         }
-        root.present().map_err(words)?;
-    }
-    Ok(text)
-}
-
-pub fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
+        Ok(())
+    })
 }
 
 fn color(of: usize) -> RGBColor {
     COLORS[of % COLORS.len()]
-}
-
-/// Text whose middle is at this height.
-pub fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: i32) -> Drawn<()> {
-    let style = TextStyle::from(("sans-serif", size).into_font())
-        .color(&INK)
-        .pos(Pos::new(HPos::Left, VPos::Center));
-    area.draw_text(text, &style, at).map_err(words)
 }
 
 /// The least and the largest of finite numbers; what is no range becomes one.

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
 use wgloss_shell::Failure;
+use wgloss_shell::picture::{self, Drawn, INK, words, write};
 
 use super::Done;
-use super::curve::{INK, publish, words, write};
+use super::curve::publish;
 
 /// Of one pixel, and of the space around a map.
 const PIXEL: i32 = 6;
@@ -19,16 +21,13 @@ pub fn save(place: &Path, size: usize, maps: &[(&str, Vec<[u8; 3]>)]) -> Done {
     publish(place, &text)
 }
 
-fn svg(size: i32, maps: &[(&str, Vec<[u8; 3]>)]) -> Result<String, String> {
-    let mut text = String::new();
-    {
-        let step = size * PIXEL + MARGIN;
-        let whole = (MARGIN + step * maps.len() as i32, TOP + step);
-        let root = SVGBackend::with_string(&mut text, (whole.0 as u32, whole.1 as u32)).into_drawing_area();
-        root.fill(&WHITE).map_err(words)?;
+fn svg(size: i32, maps: &[(&str, Vec<[u8; 3]>)]) -> Drawn<String> {
+    let step = size * PIXEL + MARGIN;
+    let whole = ((MARGIN + step * maps.len() as i32) as u32, (TOP + step) as u32);
+    picture::svg(whole, 1, |root| {
         for (nth, (title, colors)) in maps.iter().enumerate() {
             let left = MARGIN + nth as i32 * step;
-            write(&root, title, (left, TOP / 2), 14)?;
+            write(root, title, (left, TOP / 2), 14, HPos::Left)?;
             for (at, &[red, green, blue]) in colors.iter().enumerate() {
                 let (x, y) = (left + at as i32 % size * PIXEL, TOP + at as i32 / size * PIXEL);
                 let pixel = Rectangle::new([(x, y), (x + PIXEL, y + PIXEL)], RGBColor(red, green, blue).filled());
@@ -37,7 +36,6 @@ fn svg(size: i32, maps: &[(&str, Vec<[u8; 3]>)]) -> Result<String, String> {
             let frame = [(left, TOP), (left + size * PIXEL, TOP + size * PIXEL)];
             root.draw(&Rectangle::new(frame, INK.stroke_width(1))).map_err(words)?;
         }
-        root.present().map_err(words)?;
-    }
-    Ok(text)
+        Ok(())
+    })
 }

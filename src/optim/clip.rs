@@ -24,16 +24,18 @@ use crate::words::Role;
 /// Value:  g = min(max(g, -clip_value), clip_value)
 /// ```
 ///
-/// These are PyTorch's [`clip_grad_norm_`](https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html)
-/// and [`clip_grad_value_`](https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html). With a
+/// These are PyTorch's [`clip_grad_norm_`] and [`clip_grad_value_`]. With a
 /// [`GradScaler`](super::GradScaler) gradients are clipped on their way into the step instead, without a pass of their
 /// own, and stay as they are.
 ///
 /// **Shapes and dtypes.** Gradients of any shape, without gaps, in f32, f16 or bf16. The norm is a 0-d f32.
 ///
 /// **Edges.** No power of an element over- or underflows, and a norm beyond f32 is its largest number: it is infinite
-/// only where an element is. After an infinite norm gradients are 0, and infinite ones NaN; NaN makes all NaN, as in PyTorch. Differently
-/// from there, the norm of f16 gradients is f32, and a `norm_type` of 0 or less is refused.
+/// only where an element is. After an infinite norm gradients are 0, and infinite ones NaN; NaN makes all NaN, as in
+/// PyTorch. Differently from there, the norm of f16 gradients is f32, and a `norm_type` of 0 or less is refused.
+///
+/// [`clip_grad_norm_`]: https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html
+/// [`clip_grad_value_`]: https://pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html
 ///
 /// ```
 /// use wgloss::{ClipGrad, Engine, Tensor, optim::ClipState};
@@ -99,8 +101,8 @@ impl ClipGrad {
         }
     }
 
-    /// Clips gradients: on a device in place, in one submission that nothing waits for; on the CPU engine, whose tensors
-    /// are shared, new tensors take their places. Returns the norm before, of [`ClipGrad::Norm`].
+    /// Clips gradients: on a device in place, in one submission that nothing waits for; on the CPU engine, whose
+    /// tensors are shared, new tensors take their places. Returns the norm before, of [`ClipGrad::Norm`].
     ///
     /// # Errors
     /// [`Error::Option`]; [`Error::Operand`] for dtypes, gaps between rows and gradients that overlap in one buffer;

@@ -30,9 +30,9 @@ use crate::words::Role;
 /// **Edges.** The scale stays within 2^-126 and 2^126, whose inverses are in f32, too. A norm beyond f32 is its largest
 /// number: a step is skipped for an element that is not finite alone.
 ///
-/// **Differences from PyTorch.** `unscale_`, `step` and clipping are one; gradients stay scaled in their memory. A state
-/// whose steps a device counts goes on with a scaler alone on that device, and [`State::step`](super::State::step) counts steps tried,
-/// [`State::taken`](super::State::taken) those taken.
+/// **Differences from PyTorch.** `unscale_`, `step` and clipping are one; gradients stay scaled in their memory. A
+/// state whose steps a device counts goes on with a scaler alone on that device, and
+/// [`State::step`](super::State::step) counts steps tried, [`State::taken`](super::State::taken) those taken.
 ///
 /// ```
 /// use wgloss::optim::{Parameter, ScalerState, State};
@@ -59,11 +59,11 @@ use crate::words::Role;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct GradScaler {
-    /// The scale to begin with, above 0.
+    /// The scale to begin with, 2^-126 to 2^126.
     pub init_scale: f64,
     /// What the scale grows by, at least 1.
     pub growth_factor: f64,
-    /// What it is multiplied by after a step was skipped, above 0 and at most 1.
+    /// What it is multiplied by after a step was skipped, 2^-126 to 1.
     pub backoff_factor: f64,
     /// So many updates in a row without a skipped step make it grow, at least 1.
     pub growth_interval: u32,
@@ -393,8 +393,8 @@ fn count_on(gpu: &Gpu, own: &mut Parameter<'_>) -> Result<()> {
         return Ok(());
     }
     if own.state.is_pending() {
-        let message = "has steps in an encoder that was not submitted, so that the steps taken are not known yet: submit \
-                       it, or have the scaler take all steps";
+        let message = "has steps in an encoder that was not submitted, so that the steps taken are not known yet: \
+                       submit it, or have the scaler take all steps";
         return Err(Error::operand("state", message));
     }
     let Ok(step) = u32::try_from(own.state.step()) else {

@@ -8,7 +8,7 @@ use crate::plan::monoid::{Monoid, Scale};
 use crate::plan::reduce::{Chain, Items};
 use crate::plan::update::{GATE, gate};
 use crate::plan::window::{Window, bindings};
-use crate::plan::{Dispatch, Origin, Plan, Step};
+use crate::plan::{Origin, Plan};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::Tuning;
 use crate::view::View;
@@ -78,21 +78,11 @@ fn of_gate(params: GateParams, consts: [(&'static str, bool); 3], limits: &Limit
         .filter(|(_, set)| *set)
         .map(|(name, _)| format!("/{}", name.to_lowercase()))
         .collect();
-    let dispatch = Dispatch {
-        variant: Variant {
-            shared: Vec::new(),
-            label: format!("gate{kind}"),
-            consts: consts.map(|(name, set)| Const::Bool(name, set)).to_vec(),
-            pieces: vec![piece!("driver/gate.wgsl"), GATE, pieces::PARAMS, pieces::MATH],
-        },
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: bindings(&windows, limits),
-        groups: [1, 1],
-        iterations: 0,
-        tiles: (0, 1),
+    let variant = Variant {
+        shared: Vec::new(),
+        label: format!("gate{kind}"),
+        consts: consts.map(|(name, set)| Const::Bool(name, set)).to_vec(),
+        pieces: vec![piece!("driver/gate.wgsl"), GATE, pieces::PARAMS, pieces::MATH],
     };
-    Plan {
-        steps: vec![Step::Dispatch(Box::new(dispatch))],
-        scratch: Vec::new(),
-    }
+    Plan::of_one_invocation(variant, bytemuck::bytes_of(&params), bindings(&windows, limits))
 }

@@ -4,7 +4,7 @@ use crate::layout::{FAULT_WORDS, GatherParams, LOG_WORDS, Log, Slot};
 use crate::limits::Limits;
 use crate::plan::monoid::CONTROL_WORDS;
 use crate::plan::window::{Window, base_of, bindings};
-use crate::plan::{Dispatch, Origin, Plan, Step};
+use crate::plan::{Origin, Plan};
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::words::Role;
 
@@ -33,21 +33,11 @@ pub fn plan_gather(record: Role, call: u32, kind: u32, limits: &Limits) -> Plan 
         base: base_of(&windows, Slot::Control, limits),
         pad0: 0,
     };
-    let dispatch = Dispatch {
-        variant: Variant {
-            shared: Vec::new(),
-            label: format!("gather/{}", if of_labels { "labels" } else { "values" }),
-            consts: vec![Const::Bool("OF_LABELS", of_labels)],
-            pieces: vec![piece!("driver/gather.wgsl"), pieces::PARAMS],
-        },
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: bindings(&windows, limits),
-        groups: [1, 1],
-        iterations: 0,
-        tiles: (0, 1),
+    let variant = Variant {
+        shared: Vec::new(),
+        label: format!("gather/{}", if of_labels { "labels" } else { "values" }),
+        consts: vec![Const::Bool("OF_LABELS", of_labels)],
+        pieces: vec![piece!("driver/gather.wgsl"), pieces::PARAMS],
     };
-    Plan {
-        steps: vec![Step::Dispatch(Box::new(dispatch))],
-        scratch: Vec::new(),
-    }
+    Plan::of_one_invocation(variant, bytemuck::bytes_of(&params), bindings(&windows, limits))
 }

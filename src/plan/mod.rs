@@ -133,6 +133,22 @@ impl Plan {
         })
     }
 
+    /// What one invocation does, on records.
+    fn of_one_invocation(variant: Variant, params: &[u8], bindings: Vec<Binding>) -> Self {
+        let dispatch = Dispatch {
+            variant,
+            params: params.to_vec(),
+            bindings,
+            groups: [1, 1],
+            iterations: 0,
+            tiles: (0, 1),
+        };
+        Self {
+            steps: vec![Step::Dispatch(Box::new(dispatch))],
+            scratch: Vec::new(),
+        }
+    }
+
     /// Appends the steps of a plan whose tensors lie where `place` says.
     pub(crate) fn append(&mut self, part: Plan, place: impl Fn(Role) -> Origin) {
         let offset = self.scratch.len();

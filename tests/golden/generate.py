@@ -3,7 +3,7 @@
 
     python generate.py --out CORPUS      all cases: manifest.json, .safetensors files by loss; a second part in more/
     python generate.py --check CORPUS    reload a corpus, check it and print the counts
-    python generate.py --select CORPUS   the cases that the tests read: data/, optimizers.json and clips.json beside this file
+    python generate.py --select CORPUS   the cases that the tests read: data/, optimizers.json, clips.json
 
 README.md says what a case looks like. --out needs torch, torchvision, numpy and safetensors, --check the last two,
 --select nothing. Every draw has a seed of its own: inputs are the same bytes each time, and so are results but for the

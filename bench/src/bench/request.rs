@@ -68,7 +68,7 @@ pub fn command() -> Command {
                 .long("steps")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["loss", "shape", "svg"])
-                .help("only the steps of optimizers, clipped gradients and scaled losses, which are measured with all losses, too"),
+                .help("only the steps of optimizers, clipped gradients and scaled losses (with all losses: always)"),
         )
         .arg(
             Arg::new("csv")
