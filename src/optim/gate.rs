@@ -53,11 +53,8 @@ impl Gate {
             most: f32::MAX,
             ..Default::default()
         };
-        let words: &[u32] = bytemuck::cast_slice(std::slice::from_ref(&record));
-        let record = gpu.upload(
-            bytemuck::cast_slice(words),
-            &View::contiguous(Dtype::U32, &[words.len()]),
-        )?;
+        let words = View::contiguous(Dtype::U32, &[size_of::<Record>() / 4]);
+        let record = gpu.upload(bytemuck::bytes_of(&record), &words)?;
         Ok(self.record.insert(record).clone())
     }
 
