@@ -10,12 +10,12 @@
 //! |---|---|---|
 //! | quad | (a + b) + (c + d) | 2 / 2 |
 //! | quads of a lane | four in a row, then four such runs, and so on: [`lane_depth`] | 12 / 6 |
-//! | lanes of a workgroup or subgroup | halves | 3 / 8 |
+//! | lanes of a workgroup | halves of each group of [`Tuning::subgroup`] lanes, then halves of the groups | 3 / 8 |
 //! | tile of the reduce and elementwise drivers | the above | 17 / 16 |
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
 //! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 23 / 6 |
-//! | columns of a wide row | [`wide_depth`]: the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 39 |
-//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 24 |
+//! | columns of a wide row | the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 24 |
+//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 20 |
 //! | columns of a row in a strip (many classes that are not innermost) | quads, 16 of those in a row, 16 such runs in a row, what they make | 150 columns: 22 / – |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding
@@ -65,7 +65,7 @@
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::plan::{SHORT_COLS, Spread, folds, is_wide, leaf_tile};
+use crate::plan::{SHORT_COLS, Spread, Wide, folds, smallest_tile};
 use crate::problem::{Family, Problem, Rows};
 use crate::tuning::Tuning;
 
@@ -120,17 +120,21 @@ fn tile_depth(items: u64, width: u32) -> u32 {
     quad + lane_depth(items.div_ceil(4 * width)) + halves(items.div_ceil(4).min(width))
 }
 
-/// Roundings on the longest way through the sum of so many terms, level upon level of tiles.
-pub fn sum_depth(terms: u64, tuning: &Tuning) -> u32 {
-    let tile = u64::from(tuning.tile);
-    let (mut depth, mut left) = (0, terms);
-    loop {
+/// Roundings on the longest way through the sum of so many terms of so many bytes, level upon level of tiles.
+pub fn sum_depth(terms: u64, bytes: u64, tuning: &Tuning) -> u32 {
+    let tile = tuning.tile_of(terms, bytes);
+    tile_depth(terms.min(tile), tuning.width) + states_depth(terms.div_ceil(tile), tuning)
+}
+
+/// The same through the sum of what so many tiles or rows come to.
+fn states_depth(states: u64, tuning: &Tuning) -> u32 {
+    let tile = tuning.states_tile();
+    let (mut depth, mut left) = (0, states);
+    while left > 1 {
         depth += tile_depth(left.min(tile), tuning.width);
         left = left.div_ceil(tile);
-        if left <= 1 {
-            return depth;
-        }
     }
+    depth
 }
 
 /// Roundings on the longest way through the sum of a row's columns over so many lanes: blocks of four quads, which add
@@ -165,10 +169,11 @@ fn rows_depth(spread: Spread) -> u32 {
 
 /// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them,
 /// 16 in a row, then the runs of 16.
-pub fn wide_depth(cols: u64, tuning: &Tuning) -> u32 {
-    let tiles = cols.div_ceil(tuning.wide_tile).div_ceil(u64::from(tuning.row_width));
-    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(tuning.row_width.into()));
-    row_depth(cols.min(tuning.wide_tile), tuning.row_width) + merged as u32
+fn wide_depth(wide: Wide, cols: u64, tuning: &Tuning) -> u32 {
+    let lanes = Spread::of_columns(tuning).lanes;
+    let tiles = wide.per_row.div_ceil(u64::from(lanes));
+    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(lanes.into()));
+    row_depth(cols.min(wide.tile), lanes) + merged as u32
 }
 
 /// Roundings on the longest way to a loss: within a row, and to the sum of the losses where they are reduced.
@@ -186,7 +191,10 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
     };
     let (row, tile, within) = match &problem.family {
         // One row of everything goes through tiles; its gradient has no sum.
-        Family::Rows(rows) if rows.whole.is_some() => return Ok(sum_depth(problem.input().len(), tuning)),
+        Family::Rows(rows) if rows.whole.is_some() => {
+            let input = problem.input();
+            return Ok(sum_depth(input.len(), input.dtype.bytes(), tuning));
+        }
         Family::Rows(Rows {
             scattered: Some(own), ..
         }) => {
@@ -196,15 +204,21 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
                 .iter()
                 .try_fold(0, |sum, run| Ok(sum + loss_depth(run, limits, tuning)?));
         }
-        Family::Rows(rows) if is_wide(rows, tuning) => (wide_depth(rows.cols as u64, tuning), 1, 0),
-        Family::Rows(rows) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
+        Family::Rows(rows) => match Wide::of(problem, rows, tuning) {
+            Some(wide) => (wide_depth(wide, rows.cols as u64, tuning), 1, 0),
+            None => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
+        },
         Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),
-        Family::Elements(_) => (0, leaf_tile(tuning), tile_depth(u64::from(tuning.tile), tuning.width)),
+        Family::Elements(_) => {
+            // Whatever their tiles are, the longest way is that through the largest and through the most of them.
+            let largest = tuning.tile_of(terms, 0);
+            (0, smallest_tile(tuning), tile_depth(largest, tuning.width))
+        }
     };
     if !problem.is_reduced() {
         return Ok(row);
     }
-    Ok(row + within + sum_depth(terms.div_ceil(tile), tuning))
+    Ok(row + within + states_depth(terms.div_ceil(tile), tuning))
 }
 
 /// The error allowed to a number made of numbers of this size, by as many additions in a row.

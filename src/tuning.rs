@@ -16,17 +16,25 @@ pub(crate) const MAX_LANE_COLS: u64 = 65_536;
 /// Rows that a lane has in packs at most: four packs of four.
 pub(crate) const MAX_PACK: u32 = 16;
 
-/// Wider workgroups would not hold their states in 16 KiB of workgroup memory, WebGPU's default.
+/// Invocations of a workgroup of elements or of rows that have one lane each, and those that WebGPU allows by default.
 pub(crate) const MAX_WIDTH: u32 = 256;
+
+/// Invocations of a workgroup that folds a long row: wider ones would not hold their states in 16 KiB of workgroup
+/// memory, WebGPU's default, of which two lanes share a cell.
+pub(crate) const MAX_ROW_WIDTH: u32 = 1024;
+
+/// States that one workgroup of a second level joins, where there are [`Tuning::workgroups`] to be had.
+pub(crate) const MAX_STATES: u32 = 1024;
 
 /// How the work is cut for a class of adapters. The widths decide the order of sums, hence the bits of a result; the
 /// [`Limits`] never do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tuning {
-    /// Invocations of a workgroup that folds a long row.
+    /// Invocations of a workgroup that folds a long row, at most: shorter ones get as many as hold them in registers
+    /// ([`held`](Self::held)), from 256 on.
     pub row_width: u32,
     /// Invocations that fold a row of middling length, of which such a workgroup then has several: a subgroup of the
-    /// class, for these merge their states without a barrier.
+    /// class, for these merge their states without a barrier. Of more lanes, so many merge first.
     pub subgroup: u32,
     /// Contiguous rows of up to this many classes get a subgroup each, where they are enough for 64 workgroups.
     pub subgroup_cols: u64,
@@ -44,8 +52,16 @@ pub struct Tuning {
     /// innermost go side by side, four columns at a time.
     pub pack: u32,
     /// Quads of a row that a lane keeps in its registers from the fold to the gradient, at most, a multiple of 4: the
-    /// row is read once. Rows that would take more are read twice. The order of additions does not hang on it.
+    /// row is read once. Rows that would take more are read twice. The order of additions does not hang on it, but how
+    /// many lanes a row gets does. Asked only where [`block_tails`](Self::block_tails) says so.
     pub held: u32,
+    /// 1: what is behind the last whole block of a row's columns is a block, too, whose missing columns count nothing,
+    /// and a block is read before the one in front of it is folded. 0: quads by themselves, each read when it is
+    /// folded.
+    pub block_tails: u32,
+    /// Workgroups that a dispatch has at least, or one for every 32 KiB that it has to move: few rows of many columns
+    /// and few elements go into smaller tiles for it. With 0, tiles are never made smaller.
+    pub workgroups: u32,
     /// Invocations of a workgroup that gives each row one lane, and of the elementwise and reduce drivers.
     pub width: u32,
     /// Elements of a tile of the elementwise and reduce drivers, and the most that the rows of a workgroup of one lane
@@ -135,6 +151,8 @@ impl Tuning {
         lane_rows: 64,
         pack: 16,
         held: 0,
+        block_tails: 0,
+        workgroups: 0,
         width: 8,
         tile: 8192,
         wide_cols: 131_072,
@@ -149,21 +167,23 @@ impl Tuning {
         ..Self::SOFTWARE
     };
     pub const HARDWARE: Self = Self {
-        row_width: 256,
+        row_width: 1024,
         subgroup: 32,
         subgroup_cols: 1024,
         lane_cols: 32,
         lane_rows: 1,
         pack: 4,
         held: 8,
+        block_tails: 1,
+        workgroups: 512,
         width: 256,
         tile: 16_384,
         wide_cols: 131_072,
-        wide_tile: 65_536,
+        wide_tile: 8192,
     };
 
     /// All values, in the order in which `wgloss tune` goes through them: a tile has to suit its width.
-    pub const FIELDS: [Field; 11] = [
+    pub const FIELDS: [Field; 13] = [
         field!(width),
         field!(tile),
         field!(row_width),
@@ -173,6 +193,8 @@ impl Tuning {
         field!(lane_rows),
         field!(pack),
         field!(held),
+        field!(block_tails),
+        field!(workgroups),
         field!(wide_tile),
         field!(wide_cols),
     ];
@@ -206,19 +228,20 @@ impl Tuning {
             lane_rows,
             pack,
             held,
+            block_tails,
+            workgroups,
             width,
             tile,
             wide_cols,
             wide_tile,
         } = self;
-        for (name, value) in [("row_width", row_width), ("subgroup", subgroup), ("width", width)] {
-            let expected = format!("a power of two from 1 to {MAX_WIDTH}");
-            require(
-                name,
-                value.into(),
-                value.is_power_of_two() && value <= MAX_WIDTH,
-                expected,
-            )?;
+        for (name, value, most) in [
+            ("row_width", row_width, MAX_ROW_WIDTH),
+            ("subgroup", subgroup, MAX_WIDTH),
+            ("width", width, MAX_WIDTH),
+        ] {
+            let expected = format!("a power of two from 1 to {most}");
+            require(name, value.into(), value.is_power_of_two() && value <= most, expected)?;
         }
         let expected = format!("a number up to {MAX_LANE_COLS}");
         require("lane_cols", lane_cols, lane_cols <= MAX_LANE_COLS, expected)?;
@@ -231,6 +254,9 @@ impl Tuning {
         let expected = format!("a multiple of 4 up to {MAX_HELD}");
         let fits = held.is_multiple_of(4) && held <= MAX_HELD;
         require("held", held.into(), fits, expected)?;
+        require("block_tails", block_tails.into(), block_tails <= 1, "0 or 1".into())?;
+        let expected = format!("a number up to {MAX_STATES}");
+        require("workgroups", workgroups.into(), workgroups <= MAX_STATES, expected)?;
         let least = LEAF * width;
         let expected = format!(
             "a power of two from {least} on, {LEAF} for each of the {width} invocations of width, and fewer than \
@@ -249,6 +275,45 @@ impl Tuning {
         );
         let fits = wide_tile > 0 && wide_tile.is_multiple_of(4) && row(wide_tile, row_width);
         require("wide_tile", wide_tile, fits, expected)
+    }
+}
+
+/// Items of a tile that grows with their number, at most: a part of a call is a few of them.
+const MAX_GROWN: u64 = 1 << 18;
+
+/// Bytes that are worth a workgroup.
+const WORTH: u64 = 32 << 10;
+
+impl Tuning {
+    /// The workgroups that a dispatch over so many bytes, which it cannot avoid to move, has at least.
+    pub(crate) fn workgroups_of(&self, bytes: u64) -> u64 {
+        u64::from(self.workgroups).min(bytes / WORTH)
+    }
+
+    /// Items of a tile, of so many, each of so many bytes: [`tile`](Self::tile), or fewer so that workgroups are enough.
+    pub(crate) fn small_tile(&self, len: u64, bytes: u64) -> u64 {
+        let mut tile = u64::from(self.tile);
+        while tile > u64::from(4 * self.width) && len.div_ceil(tile) < self.workgroups_of(len.saturating_mul(bytes)) {
+            tile /= 2;
+        }
+        tile
+    }
+
+    /// The same of tiles that come to a state each: or more, so that one workgroup joins them all.
+    pub(crate) fn tile_of(&self, len: u64, bytes: u64) -> u64 {
+        let mut tile = self.small_tile(len, bytes);
+        while self.workgroups > 0 && tile < MAX_GROWN && len.div_ceil(tile) > u64::from(MAX_STATES) {
+            tile *= 2;
+        }
+        tile
+    }
+
+    /// States that a workgroup of a later level joins.
+    pub(crate) fn states_tile(&self) -> u64 {
+        match self.workgroups {
+            0 => self.tile.into(),
+            _ => u64::from(MAX_STATES.max(4 * self.width)),
+        }
     }
 }
 
@@ -325,13 +390,15 @@ mod tests {
     fn a_wrong_value_is_named() {
         let wrong = [
             ("width", &[0, 12, 512][..]),
-            ("row_width", &[0, 3, 512, u64::MAX]),
+            ("row_width", &[0, 3, 2048, u64::MAX]),
             ("subgroup", &[0, 3, 512, u64::MAX]),
             ("subgroup_cols", &[1 << 32, u64::MAX]),
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
             ("pack", &[0, 3, 32, u64::MAX]),
             ("held", &[3, 12, u64::MAX]),
+            ("block_tails", &[2, u64::MAX]),
+            ("workgroups", &[1025, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
             ("wide_cols", &[1 << 28, 1 << 40, u64::MAX]),
             ("wide_tile", &[0, 2, 65_538, 1 << 24, u64::MAX]),

@@ -247,6 +247,8 @@ fn random_shapes_under_tiny_limits_have_the_same_bits() {
         lane_rows: 4,
         pack: 2,
         held: 8,
+        block_tails: 1,
+        workgroups: 4,
         width: 8,
         tile: 512,
         wide_cols: 100,

@@ -10,8 +10,8 @@ use crate::common::plans::DEFAULT_LIMITS;
 use crate::common::{bits, engine, is_long, report, takes};
 
 /// Two rows to a workgroup, of half of its lanes each: two subgroups of eight, or halves of one. Longer rows have it
-/// alone.
-const SHARED: [Tuning; 2] = [shared(16, 8), shared(8, 4)];
+/// alone. And eight rows, with long ones merged from several groups, as GPUs have them.
+const SHARED: [Tuning; 3] = [shared(16, 8), shared(8, 4), shared(64, 8)];
 
 const fn shared(row_width: u32, subgroup: u32) -> Tuning {
     Tuning {
@@ -19,6 +19,7 @@ const fn shared(row_width: u32, subgroup: u32) -> Tuning {
         subgroup,
         subgroup_cols: 200,
         lane_cols: 16,
+        block_tails: 1,
         ..Tuning::SOFTWARE
     }
 }
@@ -48,18 +49,28 @@ fn rows_go_to_lanes_subgroups_workgroups_or_several() {
     let (hardware, software) = (Tuning::HARDWARE, Tuning::SOFTWARE);
     for (rows, cols, limits, tuning, way) in [
         (4096, 10, with(32), hardware, "/lane64/"),
-        (4096, 100, with(32), hardware, "/subgroup32of256/short"),
+        (4096, 100, with(32), hardware, "/subgroup32of256/short/held1"),
         (4096, 1000, with(32), hardware, "/subgroup32of256"),
         (4096, 1000, with(64), hardware, "/subgroup32of256"),
         // Subgroups that are smaller, differ in size, or are not to be had.
         (4096, 1000, with(16), hardware, "/group32of256"),
         (4096, 1000, with(1), hardware, "/group32of256"),
         // So few rows would leave most of an adapter idle.
-        (511, 1000, with(32), hardware, "/group256/short"),
-        (512, 1000, with(32), hardware, "/subgroup32of256"),
-        (512, 2000, with(32), hardware, "/group256/short"),
-        (64, 5000, with(32), hardware, "/group256"),
-        (8, 131_073, with(32), hardware, "/wide_fold65536/group256"),
+        (511, 1000, with(32), hardware, "/subgroups256/short"),
+        (512, 1000, with(32), hardware, "/subgroups256/short"),
+        (1024, 1000, with(32), hardware, "/subgroups256/short"),
+        (2048, 1000, with(32), hardware, "/subgroups256/short"),
+        (4096, 1000, with(32), hardware, "/subgroup32of256"),
+        (512, 2000, with(32), hardware, "/subgroups256/short"),
+        (512, 5000, with(32), hardware, "/subgroups256/held5"),
+        (512, 5000, with(8), hardware, "/group256/held5"),
+        (512, 9000, with(32), hardware, "/subgroups512/held5"),
+        (512, 32_768, with(64), hardware, "/subgroups1024/held8"),
+        (512, 32_769, with(32), hardware, "/subgroups1024"),
+        (512, 32_769, with(1), hardware, "/group1024"),
+        // Cut into tiles, for more workgroups.
+        (64, 5000, with(32), hardware, "/wide_fold4096/subgroups256"),
+        (8, 131_073, with(32), hardware, "/wide_fold4096/subgroups256"),
         (64, 4096, with(8), software, "/lane8"),
         (64, 5000, with(8), software, "/subgroup8"),
         (64, 5000, with(4), software, "/group8"),
@@ -109,7 +120,7 @@ fn all_ways_have_one_order() {
             let problem = case.loss.problem(&call).unwrap();
             let run = |engine: &Engine| bits(&case.loss.run(engine, &call).unwrap().read(engine).unwrap());
             let mut expected = None;
-            let [plain, shuffled, holding, both] = &engines[n / 4 % 2];
+            let [plain, shuffled, holding, both] = &engines[n / 4 % 3];
             for (way, (engine, mark)) in [(shuffled, "/subgroup"), (holding, "/held"), (both, "/held")]
                 .into_iter()
                 .enumerate()
@@ -207,8 +218,7 @@ fn no_shuffle_without_subgroups() {
                 };
                 let problem = case.loss.problem(&case.call(case.most())).unwrap();
                 for dispatch in plan(&problem, &limits, &tuning).unwrap().dispatches() {
-                    let shuffles =
-                        |piece: &Piece| piece.path.starts_with("lanes/") && piece.path.ends_with("_subgroup.wgsl");
+                    let shuffles = |piece: &Piece| piece.path.starts_with("lanes/") && piece.path.contains("_subgroup");
                     let label = &dispatch.variant.label;
                     assert!(!dispatch.variant.pieces.iter().any(shuffles), "width {width}: {label}");
                 }

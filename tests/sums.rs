@@ -1,7 +1,12 @@
 //! Long sums: the order of their additions is the one that `precision` tells, and keeps them near those of f64.
 
-use wgloss::{Engine, L1, Loss, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning, precision};
+use wgloss::plan::plan;
+use wgloss::shader::Const;
+use wgloss::{
+    Call, CrossEntropy, Engine, L1, Limits, Loss, Mode, Nll, Reduce, ReduceOp, Reduction, Tensor, Tuning, precision,
+};
 
+use crate::common::plans::DEFAULT_LIMITS;
 use crate::common::{gpu, hardware, report};
 
 /// Hundreds of tiles; `wgloss check --exhaustive` has 10^8 terms.
@@ -76,12 +81,22 @@ impl Rounded {
     }
 }
 
-/// The sum of terms, none of them 0, in the order that the documentation of `precision` tells.
-fn in_order(terms: &[Rounded], tuning: &Tuning) -> Rounded {
-    let (tile, width) = (tuning.tile as usize, tuning.width as usize);
-    let of_tile = |terms: &[Rounded]| {
+/// The first of so many numbers takes the one in the middle in, and so on, until one is left.
+fn halved(mut list: Vec<Rounded>) -> Rounded {
+    while list.len() > 1 {
+        let (low, high) = list.split_at(list.len() / 2);
+        list = low.iter().zip(high).map(|(a, b)| a.plus(*b)).collect();
+    }
+    list[0]
+}
+
+/// The sum of terms, none of them 0, in the order that the documentation of `precision` tells, level upon level of such
+/// tiles.
+fn in_order(terms: &[Rounded], tiles: &[usize], tuning: &Tuning) -> Rounded {
+    let width = tuning.width as usize;
+    let of_tile = |terms: &[Rounded], tile: usize| {
         let at = |i: usize| terms.get(i).copied().unwrap_or(Rounded::ZERO);
-        let mut lanes: Vec<Rounded> = (0..width)
+        let lanes: Vec<Rounded> = (0..width)
             .map(|lane| {
                 let mut runs: Vec<Rounded> = (0..tile / (4 * width))
                     .map(|quad| 4 * (quad * width + lane))
@@ -96,17 +111,28 @@ fn in_order(terms: &[Rounded], tuning: &Tuning) -> Rounded {
                 runs.into_iter().fold(Rounded::ZERO, Rounded::plus)
             })
             .collect();
-        while lanes.len() > 1 {
-            let (low, high) = lanes.split_at(lanes.len() / 2);
-            lanes = low.iter().zip(high).map(|(a, b)| a.plus(*b)).collect();
-        }
-        lanes[0]
+        let groups = lanes.chunks(tuning.subgroup as usize).map(|own| halved(own.to_vec()));
+        halved(groups.collect())
     };
-    let mut states: Vec<Rounded> = terms.chunks(tile).map(of_tile).collect();
-    while states.len() > 1 {
-        states = states.chunks(tile).map(of_tile).collect();
+    let mut states = terms.to_vec();
+    for &tile in tiles {
+        states = states.chunks(tile).map(|own| of_tile(own, tile)).collect();
     }
+    assert_eq!(states.len(), 1, "{tiles:?}");
     states[0]
+}
+
+/// The tiles of a call's levels.
+fn tiles(engine: &Engine, loss: &dyn Loss, tensors: &[&Tensor]) -> Vec<usize> {
+    let problem = loss.problem(&Call::new(Mode::Forward, tensors)).unwrap();
+    let plan = plan(&problem, &engine.plan_limits().unwrap(), &engine.tuning().unwrap()).unwrap();
+    let tile = |own: &Const| match own {
+        Const::U32("TILE", tile) => Some(*tile as usize),
+        _ => None,
+    };
+    plan.dispatches()
+        .filter_map(|own| own.variant.consts.iter().find_map(tile))
+        .collect()
 }
 
 #[test]
@@ -118,19 +144,21 @@ fn the_order_of_additions_is_the_one_told() {
         let x = Tensor::new(&data, &[n]).unwrap();
         for (engine, tuning) in [(gpu(), own_tuning(gpu())), (hardware(), Tuning::HARDWARE)] {
             let tuning = tuning.within(&engine.plan_limits().unwrap());
-            let Rounded(want, depth) = in_order(&terms, &tuning);
-            let values = Reduce::default().forward(engine, &[&x]).unwrap().read(engine).unwrap();
+            let sum = Reduce::default();
+            let Rounded(want, depth) = in_order(&terms, &tiles(engine, &sum, &[&x]), &tuning);
+            let values = sum.forward(engine, &[&x]).unwrap().read(engine).unwrap();
             assert_eq!(values.scalar(), Some(want), "{n} terms, {tuning:?}");
-            // Losses of elements lie in the same tiles.
+            assert!(
+                depth <= precision::sum_depth(n as u64, 4, &tuning),
+                "{n} terms, {tuning:?}: {depth} roundings"
+            );
+            // Losses of elements lie in tiles, too.
             let l1 = L1 {
                 reduction: Reduction::Sum,
             };
+            let Rounded(want, _) = in_order(&terms, &tiles(engine, &l1, &[&x, &zero]), &tuning);
             let values = l1.forward(engine, &[&x, &zero]).unwrap().read(engine).unwrap();
             assert_eq!(values.scalar(), Some(want), "losses of {n} terms, {tuning:?}");
-            assert!(
-                depth <= precision::sum_depth(n as u64, &tuning),
-                "{n} terms, {tuning:?}: {depth} roundings"
-            );
         }
     }
 }
@@ -143,14 +171,35 @@ fn own_tuning(engine: &Engine) -> Tuning {
 #[test]
 fn the_depths_are_those_told() {
     let tunings = [Tuning::SOFTWARE, Tuning::HARDWARE];
+    let logits = Tensor::new(&vec![0f32; 1_000_000], &[1, 1_000_000]).unwrap();
+    let target = Tensor::new(&[0i64], &[1]).unwrap();
+    let each = CrossEntropy {
+        reduction: Reduction::None,
+        ..Default::default()
+    };
+    let wide = each.problem(&Call::new(Mode::Forward, &[&logits, &target])).unwrap();
     let depths = |depth: fn(&Tuning) -> u32| tunings.map(|tuning| depth(&tuning));
     assert_eq!(
         depths(|t| precision::lane_depth((t.tile / (4 * t.width)).into())),
         [12, 6]
     );
-    assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), t)), [17, 16]);
-    assert_eq!(depths(|t| precision::sum_depth(100_000_000, t)), [35, 30]);
-    assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 24]);
-    assert_eq!(depths(|t| precision::wide_depth(1_000_000, t)), [46, 39]);
-    assert_eq!([1, 2, 4, 5].map(|n| precision::sum_depth(n, &tunings[0])), [0, 1, 2, 3]);
+    assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), 0, t)), [17, 16]);
+    assert_eq!(depths(|t| precision::sum_depth(100_000_000, 4, t)), [35, 30]);
+    assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 20]);
+    let of_wide = |t: &Tuning| {
+        precision::loss_depth(
+            &wide,
+            &Limits {
+                max_width: 1024,
+                ..DEFAULT_LIMITS
+            },
+            t,
+        )
+        .unwrap()
+    };
+    assert_eq!(tunings.map(|t| of_wide(&t)), [46, 24]);
+    assert_eq!(
+        [1, 2, 4, 5].map(|n| precision::sum_depth(n, 4, &tunings[0])),
+        [0, 1, 2, 3]
+    );
 }

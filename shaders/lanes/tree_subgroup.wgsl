@@ -3,6 +3,7 @@
 // in lanes/README.md. SUBGROUP is a multiple of LANES. Taken for granted: a workgroup of one dimension has its
 // subgroups one after the other, all of them full.
 fn tree(lane: u32, mine: State) -> State {
+    meet();
     let own = lane % SUBGROUP;
     var state = mine;
     for (var half = LANES / 2u; half > 0u; half = half / 2u) {

@@ -38,6 +38,8 @@ fn any_quad(input_at: u32, column: u32) -> Columns {
     return Columns(column, count, raw, mapped_tail(raw, count));
 }
 
+// row/ahead.wgsl has another way of it, in another order behind the blocks.
+// default
 fn fold_columns(row: Row, input_at: u32, part: u32, first: u32, end: u32) -> State {
     let step = col_step();
     let quads = (end - first + 3u) / 4u;

@@ -1,49 +1,32 @@
 // Rows whose quads stay in the registers of their lanes, HELD to a lane, from the fold to what is written: they are
-// read once. The order of additions is that of row/fold.wgsl. HELD is a multiple of 4; the loops are for compilers to
-// unroll.
+// read once. The order of additions is that of row/ahead.wgsl. HELD is a multiple of 4, or one more. Its loops are written
+// out: not every compiler does, and an array at an index that is no constant is memory.
 var<private> held: array<vec4<f32>, HELD>;
 
-// Quad k of a lane; of one past the row's end, count is 0.
+// Quad k of a lane, of which there may be no column. Of a row that was not read, zeros.
 fn held_quad(part: u32, k: u32) -> Columns {
     let column = 4u * (k * LANES + part);
     let count = min(params.cols - min(column, params.cols), 4u);
-    return Columns(column, count, held[k], mapped_tail(held[k], count));
-}
-
-// Past the row's end the last columns are read again, for nothing.
-fn hold(input_at: u32, part: u32) {
-    let step = col_step();
-    for (var k = 0u; k < HELD; k++) {
-        let column = 4u * (k * LANES + part);
-        if (QUADS | (column + 4u <= params.cols)) {
-            held[k] = input4(input_at + min(column, max(params.cols, 4u) - 4u) * step, step);
-        } else {
-            let own = min(column, params.cols - 1u);
-            held[k] = tail(input_at + own * step, step, params.cols - own);
-        }
-    }
-}
-
-fn push_held(row: Row, s: State, q: Columns) -> State {
-    if (q.count == 0u) {
-        return s;
-    }
-    return row_push4(row, s, q.column, q.x, q.count);
+    let own = select(column, params.cols - min(params.cols, 4u), count == 0u); // as row/ahead.wgsl has read it
+    return Columns(own, count, held[k], mapped_tail(held[k], count));
 }
 
 fn fold_row(row: Row, input_at: u32, part: u32) -> State {
-    hold(input_at, part);
-    let blocks = blocks_of(0u, params.cols);
+    for (var k = 0u; k < HELD; k++) { // unrolled
+        held[k] = masked_quad(input_at, 4u * (k * LANES + part), 0u, params.cols).raw;
+    }
     var state = identity();
-    for (var k = 0u; k < HELD; k += 4u) {
+    for (var k = 0u; k < HELD; k += 4u) { // unrolled
         let q0 = held_quad(part, k);
-        let q1 = held_quad(part, k + 1u);
-        let q2 = held_quad(part, k + 2u);
-        let q3 = held_quad(part, k + 3u);
-        if (k < 4u * blocks) {
-            state = row_push16(row, state, q0.column, q1.column, q2.column, q3.column, q0.x, q1.x, q2.x, q3.x);
+        if (k + 1u == HELD) {
+            state = push_masked(row, state, q0);
         } else {
-            state = push_held(row, push_held(row, push_held(row, push_held(row, state, q0), q1), q2), q3);
+            let q1 = held_quad(part, min(k + 1u, HELD - 1u));
+            let q2 = held_quad(part, min(k + 2u, HELD - 1u));
+            let q3 = held_quad(part, min(k + 3u, HELD - 1u));
+            state = row_push16_masked(
+                row, state, q0.column, q1.column, q2.column, q3.column, q0.x, q1.x, q2.x, q3.x,
+                vec4<u32>(q0.count, q1.count, q2.count, q3.count));
         }
     }
     return state;
@@ -52,10 +35,7 @@ fn fold_row(row: Row, input_at: u32, part: u32) -> State {
 fn write_row(
     row: Row, state: State, slope: Slope, scale: f32, places: Places, writes: bool, input_at: u32, part: u32,
 ) {
-    for (var k = 0u; k < HELD; k++) {
-        let q = held_quad(part, k);
-        if (q.count > 0u) {
-            put_quad(row, state, slope, scale, places, q, writes);
-        }
+    for (var k = 0u; k < HELD; k++) { // unrolled
+        put_masked(row, state, slope, scale, places, held_quad(part, k), writes);
     }
 }

@@ -27,6 +27,7 @@ fn put_zeros(at: u32, column: u32) {
     put_grad_quad(at + column * col_step(), min(params.cols - column, 4u), vec4<f32>(0.0));
 }
 
+// default
 fn put_columns(
     row: Row, state: State, slope: Slope, scale: f32, places: Places, writes: bool,
     input_at: u32, part: u32, first: u32, end: u32,

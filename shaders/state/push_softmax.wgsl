@@ -20,6 +20,17 @@ fn row_push16(
         vec4<u32>(c0, c1, c2, c3));
 }
 
+// The same of quads that may have fewer columns, or none: -inf stands for those that are missing, and adds nothing.
+fn row_push16_masked(
+    row: Row, s: State, c0: u32, c1: u32, c2: u32, c3: u32,
+    x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>, counts: vec4<u32>,
+) -> State {
+    return push16(
+        s, x0, x1, x2, x3,
+        coefs4(row, c0, counts.x), coefs4(row, c1, counts.y), coefs4(row, c2, counts.z), coefs4(row, c3, counts.w),
+        vec4<u32>(c0, c1, c2, c3));
+}
+
 // exp(x - peak) of four columns of a row, for its gradient: where a pack has kept them, x is that already.
 fn exps4(x: vec4<f32>, peak: f32) -> vec4<f32> {
     if (KEEPS_EXPS) {

@@ -241,14 +241,22 @@ pub fn iterations(operands: &[Walked], dims: usize, tile: u64, tuning: &Tuning, 
 }
 
 /// The smallest tile.
-pub fn leaf_tile(tuning: &Tuning) -> u64 {
-    u64::from(LEAF * tuning.width)
+pub fn smallest_tile(tuning: &Tuning) -> u64 {
+    match tuning.workgroups {
+        0 => u64::from(LEAF * tuning.width),
+        _ => u64::from(4 * tuning.width),
+    }
 }
 
-/// The tuned tile, halved until the loop limit holds: a matter of the operands alone.
-pub fn tile(operands: &[Walked], dims: usize, tuning: &Tuning, inspects: bool) -> u64 {
-    let mut tile = u64::from(tuning.tile);
-    while iterations(operands, dims, tile, tuning, inspects) >= MAX_ITERATIONS && tile > leaf_tile(tuning) {
+/// The tile of so many elements, halved until the loop limit holds: a matter of shape, dtypes and tuning, and not of
+/// what is asked for, so that a loss is the same with its gradient and without.
+pub fn tile(problem: &Problem, operands: &[Walked], dims: usize, tuning: &Tuning, inspects: bool) -> u64 {
+    let len = problem.term_count();
+    let full = problem.operands.iter().filter(|own| own.view.len() == len);
+    let bytes: u64 = full.map(|own| own.view.dtype.bytes()).sum();
+    // As if all gradients and each loss were wanted, with an upstream gradient for each.
+    let mut tile = tuning.tile_of(len, 2 * bytes + 8);
+    while iterations(operands, dims, tile, tuning, inspects) >= MAX_ITERATIONS && tile > smallest_tile(tuning) {
         tile /= 2;
     }
     tile

@@ -67,13 +67,14 @@ fn add_column(
     limits: &Limits,
     tuning: &Tuning,
 ) -> Result<()> {
+    let tile = tuning.small_tile(rows, RECORD_BYTES) as u32;
     Pass {
         label: format!("column{column}"),
         pieces: vec![piece!("driver/column.wgsl")],
         consts: vec![Const::U32("COLUMN", column)],
         width: tuning.width,
-        tile: tuning.tile,
-        iterations: u64::from(tuning.tile / tuning.width),
+        tile,
+        iterations: u64::from(tile / tuning.width),
         from: (Slot::StatesIn, records, RECORD_BYTES),
         len: rows,
         into: (Slot::Result, (Origin::Tensor(into), at), Per::Item),

@@ -18,7 +18,7 @@ use crate::words::Role;
 /// [`Error::Limit`](crate::Error::Limit) where a tile does not fit into one binding.
 pub fn plan_copy(input: &View, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
-    let tile = tuning.tile;
+    let tile = tuning.small_tile(input.len(), 8) as u32;
     Pass {
         label: "copy/f32x4".into(),
         pieces: vec![

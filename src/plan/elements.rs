@@ -46,7 +46,7 @@ pub(super) fn plan(problem: &Problem, elements: &Elements, limits: &Limits, tuni
     let (grads, spreads) = grads(&mut plan, problem);
     if len > 0 {
         let (sizes, operands) = operands(problem, &grads)?;
-        let tile = tile(&operands, sizes.len(), tuning, elements.input_rule.is_some());
+        let tile = tile(problem, &operands, sizes.len(), tuning, elements.input_rule.is_some());
         let block = block(&sizes, len);
         let block_tiles = block.div_ceil(tile);
         let grid = Grid {
@@ -327,7 +327,7 @@ impl ElementsPlanner<'_> {
         };
         let (mut tree_consts, mut way) = (Vec::new(), format!("group{}", self.tuning.width));
         if self.states.is_some() {
-            let tree = Tree::of_tile(self.tuning.width, self.limits);
+            let tree = Tree::of_tile(self.tuning, self.limits);
             (tree_consts, way) = (tree.consts, tree.name);
             list.extend(tree.pieces);
             list.extend([

@@ -118,6 +118,13 @@ pub(super) fn add_counted(
 }
 
 impl Labels<'_> {
+    /// Those of an item that have to be read and written.
+    pub fn bytes(&self) -> u64 {
+        let read = [self.labels, self.sample_weight].into_iter().flatten();
+        let written = self.multiplicities.map_or(0, |_| Dtype::F32.bytes());
+        written + read.map(|view| view.dtype.bytes()).sum::<u64>()
+    }
+
     /// The items whose labels are read for a run of items: where they are lists, those of whole rows.
     pub fn list_run(&self, run: (u64, u64)) -> (u64, u64) {
         let row = match self.multiplicities {

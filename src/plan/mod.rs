@@ -37,14 +37,14 @@ use crate::shader::Variant;
 use crate::tuning::Tuning;
 use crate::words::Role;
 
-pub(crate) use broadcast::leaf_tile;
+pub(crate) use broadcast::smallest_tile;
 pub use copy::plan_copy;
 pub use gate::{plan_gate, plan_norm, plan_rescale};
 pub use gather::plan_gather;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;
 pub use reduce::plan_reduce;
-pub(crate) use rows::is_wide;
+pub(crate) use rows::Wide;
 pub(crate) use scattered::folds;
 pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;

@@ -22,6 +22,7 @@ struct PairsPlanner<'a> {
     problem: &'a Problem,
     pairs: &'a Pairs,
     limits: &'a Limits,
+    tuning: &'a Tuning,
     spread: Spread,
     states: Option<Origin>,
 }
@@ -38,6 +39,7 @@ pub(super) fn plan(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &T
         problem,
         pairs,
         limits,
+        tuning,
         spread,
         states: None,
     };
@@ -233,7 +235,7 @@ impl PairsPlanner<'_> {
             self.pairs.piece,
             pieces::given(Slot::GradOutput, self.upstream().map(|view| view.dtype)),
         ];
-        let tree = Tree::of(self.spread, self.limits, problem.in_place);
+        let tree = Tree::of(self.spread, self.tuning, self.limits, problem.in_place);
         list.extend(tree.pieces);
         list.extend(pieces::half(problem.dtypes()));
         list.extend([Slot::Input, Slot::Second, Slot::Third, Slot::Target].map(read));

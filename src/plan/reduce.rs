@@ -185,27 +185,28 @@ impl Chain<'_> {
     pub fn levels(&self, plan: &mut Plan, items: Items<'_>, len: u64) -> Result<()> {
         // Items are counted modulo 2^32 from the first of a dispatch on; labels by their rows, gaps from the number.
         let wide = matches!(&items, Items::Input(_, view) if view.is_contiguous());
-        let tiles = len.div_ceil(self.tile(&items));
+        let tiles = len.div_ceil(self.tile(&items, len));
         if tiles >= 1 << 32 || len >= 1 << 32 && !wide {
             return Err(Error::Limit(format!("{len} items in one reduction, at most 2^32 - 1")));
         }
         let mut items = items;
         let mut len = len;
         loop {
-            let tiles = len.div_ceil(self.tile(&items)).max(1);
+            let tile = self.tile(&items, len);
+            let tiles = len.div_ceil(tile).max(1);
             if tiles == 1 {
-                return self.level(plan, &items, len, 1, None);
+                return self.level(plan, &items, (len, tile), None);
             }
             let states = plan.add_scratch(tiles * self.monoid.state_bytes);
-            self.level(plan, &items, len, tiles, Some(states))?;
+            self.level(plan, &items, (len, tile), Some(states))?;
             items = Items::States(states);
             len = tiles;
         }
     }
 
     /// One level: all tiles, in as many dispatches as the limits ask for.
-    fn level(&self, plan: &mut Plan, items: &Items<'_>, len: u64, tiles: u64, into: Option<Origin>) -> Result<()> {
-        let tile = self.tile(items);
+    fn level(&self, plan: &mut Plan, items: &Items<'_>, (len, tile): (u64, u64), into: Option<Origin>) -> Result<()> {
+        let tiles = len.div_ceil(tile).max(1);
         let mut first = 0;
         while first < tiles {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
@@ -213,8 +214,8 @@ impl Chain<'_> {
                 .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
             let groups = grid(end - first, self.limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
-                variant: self.variant(items, into.is_none()),
-                params: self.params(items, into, len, (first, end), groups[0]),
+                variant: self.variant(items, tile, into.is_none()),
+                params: self.params(items, into, (len, tile), (first, end), groups[0]),
                 bindings: bindings(&windows(end), self.limits),
                 groups,
                 iterations: self.iterations(items, tile),
@@ -225,9 +226,14 @@ impl Chain<'_> {
         Ok(())
     }
 
-    /// Items of a tile. Lists cost a lane more for each of its quads, so that their tiles are smaller.
-    fn tile(&self, items: &Items<'_>) -> u64 {
-        let mut tile = u64::from(self.tuning.tile);
+    /// Items of a tile, of so many. Lists cost a lane more for each of its quads, so that their tiles are smaller.
+    fn tile(&self, items: &Items<'_>, len: u64) -> u64 {
+        let mut tile = match items {
+            Items::Input(_, view) => self.tuning.tile_of(len, view.dtype.bytes()),
+            Items::Labels(own) => self.tuning.tile_of(len, own.bytes()),
+            Items::Column(..) => self.tuning.tile_of(len, RECORD_BYTES),
+            Items::States(_) => self.tuning.states_tile(),
+        };
         while self.list_steps(items, tile) > LIST_STEPS && tile >= u64::from(8 * self.tuning.width) {
             tile /= 2;
         }
@@ -282,8 +288,14 @@ impl Chain<'_> {
         list
     }
 
-    fn params(&self, items: &Items<'_>, into: Option<Origin>, len: u64, tiles: (u64, u64), groups_x: u32) -> Vec<u8> {
-        let tile = self.tile(items);
+    fn params(
+        &self,
+        items: &Items<'_>,
+        into: Option<Origin>,
+        (len, tile): (u64, u64),
+        tiles: (u64, u64),
+        groups_x: u32,
+    ) -> Vec<u8> {
         let first_item = tiles.0 * tile;
         let run = (first_item, len.min(tiles.1 * tile));
         let mut params = ReduceParams {
@@ -332,18 +344,17 @@ impl Chain<'_> {
         bytemuck::bytes_of(&params).to_vec()
     }
 
-    fn variant(&self, items: &Items<'_>, last: bool) -> Variant {
-        let tile = self.tile(items) as u32;
+    fn variant(&self, items: &Items<'_>, tile: u64, last: bool) -> Variant {
         let mut list = vec![
             piece!("driver/reduce.wgsl"),
             piece!("params/reduce.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
         ];
-        let tree = Tree::of_tile(self.tuning.width, self.limits);
+        let tree = Tree::of_tile(self.tuning, self.limits);
         list.extend(tree.pieces);
         list.extend(self.monoid.pieces);
-        let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile)];
+        let mut consts = vec![Const::U32("WIDTH", self.tuning.width), Const::U32("TILE", tile as u32)];
         consts.extend(tree.consts);
         consts.extend(&self.monoid.consts);
         let source = match items {

@@ -11,10 +11,11 @@
 //! how many packs of a lane are read side by side ([`software`](super::software)), and that changes no bits.
 
 use crate::error::{Error, Result};
+use crate::layout::Slot;
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::plan::window::gcd;
-use crate::problem::{Pairs, Problem, Rows};
-use crate::tuning::{MAX_WIDTH, Tuning, row_iterations};
+use crate::problem::{Pairs, Problem, Rows, Targets};
+use crate::tuning::{MAX_ROW_WIDTH, Tuning, row_iterations};
 
 /// Rows of strided classes, but for strips, get one lane each up to this many classes: beyond it, a lane's loop would
 /// be long and two slabs might not fit into one binding.
@@ -38,6 +39,9 @@ const MIN_SHARED_TILES: u64 = 64;
 
 /// Invocations of a workgroup that gives each row one lane, at most.
 const MAX_LANE_WIDTH: u32 = 64;
+
+/// Invocations of a workgroup that folds a row, where they are enough.
+const ROW_WIDTH: u32 = 256;
 
 /// How a row is spread over lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +107,14 @@ impl Spread {
             _ => MAX_STRIDED_LANE_COLS,
         };
         let shared = if is_near { rows.rows() } else { 0 };
-        let spread = Self::within(shared, rows.cols, lane_cols, rows.inner_loops, limits, tuning)?;
+        let bytes = rows.rows() * rows.cols as u64 * column_bytes(problem, rows);
+        let work = Work {
+            shared,
+            cols: rows.cols,
+            inner_loops: rows.inner_loops,
+            bytes,
+        };
+        let spread = Self::within(work, lane_cols, limits, tuning)?;
         // A tile stays within a slab.
         let takes_several = spread.lanes == 1 && (is_near || rows.inner >= MIN_BLOCK_ROWS);
         let several = takes_several.then(|| spread.several(problem, rows, is_near, tuning));
@@ -114,7 +125,15 @@ impl Spread {
     pub fn of_pairs(problem: &Problem, pairs: &Pairs, limits: &Limits, tuning: &Tuning) -> Result<Self> {
         let rows = pairs.rows as u64;
         let shared = if is_near(problem) { rows } else { 0 };
-        Self::within(shared, pairs.cols, Self::lane_cols(rows, tuning), 0, limits, tuning)
+        let whole = problem.operands.iter().filter(|own| own.slot != Slot::Target);
+        let work = Work {
+            shared,
+            cols: pairs.cols,
+            inner_loops: 0,
+            // Operands, and a gradient of each.
+            bytes: 2 * whole.map(|own| own.view.len() * own.view.dtype.bytes()).sum::<u64>(),
+        };
+        Self::within(work, Self::lane_cols(rows, tuning), limits, tuning)
     }
 
     /// Contiguous rows of up to so many columns get one lane each: short ones, and longer ones where they fill the
@@ -128,24 +147,18 @@ impl Spread {
         }
     }
 
-    /// Of `shared` rows that may share a workgroup of several lanes each.
-    fn within(
-        shared: u64,
-        cols: usize,
-        lane_cols: usize,
-        inner_loops: u64,
-        limits: &Limits,
-        tuning: &Tuning,
-    ) -> Result<Self> {
+    fn within(work: Work, lane_cols: usize, limits: &Limits, tuning: &Tuning) -> Result<Self> {
+        let Work { cols, inner_loops, .. } = work;
         let fits = |spread: Self| spread.iterations(cols, inner_loops) < MAX_ITERATIONS;
         let lane = Self::of_lanes(tuning);
         if cols <= lane_cols && fits(lane) {
             return Ok(lane);
         }
-        let mut width = tuning.row_width;
+        let mut width = Self::row_width(cols, tuning);
         let several = Self::new(width, tuning.subgroup.min(width));
         let is_short = several.lanes > 1 && cols as u64 <= tuning.subgroup_cols;
-        if is_short && several.fills(shared, MIN_SHARED_TILES) && fits(several) {
+        let tiles = MIN_SHARED_TILES.max(tuning.workgroups_of(work.bytes));
+        if is_short && several.fills(work.shared, tiles) && fits(several) {
             return Ok(several);
         }
         loop {
@@ -154,11 +167,51 @@ impl Spread {
                 return Ok(spread);
             }
             width *= 2;
-            if width > limits.max_width.min(MAX_WIDTH) {
+            if width > limits.max_width.min(MAX_ROW_WIDTH) {
                 return Err(Error::Limit(format!("{cols} columns in one row")));
             }
         }
     }
+
+    /// Invocations of a workgroup that has a row of so many columns to itself: those that hold it in their registers,
+    /// or all where none do.
+    fn row_width(cols: usize, tuning: &Tuning) -> u32 {
+        let mut width = tuning.row_width.min(ROW_WIDTH);
+        while width < tuning.row_width && cols > (4 * tuning.held * width) as usize {
+            width *= 2;
+        }
+        width
+    }
+
+    /// That of the workgroups that fold tiles of columns.
+    pub fn of_columns(tuning: &Tuning) -> Self {
+        let width = tuning.row_width.min(ROW_WIDTH);
+        Self::new(width, width)
+    }
+}
+
+/// What a spread is chosen for.
+#[derive(Clone, Copy)]
+struct Work {
+    /// Rows that may share a workgroup of several lanes each.
+    shared: u64,
+    cols: usize,
+    /// What the loss loops itself for each quad.
+    inner_loops: u64,
+    /// What has to be moved.
+    bytes: u64,
+}
+
+/// Bytes of one column of all operands of the input's shape, and of the gradients or results that go with them: as if
+/// all were wanted, so that a loss is the same with its gradient and without.
+pub(super) fn column_bytes(problem: &Problem, rows: &Rows) -> u64 {
+    let input = problem.input().dtype.bytes();
+    let target = match rows.targets {
+        Targets::Full => problem.view(Slot::Target).map_or(0, |view| view.dtype.bytes()),
+        _ => 0,
+    };
+    // A map has results, and an upstream gradient of any dtype, too.
+    2 * (input + target) + if rows.is_map() { input + 4 } else { 0 }
 }
 
 /// Rows far apart stay in small tiles: those of a workgroup have to fit into a binding.

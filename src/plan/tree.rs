@@ -1,32 +1,35 @@
 //! How the lanes of a row or a tile merge their states: one tree, from register to register where they are of one
-//! subgroup, through workgroup memory elsewhere, to the same bits.
+//! subgroup or of several whole ones, through workgroup memory elsewhere, to the same bits.
 
 use super::spread::Spread;
 use crate::limits::Limits;
 use crate::shader::{Const, Piece, piece};
+use crate::tuning::Tuning;
 
 /// What the tree of a spread adds to a variant.
 pub struct Tree {
     pub pieces: Vec<Piece>,
     pub consts: Vec<Const>,
-    /// The spread, in the pipeline's label: `lane8`, `group256`, `subgroup32of256`.
+    /// The spread, in the pipeline's label: `lane8`, `group256`, `subgroup32of256`, `subgroups1024`.
     pub name: String,
 }
 
 /// What merges where there is one lane, and what others take the place of.
 const ALONE: Piece = piece!("lanes/tree.wgsl");
 
+/// Subgroups of more lanes are not the vectors of a processor, which run in lockstep.
+const LOCKSTEP: u32 = 8;
+
 impl Tree {
     /// That of the tiles of the elementwise and reduce drivers, one to a workgroup.
-    pub fn of_tile(width: u32, limits: &Limits) -> Self {
-        let mut tree = Self::of(Spread::new(width, width), limits, false);
-        tree.consts.push(Const::U32("LANES", width));
+    pub fn of_tile(tuning: &Tuning, limits: &Limits) -> Self {
+        let mut tree = Self::of(Spread::new(tuning.width, tuning.width), tuning, limits, false);
+        tree.consts.push(Const::U32("LANES", tuning.width));
         tree
     }
 
-    /// That of a spread. Where the gradient goes over the input, it takes the
-    /// way through memory, whose barrier parts the reads of a workgroup from its writes.
-    pub fn of(spread: Spread, limits: &Limits, in_place: bool) -> Self {
+    /// That of a spread; `in_place`: the gradient goes over the input, so a workgroup reads all of it before it writes.
+    pub fn of(spread: Spread, tuning: &Tuning, limits: &Limits, in_place: bool) -> Self {
         let Spread { width, lanes, .. } = spread;
         if lanes == 1 {
             return Self {
@@ -35,31 +38,37 @@ impl Tree {
                 name: format!("lane{width}"),
             };
         }
-        let (piece, consts, kind) = if limits.subgroup.is_multiple_of(lanes) && !in_place {
-            let consts = vec![Const::U32("SUBGROUP", limits.subgroup)];
-            (piece!("lanes/tree_subgroup.wgsl"), consts, "subgroup")
-        } else {
-            (piece!("lanes/tree_workgroup.wgsl"), Vec::new(), "group")
+        // The lanes that merge first are those of a subgroup of the class, whatever the adapter's own are.
+        let group = lanes.min(tuning.subgroup.max(2));
+        let meets = limits.subgroup > LOCKSTEP;
+        let mut consts = vec![Const::Bool("OVER_INPUT", in_place), Const::U32("GROUP", group)];
+        // Without a barrier nothing would part a workgroup's reads from its writes.
+        let shuffles = limits.subgroup.is_multiple_of(group) && (meets || !in_place) && lanes / group <= group;
+        let (way, kind) = match shuffles {
+            false => (piece!("lanes/tree_workgroup.wgsl"), "group"),
+            true if lanes == group => (piece!("lanes/tree_subgroup.wgsl"), "subgroup"),
+            true => (piece!("lanes/tree_subgroups.wgsl"), "subgroups"),
         };
+        let mut pieces = vec![ALONE, way];
+        if shuffles {
+            consts.extend([Const::U32("SUBGROUP", limits.subgroup), Const::Bool("MEETS", meets)]);
+            pieces.push(piece!("lanes/meet.wgsl"));
+        }
         let name = match lanes == width {
             true => format!("{kind}{lanes}"),
             false => format!("{kind}{lanes}of{width}"),
         };
-        Self {
-            pieces: vec![ALONE, piece],
-            consts,
-            name,
-        }
+        Self { pieces, consts, name }
     }
 }
 
 /// How a workgroup adds up what its rows' leading lanes have: the piece, where one lane leads none, and its mark in the
-/// pipeline's label.
+/// pipeline's label. From register to register only in lockstep, without a barrier.
 pub fn tile_sum(spread: Spread, limits: &Limits) -> (Option<Piece>, &'static str) {
     let Spread { width, lanes, .. } = spread;
     if lanes == width {
         (None, "")
-    } else if limits.subgroup == width {
+    } else if limits.subgroup == width && width <= LOCKSTEP {
         (Some(piece!("lanes/sum_subgroup.wgsl")), "_shuffled")
     } else {
         (Some(piece!("lanes/sum_workgroup.wgsl")), "")
@@ -69,7 +78,7 @@ pub fn tile_sum(spread: Spread, limits: &Limits) -> (Option<Piece>, &'static str
 /// How a workgroup joins what its lanes have found, likewise. (A width of 1 says nothing of subgroups: the limit is 1
 /// where lanes may not read each other's registers.)
 pub fn tile_fault(width: u32, limits: &Limits) -> (Piece, &'static str) {
-    if width > 1 && limits.subgroup == width {
+    if (2..=LOCKSTEP).contains(&width) && limits.subgroup == width {
         (piece!("lanes/fault_subgroup.wgsl"), "_shuffled")
     } else {
         (piece!("lanes/fault_workgroup.wgsl"), "")

@@ -47,8 +47,8 @@ impl StepTensor<'_> {
 pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<Plan> {
     let mut plan = Plan::default();
     let operands = operands(update);
-    let tile = u64::from(tuning.tile);
     let len = update.param.len();
+    let tile = tuning.small_tile(len, operands.iter().map(|own| own.view.dtype.bytes()).sum());
     // Without an element there still is a step to count.
     let (least, turn, first_step) = match update.gating {
         Gating::Counted { turn, first } => (1, turn, first),
@@ -91,7 +91,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             ..Default::default()
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
-            variant: variant(update, &operands, tuning),
+            variant: variant(update, &operands, tile, tuning),
             params: bytemuck::bytes_of(&params).to_vec(),
             bindings: bindings(&windows, limits),
             groups,
@@ -139,7 +139,7 @@ fn operands(update: &Update) -> Vec<StepTensor<'_>> {
     list
 }
 
-fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Variant {
+fn variant(update: &Update, operands: &[StepTensor<'_>], tile: u64, tuning: &Tuning) -> Variant {
     let rule = &update.rule;
     let mut list = vec![piece!("driver/update.wgsl"), pieces::PARAMS, pieces::MATH, rule.piece];
     list.extend(pieces::half(operands.iter().map(|own| own.view.dtype)));
@@ -161,7 +161,7 @@ fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Var
     }
     let mut consts = vec![
         Const::U32("WIDTH", tuning.width),
-        Const::U32("TILE", tuning.tile),
+        Const::U32("TILE", tile as u32),
         Const::Bool("COUNTED", matches!(update.gating, Gating::Counted { .. })),
     ];
     consts.extend(rule.scalars.accessors());
@@ -181,7 +181,7 @@ fn variant(update: &Update, operands: &[StepTensor<'_>], tuning: &Tuning) -> Var
             named(&kind.join("-")),
             told.join("-"),
             tuning.width,
-            tuning.tile,
+            tile,
         ),
         consts,
         pieces: list,

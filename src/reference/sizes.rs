@@ -147,7 +147,7 @@ pub(super) fn spread_depth(subject: &Subject<'_>, role: Role, tuning: &Tuning) -
     let Role::Grad(place) = role else { return 0 };
     let operand = &subject.problem.operands[usize::from(place)];
     match is_spread(subject, operand) {
-        true => sum_depth(subject.problem.term_count() / operand.view.len().max(1), tuning),
+        true => sum_depth(subject.problem.term_count() / operand.view.len().max(1), 4, tuning),
         false => 0,
     }
 }

@@ -79,8 +79,9 @@ fn places_have_64_bits() {
                     (first as u32, bytes / 2 + u64::from(params.base)),
                     (params.first_item, first)
                 );
-                assert_eq!(params.first_item, params.first_tile.wrapping_mul(16_384));
-                let end = (dispatch.tiles.1 * 16_384).min(len);
+                let tile: u64 = label.rsplit_once("/tile").unwrap().1.parse().unwrap();
+                assert_eq!(params.first_item, params.first_tile.wrapping_mul(tile as u32));
+                let end = (dispatch.tiles.1 * tile).min(len);
                 assert_eq!(
                     params.len, end as u32,
                     "items up to the end of the dispatch, modulo 2^32"

@@ -3,6 +3,7 @@
 mod coverage;
 mod iterations;
 mod slabs;
+mod workgroups;
 
 use wgloss::problem::Problem;
 use wgloss::{Call, CrossEntropy, Loss, Mode, Reduction, Role, Tensor, Tuning};
@@ -13,6 +14,8 @@ const SMALL_HARDWARE: Tuning = Tuning {
     tile: 512,
     width: 8,
     subgroup_cols: 128,
+    // Else small tensors would be in passes over tiles of columns.
+    workgroups: 0,
     ..Tuning::HARDWARE
 };
 

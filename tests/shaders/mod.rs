@@ -15,7 +15,10 @@ use self::variants::variants;
 
 /// It needs a feature that not every device has: lanes of a subgroup read each other's registers.
 fn is_shuffled(variant: &Variant) -> bool {
-    variant.pieces.iter().any(|own| own.path.ends_with("_subgroup.wgsl"))
+    variant
+        .pieces
+        .iter()
+        .any(|own| own.path.starts_with("lanes/") && own.path.contains("_subgroup"))
 }
 
 fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {

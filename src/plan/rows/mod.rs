@@ -11,8 +11,7 @@ mod software;
 mod variant;
 mod wide;
 
-use wide::Wide;
-pub(crate) use wide::{OPENED_BYTES, is_wide};
+pub(crate) use wide::{OPENED_BYTES, Wide};
 
 use crate::error::{Error, Result};
 use crate::layout::Slot;
@@ -72,7 +71,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if let Some(own) = &rows.scattered {
         return scattered::plan(problem, own, limits, tuning);
     }
-    let wide = Wide::of(rows, tuning);
+    let wide = Wide::of(problem, rows, tuning);
     let writes = problem.mode.wants_loss() || problem.stats.any();
     if wide.is_none() && problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
         return plan_apart(problem, rows, limits, tuning);
@@ -98,10 +97,9 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         )));
     }
     let problem = &problem;
-    let wide = wide.filter(|_| count > 0);
     let mut multiplicities = None;
     let spread = match wide {
-        Some(_) => Some(Wide::spread(tuning)),
+        Some(_) => Some(Spread::of_columns(tuning)),
         None if count > 0 => Some(Spread::choose(problem, rows, limits, tuning)?),
         None => None,
     };

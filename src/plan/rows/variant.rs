@@ -26,14 +26,21 @@ impl RowsPlanner<'_> {
         self.rows.cols > self.spread.short_cols()
     }
 
-    /// Quads that a lane keeps in its registers from the fold to what is written, in fours; none where it writes
-    /// nothing, or would have too many.
+    /// Quads that a lane keeps in its registers from the fold to what is written, or till all are there: whole blocks
+    /// of four, or one quad more. None where it would have too many.
     fn held(&self) -> Option<u32> {
-        let is_written = self.problem.mode.wants_grad() || self.rows.is_map();
-        let is_held = is_written && self.rows.reads && self.rows.inner_loops == 0 && self.spread.pack.is_none();
+        let is_held = self.reads_ahead() && self.rows.reads && self.rows.inner_loops == 0 && self.rows.cols > 0;
         let quads = self.rows.cols.div_ceil(4).div_ceil(self.spread.lanes as usize);
-        let held = quads.next_multiple_of(4) as u32;
-        (is_held && (1..=self.tuning.held).contains(&held)).then_some(held)
+        let held = match quads % 4 {
+            1 => quads,
+            _ => quads.next_multiple_of(4),
+        };
+        (is_held && held <= self.tuning.held as usize).then_some(held as u32)
+    }
+
+    /// Blocks of columns are read before they are needed.
+    fn reads_ahead(&self) -> bool {
+        self.tuning.block_tails == 1 && self.spread.pack.is_none()
     }
 
     /// The piece that reads an operand, 1 where there is none.
@@ -126,6 +133,9 @@ impl RowsPlanner<'_> {
         if self.spread.pack.is_none() {
             list.push(piece!("row/fold.wgsl"));
         }
+        if self.reads_ahead() {
+            list.push(piece!("row/ahead.wgsl"));
+        }
         list.extend(pieces::half(
             full.iter()
                 .map(|f| f.view.dtype)
@@ -204,7 +214,7 @@ impl RowsPlanner<'_> {
 
     /// How the lanes of a row merge their states.
     pub(super) fn tree(&self) -> Tree {
-        Tree::of(self.spread, self.limits, self.problem.in_place)
+        Tree::of(self.spread, self.tuning, self.limits, self.problem.in_place)
     }
 
     /// What scales a row.

@@ -9,12 +9,12 @@ use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
 use crate::limits::MAX_ITERATIONS;
-use crate::plan::spread::Spread;
+use crate::plan::spread::column_bytes;
 use crate::plan::window::{Window, Windows, bindings, fit};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, labels};
-use crate::problem::{Rows, Targets};
+use crate::problem::{Problem, Rows, Targets};
 use crate::shader::{Variant, piece, pieces};
-use crate::tuning::Tuning;
+use crate::tuning::{MAX_STATES, Tuning};
 use crate::view::View;
 
 /// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
@@ -24,11 +24,11 @@ const MERGED_BYTES: u64 = 64;
 
 /// How wide rows are cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wide {
+pub(crate) struct Wide {
     /// Columns of a tile.
     pub tile: u64,
     /// Tiles of a row.
-    per_row: u64,
+    pub per_row: u64,
 }
 
 /// The passes over wide rows.
@@ -73,24 +73,34 @@ struct Run {
     end: u64,
 }
 
-/// A loss that loops over the columns for each of them needs them all at once.
-pub(crate) fn is_wide(rows: &Rows, tuning: &Tuning) -> bool {
-    rows.inner == 1 && rows.cols as u64 > tuning.wide_cols && rows.inner_loops == 0
-}
+/// Columns of the smallest tile that few rows are cut into.
+const MIN_TILE: u64 = 1024;
 
 impl Wide {
-    pub fn of(rows: &Rows, tuning: &Tuning) -> Option<Self> {
-        is_wide(rows, tuning).then(|| Self {
-            tile: tuning.wide_tile,
-            per_row: (rows.cols as u64).div_ceil(tuning.wide_tile),
-        })
+    /// Rows that are too long for a workgroup, or too few for enough of them; none where the loss loops over the columns
+    /// for each of them, since it needs them all at once.
+    pub fn of(problem: &Problem, rows: &Rows, tuning: &Tuning) -> Option<Self> {
+        let (count, cols) = (rows.rows(), rows.cols as u64);
+        if rows.inner > 1 || rows.inner_loops > 0 || count == 0 {
+            return None;
+        }
+        let workgroups = tuning.workgroups_of(count * cols * column_bytes(problem, rows));
+        let are_few = count < workgroups && cols > MIN_TILE;
+        if cols <= tuning.wide_cols && !are_few {
+            return None;
+        }
+        let mut tile = tuning.wide_tile;
+        while tile / 2 >= MIN_TILE && count * cols.div_ceil(tile) < workgroups {
+            tile /= 2;
+        }
+        while tuning.workgroups > 0 && cols.div_ceil(tile) > u64::from(MAX_STATES) {
+            tile *= 2;
+        }
+        let per_row = cols.div_ceil(tile);
+        (cols > tuning.wide_cols || per_row > 1).then_some(Self { tile, per_row })
     }
 
-    pub fn spread(tuning: &Tuning) -> Spread {
-        Spread::new(tuning.row_width, tuning.row_width)
-    }
-
-    pub fn add(self, plan: &mut Plan, own: &RowsPlanner<'_>, tuning: &Tuning) -> Result<()> {
+    pub(super) fn add(self, plan: &mut Plan, own: &RowsPlanner<'_>, tuning: &Tuning) -> Result<()> {
         let rows = own.tiles.rows;
         let mut scratch = |wanted: bool, bytes: u64| wanted.then(|| plan.add_scratch(bytes));
         let passes = Passes {

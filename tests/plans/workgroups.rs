@@ -1,0 +1,105 @@
+//! Enough workgroups for a GPU, and no workgroup with too much of a later level.
+
+use std::collections::BTreeMap;
+
+use wgloss::plan::{Dispatch, plan};
+use wgloss::shader::Const;
+use wgloss::{Dtype, Limits, REGISTRY, Tuning};
+
+use crate::common::cases::{Setup, Style, make};
+use crate::common::plans::DEFAULT_LIMITS;
+
+/// Workgroups that are enough.
+const ENOUGH: u64 = 512;
+/// Bytes that are worth one.
+const WORTH: u64 = 32 << 10;
+
+fn tile(dispatch: &Dispatch) -> Option<u64> {
+    dispatch.variant.consts.iter().find_map(|own| match own {
+        Const::U32("TILE", tile) => Some(u64::from(*tile)),
+        _ => None,
+    })
+}
+
+fn has(dispatch: &Dispatch, path: &str) -> bool {
+    dispatch.variant.pieces.iter().any(|piece| piece.path == path)
+}
+
+/// Dispatches that need not have them, with the reason.
+fn waived(dispatch: &Dispatch, is_innermost: bool) -> Option<&'static str> {
+    let reads = |path| has(dispatch, path);
+    match () {
+        () if reads("driver/pair.wgsl") => Some("rows of pairs are not cut: their gradients want whole sums"),
+        () if reads("driver/row.wgsl") && !is_innermost => Some("columns that are not innermost are not cut"),
+        () if reads("loss/multi_margin.wgsl") || reads("loss/multilabel_margin.wgsl") => {
+            Some("each column meets all others")
+        }
+        () if reads("driver/gather.wgsl") => Some("records of one call"),
+        () => None,
+    }
+}
+
+/// All losses forward and with all gradients, in shapes from a few elements to many rows, few of them, and few of very
+/// many columns.
+#[test]
+fn dispatches_have_the_workgroups_that_their_bytes_are_worth() {
+    let limits = Limits {
+        max_width: 1024,
+        max_dispatch_bytes: 1 << 30,
+        subgroup: 32,
+        ..DEFAULT_LIMITS
+    };
+    let shapes: [&[usize]; 12] = [
+        &[100, 5],
+        &[100_000, 10],
+        &[2000, 100],
+        &[300, 1000],
+        &[9000, 1000],
+        &[64, 5000],
+        &[300, 9000],
+        &[1030, 32_000],
+        &[4, 1_000_000],
+        &[1, 3_000_000],
+        &[8, 21, 64, 64],
+        &[1_000_000],
+    ];
+    let (mut failures, mut seen, mut waivers) = (Vec::new(), 0, BTreeMap::new());
+    for shape in shapes {
+        for (n, info) in REGISTRY.iter().enumerate() {
+            let setup = Setup {
+                dtype: [Dtype::F32, Dtype::Bf16][n % 2],
+                reduction: info.reductions[n % info.reductions.len()],
+                style: Style::Zeros,
+                ..Setup::new(shape)
+            };
+            let Some(case) = make(info, &setup) else { continue };
+            let Ok(problem) = case.loss.problem(&case.call(case.most())) else {
+                continue;
+            };
+            let Ok(plan) = plan(&problem, &limits, &Tuning::HARDWARE) else {
+                continue;
+            };
+            for dispatch in plan.dispatches() {
+                let bytes: u64 = dispatch.bindings.iter().map(|own| own.touched).sum();
+                let (groups, least) = (dispatch.tiles.1 - dispatch.tiles.0, ENOUGH.min(bytes / WORTH));
+                let label = &dispatch.variant.label;
+                if groups < least {
+                    match waived(dispatch, shape.len() < 3) {
+                        Some(reason) => *waivers.entry(reason).or_insert(0) += 1,
+                        None => failures.push(format!("{shape:?} {label}: {groups} workgroups over {bytes} bytes")),
+                    }
+                }
+                if has(dispatch, "total/source_states.wgsl") && tile(dispatch) > Some(1024) {
+                    failures.push(format!(
+                        "{shape:?} {label}: a workgroup joins {:?} states",
+                        tile(dispatch)
+                    ));
+                }
+                seen += 1;
+            }
+        }
+    }
+    println!("{seen} dispatches; waived: {waivers:#?}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(seen > 500, "{seen}");
+}
