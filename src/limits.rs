@@ -22,6 +22,11 @@ pub struct Limits {
     /// Invocations of every subgroup, where they may read each other's registers; 1 where they may not, or where
     /// subgroups differ in size. Results are the same to the bit.
     pub subgroup: u32,
+    /// `unpack2x16float` is exact, subnormal numbers and infinities included: f16 is read by it. Elsewhere integer
+    /// arithmetic does the same, to the same bits but for those of NaN.
+    pub unpacks_f16: bool,
+    /// The same of `pack2x16float`, ties to even and what is beyond f16 included: f16 is written by it.
+    pub packs_f16: bool,
 }
 
 /// No invocation runs more loop iterations than this in all. Mesa's llvmpipe silently ends every loop of an
@@ -47,6 +52,8 @@ impl Limits {
                 .max_compute_invocations_per_workgroup
                 .min(limits.max_compute_workgroup_size_x),
             subgroup: 1,
+            unpacks_f16: false,
+            packs_f16: false,
         }
     }
 

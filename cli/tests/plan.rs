@@ -117,6 +117,14 @@ fn the_plan_tells_what_the_device_is() {
     // 5 GB in bindings of 128 MiB, dispatches of 64 MiB.
     let plan = json("plan mse --shape 625000x1000 --limits webgpu --class integrated");
     assert!(plan["submissions"].as_u64().unwrap() > 7_500_000_000 / (64 << 20));
+    assert_eq!(device["f16"], "integer");
+    let plan = json("plan mse --shape 4:f16 --f16 both");
+    assert_eq!(plan["device"]["f16"], "both");
+    let (code, message) = refused("plan mse --shape 4 --f16 maybe");
+    assert!(
+        code == 2 && message.contains("integer, unpack, pack, both"),
+        "{message}"
+    );
     let (code, message) = refused("plan mse --shape 4 --subgroup 12");
     assert_eq!(code, 2);
     assert!(

@@ -9,10 +9,13 @@ use common::{Folder, blind, blind_json as json, refused_blind as refused};
 fn accepted(text: &str) -> Result<(), String> {
     use naga::valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
     let module = naga::front::wgsl::parse_str(text).map_err(|error| error.emit_to_string(text))?;
-    let validated = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP)
-        .subgroup_stages(ShaderStages::COMPUTE)
-        .subgroup_operations(SubgroupOperationSet::all())
-        .validate(&module);
+    let validated = Validator::new(
+        ValidationFlags::all(),
+        Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+    )
+    .subgroup_stages(ShaderStages::COMPUTE)
+    .subgroup_operations(SubgroupOperationSet::all())
+    .validate(&module);
     validated.map(|_| ()).map_err(|error| error.emit_to_string(text))
 }
 
@@ -73,6 +76,26 @@ fn marks_are_where_files_begin() {
         "// cross_entropy (mean) fused: input [4096, 1000] f32, target [4096] i64\n",
     ] {
         assert!(printed.contains(told), "{printed}");
+    }
+    // The device's own conversions of f16 where it is told to have them, and only there.
+    for (way, unpacks, packs) in [
+        ("integer", false, false),
+        ("unpack", true, false),
+        ("pack", false, true),
+        ("both", true, true),
+    ] {
+        let shown = blind(&format!("shader log-sigmoid --shape 64:f16 --f16 {way}")).stdout;
+        accepted(&shown).unwrap();
+        assert_eq!(
+            (
+                shown.contains("unpack2x16float("),
+                shown.contains(" pack2x16float(") || shown.contains("(pack2x16float(")
+            ),
+            (unpacks, packs),
+            "{way}"
+        );
+        let bf16 = blind(&format!("shader log-sigmoid --shape 64:bf16 --f16 {way}")).stdout;
+        assert!(!bf16.contains("pack2x16float"), "{way}");
     }
     // With its heading, too.
     accepted(&blind("shader mse --shape 64x64 --pipeline 1").stdout).unwrap();

@@ -7,11 +7,11 @@ fn OPERAND1(i: u32) -> f32 {
 }
 
 fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
-    return from_half4(split_half(OPERAND[i >> 2u]));
+    return from_words(OPERAND[i >> 2u]);
 }
 
 fn put_OVER1(i: u32, value: f32) {}
 
 fn put_OVER4(i: u32, step: u32, value: vec4<f32>) {
-    OPERAND[i >> 2u] = join_half(to_half4(value));
+    OPERAND[i >> 2u] = to_words(value);
 }

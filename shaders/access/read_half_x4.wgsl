@@ -6,5 +6,5 @@ fn OPERAND1(i: u32) -> f32 {
 }
 
 fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
-    return from_half4(split_half(OPERAND[i >> 2u]));
+    return from_words(OPERAND[i >> 2u]);
 }

@@ -7,7 +7,7 @@ fn put_OPERAND1(i: u32, value: f32) {}
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
     var sum = value;
     if (ADDS_OPERAND) {
-        sum = from_half4(split_half(OPERAND[i >> 2u])) + value;
+        sum = from_words(OPERAND[i >> 2u]) + value;
     }
-    OPERAND[i >> 2u] = join_half(to_half4(sum));
+    OPERAND[i >> 2u] = to_words(sum);
 }

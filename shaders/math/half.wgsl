@@ -1,4 +1,21 @@
-// 16-bit floats, two to a word in the order of memory. BF16 says what they mean: a call has one kind.
+// 16-bit floats, two to a word in the order of memory. BF16 says what they mean: a call has one kind. Of f16,
+// UNPACKS_F16 and PACKS_F16 say that the device's own conversions were found to be exact (`Limits` in src/limits.rs).
+
+// Four of them, as two words.
+fn from_words(words: vec2<u32>) -> vec4<f32> {
+    if (UNPACKS_F16) {
+        return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+    }
+    return from_half4(split_half(words));
+}
+
+fn to_words(x: vec4<f32>) -> vec2<u32> {
+    if (PACKS_F16) {
+        return vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw));
+    }
+    return join_half(to_half4(x));
+}
+
 fn split_half(words: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
 }
@@ -8,10 +25,16 @@ fn join_half(h: vec4<u32>) -> vec2<u32> {
 }
 
 fn from_half(h: u32) -> f32 {
+    if (UNPACKS_F16) {
+        return unpack2x16float(h).x;
+    }
     return from_half4(vec4<u32>(h)).x;
 }
 
 fn to_half(x: f32) -> u32 {
+    if (PACKS_F16) {
+        return pack2x16float(vec2<f32>(x, 0.0));
+    }
     return to_half4(vec4<f32>(x)).x;
 }
 
@@ -19,12 +42,19 @@ fn from_half4(h: vec4<u32>) -> vec4<f32> {
     if (BF16) {
         return bf16_to_f32(h);
     }
+    if (UNPACKS_F16) {
+        let words = join_half(h);
+        return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+    }
     return f16_to_f32(h);
 }
 
 fn to_half4(x: vec4<f32>) -> vec4<u32> {
     if (BF16) {
         return f32_to_bf16(x);
+    }
+    if (PACKS_F16) {
+        return split_half(vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw)));
     }
     return f32_to_f16(x);
 }

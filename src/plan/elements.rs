@@ -312,7 +312,7 @@ impl ElementsPlanner<'_> {
             pieces::MATH,
             self.elements.piece,
         ];
-        list.extend(pieces::half(self.operands.iter().map(|o| o.view.dtype)));
+        list.extend(pieces::half(self.operands.iter().map(|o| o.view.dtype), self.limits));
         for slot in [Slot::Input, Slot::Target, Slot::Third, Slot::Weight, Slot::GradOutput] {
             list.extend(self.read(slot));
         }

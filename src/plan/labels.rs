@@ -165,13 +165,13 @@ impl Labels<'_> {
     }
 
     /// Adds what a shader takes to go through them, and says what they are.
-    pub fn source(&self, list: &mut Vec<Piece>, consts: &mut Vec<Const>) -> String {
+    pub fn source(&self, list: &mut Vec<Piece>, consts: &mut Vec<Const>, limits: &Limits) -> String {
         let weight = self
             .weight
             .filter(|_| self.opened.is_none())
             .map(|(_, view)| view.dtype);
         let sample_weight = self.sample_weight.map(|view| view.dtype);
-        list.extend(pieces::half([weight, sample_weight].into_iter().flatten()));
+        list.extend(pieces::half([weight, sample_weight].into_iter().flatten(), limits));
         list.push(pieces::given(Slot::SampleWeight, sample_weight));
         consts.push(Const::Bool("IGNORES", self.ignore_index.is_some()));
         let labels = self.labels.map(|view| view.dtype);

@@ -237,7 +237,7 @@ impl PairsPlanner<'_> {
         ];
         let tree = Tree::of(self.spread, self.tuning, self.limits, problem.in_place);
         list.extend(tree.pieces);
-        list.extend(pieces::half(problem.dtypes()));
+        list.extend(pieces::half(problem.dtypes(), self.limits));
         list.extend([Slot::Input, Slot::Second, Slot::Third, Slot::Target].map(read));
         for slot in ROWS.map(Slot::grad) {
             if slot == Slot::GradInput && problem.in_place {

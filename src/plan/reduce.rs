@@ -361,7 +361,7 @@ impl Chain<'_> {
             Items::Input(_, view) => {
                 let word = 4 * view.dtype.bytes();
                 let quads = view.is_contiguous() && view.len().is_multiple_of(4) && view.offset.is_multiple_of(word);
-                list.extend(pieces::half([view.dtype]));
+                list.extend(pieces::half([view.dtype], self.limits));
                 list.push(pieces::read(Slot::Input, view.dtype, quads));
                 if view.is_contiguous() {
                     list.push(piece!("total/source_input.wgsl"));
@@ -371,7 +371,7 @@ impl Chain<'_> {
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
-            Items::Labels(own) => own.source(&mut list, &mut consts),
+            Items::Labels(own) => own.source(&mut list, &mut consts, self.limits),
             Items::States(_) => {
                 list.push(piece!("total/source_states.wgsl"));
                 "states".into()

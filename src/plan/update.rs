@@ -91,7 +91,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             ..Default::default()
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
-            variant: variant(update, &operands, tile, tuning),
+            variant: variant(update, &operands, tile, limits, tuning),
             params: bytemuck::bytes_of(&params).to_vec(),
             bindings: bindings(&windows, limits),
             groups,
@@ -139,10 +139,10 @@ fn operands(update: &Update) -> Vec<StepTensor<'_>> {
     list
 }
 
-fn variant(update: &Update, operands: &[StepTensor<'_>], tile: u64, tuning: &Tuning) -> Variant {
+fn variant(update: &Update, operands: &[StepTensor<'_>], tile: u64, limits: &Limits, tuning: &Tuning) -> Variant {
     let rule = &update.rule;
     let mut list = vec![piece!("driver/update.wgsl"), pieces::PARAMS, pieces::MATH, rule.piece];
-    list.extend(pieces::half(operands.iter().map(|own| own.view.dtype)));
+    list.extend(pieces::half(operands.iter().map(|own| own.view.dtype), limits));
     list.extend(operands.iter().map(|own| match own.slot {
         Slot::Grad => pieces::read(own.slot, own.view.dtype, own.quads()),
         _ => pieces::over(own.slot, own.view.dtype, own.quads()),

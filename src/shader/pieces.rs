@@ -3,6 +3,7 @@
 use super::{Const, Piece, piece};
 use crate::dtype::Dtype;
 use crate::layout::Slot;
+use crate::limits::Limits;
 
 pub const PARAMS: Piece = piece!("params/uniforms.wgsl");
 pub const MATH: Piece = piece!("math/math.wgsl");
@@ -69,12 +70,30 @@ pub fn over(slot: Slot, dtype: Dtype, quads: bool) -> Piece {
     }
 }
 
+/// The constants of 16-bit floats: which ones they are, and whether WGSL's own functions convert them.
+macro_rules! halves {
+    ($bf16:literal, $unpacks:literal, $packs:literal) => {
+        &[
+            Const::Bool("BF16", $bf16),
+            Const::Bool("UNPACKS_F16", $unpacks),
+            Const::Bool("PACKS_F16", $packs),
+        ]
+    };
+}
+
 /// How 16-bit floats become f32 and back; nothing where no operand has 16 bits.
-pub fn half(dtypes: impl IntoIterator<Item = Dtype>) -> Option<Piece> {
+pub fn half(dtypes: impl IntoIterator<Item = Dtype>, limits: &Limits) -> Option<Piece> {
     let half = dtypes.into_iter().find(|dtype| dtype.is_half())?;
-    Some(match half {
-        Dtype::F16 => piece!("math/half.wgsl"; Const::Bool("BF16", false)),
-        _ => piece!("math/half.wgsl"; Const::Bool("BF16", true)),
+    let consts: &'static [Const] = match (half, limits.unpacks_f16, limits.packs_f16) {
+        (Dtype::F16, false, false) => halves!(false, false, false),
+        (Dtype::F16, false, true) => halves!(false, false, true),
+        (Dtype::F16, true, false) => halves!(false, true, false),
+        (Dtype::F16, true, true) => halves!(false, true, true),
+        _ => halves!(true, false, false),
+    };
+    Some(Piece {
+        consts,
+        ..piece!("math/half.wgsl")
     })
 }
 

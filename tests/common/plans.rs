@@ -14,6 +14,8 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     max_groups: 65_535,
     max_width: 256,
     subgroup: 1,
+    unpacks_f16: false,
+    packs_f16: false,
 };
 
 /// Small enough that small data is cut.

@@ -62,6 +62,8 @@ const INVENTED: Limits = Limits {
     max_groups: 3,
     max_width: 256,
     subgroup: 1,
+    unpacks_f16: false,
+    packs_f16: false,
 };
 
 /// Chunks keep the limits and cover every element once; nothing here is computed.

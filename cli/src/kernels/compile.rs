@@ -53,10 +53,12 @@ impl Compiled {
         let line = |location: naga::SourceLocation| location.line_number as usize;
         let module = naga::front::wgsl::parse_str(&source.text)
             .map_err(|error| refused(error.message().into(), error.location(&source.text).map(line)))?;
-        let capabilities = match device.has_subgroups() {
+        let subgroups = match device.has_subgroups() {
             true => Capabilities::SUBGROUP,
             false => Capabilities::empty(),
         };
+        // What every backend but OpenGL has; naga asks for it where f16 is converted by WGSL's own functions.
+        let capabilities = subgroups | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         let validated = |module: &naga::Module| {
             Validator::new(ValidationFlags::all(), capabilities)
                 .subgroup_stages(ShaderStages::COMPUTE)

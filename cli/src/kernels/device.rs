@@ -11,6 +11,7 @@ use wgloss_shell::Failure;
 pub struct Device {
     /// The words on the command line.
     class_word: &'static str,
+    f16_word: &'static str,
     limits_word: &'static str,
     pub limits: Limits,
     pub tuning: Tuning,
@@ -25,10 +26,26 @@ const CLASSES: [(&str, Class); 4] = [
     ("software4", Class::Software4),
 ];
 
+/// How f16 becomes f32 and back: the word, what it means, and whether WGSL's own functions read and write.
+const CONVERSIONS: [(&str, &str, [bool; 2]); 4] = [
+    ("integer", "by integer arithmetic", [false, false]),
+    (
+        "unpack",
+        "read by unpack2x16float, written by integer arithmetic",
+        [true, false],
+    ),
+    (
+        "pack",
+        "read by integer arithmetic, written by pack2x16float",
+        [false, true],
+    ),
+    ("both", "by unpack2x16float and pack2x16float", [true, true]),
+];
+
 const NATIVE: &str = "native";
 const WEBGPU: &str = "webgpu";
 
-pub fn arguments() -> [Arg; 3] {
+pub fn arguments() -> [Arg; 4] {
     let classes = CLASSES.map(|(word, class)| PossibleValue::new(word).help(class.name()));
     [
         Arg::new("class")
@@ -51,6 +68,14 @@ pub fn arguments() -> [Arg; 3] {
             .value_name("N")
             .value_parser(subgroup)
             .help("invocations of a subgroup, or 1 for none that lanes may use [default: the class's own]"),
+        Arg::new("f16")
+            .long("f16")
+            .value_name("WAY")
+            .value_parser(PossibleValuesParser::new(
+                CONVERSIONS.map(|own| PossibleValue::new(own.0).help(own.1)),
+            ))
+            .default_value("integer")
+            .help("how f16 is read and written, which a device is asked for when it is opened"),
     ]
 }
 
@@ -79,13 +104,19 @@ impl Device {
             false => (native(), 32 << 10),
         };
         let subgroup = matches.get_one::<u32>("subgroup").copied();
+        let conversion = CONVERSIONS.into_iter().find(|(own, ..)| *own == word("f16"));
+        let (f16_word, _, [unpacks_f16, packs_f16]) =
+            conversion.ok_or_else(|| Failure::Usage("--f16: there is no such way".into()))?;
         let limits = Limits {
             max_dispatch_bytes: Limits::dispatch_bytes(kind),
             subgroup: subgroup.unwrap_or(class.tuning().subgroup),
+            unpacks_f16,
+            packs_f16,
             ..own
         };
         Ok(Self {
             class_word,
+            f16_word,
             limits_word: if is_webgpu { WEBGPU } else { NATIVE },
             limits,
             tuning: class.tuning().within(&limits),
@@ -105,8 +136,12 @@ impl Device {
             true => format!("subgroups of {}", limits.subgroup),
             false => "no subgroups".into(),
         };
+        let f16 = match self.f16_word {
+            "integer" => String::new(),
+            word => format!(", f16 by {word}"),
+        };
         format!(
-            "class {}, {subgroups}; limits {}: {} invocations, {} of workgroup memory, bindings of {}, buffers of {}, \
+            "class {}, {subgroups}{f16}; limits {}: {} invocations, {} of workgroup memory, bindings of {}, buffers of {}, \
              dispatches of {}, offsets of {} bytes",
             self.class_word,
             self.limits_word,
@@ -128,6 +163,7 @@ impl Device {
         json!({
             "class": self.class_word,
             "subgroup": limits.subgroup,
+            "f16": self.f16_word,
             "limits": {
                 "name": self.limits_word,
                 "invocations": limits.max_width,

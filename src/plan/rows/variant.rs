@@ -141,6 +141,7 @@ impl RowsPlanner<'_> {
                 .map(|f| f.view.dtype)
                 .chain(problem.dtypes())
                 .chain([problem.dtype]),
+            self.limits,
         ));
         list.extend(self.rows.state);
         list.extend(&self.rows.pieces);
