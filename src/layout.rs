@@ -126,6 +126,7 @@ params! {
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
         rows_base: u32, states_in_base: u32, merged_base: u32, counts_base: u32,
+        lowest: f32, zero: u32, pad0: u32, pad1: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
@@ -137,7 +138,7 @@ params! {
         block_len: u32, last_len: u32, first_block: u32, skip: u32,
         dims: u32, scale: f32, nan: f32, states_base: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
-        first_place: [u32; 2], faults_base: u32, pad0: u32,
+        first_place: [u32; 2], faults_base: u32, zero: u32,
         base: [u32; 12],
         sizes: [u32; 8],
         origin: [u32; 8],
@@ -153,7 +154,7 @@ params! {
         classes: u32, weight_base: u32, ignore: [u32; 2],
         scale: f32, neg_inf: f32, nan: f32, states_base: u32,
         empty: f32, sample_weight_base: u32, first_place: [u32; 2],
-        result_base: u32, power: f32,
+        result_base: u32, power: f32, lowest: f32, zero: u32,
     }
 }
 
@@ -166,7 +167,7 @@ params! {
         targets_base: u32, targets_step: u32, grad_input_base: u32, grad_input_stride: u32,
         grad_second_base: u32, grad_second_stride: u32, grad_third_base: u32, grad_third_stride: u32,
         loss_base: u32, states_base: u32, grad_output_base: u32, grad_output_step: u32,
-        scale: f32, neg_inf: f32, nan: f32, pad0: u32,
+        scale: f32, neg_inf: f32, nan: f32, zero: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
@@ -177,7 +178,7 @@ params! {
         tiles: u32, groups_x: u32, len: u32, param_base: u32,
         grad_base: u32, moment_base: u32, square_base: u32, peak_base: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
-        turn: u32, first: u32, pad0: u32, pad1: u32,
+        turn: u32, first: u32, zero: u32, pad0: u32,
     }
 }
 
@@ -185,7 +186,7 @@ params! {
     /// `Params` of `shaders/driver/gate.wgsl`.
     GateParams {
         max_norm: f32, most: f32, growth: f32, backoff: f32,
-        interval: u32, nan: f32,
+        interval: u32, nan: f32, zero: u32, pad0: u32,
     }
 }
 

@@ -25,7 +25,7 @@ struct Params {
     scalars_4_7: vec4<f32>,
     first_place: vec2<u32>, // the number of this dispatch's first element, as two words
     faults_base: u32,   // where the fault of first_tile goes
-    pad0: u32,
+    zero: u32,          // see math/guard.wgsl
     base: array<vec4<u32>, 3>,     // where the element of this dispatch's origin lies in its binding
     sizes: array<vec4<u32>, 2>,    // dimensions, innermost first
     origin: array<vec4<u32>, 2>,   // coordinates of this dispatch's first element, innermost first
@@ -86,9 +86,7 @@ fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
 
 // NaN in gives NaN out, whatever a compiler makes of max(NaN, x).
 fn or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
-    let none = vec4<i32>(0x7f800000);
-    let poisoned = (abs_bits(x) > none) | (abs_bits(t) > none) | (abs_bits(u) > none);
-    return select(values, vec4<f32>(params.nan), poisoned);
+    return select(values, vec4<f32>(params.nan), is_nan4(x) | is_nan4(t) | is_nan4(u));
 }
 
 fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
@@ -102,9 +100,7 @@ fn grad_or_nan(values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> v
 // infinity of theirs is only beyond f32, and 0 of it is 0.
 fn times(factor: vec4<f32>, zeros: vec4<bool>, values: vec4<f32>, x: vec4<f32>, t: vec4<f32>, u: vec4<f32>) -> vec4<f32> {
     if (FINITE) {
-        let none = vec4<i32>(0x7f800000);
-        let finite = (abs_bits(x) < none) & (abs_bits(t) < none) & (abs_bits(u) < none);
-        return select(factor * values, vec4<f32>(0.0), zeros & finite);
+        return select(factor * values, vec4<f32>(0.0), zeros & is_finite4(x) & is_finite4(t) & is_finite4(u));
     }
     return factor * values;
 }
@@ -158,14 +154,14 @@ fn quad_loss(e: u32, count: u32, q: Quad) -> f32 {
     var sum = 0.0;
     if (WANTS_LOSS) {
         let each = vec4<f32>(loss(x.x, t.x, u.x), loss(x.y, t.y, u.y), loss(x.z, t.z, u.z), loss(x.w, t.w, u.w));
-        let l = times(w, w == vec4<f32>(0.0), or_nan(each, x, t, u), x, t, u);
+        let l = times(w, is_zero4(w), or_nan(each, x, t, u), x, t, u);
         write_loss_out(e, count, l);
         let kept = select(vec4<f32>(0.0), l, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(count));
         sum = (kept.x + kept.y) + (kept.z + kept.w);
     }
     if (WANTS_GRAD) {
         let scale = params.scale * q.upstream * w;
-        let zeros = (q.upstream == vec4<f32>(0.0)) | (w == vec4<f32>(0.0));
+        let zeros = is_zero4(q.upstream) | is_zero4(w);
         let each = vec4<f32>(grad(x.x, t.x, u.x), grad(x.y, t.y, u.y), grad(x.z, t.z, u.z), grad(x.w, t.w, u.w));
         write_grad_input(e, count, times(scale, zeros, grad_or_nan(each, x, t, u), x, t, u));
         if (WANTS_GRAD_T) {

@@ -11,6 +11,8 @@ struct Params {
     backoff: f32,
     interval: u32,
     nan: f32,
+    zero: u32,     // see math/guard.wgsl
+    pad0: u32,
 }
 
 @group(0) @binding(25) var<storage, read_write> gate: Gate;

@@ -37,7 +37,7 @@ struct Params {
     scale: f32,         // of the reduction
     neg_inf: f32,       // WGSL has no literal for these two, and a constant bitcast is refused by some compilers
     nan: f32,
-    pad0: u32,
+    zero: u32,          // see math/guard.wgsl
     scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
     scalars_4_7: vec4<f32>,
 }

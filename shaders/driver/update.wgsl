@@ -20,8 +20,8 @@ struct Params {
     scalars_4_7: vec4<f32>,
     turn: u32,  // which word of the count is that before this step
     first: u32, // the count with which the state begins, all ones where it was there before
+    zero: u32,  // see math/guard.wgsl
     pad0: u32,
-    pad1: u32,
 }
 
 // The parameter and what an optimizer remembers of its gradients; what it does not use is 1, and goes nowhere.

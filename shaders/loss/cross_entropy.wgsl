@@ -30,33 +30,29 @@ fn class_weight4(column: u32) -> vec4<f32> {
 
 // What stands before lse^2 in a row's loss, before the reduction.
 fn z_share() -> f32 {
-    let z = z_loss();
-    // Of nothing but ignored rows the denominators have no ratio.
-    return select(z * (z_scale() / reduction_scale()), 0.0, z == 0.0);
+    return z_loss() * (z_scale() / reduction_scale());
 }
 
-// z lse, clamped so that no compiler takes lse by itself for a factor: its square may be beyond f32 where z lse^2 is
-// not.
+// z lse, of which no compiler takes lse by itself for a factor: its square may be beyond f32 where z lse^2 is not.
 fn z_pull(z: f32, lse: f32) -> f32 {
-    return clamp(z * lse, LOWEST, -LOWEST);
+    return whole(z * lse);
 }
 
 fn z_loss_of(row: Row, s: State) -> f32 {
-    if ((row.kind == IGNORED) | (z_loss() == 0.0)) {
+    if (row.kind == IGNORED) {
         return 0.0;
     }
     let lse = log_sum_exp(s);
-    return select(z_pull(z_loss(), lse) * lse, lse, is_nan(lse));
+    return z_pull(z_loss(), lse) * lse;
 }
 
 // Selected, without branches of its own: software adapters run both sides of one.
 fn row_loss(row: Row, s: State) -> f32 {
     let above = log1p(s.rest); // lse - peak
     let lse = s.peak + above;
-    let z = z_share();
-    var loss = s.pull + select(s.mass * above, 0.0, s.mass == 0.0);
-    loss += select(row.hit * ((s.peak - row.x_hit) + above), 0.0, row.hit == 0.0);
-    loss += select(z_pull(z, lse) * lse, 0.0, z == 0.0);
+    var loss = s.pull + s.mass * above;
+    loss += select(row.hit * ((s.peak - row.x_hit) + above), 0.0, is_zero(row.hit));
+    loss += z_pull(z_share(), lse) * lse;
     loss = select(loss, params.nan, (row.kind == BAD) | is_poisoned(s));
     return select(loss, 0.0, row.kind == IGNORED);
 }
@@ -64,10 +60,9 @@ fn row_loss(row: Row, s: State) -> f32 {
 // What stands before the probabilities in a row's gradient, sum_j b_j + 2 z lse, without `hit`: beside that it may be
 // small, and is all that is left of a confident label.
 fn slope_beside_hit(s: State) -> f32 {
-    let z = z_share();
-    let pull = select(2.0 * z_pull(z, log_sum_exp(s)), 0.0, z == 0.0);
-    // An infinity would meet the probabilities that are 0; a NaN, of a weight or a probability, `clamp` may hide.
-    return select(clamp(s.mass + pull, LOWEST, -LOWEST), params.nan, is_poisoned(s) | is_nan(s.mass));
+    let pull = 2.0 * z_pull(z_share(), log_sum_exp(s));
+    // An infinity would meet the probabilities that are 0; a NaN, of a weight or a probability, `bounded` may hide.
+    return select(bounded(s.mass + pull), params.nan, is_poisoned(s) | is_nan(s.mass));
 }
 
 // Class targets. A row that is not kept looks at class 0 instead, for nothing: software adapters would run both sides

@@ -23,5 +23,5 @@ fn row_grad_target(row: Row, s: State, column: u32, x: f32) -> f32 {
         return params.nan;
     }
     let factor = (1.0 - label_smoothing()) * class_weight(column);
-    return select(factor * ((s.peak - x) + log1p(s.rest)), 0.0, factor == 0.0);
+    return select(factor * ((s.peak - x) + log1p(s.rest)), 0.0, is_zero(factor));
 }

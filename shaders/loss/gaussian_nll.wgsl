@@ -14,7 +14,7 @@ fn variance(u: f32) -> f32 {
 fn loss(x: f32, t: f32, u: f32) -> f32 {
     let d = x - t;
     let v = variance(u);
-    return 0.5 * (ln(v) + d * (d / v)) + select(0.0, CONSTANT, FULL);
+    return 0.5 * (ln(v) + d * whole(d / v)) + select(0.0, CONSTANT, FULL);
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
@@ -31,7 +31,7 @@ fn grad_u(x: f32, t: f32, u: f32) -> f32 {
     let d = x - t;
     let v = variance(u);
     let lead = bitcast<f32>(bitcast<u32>(d) & 0xfffff000u);
-    let exact = ((v - lead * lead) - (d - lead) * (d + lead)) / v;
-    let ratio = d * (d / v);
+    let exact = (whole(v - lead * lead) - (d - lead) * (d + lead)) / v;
+    let ratio = d * whole(d / v);
     return 0.5 * select(1.0 - ratio, exact, abs(ratio - 1.0) < 0.5) / v;
 }

@@ -9,9 +9,9 @@
 fn loss(x: f32, t: f32, u: f32) -> f32 {
     if (LOG_TARGET) {
         let p = exp(t);
-        return select(p * (t - x), 0.0, p == 0.0);
+        return select(p * (t - x), 0.0, is_zero(p));
     }
-    return select(select(t * log_minus(t, x), 0.0, t == 0.0), params.nan, t < 0.0);
+    return select(select(t * log_minus(t, x), 0.0, is_zero(t)), params.nan, t < 0.0);
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {
@@ -24,7 +24,7 @@ fn grad(x: f32, t: f32, u: f32) -> f32 {
 fn grad_t(x: f32, t: f32, u: f32) -> f32 {
     if (LOG_TARGET) {
         let p = exp(t);
-        return select(p * ((t - x) + 1.0), 0.0, p == 0.0);
+        return select(p * ((t - x) + 1.0), 0.0, is_zero(p));
     }
     return select(log_minus(t, x) + 1.0, params.nan, t < 0.0);
 }

@@ -10,10 +10,10 @@ fn share_of(row: Row) -> f32 {
     return row.weight / f32(params.cols);
 }
 
-// z of four columns; far below 0 at the target and beyond the last class.
+// z of four columns; below 0 at the target and beyond the last class.
 fn short4(row: Row, column: u32, x: vec4<f32>, count: u32) -> vec4<f32> {
     let skipped = (QUAD >= vec4<u32>(count)) | at4(column, row.label);
-    return select(margin() + (x - vec4<f32>(row.x_label)), vec4<f32>(LOWEST), skipped);
+    return select(margin() + (x - vec4<f32>(row.x_label)), vec4<f32>(-1.0), skipped);
 }
 
 // The derivative of max(0, z)^p.
@@ -35,7 +35,7 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
-    return select(share_of(row) * s.sum, params.nan, (row.kind == BAD) | (s.bits > 0x7f800000u));
+    return select(share_of(row) * s.sum, params.nan, (row.kind == BAD) | marks_nan(s.bits));
 }
 
 struct Slope {
@@ -44,7 +44,7 @@ struct Slope {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    let share = select(share_of(row), params.nan, s.bits > 0x7f800000u);
+    let share = select(share_of(row), params.nan, marks_nan(s.bits));
     return Slope(share, -share * s.slope);
 }
 

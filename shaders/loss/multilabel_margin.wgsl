@@ -58,7 +58,7 @@ fn row_push4(row: Row, s: State, column: u32, x: vec4<f32>, count: u32) -> State
 }
 
 fn row_loss(row: Row, s: State) -> f32 {
-    return select(s.sum / f32(params.cols), params.nan, s.bits > 0x7f800000u);
+    return select(s.sum / f32(params.cols), params.nan, marks_nan(s.bits));
 }
 
 struct Slope {
@@ -66,7 +66,7 @@ struct Slope {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    return Slope(select(1.0 / f32(params.cols), params.nan, s.bits > 0x7f800000u));
+    return Slope(select(1.0 / f32(params.cols), params.nan, marks_nan(s.bits)));
 }
 
 // How often four classes and one other are on different sides, less than 1 apart in the right order: the other's m

@@ -32,7 +32,7 @@ fn lag(x: f32, t: f32) -> f32 {
     }
     let plain = ln(t) - log_rate(x);
     // Halves, whose sum stays within f32.
-    let ratio = (0.5 * ((t - x) - eps())) / (0.5 * t + 0.5 * (x + eps()));
+    let ratio = (0.5 * (whole(t - x) - eps())) / (whole(0.5 * t) + 0.5 * (x + eps()));
     return select(plain, twice_atanh(ratio), abs(plain) < 0.5);
 }
 

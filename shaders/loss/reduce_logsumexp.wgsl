@@ -10,10 +10,10 @@ fn row_loss(row: Row, s: State) -> f32 {
 }
 
 fn row_slope(row: Row, s: State) -> Slope {
-    if (s.bits > 0x7f800000u) {
+    if (marks_nan(s.bits)) {
         return Slope(s.peak, params.nan);
     }
-    if (s.peak < LOWEST) {
+    if (is_neg_inf(s.peak)) {
         return Slope(0.0, 0.0); // exp(-inf - 0) is 0
     }
     // exp(x - peak) is 0 beside an infinite peak, and NaN at it.

@@ -7,8 +7,8 @@
 
 fn loss(x: f32, t: f32, u: f32) -> f32 {
     let size = abs(x - t);
-    // d / beta comes first: d^2 could underflow where beta is tiny.
-    return select(size - 0.5 * beta(), 0.5 * size * (size / beta()), size < beta());
+    // d / beta comes first: d^2 could leave f32 where beta is tiny or large.
+    return select(size - 0.5 * beta(), 0.5 * size * whole(size / beta()), size < beta());
 }
 
 fn grad(x: f32, t: f32, u: f32) -> f32 {

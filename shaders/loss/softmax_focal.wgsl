@@ -25,7 +25,7 @@ fn focus(row: Row, s: State) -> Focus {
     let odds = e / max(miss, 1e-37);
     let power = pow_unit(miss / (1.0 + s.rest), -log1p(odds), gamma());
     // The cost of a target that vanishes may be infinite.
-    return Focus(miss / (1.0 + s.rest), row.weight * power, cost, select(cost * odds, 0.0, e == 0.0));
+    return Focus(miss / (1.0 + s.rest), row.weight * power, cost, select(cost * odds, 0.0, is_zero(e)));
 }
 
 fn row_loss(row: Row, s: State) -> f32 {

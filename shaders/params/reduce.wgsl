@@ -20,6 +20,8 @@ struct Params {
     first_place: vec2<u32>, // the number of first_item among all elements, as two words
     result_base: u32,   // the word of its binding that the result begins with
     power: f32,         // p of a norm
+    lowest: f32,        // the most negative finite f32, and 0: see math/guard.wgsl
+    zero: u32,
 }
 
 // The high word of an item's number: items are counted modulo 2^32, and a dispatch has fewer.

@@ -36,6 +36,10 @@ struct Params {
     states_in_base: u32,
     merged_base: u32,
     counts_base: u32,   // where what is counted of first_tile goes
+    lowest: f32,        // the most negative finite f32, and 0: see math/guard.wgsl
+    zero: u32,
+    pad0: u32,
+    pad1: u32,
     scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
     scalars_4_7: vec4<f32>,
 }

@@ -35,7 +35,7 @@ fn merge(a: State, b: State) -> State {
 fn push_quad(s: State, item: u32, x: vec4<f32>, count: u32) -> State {
     let nth = vec4<u32>(0u, 1u, 2u, 3u);
     let there = nth < vec4<u32>(count);
-    let nan = there & (abs_bits(x) > vec4<i32>(0x7f800000));
+    let nan = there & is_nan4(x);
     let kept = select(vec4<f32>(select(-params.neg_inf, params.neg_inf, LARGEST)), x, there);
     let high = max(max(kept.x, kept.y), max(kept.z, kept.w));
     let low = min(min(kept.x, kept.y), min(kept.z, kept.w));

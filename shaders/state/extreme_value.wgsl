@@ -24,5 +24,5 @@ fn push_quad(s: State, item: u32, x: vec4<f32>, count: u32) -> State {
 }
 
 fn result(s: State) -> array<u32, 1> {
-    return array<u32, 1>(bitcast<u32>(select(s.value, params.nan, s.bits > 0x7f800000u)));
+    return array<u32, 1>(bitcast<u32>(select(s.value, params.nan, marks_nan(s.bits))));
 }

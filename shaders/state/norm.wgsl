@@ -26,7 +26,8 @@ fn powered(x: f32) -> f32 {
 }
 
 // What x is multiplied by so that it counts in units of the peak: `one` of what is a sixteenth where the peak is near
-// the end of f32, whose inverse would be subnormal.
+// the end of f32, whose inverse would be subnormal. The first product is taken by itself: a compiler would join the
+// factors, and have that inverse.
 struct Unit {
     shrink: f32,
     one: f32,
@@ -43,7 +44,7 @@ fn merge(a: State, b: State) -> State {
         return State(peak, 0.0, max(a.bits, b.bits));
     }
     let u = unit(peak);
-    let sum = a.sum * powered(a.peak * u.shrink * u.one) + b.sum * powered(b.peak * u.shrink * u.one);
+    let sum = a.sum * powered(whole(a.peak * u.shrink) * u.one) + b.sum * powered(whole(b.peak * u.shrink) * u.one);
     return State(peak, sum, max(a.bits, b.bits));
 }
 
@@ -57,9 +58,9 @@ fn push_quad(s: State, item: u32, given: vec4<f32>, count: u32) -> State {
         return State(peak, 0.0, seen);
     }
     let u = unit(peak);
-    let x = kept * u.shrink * u.one;
+    let x = whole4(kept * u.shrink) * u.one;
     let part = vec4<f32>(powered(x.x), powered(x.y), powered(x.z), powered(x.w));
-    return State(peak, s.sum * powered(s.peak * u.shrink * u.one) + sum4(part), seen);
+    return State(peak, s.sum * powered(whole(s.peak * u.shrink) * u.one) + sum4(part), seen);
 }
 
 fn result(s: State) -> array<u32, 1> {
@@ -72,10 +73,7 @@ fn result(s: State) -> array<u32, 1> {
         times = select(pow(max(s.sum, 1.0), 1.0 / params.power), 0.0, s.sum == 0.0);
     }
     // A norm beyond f32 is its largest number: infinite it is where an element is.
-    var norm = min(s.peak * times, -LOWEST);
-    if ((s.peak > 1.0) & (times > -LOWEST / max(s.peak, 1.0))) {
-        norm = -LOWEST;
-    }
+    var norm = bounded(s.peak * times);
     norm = select(norm, -params.neg_inf, s.bits == 0x7f800000u);
-    return array<u32, 1>(bitcast<u32>(select(norm, params.nan, s.bits > 0x7f800000u)));
+    return array<u32, 1>(bitcast<u32>(select(norm, params.nan, marks_nan(s.bits))));
 }

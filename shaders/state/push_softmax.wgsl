@@ -70,7 +70,7 @@ fn exps(x: vec4<f32>, count: u32) -> vec4<f32> {
 }
 
 fn fold4(row: Row, f: Fold, column: u32, x: vec4<f32>, count: u32) -> Fold {
-    let peak = max(f.s.peak, LOWEST);
+    let peak = f.s.peak;
     let q = coefs4(row, column, count);
     var r = f;
     // One exponential stays out, the largest, found as in a tournament: it is the 1 of the peak.

@@ -29,15 +29,16 @@ fn identity() -> State {
 }
 
 // The state seen from a higher peak. A state that saw nothing, or nothing but -inf, adds nothing to `rest`, and its
-// `pull` is 0 or infinite already.
+// `pull` is 0 or infinite already. What its other sums have become (exp(-inf + inf) is NaN) is told by nobody: it goes
+// when the state is lifted, and a row of nothing but -inf has no sums.
 fn lift(s: State, peak: f32) -> State {
-    let step = peak - max(s.peak, LOWEST);
-    let nothing = s.peak < LOWEST;
+    let step = peak - s.peak;
+    let nothing = is_neg_inf(s.peak);
     var t = State(
         peak,
         select((s.rest + 1.0) * exp(-step), 0.0, nothing),
         s.mass,
-        s.pull + select(s.mass * step, 0.0, (s.mass == 0.0) | nothing),
+        s.pull + select(s.mass * step, 0.0, is_zero(s.mass) | nothing),
         s.bits,
         s.top,
         0.0,
@@ -51,7 +52,7 @@ fn lift(s: State, peak: f32) -> State {
 
 // The sum of exp(x - peak) (peak - x): 0 where the exponential is.
 fn heat4(x: vec4<f32>, peak: f32) -> f32 {
-    let step = min(max(peak, LOWEST) - max(x, vec4<f32>(LOWEST)), vec4<f32>(1e4));
+    let step = min(peak - x, vec4<f32>(1e4));
     return sum4(exp(-step) * step);
 }
 
@@ -62,9 +63,9 @@ fn first4(first: u32, x: vec4<f32>, peak: f32, column: u32) -> u32 {
     return min(first, min(min(at.x, at.y), min(at.z, at.w)));
 }
 
-// The terms of `pull`.
+// The terms of `pull`: infinite at -inf, also where the peak is.
 fn pulls(x: vec4<f32>, q: vec4<f32>, peak: f32) -> vec4<f32> {
-    return select(q * (max(peak, LOWEST) - x), vec4<f32>(0.0), q == vec4<f32>(0.0));
+    return select(q * (floored(peak) - x), vec4<f32>(0.0), is_zero4(q));
 }
 
 fn pull4(x: vec4<f32>, q: vec4<f32>, peak: f32) -> f32 {
@@ -88,9 +89,10 @@ fn ranked4(x: vec4<f32>) -> Ranked {
 // adapters run both of its sides, and each would have an exponential for every column.
 fn raise(s: State, top: f32) -> State {
     let lifts = top > s.peak;
-    let t = lift(s, max(max(s.peak, top), LOWEST));
+    let peak = max(s.peak, top);
+    let t = lift(s, peak);
     var r = s;
-    r.peak = max(s.peak, top);
+    r.peak = peak;
     // One column at the new peak stays out; the old peak's joins, where there was one.
     r.rest = select(s.rest, t.rest, lifts);
     r.pull = select(s.pull, t.pull, lifts);
@@ -110,8 +112,7 @@ fn terms4(r: Ranked, peak: f32, lifts: bool) -> vec4<f32> {
 fn push4(s: State, x: vec4<f32>, q: vec4<f32>, column: u32) -> State {
     let ranked = ranked4(x);
     var t = raise(s, ranked.top);
-    let peak = max(t.peak, LOWEST);
-    t.rest += sum4(terms4(ranked, peak, ranked.top > s.peak));
+    t.rest += sum4(terms4(ranked, t.peak, ranked.top > s.peak));
     t.pull += pull4(x, q, t.peak);
     t.mass += sum4(q);
     t.bits = max(s.bits, bits4(x));
@@ -134,7 +135,7 @@ fn push16(
     let high23 = max(x2, x3);
     let ranked = ranked4(max(high01, high23));
     var t = raise(s, ranked.top);
-    let peak = max(t.peak, LOWEST);
+    let peak = t.peak;
     t.rest += sum4((exp(min(x0, x1) - peak) + exp(min(x2, x3) - peak))
         + (exp(min(high01, high23) - peak) + terms4(ranked, peak, ranked.top > s.peak)));
     t.pull += (pull4(x0, q0, t.peak) + pull4(x1, q1, t.peak)) + (pull4(x2, q2, t.peak) + pull4(x3, q3, t.peak));
@@ -172,12 +173,12 @@ fn merge(a: State, b: State) -> State {
 
 // NaN or +inf among the logits, or nothing but -inf, leaves no probabilities.
 fn is_poisoned(s: State) -> bool {
-    return (s.bits > 0x7f800000u) | !is_finite(s.peak);
+    return marks_nan(s.bits) | !is_finite(s.peak);
 }
 
 // The logarithm of the sum of the exponentials: NaN if one was, -inf of nothing but -inf, +inf of a +inf.
 fn log_sum_exp(s: State) -> f32 {
-    if (s.bits > 0x7f800000u) {
+    if (marks_nan(s.bits)) {
         return params.nan;
     }
     if (!is_finite(s.peak)) {

@@ -20,10 +20,11 @@ fn identity() -> State {
     return State(params.neg_inf, 0.0, 0.0, 0.0, 0.0, 0u);
 }
 
-// The state seen from a higher peak, whose g is `at`. One that saw nothing, or nothing but -inf, has only `others`.
+// The state seen from a higher peak, whose g is `at`. One that saw nothing, or nothing but -inf, has only `others`: what
+// else it has may be NaN, and goes here.
 fn lift(s: State, peak: f32, at: f32) -> State {
-    let scale = exp(max(s.peak, LOWEST) - peak);
-    let blank = s.peak < LOWEST;
+    let scale = exp(s.peak - peak);
+    let blank = is_neg_inf(s.peak);
     return State(
         peak,
         at,
@@ -66,7 +67,7 @@ fn push_map4(s: State, x: vec4<f32>, g: vec4<f32>) -> State {
         own = first4(x == vec4<f32>(top));
         t = lift(s, top, sum4(select(vec4<f32>(0.0), g, own)));
     }
-    let e = select(exp(x - vec4<f32>(max(t.peak, LOWEST))), vec4<f32>(0.0), own);
+    let e = select(exp(x - vec4<f32>(t.peak)), vec4<f32>(0.0), own);
     t.rest += sum4(e);
     t.others += sum4(select(g, vec4<f32>(0.0), own));
     t.dot += sum4((g - vec4<f32>(t.at)) * e);
@@ -76,5 +77,5 @@ fn push_map4(s: State, x: vec4<f32>, g: vec4<f32>) -> State {
 
 // NaN or +inf in the row, or nothing but -inf, leaves no probabilities.
 fn is_poisoned(s: State) -> bool {
-    return (s.bits > 0x7f800000u) | !is_finite(s.peak);
+    return marks_nan(s.bits) | !is_finite(s.peak);
 }

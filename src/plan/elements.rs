@@ -310,6 +310,7 @@ impl ElementsPlanner<'_> {
             piece!("driver/elementwise.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
+            pieces::GUARD,
             self.elements.piece,
         ];
         list.extend(pieces::half(self.operands.iter().map(|o| o.view.dtype), self.limits));

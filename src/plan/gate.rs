@@ -82,7 +82,13 @@ fn of_gate(params: GateParams, consts: [(&'static str, bool); 3], limits: &Limit
         shared: Vec::new(),
         label: format!("gate{kind}"),
         consts: consts.map(|(name, set)| Const::Bool(name, set)).to_vec(),
-        pieces: vec![piece!("driver/gate.wgsl"), GATE, pieces::PARAMS, pieces::MATH],
+        pieces: vec![
+            piece!("driver/gate.wgsl"),
+            GATE,
+            pieces::PARAMS,
+            pieces::MATH,
+            pieces::GUARD,
+        ],
     };
     Plan::of_one_invocation(variant, bytemuck::bytes_of(&params), bindings(&windows, limits))
 }

@@ -202,7 +202,7 @@ impl PairsPlanner<'_> {
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
-            pad0: 0,
+            zero: 0,
             scalars_0_3,
             scalars_4_7,
         }
@@ -230,6 +230,7 @@ impl PairsPlanner<'_> {
             piece!("driver/pair.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
+            pieces::GUARD,
             pieces::OUTCOME,
             pieces::SCALE_STATIC,
             self.pairs.piece,

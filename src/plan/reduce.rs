@@ -312,6 +312,7 @@ impl Chain<'_> {
             empty: self.empty,
             power: self.power,
             neg_inf: f32::NEG_INFINITY,
+            lowest: f32::MIN,
             nan: f32::NAN,
             ..Default::default()
         };
@@ -350,6 +351,7 @@ impl Chain<'_> {
             piece!("params/reduce.wgsl"),
             pieces::PARAMS,
             pieces::MATH,
+            pieces::GUARD,
         ];
         let tree = Tree::of_tile(self.tuning, self.limits);
         list.extend(tree.pieces);

@@ -141,7 +141,13 @@ fn operands(update: &Update) -> Vec<StepTensor<'_>> {
 
 fn variant(update: &Update, operands: &[StepTensor<'_>], tile: u64, limits: &Limits, tuning: &Tuning) -> Variant {
     let rule = &update.rule;
-    let mut list = vec![piece!("driver/update.wgsl"), pieces::PARAMS, pieces::MATH, rule.piece];
+    let mut list = vec![
+        piece!("driver/update.wgsl"),
+        pieces::PARAMS,
+        pieces::MATH,
+        pieces::GUARD,
+        rule.piece,
+    ];
     list.extend(pieces::half(operands.iter().map(|own| own.view.dtype), limits));
     list.extend(operands.iter().map(|own| match own.slot {
         Slot::Grad => pieces::read(own.slot, own.view.dtype, own.quads()),

@@ -7,6 +7,8 @@ use crate::limits::Limits;
 
 pub const PARAMS: Piece = piece!("params/uniforms.wgsl");
 pub const MATH: Piece = piece!("math/math.wgsl");
+/// What fast math must not see through.
+pub const GUARD: Piece = piece!("math/guard.wgsl");
 pub const CLASSIFY: Piece = piece!("labels/classify.wgsl");
 pub const CLASS_WEIGHT: Piece = piece!("labels/weight.wgsl");
 pub const OUTCOME: Piece = piece!("outcome/row.wgsl");

@@ -199,9 +199,11 @@ impl RowsPlanner<'_> {
             ignore: words(self.rows.ignore_index().unwrap_or_default()),
             scale: problem.static_scale() as f32,
             neg_inf: f32::NEG_INFINITY,
+            lowest: f32::MIN,
             nan: f32::NAN,
             scalars_0_3,
             scalars_4_7,
+            ..Default::default()
         }
     }
 }

@@ -126,6 +126,7 @@ impl RowsPlanner<'_> {
             pieces::PARAMS,
             piece!("row/columns.wgsl"),
             pieces::MATH,
+            pieces::GUARD,
             pieces::CLASSIFY,
             pieces::CLASS_WEIGHT,
             pieces::OUTCOME,
