@@ -10,7 +10,9 @@ use wgloss_bench::{bench, tune};
 
 use crate::parts::Part;
 use crate::{check, install, kernels, operands, parts, plot, step};
-pub use wgloss_shell::args::{adapter, bytes, chosen, chosen_dtype, dashed, dtype, json, losses, tuned};
+pub use wgloss_shell::args::{
+    adapter, bytes, chosen, chosen_dtype, chosen_optimizers, dashed, dtype, json, losses, tuned,
+};
 
 /// The default of a scalar option as it is typed, where it has one.
 pub fn default_text(option: &OptionInfo) -> Option<String> {

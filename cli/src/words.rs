@@ -44,10 +44,7 @@ fn renamed(mut words: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
             None => names::loss(name),
         },
         Some("step") => optimizer(name),
-        Some("shader" | "plan") => optimizer(name).or_else(|_| names::loss(name)).map_err(|message| {
-            let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
-            format!("{message}, and the optimizers are {}", all.join(", "))
-        }),
+        Some("shader" | "plan") => names::loss_or_optimizer(name),
         _ => return Ok(words),
     };
     words[at] = own.map_err(Failure::Usage)?.into();

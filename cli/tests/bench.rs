@@ -340,3 +340,86 @@ fn the_picture_has_all_rows() {
         assert!(text.contains(part), "{part}");
     }
 }
+
+/// Steps are rows beside those of losses: checked, timed beside a copy, compared and drawn.
+#[test]
+fn optimizers_have_rows() {
+    let folder = Folder::new();
+    let place = folder.path("a.svg");
+    let args = [
+        "AdamW", "sgd", "mse", "--shape", "2097200", "--mode", "forward", "--json",
+    ];
+    let more = [
+        "--dtype",
+        "f32",
+        "--dtype",
+        "bf16",
+        "--svg",
+        &place,
+        "--sweep-to",
+        "64KiB",
+    ];
+    let done = bench(&[&args[..], &more].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let record = done.json();
+    let rows = record["rows"].as_array().unwrap();
+    let names: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let options = row["options"].as_object().unwrap().iter();
+            let options: String = options
+                .map(|(name, word)| format!(" {name}={}", word.as_str().unwrap()))
+                .collect();
+            let [loss, dtype, mode] = ["loss", "dtype", "mode"].map(|key| row[key].as_str().unwrap());
+            format!("{loss}{options} {dtype} {mode}")
+        })
+        .collect();
+    let wanted = [
+        "mse f32 forward",
+        "mse bf16 forward",
+        "sgd f32 step",
+        "sgd momentum=0.9 f32 step",
+        "sgd momentum=0.9 nesterov=true f32 step",
+        "sgd bf16 step",
+        "sgd momentum=0.9 bf16 step",
+        "sgd momentum=0.9 nesterov=true bf16 step",
+        "adamw f32 step",
+        "adamw amsgrad=true f32 step",
+        "adamw bf16 step",
+        "adamw amsgrad=true bf16 step",
+    ];
+    assert_eq!(names, wanted);
+    // Parameter and gradient in their dtype, two states in f32, all but the gradient read and written.
+    let row = &rows[10];
+    let n = 2_097_200;
+    assert_eq!(row["bytes"], n * (3 * 2 + 4 * 4));
+    assert_eq!(row["traffic"][0], json!({ "name": "param", "bytes": 4 * n }));
+    assert_eq!(row["ceiling"]["kind"], "copy");
+    assert!(row["over_f32"].is_number() && !row["variant"].as_array().unwrap().is_empty());
+    expect_times(row);
+    let picture = std::fs::read_to_string(&place).unwrap();
+    assert!(picture.contains("adamw amsgrad=true 2097200 bf16") && picture.contains("step: share of the GB/s"));
+
+    let mut old = record.clone();
+    let slow = json!({ "median": 1e4, "min": 1e4, "max": 1e4 });
+    old["rows"].as_array_mut().unwrap().drain(..8);
+    old["rows"][0]["device_ms"] = slow.clone();
+    old["rows"][0]["wall_ms"] = slow;
+    let old = folder.file("old.json", old.to_string().as_bytes());
+    let table = bench(&["adamw", "--shape", "2097200", "--compare", &old]).stdout;
+    assert!(
+        table.contains("adamw 2097200 f32 step") && table.contains("faster"),
+        "{table}"
+    );
+
+    for (args, text) in [
+        (
+            &["adamw", "--shape", "8", "--mode", "fused"][..],
+            "--mode: optimizers have no modes",
+        ),
+        (&["rmsprop"], "and the optimizers are sgd, adam, adamw, adagrad"),
+    ] {
+        let done = bench(args);
+        assert!(done.code == 2 && done.stderr.contains(text), "{}", done.stderr);
+    }
+}

@@ -340,6 +340,25 @@ fn the_check_passes() {
     }
 }
 
+/// Every set of options of an optimizer has its steps.
+#[test]
+fn the_check_takes_steps() {
+    let done = run(&["check", "SGD", "--json", "--seed", "3"]);
+    let report = done.json();
+    assert_eq!((done.code, &report["passed"]), (0, &json!(true)), "{}", done.stderr);
+    assert_eq!(
+        (&report["losses"], &report["optimizers"][0]["name"]),
+        (&json!([]), &json!("sgd"))
+    );
+    for dtype in ["f32", "f16", "bf16"] {
+        let own = &report["optimizers"][0]["dtypes"][dtype];
+        // Momentum, dampening, weight decay, Nesterov and the way up: 20 sets that go together, in three sizes.
+        assert_eq!(own["cases"], 60, "{own}");
+        assert!(own["pipelines"].as_u64().unwrap() >= 12, "{own}");
+        assert!(own["state"]["absolute"].as_f64().unwrap() > 0.0, "{own}");
+    }
+}
+
 #[test]
 fn the_long_check_has_words_of_its_own() {
     assert_eq!(run(&["check", "--rounds", "2"]).code, 2);

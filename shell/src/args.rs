@@ -2,6 +2,7 @@
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches};
+use wgloss::optim::{self, OPTIMIZERS};
 use wgloss::{Dtype, Info, Preset, REGISTRY};
 
 use crate::names;
@@ -59,8 +60,11 @@ pub fn losses() -> Arg {
     Arg::new("loss")
         .value_name("LOSS")
         .num_args(0..)
-        .value_parser(names::loss)
-        .help("the losses concerned, by any of their names (see `wgloss losses`) [default: all]")
+        .value_parser(names::loss_or_optimizer)
+        .help(
+            "the losses concerned, by any of their names (see `wgloss losses`), and the optimizers (sgd, adam, adamw, \
+             adagrad) [default: all]",
+        )
 }
 
 /// The losses that a command names, or all; and the presets where it names those of a loss, but not the loss itself.
@@ -78,6 +82,13 @@ pub fn chosen(matches: &ArgMatches) -> Vec<(&'static Info, Vec<&'static Preset>)
         (!presets.is_empty()).then_some((info, presets))
     };
     REGISTRY.iter().filter_map(|info| of(info)).collect()
+}
+
+/// The optimizers that a command names, or all.
+pub fn chosen_optimizers(matches: &ArgMatches) -> Vec<&'static optim::Info> {
+    let named: Vec<&String> = matches.get_many("loss").into_iter().flatten().collect();
+    let is_chosen = |info: &&&optim::Info| named.is_empty() || named.iter().any(|name| *name == info.name);
+    OPTIMIZERS.iter().filter(is_chosen).copied().collect()
 }
 
 /// The library's name from the command line's.

@@ -1,5 +1,6 @@
 //! The names of losses as a command line has them, and slips of a finger.
 
+use wgloss::optim::{self, OPTIMIZERS};
 use wgloss::{REGISTRY, find, find_preset};
 
 use crate::args::dashed;
@@ -16,6 +17,17 @@ pub fn loss(name: &str) -> Result<String, String> {
             meant(name, all)
         )
     })
+}
+
+/// The same, or our word for an optimizer.
+pub fn loss_or_optimizer(name: &str) -> Result<String, String> {
+    match optim::find(name) {
+        Some(info) => Ok(info.name.to_owned()),
+        None => loss(name).map_err(|message| {
+            let all: Vec<&str> = OPTIMIZERS.iter().map(|info| info.name).collect();
+            format!("{message}, and the optimizers are {}", all.join(", "))
+        }),
+    }
 }
 
 /// The one of these that was meant, where there is little doubt.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wgloss::plan::Plan;
-use wgloss::problem::Problem;
+use wgloss::plan::{Moved, Plan};
 use wgloss::{Dtype, Engine, Info, Mode, Stopwatch, Timing};
 
 use super::ceilings::{Beside, Ceilings};
@@ -81,14 +80,48 @@ fn ratio(own: f64, other: f64) -> f64 {
     own.max(1e-9) / other.max(1e-9)
 }
 
-/// A mode of a job, ready to be timed.
-struct Lane<'a> {
-    mode: Mode,
-    problem: Problem,
+/// What the rows of a job share.
+pub struct Subject {
+    pub name: String,
+    pub options: BTreeMap<String, String>,
+    pub shape: Vec<usize>,
+    pub dtype: Dtype,
+}
+
+/// A mode of a job, or a step, ready to be timed.
+pub struct Lane<'a> {
+    mode: &'static str,
+    reduction: &'static str,
+    /// What it is held against.
+    kind: Kind,
     traffic: Vec<Part>,
     bytes: u64,
     stopwatch: Stopwatch<'a>,
     samples: Samples,
+}
+
+impl<'a> Lane<'a> {
+    pub fn new(
+        (mode, reduction): (&'static str, &'static str),
+        kind: Kind,
+        least: Vec<Moved>,
+        stopwatch: Stopwatch<'a>,
+    ) -> Self {
+        let part = |own: Moved| Part {
+            name: own.name,
+            bytes: own.read + own.written,
+        };
+        let traffic: Vec<Part> = least.into_iter().map(part).collect();
+        Self {
+            mode,
+            reduction,
+            kind,
+            bytes: traffic.iter().map(|part| part.bytes).sum(),
+            traffic,
+            stopwatch,
+            samples: Samples::default(),
+        }
+    }
 }
 
 /// Checks and times a job in some modes. A mode that fails does not keep the others from being measured.
@@ -100,7 +133,14 @@ pub fn measure(
     runs: usize,
 ) -> (Vec<Row>, Vec<String>) {
     let mut failed = Vec::new();
-    let rows = lanes(engine, job, modes, &mut failed).and_then(|lanes| time(engine, ceilings, job, lanes, runs));
+    let options = job.options.iter();
+    let subject = Subject {
+        name: job.info.name.into(),
+        options: options.map(|&(name, word)| (name.into(), word.into())).collect(),
+        shape: job.shape.clone(),
+        dtype: job.dtype,
+    };
+    let rows = lanes(engine, job, modes, &mut failed).and_then(|lanes| time(engine, ceilings, &subject, lanes, runs));
     let rows = rows.unwrap_or_else(|error| {
         failed.push(format!("{}: {error}", job.name()));
         Vec::new()
@@ -123,15 +163,12 @@ fn lanes<'a>(engine: &'a Engine, job: &Job, modes: &[Mode], failed: &mut Vec<Str
 
 fn lane<'a>(ready: &Ready<'a>, mode: Mode) -> Result<Lane<'a>, String> {
     let problem = ready.problem(mode).map_err(|error| error.to_string())?;
-    let traffic = traffic(&problem);
-    Ok(Lane {
-        mode,
-        bytes: traffic.iter().map(|part| part.bytes).sum(),
-        traffic,
-        problem,
-        stopwatch: ready.stopwatch(mode, None)?,
-        samples: Samples::default(),
-    })
+    Ok(Lane::new(
+        (mode.name(), problem.reduction.name()),
+        ceiling_of(mode),
+        problem.least_traffic(),
+        ready.stopwatch(mode, None)?,
+    ))
 }
 
 /// What a mode is held against.
@@ -141,14 +178,14 @@ fn ceiling_of(mode: Mode) -> Kind {
 
 /// Rounds in which all ceilings and all modes run once, in turn, so that what slows the machine down slows all of them.
 /// The first, which touches fresh memory, is dropped.
-fn time(
+pub fn time(
     engine: &Engine,
     ceilings: &mut Ceilings,
-    job: &Job,
+    subject: &Subject,
     mut lanes: Vec<Lane<'_>>,
     runs: usize,
 ) -> wgloss::Result<Vec<Row>> {
-    let wanted: Vec<(Kind, u64)> = lanes.iter().map(|lane| (ceiling_of(lane.mode), lane.bytes)).collect();
+    let wanted: Vec<(Kind, u64)> = lanes.iter().map(|lane| (lane.kind, lane.bytes)).collect();
     let mut beside = ceilings.beside(engine, &wanted)?;
     for round in 0..=runs {
         let keep = |samples: &mut Samples, timing: Timing| {
@@ -167,11 +204,12 @@ fn time(
         }
     }
     beside.iter().for_each(|own| ceilings.keep(own));
-    Ok(lanes.into_iter().filter_map(|lane| row(job, lane, &beside)).collect())
+    let rows = lanes.into_iter().filter_map(|lane| row(subject, lane, &beside));
+    Ok(rows.collect())
 }
 
-fn row(job: &Job, lane: Lane<'_>, beside: &[Beside<'_>]) -> Option<Row> {
-    let kind = ceiling_of(lane.mode);
+fn row(subject: &Subject, lane: Lane<'_>, beside: &[Beside<'_>]) -> Option<Row> {
+    let kind = lane.kind;
     let ceiling = beside
         .iter()
         .find(|own| own.kind == kind && is_close(own.bytes, lane.bytes));
@@ -179,16 +217,13 @@ fn row(job: &Job, lane: Lane<'_>, beside: &[Beside<'_>]) -> Option<Row> {
     // Bytes over time, over bytes over time.
     let factor = lane.bytes as f64 / ceiling.bytes as f64;
     let share = ceiling.samples.over(&lane.samples);
-    let options = job.options.iter();
     Some(Row {
-        loss: job.info.name.into(),
-        options: options
-            .map(|&(name, word)| (name.into(), word.into()))
-            .collect::<BTreeMap<_, _>>(),
-        shape: job.shape.clone(),
-        dtype: job.dtype.name().into(),
-        reduction: lane.problem.reduction.name().into(),
-        mode: lane.mode.name().into(),
+        loss: subject.name.clone(),
+        options: subject.options.clone(),
+        shape: subject.shape.clone(),
+        dtype: subject.dtype.name().into(),
+        reduction: lane.reduction.into(),
+        mode: lane.mode.into(),
         bytes: lane.bytes,
         traffic: lane.traffic,
         times: lane.samples.times(lane.bytes),
@@ -217,15 +252,4 @@ pub fn variant(plan: &Plan) -> Vec<String> {
         }
     }
     labels
-}
-
-/// The bytes that cannot be avoided: each operand once, and each result.
-fn traffic(problem: &Problem) -> Vec<Part> {
-    let least = problem.least_traffic().into_iter();
-    least
-        .map(|own| Part {
-            name: own.name,
-            bytes: own.read + own.written,
-        })
-        .collect()
 }

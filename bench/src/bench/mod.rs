@@ -12,6 +12,7 @@ pub mod record;
 mod request;
 pub mod rows;
 mod sheet;
+mod stepped;
 mod steps;
 pub mod tables;
 mod truth;
@@ -115,7 +116,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         ));
     }
 
-    let bar = progress::bar(request.jobs.len() + request.sweep.len() + 1);
+    let bar = progress::bar(request.jobs.len() + request.steps.len() + request.sweep.len() + 1);
     bar.set_message("fixed cost");
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
@@ -134,6 +135,16 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     };
     add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
     add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    for job in &request.steps {
+        bar.set_message(job.name());
+        let (more, wrong) = stepped::measure(engine, &mut ceilings, job, request.runs);
+        wrong
+            .iter()
+            .for_each(|why| progress::note_above(&bar, &format!("failed: {why}")));
+        record.rows.extend(more);
+        record.failed.extend(wrong);
+        bar.inc(1);
+    }
     record::hold_against_f32(&mut record.rows);
     record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {

@@ -11,6 +11,7 @@ use super::rows::shape_text;
 const FORWARD: RGBColor = picture::BLUE;
 const FUSED: RGBColor = picture::VERMILION;
 const BACKWARD: RGBColor = picture::PURPLE;
+const STEP_OF: RGBColor = picture::GREEN;
 
 const WIDTH: u32 = 1360;
 /// Of the left half, with the bars.
@@ -68,6 +69,7 @@ fn color(mode: &str) -> RGBColor {
     match mode {
         "forward" => FORWARD,
         "fused" => FUSED,
+        super::stepped::MODE => STEP_OF,
         _ => BACKWARD,
     }
 }
@@ -85,6 +87,7 @@ fn bars(area: &Area<'_>, groups: &[(String, Vec<&Row>)]) -> Drawn<()> {
         ("forward", "read kernel"),
         ("backward", "copy kernel"),
         ("fused", "copy kernel"),
+        (super::stepped::MODE, "copy kernel"),
     ] {
         if all().any(|row| row.mode == mode) {
             swatch(area, (at, 68), color(mode))?;

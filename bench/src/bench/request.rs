@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use wgloss::{Dtype, Mode};
 use wgloss_shell::{Failure, args, place};
@@ -11,6 +12,7 @@ use wgloss_shell::{Failure, args, place};
 use super::measure::Job;
 use super::record::Record;
 use super::rows::{self, shape_text};
+use super::stepped::StepJob;
 use crate::{fit, tuned};
 
 /// Where records are kept, below the folder that the command runs in.
@@ -39,7 +41,10 @@ pub fn command() -> Command {
                 .value_name("N[xC…]")
                 .action(ArgAction::Append)
                 .value_parser(shape)
-                .help("shape of the first tensor, as 1024x32000; may be repeated [default: those of the loss]"),
+                .help(
+                    "shape of the first tensor, as 1024x32000; of the parameter, where an optimizer is named; may be \
+                     repeated [default: those of the loss, or 16777216]",
+                ),
         )
         .arg(
             args::dtype("dtype of the float tensors; may be repeated")
@@ -53,7 +58,7 @@ pub fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(PossibleValuesParser::new(Mode::ALL.map(Mode::name)))
                 .default_values(["forward", "fused"])
-                .help("what to compute; may be repeated"),
+                .help("what to compute of losses; may be repeated"),
         )
         .arg(
             Arg::new("runs")
@@ -68,7 +73,8 @@ pub fn command() -> Command {
                 .long("steps")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["loss", "shape", "svg"])
-                .help("only the steps of optimizers, clipped gradients and scaled losses (with all losses: always)"),
+                .help("only a table of steps behind a scaler, of clipped gradients and of plain steps beside them (with all losses: \
+                     always)"),
         )
         .arg(
             Arg::new("csv")
@@ -121,6 +127,7 @@ pub struct Request {
     pub adapter: String,
     pub is_tuned: bool,
     pub jobs: Vec<Job>,
+    pub steps: Vec<StepJob>,
     pub modes: Vec<Mode>,
     pub runs: usize,
     pub json: bool,
@@ -149,7 +156,9 @@ impl Request {
         let dtypes = Dtype::FLOATS
             .into_iter()
             .filter(|dtype| words("dtype").iter().any(|word| *word == dtype.name()));
-        let jobs = jobs(matches, &dtypes.collect::<Vec<_>>())?;
+        let dtypes: Vec<Dtype> = dtypes.collect();
+        let (jobs, steps) = (jobs(matches, &dtypes)?, steps(matches, &dtypes));
+        expect_modes(matches, jobs.is_empty() && !steps.is_empty())?;
         let file = |id: &str| matches.get_one::<OsString>(id);
         let svg = file("svg").map(|given| place::picture("svg", given)).transpose()?;
         let compare = file("compare").map(|given| {
@@ -168,6 +177,7 @@ impl Request {
             has_steps: matches.get_many::<Vec<usize>>("shape").is_none()
                 && matches.get_many::<String>("loss").is_none(),
             jobs,
+            steps,
             modes: modes.collect(),
             runs: matches.get_one::<u32>("runs").map_or(10, |&runs| runs as usize),
             json: matches.get_flag("json"),
@@ -242,7 +252,7 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
             }
         }
     }
-    if jobs.is_empty() {
+    if jobs.is_empty() && !is_named {
         let shapes: Vec<String> = given.iter().map(|shape| shape_text(shape)).collect();
         return Err(Failure::Usage(format!(
             "--shape {}: no loss takes such a tensor",
@@ -250,6 +260,44 @@ fn jobs(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<Job>, Failure> {
         )));
     }
     Ok(jobs)
+}
+
+/// The steps asked for: of a parameter of every shape that is named, where the optimizer is, too.
+fn steps(matches: &ArgMatches, dtypes: &[Dtype]) -> Vec<StepJob> {
+    let given: Vec<&Vec<usize>> = matches.get_many("shape").into_iter().flatten().collect();
+    let is_named = matches.get_many::<String>("loss").is_some();
+    if matches.get_flag("steps") || !given.is_empty() && !is_named {
+        return Vec::new();
+    }
+    let shapes: Vec<Vec<usize>> = match given.is_empty() {
+        true => vec![vec![rows::STEPPED]],
+        false => given.into_iter().cloned().collect(),
+    };
+    let mut jobs = Vec::new();
+    for info in args::chosen_optimizers(matches) {
+        for shape in &shapes {
+            for &dtype in dtypes {
+                jobs.extend(rows::steps(info).iter().map(|&settings| StepJob {
+                    info,
+                    settings,
+                    shape: shape.clone(),
+                    dtype,
+                }));
+            }
+        }
+    }
+    jobs
+}
+
+/// Refuses modes of what has none.
+fn expect_modes(matches: &ArgMatches, has_steps_alone: bool) -> Result<(), Failure> {
+    let is_given = matches.value_source("mode") == Some(ValueSource::CommandLine);
+    match is_given && has_steps_alone {
+        true => Err(Failure::Usage(
+            "--mode: optimizers have no modes, and no loss is named".into(),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The modes of a sweep: one for each ceiling.

@@ -1,5 +1,6 @@
 //! Which rows `wgloss bench` has when nothing else is asked for: one table, which `benches/losses.rs` shares.
 
+use wgloss::optim::{self, Setting};
 use wgloss::{Info, OperandKind};
 
 use crate::fit;
@@ -14,6 +15,22 @@ pub fn forms(info: &Info) -> &'static [Options] {
         _ => &[&[]],
     }
 }
+
+/// The options of an optimizer that differ from the defaults.
+pub type Settings = &'static [(&'static str, Setting)];
+
+/// The forms of an optimizer that have rows of their own: those that keep another state.
+pub fn steps(info: &optim::Info) -> &'static [Settings] {
+    const MOMENTUM: (&str, Setting) = ("momentum", Setting::Float(0.9));
+    match info.name {
+        "sgd" => &[&[], &[MOMENTUM], &[MOMENTUM, ("nesterov", Setting::Bool(true))]],
+        "adam" | "adamw" => &[&[], &[("amsgrad", Setting::Bool(true))]],
+        _ => &[&[]],
+    }
+}
+
+/// The elements of a parameter: 64 MiB in f32.
+pub const STEPPED: usize = 16_777_216;
 
 /// The elements of a tensor of 128 MiB in f32, which a 256-wide workgroup tree is timed beside, too.
 pub const REDUCED: usize = 33_554_432;

@@ -5,9 +5,7 @@ use wgloss::{ClipGrad, Engine, GradScaler, Optimizer, Result, Stopwatch, Tensor}
 
 use super::measure::{Samples, variant};
 use super::record::Step;
-
-/// Elements of the parameter: 64 MiB.
-const ELEMENTS: usize = 16_777_216;
+use super::rows::STEPPED as ELEMENTS;
 
 /// One of the rows.
 struct Own<'a> {

@@ -67,7 +67,7 @@ impl Truth {
 }
 
 /// Compares an array with what it has to repeat.
-fn repeats(got: &Array, want: &[f64]) -> std::result::Result<(), String> {
+pub fn repeats(got: &Array, want: &[f64]) -> std::result::Result<(), String> {
     let step = want.len().max(1);
     for (nth, chunk) in got.data.chunks(step).enumerate() {
         let want = want.get(..chunk.len()).unwrap_or_default();

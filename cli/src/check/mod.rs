@@ -8,6 +8,7 @@ mod picture;
 mod plans;
 mod rows;
 mod run;
+mod steps;
 mod sums;
 
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
-use wgloss::{Dtype, Engine, Info, Tuning};
+use wgloss::{Dtype, Engine, Info, Tuning, optim};
 use wgloss_bench::tuned;
 use wgloss_shell::{Failure, draft, fit, place, print, progress};
 
@@ -25,8 +26,24 @@ use run::{Effort, Outcome};
 /// Failures told of each loss and dtype; the rest are counted.
 const TOLD: usize = 10;
 
-/// The loss and the dtype of cases that one thread runs, one after the other.
-type Job = (&'static Info, Dtype);
+/// What is checked.
+#[derive(Clone, Copy)]
+enum Subject {
+    Loss(&'static Info),
+    Optimizer(&'static optim::Info),
+}
+
+impl Subject {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Loss(info) => info.name,
+            Self::Optimizer(info) => info.name,
+        }
+    }
+}
+
+/// The loss or the optimizer, and the dtype, of cases that one thread runs, one after the other.
+type Job = (Subject, Dtype);
 
 pub fn command() -> Command {
     Command::new("check")
@@ -55,7 +72,8 @@ pub fn command() -> Command {
                 .long_help(
                     "The long form, of minutes for a loss and an hour or more for all: every shape (around the widths \
                      of quads, lanes, workgroups and tiles, powers of two and their neighbours, a vocabulary) in \
-                     every flavour (mode, reduction, dtypes, optional tensors, options), in rounds that draw other \
+                     every flavour (mode, reduction, dtypes, optional tensors, options), and of optimizers every set of \
+                     options, in rounds that draw other \
                      flavours and other numbers; and, where `reduce` is among the losses, sums of 10^8 terms. Shows \
                      where the largest error is, beside the one allowed.",
                 ),
@@ -74,9 +92,11 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let adapter = matches.get_one::<String>("adapter").map_or("", String::as_str);
     let seed = matches.get_one::<u64>("seed").copied().unwrap_or_default();
-    let chosen = args::chosen(matches).into_iter().map(|(info, _)| info);
-    let jobs: Vec<Job> = chosen
-        .flat_map(|info| Dtype::FLOATS.map(|dtype| (info, dtype)))
+    let losses = args::chosen(matches).into_iter().map(|(info, _)| Subject::Loss(info));
+    let optimizers = args::chosen_optimizers(matches).into_iter().map(Subject::Optimizer);
+    let jobs: Vec<Job> = losses
+        .chain(optimizers)
+        .flat_map(|subject| Dtype::FLOATS.map(|dtype| (subject, dtype)))
         .collect();
     let svg = matches.get_one::<OsString>("svg");
     let svg = svg.map(|file| place::picture("svg", file)).transpose()?;
@@ -88,7 +108,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         rounds: rounds.filter(|_| matches.get_flag("exhaustive")),
     };
     let outcomes = run_jobs((adapter, tuning), &jobs, effort, &name)?;
-    let has_sums = effort.rounds.is_some() && jobs.iter().any(|(info, _)| info.name == "reduce");
+    let has_sums = effort.rounds.is_some() && jobs.iter().any(|(own, _)| own.name() == "reduce");
     let sums = if has_sums {
         sums::run(adapter, tuning)?
     } else {
@@ -110,11 +130,15 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Ok(())
     });
     if matches.get_flag("json") {
+        let is_loss = |own: &&[Outcome]| own.first().is_some_and(|own| wgloss::find(own.name).is_some());
+        let (losses, optimizers): (Vec<_>, Vec<_>) = outcomes.chunks(Dtype::FLOATS.len()).partition(is_loss);
+        let of = |list: Vec<&[Outcome]>| list.into_iter().map(subject_json).collect::<Vec<_>>();
         let mut report = json!({
             "adapter": engine.name(),
             "seed": seed,
             "passed": failed == 0,
-            "losses": outcomes.chunks(Dtype::FLOATS.len()).map(loss_json).collect::<Vec<_>>(),
+            "losses": of(losses),
+            "optimizers": of(optimizers),
         });
         if let Some(tuning) = tuning {
             report["tuning"] = tuned::json(&tuning).into();
@@ -155,21 +179,27 @@ fn run_jobs(
     let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
         let engine = tuned::reopen(adapter, tuning)?;
         let mut finished = Vec::new();
-        while let Some((index, &(info, dtype))) = Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, jobs.get(i)?)))
+        while let Some((index, &(subject, dtype))) =
+            Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, jobs.get(i)?)))
         {
-            bar.set_message(format!("{} {dtype}", info.name));
+            let whose = subject.name();
+            bar.set_message(format!("{whose} {dtype}"));
             let mut before = 0;
-            let outcome = run::job(&engine, info, dtype, effort, |own| {
+            let done = |own: &Outcome| {
                 let all = cases.fetch_add(own.cases - before, Relaxed) + own.cases - before;
                 before = own.cases;
-                bar.set_message(format!("{all} cases, {} {dtype}", info.name));
+                bar.set_message(format!("{all} cases, {whose} {dtype}"));
                 bar.inc(1);
-            });
+            };
+            let outcome = match subject {
+                Subject::Loss(info) => run::job(&engine, info, dtype, effort, done),
+                Subject::Optimizer(info) => steps::job(&engine, info, dtype, effort, done),
+            };
             for failure in outcome.failures.iter().take(TOLD) {
-                progress::note_above(&bar, &format!("failed: {} {failure}, {name}", info.name));
+                progress::note_above(&bar, &format!("failed: {whose} {failure}, {name}"));
             }
             if let Some(more @ 1..) = outcome.failures.len().checked_sub(TOLD) {
-                progress::note_above(&bar, &format!("failed: {} {dtype}: {more} more cases", info.name));
+                progress::note_above(&bar, &format!("failed: {whose} {dtype}: {more} more cases"));
             }
             finished.push((index, outcome));
         }
@@ -197,12 +227,12 @@ fn total(outcomes: &[&Outcome]) -> (usize, usize) {
     outcomes.iter().fold((0, 0), add)
 }
 
-/// A loss with its dtypes.
-fn loss_json(outcomes: &[Outcome]) -> Value {
+/// A loss or an optimizer with its dtypes.
+fn subject_json(outcomes: &[Outcome]) -> Value {
     let (cases, failed) = total(&outcomes.iter().collect::<Vec<_>>());
     let dtypes = outcomes.iter().map(|own| (own.dtype.name().to_owned(), own.json()));
     json!({
-        "name": outcomes.first().map(|own| own.info.name),
+        "name": outcomes.first().map(|own| own.name),
         "cases": cases,
         "failed": failed,
         "dtypes": dtypes.collect::<serde_json::Map<_, _>>(),
@@ -213,11 +243,11 @@ fn loss_json(outcomes: &[Outcome]) -> Value {
 fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
     let header = ["loss", "of", "of the bound", "case"];
     let worst = |own: &Outcome| {
-        let rows = own.worst().into_iter().map(|(of, worst)| {
-            let name = format!("{} {}", own.info.name, own.dtype);
+        let rows = own.worst.iter().map(|(of, worst)| {
+            let name = format!("{} {}", own.name, own.dtype);
             (
                 worst.share,
-                vec![name, of.into(), format!("{:.3}", worst.share), worst.at.clone()],
+                vec![name, (*of).into(), format!("{:.3}", worst.share), worst.at.clone()],
             )
         });
         rows.collect::<Vec<_>>()
@@ -233,16 +263,16 @@ fn report(name: &str, outcomes: &[Outcome]) -> String {
     let header = ["loss", "dtype", "of", "absolute", "relative", "ulps", "cases", "result"];
     let mut rows = Vec::new();
     for outcome in outcomes {
-        for (of, worst) in outcome.worst() {
+        for (nth, (of, worst)) in outcome.worst.iter().enumerate() {
             let result = match outcome.failures.len() {
                 0 => "passed".into(),
                 failed => format!("{failed} failed"),
             };
-            let first = |text: String| if of == "loss" { text } else { String::new() };
+            let first = |text: String| if nth == 0 { text } else { String::new() };
             rows.push(vec![
-                first(outcome.info.name.into()),
+                first(outcome.name.into()),
                 first(outcome.dtype.name().into()),
-                of.into(),
+                (*of).into(),
                 format!("{:.2e}", worst.absolute),
                 format!("{:.2e}", worst.relative),
                 format!("{:.1}", worst.ulps),

@@ -64,7 +64,7 @@ pub fn svg(told: [&str; 2], outcomes: &[Outcome], sums: &[Sum]) -> Drawn<String>
 fn groups(outcomes: &[Outcome], sums: &[Sum]) -> Vec<Group> {
     let mut list: Vec<Group> = Vec::new();
     for own in outcomes {
-        let worst = own.worst().into_iter().max_by(|a, b| a.1.share.total_cmp(&b.1.share));
+        let worst = own.worst.iter().max_by(|a, b| a.1.share.total_cmp(&b.1.share));
         let lane = match (own.failures.len(), worst) {
             (0, Some((of, worst))) => Lane {
                 dtype: own.dtype,
@@ -77,10 +77,10 @@ fn groups(outcomes: &[Outcome], sums: &[Sum]) -> Vec<Group> {
                 text: format!("{failed} of {} failed", own.cases),
             },
         };
-        match list.last_mut().filter(|group| group.name == own.info.name) {
+        match list.last_mut().filter(|group| group.name == own.name) {
             Some(group) => group.lanes.push(lane),
             None => list.push(Group {
-                name: own.info.name,
+                name: own.name,
                 lanes: vec![lane],
             }),
         }

@@ -30,47 +30,60 @@ pub struct Effort {
 }
 
 impl Effort {
-    fn seeds(self) -> impl Iterator<Item = u64> {
+    pub fn seeds(self) -> impl Iterator<Item = u64> {
         (0..self.rounds.unwrap_or(1)).map(move |round| self.seed.wrapping_add(round))
     }
 }
 
-/// What became of the cases of a loss in a dtype.
+/// What became of the cases of a loss or an optimizer in a dtype.
 pub struct Outcome {
-    pub info: &'static Info,
+    pub name: &'static str,
     pub dtype: Dtype,
     pub cases: usize,
     pub failures: Vec<String>,
     /// Pipelines that the cases needed.
-    pipelines: usize,
+    pub pipelines: usize,
     /// Results that only fit beside what their inputs' last digits are worth.
-    ill_conditioned: usize,
-    loss: Worst,
-    grad: Worst,
-    statistics: Worst,
+    pub ill_conditioned: usize,
+    /// The largest errors, by what they are of.
+    pub worst: Vec<(&'static str, Worst)>,
 }
 
 impl Outcome {
-    pub fn new(info: &'static Info, dtype: Dtype) -> Self {
+    pub fn new(name: &'static str, dtype: Dtype, of: &[&'static str]) -> Self {
         Self {
-            info,
+            name,
             dtype,
             cases: 0,
             failures: Vec::new(),
             pipelines: 0,
             ill_conditioned: 0,
-            loss: Worst::default(),
-            grad: Worst::default(),
-            statistics: Worst::default(),
+            worst: of.iter().map(|&of| (of, Worst::default())).collect(),
         }
     }
 
-    pub fn worst(&self) -> Vec<(&'static str, &Worst)> {
-        let mut list = vec![("loss", &self.loss), ("gradient", &self.grad)];
-        if self.info.statistics {
-            list.push(("statistics", &self.statistics));
+    fn of_loss(info: &Info, dtype: Dtype) -> Self {
+        let all = [LOSS, GRADIENT, STATISTICS];
+        Self::new(info.name, dtype, if info.statistics { &all } else { &all[..2] })
+    }
+
+    /// Compares a result with its truth, where nothing but the usual error is allowed.
+    pub fn compare(
+        &mut self,
+        of: &str,
+        (got, dtype): (&[f32], Dtype),
+        want: &[f64],
+        at: impl FnOnce() -> String,
+    ) -> Option<Miss> {
+        let mut other = Worst::default();
+        let own = self.worst.iter_mut().find(|(name, _)| *name == of);
+        let worst = own.map_or(&mut other, |(_, worst)| worst);
+        let share = worst.share;
+        let miss = compare(got, dtype, want, None, worst);
+        if worst.share > share {
+            worst.at = at();
         }
-        list
+        miss
     }
 
     pub fn json(&self) -> Value {
@@ -80,12 +93,17 @@ impl Outcome {
             "pipelines": self.pipelines,
             "ill_conditioned": self.ill_conditioned,
         });
-        for (of, worst) in self.worst() {
-            json[of] = worst.json();
+        for (of, worst) in &self.worst {
+            json[*of] = worst.json();
         }
         json
     }
 }
+
+/// What errors of losses are of.
+const LOSS: &str = "loss";
+const GRADIENT: &str = "gradient";
+const STATISTICS: &str = "statistics";
 
 /// Runs the cases of a loss in a dtype: as many as are quick, or, in so many rounds, all.
 pub fn job(
@@ -95,7 +113,7 @@ pub fn job(
     effort: Effort,
     mut done: impl FnMut(&Outcome),
 ) -> Outcome {
-    let mut outcome = Outcome::new(info, dtype);
+    let mut outcome = Outcome::of_loss(info, dtype);
     let (Some(limits), Some(tuning)) = (engine.plan_limits(), engine.tuning()) else {
         outcome.failures.push("the engine has no device".into());
         return outcome;
@@ -110,7 +128,7 @@ pub fn job(
         round(
             engine,
             (&limits, &tuning),
-            &mut outcome,
+            (info, &mut outcome),
             (&mut compiled, left),
             (seed, effort),
         );
@@ -123,12 +141,12 @@ pub fn job(
 fn round(
     engine: &Engine,
     (limits, tuning): (&Limits, &Tuning),
-    outcome: &mut Outcome,
+    (info, outcome): (&'static Info, &mut Outcome),
     (compiled, mut left): (&mut HashSet<Variant>, usize),
     (seed, effort): (u64, Effort),
 ) {
-    let flavours = Flavour::all(outcome.info, outcome.dtype, seed);
-    let at_ends = extremes::flavours(outcome.info, outcome.dtype);
+    let flavours = Flavour::all(info, outcome.dtype, seed);
+    let at_ends = extremes::flavours(info, outcome.dtype);
     for plan in plans(&flavours, &at_ends, seed, effort.rounds.is_some()) {
         let fail = |outcome: &mut Outcome, case: &str, why: &str| {
             outcome.failures.push(format!("{case}: {why}, seed {seed}"));
@@ -212,17 +230,15 @@ fn run_case(engine: &Engine, case: &Case, outcome: &mut Outcome) -> Result<(), S
     }
     let mut others: Vec<Vec<Pair>> = Vec::new();
     for (index, pair) in all.iter().enumerate() {
-        let worst = match pair.of {
-            Of::Loss => &mut outcome.loss,
-            Of::Gradient => &mut outcome.grad,
-            Of::Statistic => &mut outcome.statistics,
+        let of = match pair.of {
+            Of::Loss => LOSS,
+            Of::Gradient => GRADIENT,
+            Of::Statistic => STATISTICS,
         };
-        let share = worst.share;
-        let miss = compare(&pair.got, pair.dtype, &pair.want, None, worst);
-        if worst.share > share {
-            worst.at = format!("{}: {}", case.text, pair.name);
-        }
-        let Some(miss) = miss else { continue };
+        let at = || format!("{}: {}", case.text, pair.name);
+        let Some(miss) = outcome.compare(of, (&pair.got, pair.dtype), &pair.want, at) else {
+            continue;
+        };
         // Where the last digits of the inputs decide as much, f32 cannot know better: sums that cancel, a kink between.
         if others.is_empty() {
             let gradients = gradients(case);
@@ -335,7 +351,7 @@ fn pairs(case: &Case, got: &Values, want: &reference::Results) -> Vec<Pair> {
     list
 }
 
-fn describe(name: &str, miss: &Miss) -> String {
+pub fn describe(name: &str, miss: &Miss) -> String {
     match miss {
         Miss::Length { got, want } => format!("{name} has {got} elements, expected {want}"),
         Miss::Values {
