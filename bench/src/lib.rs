@@ -5,3 +5,6 @@ pub mod errors;
 pub mod fit;
 pub mod tune;
 pub mod tuned;
+
+/// What the program is built from; `-dirty` where files had been changed, `unknown` without git.
+pub const COMMIT: &str = env!("WGLOSS_COMMIT");

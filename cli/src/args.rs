@@ -9,7 +9,7 @@ use wgloss::{Info, OptionInfo, Preset, REGISTRY, Scalar, ScalarKind};
 use wgloss_bench::{bench, tune};
 
 use crate::parts::Part;
-use crate::{check, install, kernels, operands, parts, plot, step};
+use crate::{check, install, kernels, operands, parts, plot, qualify, step};
 pub use wgloss_shell::args::{
     adapter, bytes, chosen, chosen_dtype, chosen_optimizers, dashed, dtype, json, losses, tuned,
 };
@@ -72,6 +72,7 @@ pub fn command() -> Command {
         .subcommand(kernels::plan::command())
         .subcommand(plot::command())
         .subcommand(check::command())
+        .subcommand(qualify::command())
         .subcommand(bench::command())
         .subcommand(tune::command())
         .subcommand(

@@ -10,6 +10,7 @@ mod operands;
 mod output;
 mod parts;
 mod plot;
+mod qualify;
 mod report;
 mod state;
 mod step;
@@ -46,6 +47,7 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
         Some(("plan", matches)) => kernels::plan::run(matches),
         Some(("plot", matches)) => plot::run(matches),
         Some(("check", matches)) => check::run(matches),
+        Some(("qualify", matches)) => qualify::run(matches),
         Some(("bench", matches)) => bench::run(matches),
         Some(("tune", matches)) => tune::run(matches),
         Some(("adapters", matches)) => list::adapters(matches.get_flag("json")),

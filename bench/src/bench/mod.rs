@@ -86,7 +86,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     let mut record = Record {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
-        commit: env!("WGLOSS_COMMIT").into(),
+        commit: crate::COMMIT.into(),
         date: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
         adapter: engine.name(),
         driver: text(|info| format!("{} {}", info.driver, info.driver_info)),

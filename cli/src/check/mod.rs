@@ -21,6 +21,7 @@ use wgloss_bench::tuned;
 use wgloss_shell::{Failure, draft, fit, place, print, progress};
 
 use crate::args;
+pub use run::describe;
 use run::{Effort, Outcome};
 
 /// Failures told of each loss and dtype; the rest are counted.

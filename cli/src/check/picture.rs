@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn failures_stand_beyond_what_is_allowed() {
-        let mut failed = Outcome::new(REGISTRY[0], Dtype::F16);
+        let mut failed = Outcome::new(REGISTRY[0].name, Dtype::F16, &["loss"]);
         failed.cases = 7;
         failed.failures.push("a case".into());
-        let outcomes = [Outcome::new(REGISTRY[0], Dtype::F32), failed];
+        let outcomes = [Outcome::new(REGISTRY[0].name, Dtype::F32, &["loss"]), failed];
         let text = svg(["title", "place"], &outcomes, &[]).unwrap();
         for word in [
             "title\n",
