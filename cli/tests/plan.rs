@@ -191,3 +191,38 @@ fn wrong_tensors_get_the_errors_of_compute() {
         assert!(message.contains(words), "{args}: {message}");
     }
 }
+
+/// What memories see of a call is traced on an adapter, which is asked for by `--sectors` alone.
+#[test]
+fn sectors_are_traced_on_an_adapter() {
+    let call = "plan mse --shape 1048576 --sectors";
+    let (code, message) = refused(call);
+    assert_eq!(code, 1);
+    assert!(
+        message.contains("--sectors: ") && message.contains("adapter"),
+        "{message}"
+    );
+    let words: Vec<&str> = call.split_whitespace().collect();
+    let done = run(&words);
+    if done.code != 0 && done.stderr.contains("no Vulkan, Metal or DX12 adapter") {
+        eprintln!("skipped: no adapter");
+        return;
+    }
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    for told in [
+        "read efficiency",
+        "write efficiency",
+        "input 1.000 read",
+        "grad_input 1.000 written",
+    ] {
+        assert!(done.stdout.contains(told), "{}", done.stdout);
+    }
+    let plan = run(&[&words[..], &["--json"]].concat()).json();
+    for way in ["read", "written"] {
+        // The loss is four bytes of a sector.
+        let own = plan["sectors"]["operands"][way]["efficiency"].as_f64().unwrap();
+        assert!(own > 0.999, "{plan}");
+    }
+    assert_eq!(plan["steps"][0]["sectors"]["tile"], 31, "of 64, the middle one");
+    assert_eq!(plan["steps"][0]["sectors"]["read"]["wanted_bytes"], 2 * 4 * 16_384);
+}

@@ -4,7 +4,7 @@ use clap::ArgMatches;
 use serde_json::{Value, json};
 use wgloss::optim::{self, State};
 use wgloss::plan::{self, Moved, Plan};
-use wgloss::{Call, Dtype, Error, GradTo, Info, Loss, Mode, OperandInfo, Preset, Role, Stats, Tensor};
+use wgloss::{Call, Dtype, Error, GradTo, Info, Limits, Loss, Mode, OperandInfo, Preset, Role, Stats, Tensor};
 use wgloss_bench::fit::{self, TargetShape};
 use wgloss_shell::Failure;
 
@@ -22,7 +22,13 @@ pub struct Planned {
     pub device: Device,
     pub plan: Plan,
     pub least: Vec<Moved>,
+    /// Of the first tensor, where class targets may be.
+    pub classes: u64,
+    planner: Planner,
 }
+
+/// Plans a call under limits.
+type Planner = Box<dyn Fn(&Limits) -> Result<Plan, Error>>;
 
 /// A tensor that is told of.
 pub struct Shaped {
@@ -32,6 +38,11 @@ pub struct Shaped {
 }
 
 impl Planned {
+    /// The plan under other limits.
+    pub fn plan_for(&self, limits: &Limits) -> Result<Plan, Failure> {
+        Ok((self.planner)(limits)?)
+    }
+
     /// `cross_entropy (mean) fused   input [4096, 1000] f32, target [4096] i64`
     pub fn line(&self) -> String {
         let told = |own: &Shaped| format!("{} {:?} {}", own.name, own.shape, own.dtype);
@@ -208,8 +219,8 @@ fn loss(
         problem.in_place = true;
         problem.operands[0].grad = Some(problem.operands[0].view.clone());
     }
-    let plan = plan::plan(&problem, &device.limits, &device.tuning)?;
-
+    let shape = &problem.operands[0].view.shape;
+    let classes = shape.get(fit::class_dim(shape)).map_or(1, |&size| size as u64);
     let given = problem.operands.iter().map(|own| (own.role, &own.view));
     let upstream = problem.grad_output.iter().map(|view| (Role::GradOutput, view));
     let shaped = |(role, view): (Role, &wgloss::View)| Shaped {
@@ -224,9 +235,11 @@ fn loss(
     Ok(Planned {
         name: format!("{}{reduction} {}{}", info.name, wanted.mode.name(), wanted.told),
         tensors: given.chain(upstream).map(shaped).collect(),
-        device,
         least: problem.least_traffic(),
-        plan,
+        classes,
+        plan: plan::plan(&problem, &device.limits, &device.tuning)?,
+        planner: Box::new(move |limits| plan::plan(&problem, limits, &device.tuning)),
+        device,
     })
 }
 
@@ -305,7 +318,6 @@ fn step(info: &'static optim::Info, matches: &ArgMatches, device: Device) -> Res
         }
     }
     let update = optimizer.update(param.view(), grad.view(), &state).map_err(failed)?;
-    let plan = plan::plan_update(&update, &device.limits, &device.tuning)?;
     let mut tensors = vec![("param", &update.param)];
     tensors.extend(update.grad.iter().map(|view| ("grad", view)));
     tensors.extend(update.states.iter().map(|(role, view)| (role.name(), view)));
@@ -318,8 +330,10 @@ fn step(info: &'static optim::Info, matches: &ArgMatches, device: Device) -> Res
     Ok(Planned {
         name: format!("{} step {nth}", info.name),
         tensors: tensors.into_iter().map(shaped).collect(),
-        device,
         least: update.least_traffic(),
-        plan,
+        classes: 1,
+        plan: plan::plan_update(&update, &device.limits, &device.tuning)?,
+        planner: Box::new(move |limits| plan::plan_update(&update, limits, &device.tuning)),
+        device,
     })
 }

@@ -42,7 +42,13 @@ pub enum Kind {
 impl Compiled {
     /// Compiles a variant. What naga refuses is told with the file and the line of `shaders/`.
     pub fn new(variant: &Variant, device: &Device) -> Result<Self, Failure> {
+        Self::behind("", variant, device)
+    }
+
+    /// The same behind lines that are none of ours.
+    pub fn behind(prelude: &str, variant: &Variant, device: &Device) -> Result<Self, Failure> {
         let source = variant.compose();
+        let (text, before) = (format!("{prelude}{}", source.text), prelude.lines().count());
         let refused = |message: String, line: Option<usize>| {
             let place = line.map(|line| {
                 let text = source.text.lines().nth(line - 1).unwrap_or_default();
@@ -50,9 +56,9 @@ impl Compiled {
             });
             Failure::Failed(format!("{}: {message}{}", variant.label, place.unwrap_or_default()))
         };
-        let line = |location: naga::SourceLocation| location.line_number as usize;
-        let module = naga::front::wgsl::parse_str(&source.text)
-            .map_err(|error| refused(error.message().into(), error.location(&source.text).map(line)))?;
+        let line = |location: naga::SourceLocation| (location.line_number as usize).saturating_sub(before).max(1);
+        let module = naga::front::wgsl::parse_str(&text)
+            .map_err(|error| refused(error.message().into(), error.location(&text).map(line)))?;
         let subgroups = match device.has_subgroups() {
             true => Capabilities::SUBGROUP,
             false => Capabilities::empty(),
@@ -66,8 +72,8 @@ impl Compiled {
                 .validate(module)
                 .map_err(Box::new)
         };
-        let info = validated(&module)
-            .map_err(|error| refused(chain(error.as_inner()), error.location(&source.text).map(line)))?;
+        let info =
+            validated(&module).map_err(|error| refused(chain(error.as_inner()), error.location(&text).map(line)))?;
         let taken = used::taken(&module);
         let of_taken = validated(&taken).map_err(|error| {
             let message = format!("without the branches that are never taken: {}", chain(error.as_inner()));

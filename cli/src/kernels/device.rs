@@ -8,6 +8,7 @@ use wgloss::Limits;
 use wgloss::tuning::{Class, Tuning};
 use wgloss_shell::Failure;
 
+#[derive(Clone, Copy)]
 pub struct Device {
     /// The words on the command line.
     class_word: &'static str,

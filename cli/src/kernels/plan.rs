@@ -1,6 +1,6 @@
 //! `wgloss plan`: the dispatches of a call in order, with what each reads and writes.
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 use wgloss::plan::{BufferCopy, Dispatch, Moved, Step, Takes, Work};
 use wgloss::shader::Variant;
@@ -9,12 +9,21 @@ use wgloss_shell::{Failure, fit, print};
 use super::arguments;
 use super::call::{Planned, planned};
 use super::compile::Compiled;
+use super::sectors::{self, Of, Sectors, Seen};
 use super::shader::{times, variants};
 use super::traffic::{self, Bytes};
 
 pub fn command() -> Command {
     let about = "Show the dispatches of a call: workgroups, lanes, and the bytes that each reads and writes";
-    arguments::of_calls("plan", about, Vec::new)
+    arguments::of_calls("plan", about, own)
+}
+
+fn own() -> Vec<Arg> {
+    let sectors = Arg::new("sectors").long("sectors").action(ArgAction::SetTrue);
+    vec![sectors.help(
+        "trace a workgroup of each dispatch on an adapter, and tell how much of what the memory moves is wanted: bytes \
+         wanted of those in the sectors of 32 bytes that 32 lanes touch in one turn",
+    )]
 }
 
 /// A step of the plan, with what is told of it.
@@ -23,6 +32,7 @@ struct Told<'a> {
     bytes: Bytes,
     /// The submission that it goes in, counted from 1.
     submission: usize,
+    seen: Option<&'a Seen>,
 }
 
 enum Kind<'a> {
@@ -38,7 +48,13 @@ enum Kind<'a> {
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let call = planned(matches)?;
-    let as_json = matches.subcommand().is_some_and(|(_, own)| own.get_flag("json"));
+    let flag = |name| matches.subcommand().is_some_and(|(_, own)| own.get_flag(name));
+    let as_json = flag("json");
+    let sectors = match flag("sectors") {
+        true => Some(sectors::seen(&call)?),
+        false => None,
+    };
+    let seen = |nth: usize| sectors.as_ref().and_then(|own| own.steps[nth].as_ref());
     let variants = variants(&call.plan);
     let mut compiled = Vec::new();
     for (variant, _) in &variants {
@@ -52,12 +68,12 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
             .unwrap_or_default()
     };
     let steps = call.plan.steps.iter().enumerate();
-    let list = steps.map(|(nth, step)| Told::of(step, submission(nth), &variants, &compiled));
+    let list = steps.map(|(nth, step)| Told::of(step, submission(nth), &variants, &compiled, seen(nth)));
     let list: Vec<Told<'_>> = list.collect();
     let labels: Vec<&str> = variants.iter().map(|(own, _)| own.label.as_str()).collect();
     match as_json {
-        true => print::line(&json_of(&call, &list, &labels, parts.len()).to_string()),
-        false => print::line(&text(&call, &list, &labels, parts.len())),
+        true => print::line(&json_of(&call, &list, &labels, parts.len(), sectors.as_ref()).to_string()),
+        false => print::line(&text(&call, &list, &labels, parts.len(), sectors.as_ref())),
     }
 }
 
@@ -74,8 +90,8 @@ fn sums(call: &Planned, list: &[Told<'_>]) -> [Bytes; 2] {
     [sum, least]
 }
 
-fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) -> String {
-    let header = [
+fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, sectors: Option<&Sectors>) -> String {
+    let mut header = vec![
         "step",
         "pipeline",
         "submission",
@@ -93,6 +109,24 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) 
     total[0] = "all".into();
     total.extend([sum.read, sum.written].map(grouped));
     rows.push(total);
+    let mut seen = String::new();
+    if let Some(own) = sectors {
+        header.extend(["read efficiency", "write efficiency"]);
+        for (row, step) in rows.iter_mut().zip(own.steps.iter().map(Some).chain([None])) {
+            row.extend([false, true].map(|written| {
+                match step {
+                    Some(step) => step
+                        .as_ref()
+                        .map_or("-".into(), |own| sectors::share(own.tally(written, Of::All))),
+                    None => sectors::share(own.whole(written, Of::All)),
+                }
+            }));
+        }
+        let steps = own.steps.iter().zip(1..);
+        let lines = steps.filter_map(|(step, nth)| Some(format!("  {nth}  {}", step.as_ref()?.line())));
+        let lines: Vec<String> = lines.collect();
+        seen = format!("\nefficiency of steps\n{}\n{}\n", lines.join("\n"), own.line());
+    }
 
     let numbered = labels.iter().zip(1..).map(|(label, nth)| format!("  {nth}  {label}"));
     let numbered: Vec<String> = numbered.collect();
@@ -120,7 +154,7 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) 
         String::new(),
         "pipelines".into(),
         numbered.join("\n"),
-        String::new(),
+        seen,
         format!(
             "{}, {} of scratch in {}",
             times(submissions, "submission", "submissions"),
@@ -141,7 +175,13 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) 
 }
 
 impl<'a> Told<'a> {
-    fn of(step: &'a Step, submission: usize, variants: &[(&Variant, usize)], compiled: &[Compiled]) -> Self {
+    fn of(
+        step: &'a Step,
+        submission: usize,
+        variants: &[(&Variant, usize)],
+        compiled: &[Compiled],
+        seen: Option<&'a Seen>,
+    ) -> Self {
         let (kind, bytes) = match step {
             Step::Copy(copy) => {
                 let bytes = Bytes {
@@ -167,6 +207,7 @@ impl<'a> Told<'a> {
             kind,
             bytes,
             submission,
+            seen,
         }
     }
 }
@@ -232,11 +273,14 @@ impl Told<'_> {
         json["submission"] = self.submission.into();
         json["read_bytes"] = self.bytes.read.into();
         json["written_bytes"] = self.bytes.written.into();
+        if let Some(seen) = self.seen {
+            json["sectors"] = seen.json();
+        }
         json
     }
 }
 
-fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize) -> Value {
+fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, sectors: Option<&Sectors>) -> Value {
     let [sum, least] = sums(call, list);
     let part = |own: &Moved| json!({ "name": own.name, "read_bytes": own.read, "written_bytes": own.written });
     let parts: Vec<Value> = call.least.iter().map(part).collect();
@@ -249,6 +293,9 @@ fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usiz
     json["read_bytes"] = sum.read.into();
     json["written_bytes"] = sum.written.into();
     json["least"] = json!({ "read_bytes": least.read, "written_bytes": least.written, "parts": parts });
+    if let Some(sectors) = sectors {
+        json["sectors"] = sectors.json();
+    }
     json
 }
 

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Sector efficiency of the benchmarks' rows, by the tuning of a discrete GPU, on whatever adapter there is: no GPU is
+needed. Prints a table; `benches/sectors.py WGLOSS >benches/results/sectors.txt` makes the committed one again.
+
+WGLOSS: the program, as target/release/wgloss. After it, words that a row's line has to contain."""
+
+import json
+import subprocess
+import sys
+
+ROWS = [
+    ("cross-entropy", "8192x128256"),
+    ("cross-entropy", "1024x32000"),
+    ("cross-entropy", "8192x1000"),
+    ("cross-entropy", "3276800x10"),
+    ("cross-entropy", "8x21x512x512"),
+    ("cross-entropy", "8x32000x128"),
+    ("cross-entropy", "4x1000000"),
+    ("bce-with-logits", "33554432"),
+    ("mse", "33554432"),
+    ("sigmoid-focal", "33554432"),
+    ("sum", "33554432"),
+    ("adamw", "100000000"),
+]
+HEADER = f"{'row':36} {'dtype':5} {'mode':8} {'read':>6} {'written':>8}  below 0.9, of what is a hundredth of the call's\n"
+
+
+def share(tally):
+    return "-" if tally["efficiency"] is None else f"{tally['efficiency']:.3f}"
+
+
+def weak(plan):
+    """Operands of steps that fall short, with more than a hundredth of the call's sectors."""
+    all_of, found = 0, []
+    for step in plan["steps"]:
+        if "sectors" not in step:
+            continue
+        groups = step["workgroups"][0] * step["workgroups"][1]
+        for own in step["sectors"]["bindings"]:
+            sectors = own["sectors"] * groups
+            all_of += sectors
+            if own["efficiency"] is not None and own["efficiency"] < 0.9:
+                found.append((sectors, f"{own['slot']} {own['efficiency']:.3f} {'written' if own['is_written'] else 'read'}"))
+    told = [text for sectors, text in found if 100 * sectors > all_of]
+    return ", ".join(dict.fromkeys(told))
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    program, words = sys.argv[1], sys.argv[2:]
+    print(HEADER, end="")
+    for loss, shape in ROWS:
+        for dtype in ["f32", "bf16", "f16"]:
+            for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
+                line = f"{loss + ' ' + shape:36} {dtype:5} {mode:8}"
+                if not all(word in line for word in words):
+                    continue
+                command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--sectors", "--json"]
+                command += ["--steps", "1"] if loss == "adamw" else ["--mode", mode]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode:
+                    print(f"{line} {done.stderr.strip()}")
+                    continue
+                plan = json.loads(done.stdout)
+                own = plan["sectors"]["operands"]
+                print(f"{line} {share(own['read']):>6} {share(own['written']):>8}  {weak(plan)}".rstrip(), flush=True)
+
+
+main()
