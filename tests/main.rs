@@ -15,6 +15,7 @@ mod device;
 mod differences;
 mod digest;
 mod dims;
+mod discrete;
 mod element_weights;
 mod encoders;
 mod examples;

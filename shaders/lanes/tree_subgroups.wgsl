@@ -1,29 +1,40 @@
-// The tree of lanes/tree_workgroup.wgsl among the lanes of several groups of GROUP: each group from register to
-// register, as in lanes/tree_subgroup.wgsl; then every group takes what all of them came to from workgroup memory, and
-// merges that from register to register, too. One barrier. An invocation comes here once. SUBGROUP is a multiple of
-// GROUP, and there are no more groups than lanes of one.
+// The tree of lanes/tree_workgroup.wgsl for the subgroups of GPUs: the lanes of a group exchange what they have from
+// register to register, each with the one whose number differs in a bit, so that all of them have the group's state.
+// Where a row has several groups, each takes what all of them came to from workgroup memory, one lane one group's, and
+// merges that likewise. An invocation comes here once. Nothing asks how large a subgroup is, only that it has whole
+// groups in the order of lanes; masks are constants, for which GPUs have instructions.
 const GROUPS: u32 = LANES / GROUP; // of a row
 
 var<workgroup> group_states: array<State, WIDTH / GROUP>;
 
-// The state of as many lanes of a group, the first ones, on its first.
-fn of_group(lane: u32, lanes: u32, mine: State) -> State {
-    let own = lane % GROUP;
-    let first = lane % SUBGROUP - own;
-    var state = mine;
-    for (var half = lanes / 2u; half > 0u; half = half / 2u) {
-        state = merge(state, State_from_lane(state, first + (own + half) % GROUP));
+// Lanes `half` apart merge, the lower one's state first on both of them.
+fn exchanged(lane: u32, mine: State, half: u32) -> State {
+    let other = State_across(mine, half);
+    var low = mine;
+    var high = other;
+    if ((lane & half) != 0u) {
+        low = other;
+        high = mine;
     }
-    return state;
+    return merge(low, high);
 }
 
 fn tree(lane: u32, mine: State) -> State {
     meet();
-    let group = of_group(lane, GROUP, mine);
+    var state = mine;
+    for (var k = 0u; k < LEVELS; k++) { // unrolled
+        state = exchanged(lane, state, (GROUP / 2u) >> k);
+    }
+    if (GROUPS == 1u) {
+        return state;
+    }
     if (lane % GROUP == 0u) {
-        group_states[lane / GROUP] = group;
+        group_states[lane / GROUP] = state;
     }
     workgroupBarrier(); // the states of all groups, before each reads those of its row
-    let all = of_group(lane, GROUPS, group_states[(lane - lane % LANES) / GROUP + lane % GROUPS]);
-    return State_from_lane(all, lane % SUBGROUP - lane % GROUP);
+    state = group_states[(lane - lane % LANES) / GROUP + lane % GROUPS];
+    for (var k = 0u; k < GROUP_LEVELS; k++) { // unrolled
+        state = exchanged(lane, state, (GROUPS / 2u) >> k);
+    }
+    return state;
 }

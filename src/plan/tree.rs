@@ -40,20 +40,28 @@ impl Tree {
         }
         // The lanes that merge first are those of a subgroup of the class, whatever the adapter's own are.
         let group = lanes.min(tuning.subgroup.max(2));
-        let meets = limits.subgroup > LOCKSTEP;
+        let groups = lanes / group;
+        let is_lockstep = limits.subgroup <= LOCKSTEP;
         let mut consts = vec![Const::Bool("OVER_INPUT", in_place), Const::U32("GROUP", group)];
         // Without a barrier nothing would part a workgroup's reads from its writes.
-        let shuffles = limits.subgroup.is_multiple_of(group) && (meets || !in_place) && lanes / group <= group;
-        let (way, kind) = match shuffles {
-            false => (piece!("lanes/tree_workgroup.wgsl"), "group"),
-            true if lanes == group => (piece!("lanes/tree_subgroup.wgsl"), "subgroup"),
-            true => (piece!("lanes/tree_subgroups.wgsl"), "subgroups"),
+        let shuffles = limits.subgroup.is_multiple_of(group) && !(is_lockstep && in_place) && groups <= group;
+        let mut pieces = vec![ALONE];
+        let kind = if !shuffles {
+            pieces.push(piece!("lanes/tree_workgroup.wgsl"));
+            "group"
+        } else if is_lockstep && groups == 1 {
+            pieces.push(piece!("lanes/tree_subgroup.wgsl"));
+            consts.push(Const::U32("SUBGROUP", limits.subgroup));
+            "subgroup"
+        } else {
+            pieces.extend([piece!("lanes/tree_subgroups.wgsl"), piece!("lanes/meet.wgsl")]);
+            consts.extend([
+                Const::Bool("MEETS", !is_lockstep),
+                Const::U32("LEVELS", group.ilog2()),
+                Const::U32("GROUP_LEVELS", groups.ilog2()),
+            ]);
+            if groups == 1 { "subgroup" } else { "subgroups" }
         };
-        let mut pieces = vec![ALONE, way];
-        if shuffles {
-            consts.extend([Const::U32("SUBGROUP", limits.subgroup), Const::Bool("MEETS", meets)]);
-            pieces.push(piece!("lanes/meet.wgsl"));
-        }
         let name = match lanes == width {
             true => format!("{kind}{lanes}"),
             false => format!("{kind}{lanes}of{width}"),

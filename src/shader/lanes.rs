@@ -1,10 +1,20 @@
-//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, derived from its
-//! declaration.
+//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, or `NAME_across(s, mask)`
+//! of the lane whose number differs in the bits of a mask, derived from its declaration.
+
+/// The ways: what stands behind a struct's name, what the function takes, and WGSL's own function.
+const WAYS: [(&str, &str, &str); 2] = [
+    ("_from_lane", "other", "subgroupShuffle"),
+    ("_across", "mask", "subgroupShuffleXor"),
+];
 
 /// The functions that are called, for structs of numbers, vectors and other such structs.
 pub(super) fn derived(written: &[String]) -> String {
+    WAYS.iter().map(|way| derived_of(*way, written)).collect()
+}
+
+fn derived_of((suffix, argument, built_in): (&str, &str, &str), written: &[String]) -> String {
     let mut text = String::new();
-    let mut wanted: Vec<&str> = written.iter().flat_map(|own| called(own)).collect();
+    let mut wanted: Vec<&str> = written.iter().flat_map(|own| called(own, suffix)).collect();
     let mut done: Vec<&str> = Vec::new();
     while let Some(name) = wanted.pop() {
         if done.contains(&name) {
@@ -18,28 +28,32 @@ pub(super) fn derived(written: &[String]) -> String {
             .iter()
             .map(|&(field, of)| {
                 if is_plain(of) {
-                    format!("subgroupShuffle(s.{field}, other)")
+                    format!("{built_in}(s.{field}, {argument})")
                 } else {
                     wanted.push(of);
-                    format!("{of}_from_lane(s.{field}, other)")
+                    format!("{of}{suffix}(s.{field}, {argument})")
                 }
             })
             .collect();
         let each = each.join(", ");
-        text += &format!("fn {name}_from_lane(s: {name}, other: u32) -> {name} {{ return {name}({each}); }}\n");
+        text += &format!("fn {name}{suffix}(s: {name}, {argument}: u32) -> {name} {{ return {name}({each}); }}\n");
     }
     text
 }
 
 /// The structs whose functions a text calls.
-fn called(text: &str) -> impl Iterator<Item = &str> {
-    text.match_indices("_from_lane(").filter_map(|(at, _)| {
-        let before = &text[..at];
-        let start = before
-            .rfind(|c: char| !c.is_alphanumeric() && c != '_')
-            .map_or(0, |end| end + 1);
-        (!before[..start].ends_with("fn ") && start < at).then_some(&before[start..])
-    })
+fn called<'a>(text: &'a str, suffix: &str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(&format!("{suffix}("))
+        .map(|(at, _)| at)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .filter_map(move |at| {
+            let before = &text[..at];
+            let start = before
+                .rfind(|c: char| !c.is_alphanumeric() && c != '_')
+                .map_or(0, |end| end + 1);
+            (!before[..start].ends_with("fn ") && start < at).then_some(&before[start..])
+        })
 }
 
 fn is_plain(of: &str) -> bool {
@@ -86,6 +100,14 @@ mod tests {
                         fn Norm_from_lane(s: Norm, other: u32) -> Norm { return Norm(subgroupShuffle(s.top, other)); }\n";
         assert_eq!(derived(&all), expected);
         assert_eq!(derived(&all[..1]), "");
+    }
+
+    #[test]
+    fn a_struct_across() {
+        let all = ["struct State {\n    sum: f32,\n}\nlet a = State_across(b, 16u);\n".to_string()];
+        let expected =
+            "fn State_across(s: State, mask: u32) -> State { return State(subgroupShuffleXor(s.sum, mask)); }\n";
+        assert_eq!(derived(&all), expected);
     }
 
     #[test]

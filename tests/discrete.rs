@@ -1,0 +1,221 @@
+//! What a discrete GPU runs has run: the variants that its tuning makes of some rows are listed, and each is executed
+//! here at its own widths, on fewer rows or elements, against the f64 reference. Where lanes of 32 read each other's
+//! registers, the twin that merges through workgroup memory runs, and the shuffles of its state run eight wide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wgloss::optim::{AdamW, Optimizer, State};
+use wgloss::plan::{Plan, plan, plan_update};
+use wgloss::problem::Problem;
+use wgloss::shader::Variant;
+use wgloss::{Dtype, Engine, Limits, Mode, Tensor, Tuning, View, find, reference};
+
+use crate::common::against::compare;
+use crate::common::cases::{Case, Setup, make};
+use crate::common::data::Data;
+use crate::common::{F32, engine, is_long, report, takes};
+
+/// A row as GPUs have it, and one of the same variants that any adapter has memory for.
+struct Row {
+    name: &'static str,
+    shape: &'static [usize],
+    small: &'static [usize],
+}
+
+const fn row(name: &'static str, shape: &'static [usize], small: &'static [usize]) -> Row {
+    Row { name, shape, small }
+}
+
+/// Of elements, so many that a tile grows with them: 33 million and the least with the same tile.
+const MANY: &[usize] = &[33_554_432];
+const SAME: &[usize] = &[16_777_220];
+
+const ROWS: [Row; 11] = [
+    row("cross_entropy", &[8192, 128_256], &[520, 32_772]),
+    row("cross_entropy", &[1024, 32_000], &[512, 32_000]),
+    row("cross_entropy", &[8192, 1000], &[8192, 1000]),
+    row("cross_entropy", &[3_276_800, 10], &[131_072, 10]),
+    row("cross_entropy", &[8, 21, 512, 512], &[2, 21, 256, 256]),
+    row("cross_entropy", &[8, 32_000, 128], &[8, 2000, 128]),
+    row("cross_entropy", &[4, 1_000_000], &[4, 1_000_000]),
+    row("bce_with_logits", MANY, SAME),
+    row("mse", MANY, SAME),
+    row("sigmoid_focal", MANY, SAME),
+    row("reduce", MANY, SAME),
+];
+
+/// A GPU of a desktop or a server.
+fn native(subgroup: u32) -> Limits {
+    Limits {
+        max_binding_bytes: 1 << 31,
+        max_buffer_bytes: 1 << 32,
+        max_dispatch_bytes: 1 << 30,
+        max_width: 1024,
+        subgroup,
+        ..crate::common::plans::DEFAULT_LIMITS
+    }
+}
+
+fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
+    let setup = Setup {
+        dtype,
+        other: dtype,
+        ..Setup::new(shape)
+    };
+    let info = find(row.name).unwrap();
+    if !is_told {
+        return make(info, &setup).unwrap();
+    }
+    // Shapes and dtypes alone.
+    let few: Vec<usize> = shape.iter().map(|&n| n.min(4)).collect();
+    let mut own = make(
+        info,
+        &Setup {
+            shape: few.clone(),
+            ..setup
+        },
+    )
+    .unwrap();
+    for tensor in &mut own.tensors {
+        let grown: Vec<usize> = match tensor.shape().len() {
+            n if n == shape.len() => shape.to_vec(),
+            _ => [&shape[..1], &shape[2.min(shape.len())..]].concat(),
+        };
+        *tensor = Tensor::placeholder(tensor.dtype(), &grown).unwrap();
+    }
+    own
+}
+
+fn variants(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Vec<Variant> {
+    let made: Plan = plan(problem, limits, tuning).unwrap();
+    made.dispatches().map(|own| own.variant.clone()).collect()
+}
+
+/// The tree of a variant that shuffles, and the state that goes through it.
+fn shuffled(variant: &Variant) -> Option<(&'static str, Vec<&'static str>)> {
+    let paths = || variant.pieces.iter().map(|own| own.path);
+    let tree = paths().find(|own| own.starts_with("lanes/tree_subgroup"))?;
+    Some((
+        tree,
+        paths()
+            .filter(|own| own.starts_with("state/") || own.starts_with("loss/"))
+            .collect(),
+    ))
+}
+
+fn hardware(tuning: Tuning, subgroup: u32) -> Engine {
+    let mut engine = engine::fresh();
+    engine.set_tuning(tuning).unwrap();
+    let own = engine.plan_limits().unwrap();
+    engine.set_plan_limits(Limits { subgroup, ..own }).unwrap();
+    engine
+}
+
+/// A step of so many elements, beside the reference's.
+fn step_against_reference(what: &str, dtype: Dtype, len: usize, engine: &Engine) -> Result<(), String> {
+    let cpu = Engine::cpu();
+    let mut data = Data::new(23);
+    let mut random = || Tensor::new(&data.logits(len), &[len]).unwrap().to_dtype(dtype).unwrap();
+    let (param, grad) = (random(), random());
+    let stepped = |engine: &Engine| {
+        let own = AdamW::default().step(engine, &param, &grad, &mut State::default());
+        own.unwrap().numbers(engine).unwrap().data
+    };
+    let want: Vec<f64> = stepped(&cpu).into_iter().map(f64::from).collect();
+    F32.check_as(dtype, what, &stepped(engine), &want)
+}
+
+#[test]
+fn what_a_discrete_gpu_runs_has_run() {
+    let own = engine::fresh().plan_limits().unwrap();
+    if own.max_width < 1024 {
+        eprintln!(
+            "skipped: {} invocations to a workgroup here, and rows want 1024",
+            own.max_width
+        );
+        return;
+    }
+    let through_memory = hardware(Tuning::HARDWARE, 1);
+    // Groups of as many lanes as this adapter's subgroups have, and workgroups of as many groups.
+    let eight = (own.subgroup >= 8).then(|| {
+        let tuning = Tuning {
+            subgroup: 8,
+            row_width: 64,
+            width: 64,
+            ..Tuning::HARDWARE
+        };
+        hardware(tuning, own.subgroup)
+    });
+    let (mut executed, mut stood_in) = (BTreeSet::new(), BTreeSet::new());
+    let (mut listed, mut failures, mut total) = (BTreeMap::new(), Vec::new(), 0);
+    for (n, row) in ROWS.iter().enumerate() {
+        for (k, dtype) in Dtype::FLOATS.into_iter().enumerate() {
+            let large = case(row, row.shape, dtype, true);
+            let small = case(row, row.small, dtype, false);
+            for mode in [Mode::Forward, Mode::Fused] {
+                let what = format!("{} {:?} {dtype} {}", row.name, row.shape, mode.name());
+                let of = |case: &Case| case.loss.problem(&case.call(mode)).unwrap();
+                let (whole, part) = (of(&large), of(&small));
+                let tuning = Tuning::HARDWARE;
+                for (wide, twin) in
+                    variants(&whole, &native(32), &tuning)
+                        .into_iter()
+                        .zip(variants(&whole, &native(1), &tuning))
+                {
+                    listed
+                        .entry((wide.label.clone(), twin.label.clone()))
+                        .or_insert((what.clone(), wide));
+                }
+                executed.extend(
+                    variants(&part, &through_memory.plan_limits().unwrap(), &tuning)
+                        .into_iter()
+                        .map(|own| own.label),
+                );
+                // In the quick form some of them run: of many elements one, of rows half.
+                if !takes(n + k, if row.shape == MANY { 12 } else { 4 }) && !(n < 3 && k == 0) {
+                    continue;
+                }
+                total += 1;
+                let call = small.call(mode);
+                let want = reference::run(small.loss.as_ref(), &call).unwrap();
+                let engines = [Some(&through_memory), eight.as_ref()].into_iter().flatten();
+                for (nth, engine) in engines.enumerate() {
+                    let made = variants(&part, &engine.plan_limits().unwrap(), &engine.tuning().unwrap());
+                    stood_in.extend(made.iter().filter_map(shuffled));
+                    let what = format!("{what}, {}", ["through memory", "eight wide"][nth]);
+                    match small.loss.run(engine, &call).and_then(|output| output.read(engine)) {
+                        Ok(got) => failures.extend(compare(&what, small.loss.as_ref(), &call, &got, &want)),
+                        Err(error) => failures.push(format!("{what}: {error}")),
+                    }
+                }
+            }
+        }
+    }
+    for dtype in Dtype::FLOATS {
+        let what = format!("adamw [100000000] {dtype}");
+        let step = |len| {
+            let view = View::contiguous(dtype, &[len]);
+            let update = AdamW::default().update(&view, &view, &State::default()).unwrap();
+            let plan = plan_update(&update, &native(1), &Tuning::HARDWARE).unwrap();
+            plan.dispatches().map(|own| own.variant.clone()).collect::<Vec<_>>()
+        };
+        for own in step(100_000_000) {
+            listed.insert((own.label.clone(), own.label.clone()), (what.clone(), own));
+        }
+        executed.extend(step(1000).into_iter().map(|own| own.label));
+        failures.extend(step_against_reference(&what, dtype, 1000, &through_memory).err());
+        total += 1;
+    }
+    for ((label, twin), (row, variant)) in &listed {
+        if !executed.contains(twin) {
+            failures.push(format!("{twin} of {row} is not executed"));
+        }
+        if let Some((tree, state)) = shuffled(variant).filter(|_| is_long() && eight.is_some()) {
+            if !stood_in.contains(&(tree, state)) {
+                failures.push(format!("{label} of {row}: nothing with its state goes through {tree}"));
+            }
+        }
+    }
+    println!("{} variants", listed.len());
+    report(failures, total);
+}
