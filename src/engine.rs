@@ -7,11 +7,12 @@ use crate::call::{Asked, Key};
 use crate::cpu;
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Found, Gpu, Pace, Waiting, adapters, describe};
+use crate::gpu::{Alters, Found, Gpu, Pace, Pipelines, Waiting, adapters, describe};
 use crate::limits::Limits;
 use crate::output::Output;
 use crate::plan::{CONTROL_WORDS, plan_count};
 use crate::problem::Problem;
+use crate::shader::Variant;
 use crate::tensor::Tensor;
 use crate::tuning::Tuning;
 use crate::view::View;
@@ -134,7 +135,7 @@ impl Engine {
         let Backend::Gpu(gpu) = &mut self.backend else {
             return Ok(());
         };
-        let has = Limits::of(&gpu.device);
+        let has = gpu.has;
         let within = limits.offset_alignment > 0
             && limits.uniform_alignment > 0
             && limits.max_groups > 0
@@ -147,7 +148,9 @@ impl Engine {
             && limits.uniform_alignment.is_multiple_of(has.uniform_alignment.max(1))
             && limits.max_groups <= has.max_groups
             && limits.max_width <= has.max_width
-            && [1, has.subgroup].contains(&limits.subgroup);
+            && [1, has.subgroup].contains(&limits.subgroup)
+            && (has.unpacks_f16 || !limits.unpacks_f16)
+            && (has.packs_f16 || !limits.packs_f16);
         if !within {
             return Err(Error::Limit(format!("{limits:?} asked for, the device has {has:?}")));
         }
@@ -171,6 +174,16 @@ impl Engine {
             gpu.tuning = tuning.within(&gpu.limits);
         }
         Ok(())
+    }
+
+    /// Composes every shader of what `alter` makes of its variant: for tests that play a hostile compiler.
+    #[doc(hidden)]
+    pub fn alter_shaders(&mut self, alter: impl Fn(&Variant) -> Variant + Send + Sync + 'static) {
+        if let Backend::Gpu(gpu) = &mut self.backend {
+            gpu.calls.clear();
+            gpu.pipelines = Pipelines::default();
+            gpu.alters = Some(Alters(Box::new(alter)));
+        }
     }
 
     pub(crate) fn gpu(&self) -> Option<&Gpu> {

@@ -27,6 +27,7 @@ mod functions;
 mod golden;
 mod gpu;
 mod gradients;
+mod hostile;
 mod integers;
 mod large;
 mod messages;

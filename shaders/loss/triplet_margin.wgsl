@@ -117,8 +117,8 @@ fn distances(s: State) -> Distances {
     let negative = norm(s.negative);
     if (SWAP) {
         let swapped = norm(s.swapped);
-        let nearer = select(min(negative, swapped), params.nan, is_nan(negative) | is_nan(swapped));
-        return Distances(positive, negative, swapped, margin() + (positive - nearer));
+        // Where one of them is NaN and the minimum is not, the positive distance is NaN or infinite, and so is the minimum.
+        return Distances(positive, negative, swapped, margin() + (positive - min(negative, swapped)));
     }
     return Distances(positive, negative, 0.0, margin() + (positive - negative));
 }

@@ -9,6 +9,7 @@ mod guard;
 mod open;
 mod outputs;
 mod pipelines;
+mod probe;
 mod record;
 mod recorded;
 mod scratch;
@@ -38,7 +39,7 @@ pub(crate) use disk::Disk;
 pub(crate) use guard::Troubles;
 pub(crate) use open::{adapters, describe};
 pub(crate) use outputs::expect_apart;
-pub(crate) use pipelines::Pipelines;
+pub(crate) use pipelines::{Alters, Pipelines};
 pub(crate) use recorded::Markers;
 pub(crate) use scratch::Pool;
 pub(crate) use steps::{Places, Steps};
@@ -51,7 +52,10 @@ pub(crate) use wait::{Arrival, Poller, Waiting, block_on};
 pub(crate) struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
+    /// Those that plans keep.
     pub limits: Limits,
+    /// Those that the device has, by its own account and as it has proved.
+    pub has: Limits,
     pub tuning: Tuning,
     pub info: wgpu::AdapterInfo,
     pub pipelines: Pipelines,
@@ -64,6 +68,8 @@ pub(crate) struct Gpu {
     pub pace: Mutex<Pace>,
     pub markers: Arc<Markers>,
     pub poller: Poller,
+    /// What tests make of variants before they are composed.
+    pub alters: Option<Alters>,
     /// The layout by which buffers of others are tried.
     pub probe: OnceLock<wgpu::BindGroupLayout>,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::probe::unproved;
 use super::{Counters, Gpu, Pace, Pipelines, Poller, Troubles, wait};
 use crate::error::Result;
 use crate::limits::Limits;
@@ -72,14 +73,14 @@ impl Gpu {
     /// Works on a device that somebody opened.
     pub fn adopt(device: wgpu::Device, queue: wgpu::Queue, troubles: Arc<Troubles>) -> Self {
         let info = device.adapter_info();
-        let limits = Limits::of(&device);
-        let tuning = Tuning::of(&info).within(&limits);
-        Self {
+        let limits = unproved(Limits::of(&device));
+        let mut gpu = Self {
             pace: Mutex::new(Pace::new(&limits)),
             device,
             queue,
             limits,
-            tuning,
+            has: limits,
+            tuning: Tuning::of(&info).within(&limits),
             info,
             pipelines: Pipelines::default(),
             disk: None,
@@ -89,8 +90,12 @@ impl Gpu {
             troubles,
             markers: Arc::default(),
             poller: Poller::default(),
+            alters: None,
             probe: OnceLock::new(),
-        }
+        };
+        gpu.has = gpu.proved(Limits::of(&gpu.device));
+        gpu.limits = gpu.has;
+        gpu
     }
 
     /// The optional features that are used where an adapter has them.

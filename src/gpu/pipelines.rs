@@ -19,6 +19,15 @@ pub(crate) struct Pipelines(Mutex<HashMap<Variant, Arc<Place>>>);
 /// Where a pipeline will be. Whoever compiles it holds the lock: who needs it meanwhile waits, and finds it.
 type Place = Mutex<Option<wgpu::ComputePipeline>>;
 
+/// What tests make of a variant before it is composed.
+pub(crate) struct Alters(pub Box<dyn Fn(&Variant) -> Variant + Send + Sync>);
+
+impl std::fmt::Debug for Alters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Alters")
+    }
+}
+
 impl Pipelines {
     fn place(&self, variant: &Variant) -> Arc<Place> {
         let mut places = lock(&self.0);
@@ -53,7 +62,10 @@ impl Gpu {
     }
 
     fn compile(&self, variant: &Variant) -> Result<wgpu::ComputePipeline> {
-        let source = variant.compose();
+        let source = match &self.alters {
+            Some(Alters(alter)) => alter(variant).compose(),
+            None => variant.compose(),
+        };
         let mut module = None;
         let made = self.guarded(&variant.label, 0, || {
             let module = module.insert(self.device.create_shader_module(wgpu::ShaderModuleDescriptor {

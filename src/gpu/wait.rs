@@ -50,6 +50,16 @@ fn at_hand<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// What a small buffer holds, once what was submitted so far is done: opening a device waits for it. (Where nothing may
+/// block, nothing is proved, and plans take the other way.)
+pub(super) fn words(gpu: &Gpu, staging: &wgpu::Buffer, bytes: u64) -> Result<Vec<u32>> {
+    gpu.block_for(&mut [Arrival::of(staging, bytes)])?;
+    let mapped = staging
+        .get_mapped_range(..bytes)
+        .map_err(|e| gpu.lost_or(Error::Device(e.to_string())))?;
+    Ok(bytemuck::pod_collect_to_vec(&mapped))
+}
+
 impl Gpu {
     /// Waits until a submission, or all there are, is done.
     pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {

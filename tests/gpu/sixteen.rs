@@ -2,7 +2,8 @@
 
 use half::{bf16, f16};
 use wgloss::{
-    Call, Dtype, L1, LogSigmoid, LogSoftmax, Loss, Mode, Reduce, ReduceOp, Reduction, Sigmoid, Softmax, Tensor,
+    Call, Dtype, Engine, L1, Limits, LogSigmoid, LogSoftmax, Loss, Mode, Reduce, ReduceOp, Reduction, Sigmoid, Softmax,
+    Tensor,
 };
 
 use super::floats;
@@ -14,6 +15,32 @@ use crate::common::{engine, gpu, report, takes};
 /// one by one, and f32 numbers around every rounding boundary.
 #[test]
 fn every_sixteen_bit_float() {
+    converted_by(gpu());
+}
+
+/// The same by integers and by the device's own functions, as far as the device has proved those.
+#[test]
+fn every_sixteen_bit_float_by_either_way() {
+    let mut engine = engine::fresh();
+    let own = engine.plan_limits().unwrap();
+    for (unpacks_f16, packs_f16) in [(false, false), (true, false), (false, true), (true, true)] {
+        let limits = Limits {
+            unpacks_f16,
+            packs_f16,
+            ..own
+        };
+        if (unpacks_f16, packs_f16) == (own.unpacks_f16, own.packs_f16) {
+            continue; // that of the test above
+        }
+        let has = (own.unpacks_f16 || !unpacks_f16) && (own.packs_f16 || !packs_f16);
+        assert_eq!(engine.set_plan_limits(limits).is_ok(), has, "{limits:?} of {own:?}");
+        if has {
+            converted_by(&engine);
+        }
+    }
+}
+
+fn converted_by(gpu: &Engine) {
     let patterns: Vec<u16> = (0..=u16::MAX).collect();
     let same = |what: &str, got: &[f32], want: &[f32]| {
         assert_eq!(got.len(), want.len());
@@ -49,7 +76,7 @@ fn every_sixteen_bit_float() {
                 reduction: Reduction::None,
             };
             let sizes: Vec<f32> = values.iter().map(|v| v.abs()).collect();
-            let got = l1.forward(gpu(), &[&x, &zero]).unwrap().read(gpu()).unwrap();
+            let got = l1.forward(gpu, &[&x, &zero]).unwrap().read(gpu).unwrap();
             // An adapter may flush subnormal results of f32 arithmetic, which those of bf16 are.
             let flushed = |list: &[f32]| -> Vec<f32> {
                 let flush = |&v: &f32| if v.is_subnormal() { 0.0 } else { v };
@@ -67,7 +94,7 @@ fn every_sixteen_bit_float() {
                 ..Default::default()
             };
             let column = tensor(bits, &[len, 1]);
-            let got = loss.forward(gpu(), &[&column]).unwrap().read(gpu()).unwrap();
+            let got = loss.forward(gpu, &[&column]).unwrap().read(gpu).unwrap();
             same(&format!("{dtype} loads of rows"), &got.loss.unwrap().data, &values);
             // The gradient of a sum over a dimension of size 1 is the upstream gradient, rounded.
             let sum = Reduce {
@@ -91,9 +118,9 @@ fn every_sixteen_bit_float() {
             let zeros = tensor(&vec![0; count], &[count, 1]);
             let upstream = Tensor::new(&near, &[count]).unwrap();
             let got = sum
-                .backward(gpu(), &[&zeros], Some(&upstream))
+                .backward(gpu, &[&zeros], Some(&upstream))
                 .unwrap()
-                .read(gpu())
+                .read(gpu)
                 .unwrap();
             let want: Vec<f32> = near.iter().map(|&x| narrow(x)).collect();
             same(

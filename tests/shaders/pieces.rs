@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use wgloss::REGISTRY;
-use wgloss::plan::Dispatch;
+use wgloss::plan::{Dispatch, probes};
 use wgloss::shader::{Const, Variant};
 
-use super::variants::{checked, variants};
+use super::variants::{checked, of_subgroups, variants};
 
 #[test]
 fn packs_of_columns_come_up() {
@@ -60,9 +60,11 @@ fn labels_tell_variants_apart() {
 #[test]
 fn every_file_comes_up() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let used: BTreeSet<&str> = variants()
-        .iter()
-        .flat_map(|d| d.variant.pieces.iter().map(|p| p.path))
+    let asked = probes(&of_subgroups(8));
+    let all = variants().iter().map(|own| &own.variant);
+    let used: BTreeSet<&str> = all
+        .chain(asked.iter().map(|own| &own.variant))
+        .flat_map(|own| own.pieces.iter().map(|p| p.path))
         .collect();
     let mut missing = Vec::new();
     let entries = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|own| own.unwrap().path());

@@ -267,7 +267,7 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
 }
 
 /// A device with such subgroups.
-fn of_subgroups(subgroup: u32) -> Limits {
+pub fn of_subgroups(subgroup: u32) -> Limits {
     Limits {
         subgroup,
         ..DEFAULT_LIMITS
