@@ -19,8 +19,8 @@ pub struct Limits {
     pub max_groups: u32,
     /// Invocations of one workgroup.
     pub max_width: u32,
-    /// Invocations of every subgroup, where they may read each other's registers; 1 where they may not, or where
-    /// subgroups differ in size. Results are the same to the bit.
+    /// Invocations of every subgroup, where they may read each other's registers, or of the smallest where all have a
+    /// multiple of 32; 1 where they may not, or differ in size otherwise. Results are the same to the bit.
     pub subgroup: u32,
     /// `unpack2x16float` is exact, subnormal numbers and infinities included: f16 is read by it. Elsewhere integer
     /// arithmetic does the same, to the same bits but for those of NaN.
@@ -28,6 +28,12 @@ pub struct Limits {
     /// The same of `pack2x16float`, ties to even and what is beyond f16 included: f16 is written by it.
     pub packs_f16: bool,
 }
+
+/// Subgroups of no more lanes are the vectors of a processor, which run in lockstep.
+pub(crate) const LOCKSTEP: u32 = 8;
+
+/// Lanes that merge first on GPUs. Subgroups of any multiple will do for it.
+const GROUP: u32 = 32;
 
 /// No invocation runs more loop iterations than this in all. Mesa's llvmpipe silently ends every loop of an
 /// invocation at about 65,530 iterations, nested ones included; half of that leaves room.
@@ -69,7 +75,7 @@ impl Limits {
 
     fn subgroup(features: wgpu::Features, info: &wgpu::AdapterInfo) -> u32 {
         let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
-        let is_known = least == most && least.is_power_of_two();
+        let is_known = least.is_power_of_two() && most.is_power_of_two() && (least == most || least >= GROUP);
         match features.contains(wgpu::Features::SUBGROUP) && is_known {
             true => least,
             false => 1,

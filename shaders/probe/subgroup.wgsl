@@ -1,5 +1,6 @@
-// Whether subgroups are what lanes/*_subgroup.wgsl take for granted: in a workgroup of WIDTH invocations along one
-// dimension they lie one after the other, all of SUBGROUP, and a lane reads the register of any other of its own.
+// Whether subgroups are what lanes/*_subgroup*.wgsl take for granted: in a workgroup of WIDTH invocations along one
+// dimension they lie one after the other, all of SUBGROUP, or of a multiple of it unless EXACT says so, and a lane reads
+// the registers of any other of its own SUBGROUP, by number and by mask.
 //
 // Of the words of `result_out`, AT counts the invocations that found it otherwise, AT + 1 all that came here.
 @group(0) @binding(11) var<storage, read_write> result_out: array<atomic<u32>>; // two for each width
@@ -16,13 +17,19 @@ fn main(
 ) {
     let own = lane % SUBGROUP;
     let first = lane - own;
-    var wrong = (size != SUBGROUP) | (id != own);
+    let at = id - own; // of the first of these in the subgroup
+    var wrong = (size % SUBGROUP != 0u) | (id % SUBGROUP != own);
+    if (EXACT) {
+        wrong |= size != SUBGROUP;
+    }
     for (var half = SUBGROUP / 2u; half > 0u; half = half / 2u) {
         let other = (own + half) % SUBGROUP;
-        wrong |= any(subgroupShuffle(mark(lane), other) != mark(first + other));
-        wrong |= subgroupShuffle(f32(lane), other) != f32(first + other);
+        wrong |= any(subgroupShuffle(mark(lane), at + other) != mark(first + other));
+        wrong |= subgroupShuffle(f32(lane), at + other) != f32(first + other);
         let leads = own - own % half;
-        wrong |= any(subgroupShuffle(mark(lane), leads) != mark(first + leads));
+        wrong |= any(subgroupShuffle(mark(lane), at + leads) != mark(first + leads));
+        wrong |= any(subgroupShuffleXor(mark(lane), half) != mark(lane ^ half));
+        wrong |= subgroupShuffleXor(f32(lane), half) != f32(lane ^ half);
     }
     atomicAdd(&result_out[AT], select(0u, 1u, wrong));
     atomicAdd(&result_out[AT + 1u], 1u);

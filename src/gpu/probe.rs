@@ -170,9 +170,10 @@ mod tests {
         let (subgroup, unpacks, packs) = (honest.subgroup, honest.unpacks_f16, honest.packs_f16);
         for (was, instead, want) in [
             // Another order of subgroups, of other sizes, a shuffle that reads another lane.
-            ("(id != own)", "(id != (own ^ 1u))", (1, unpacks, packs)),
-            ("(size != SUBGROUP)", "(size == SUBGROUP)", (1, unpacks, packs)),
-            ("mark(lane), other)", "mark(lane), other ^ 1u)", (1, unpacks, packs)),
+            ("SUBGROUP != own)", "SUBGROUP != (own ^ 1u))", (1, unpacks, packs)),
+            ("|= size != SUBGROUP", "|= size == SUBGROUP", (1, unpacks, packs)),
+            ("mark(lane), at + other)", "mark(lane), at + (other ^ 1u))", (1, unpacks, packs)),
+            ("Xor(mark(lane), half)", "Xor(mark(lane), 0u)", (1, unpacks, packs)),
             // It truncates; it flushes subnormal numbers, or takes what is beyond f16 for its largest.
             (
                 "= pack2x16float(x.xy)",

@@ -1,7 +1,7 @@
 //! What a device is asked when it is opened: kernels without operands, each of which leaves two words.
 
 use crate::dtype::Dtype;
-use crate::limits::Limits;
+use crate::limits::{LOCKSTEP, Limits};
 use crate::shader::{Const, Variant, piece, pieces};
 
 /// What a probe finds out.
@@ -47,7 +47,11 @@ pub fn probes(limits: &Limits) -> Vec<Probe> {
             variant: Variant {
                 shared: Vec::new(),
                 label: format!("probe/subgroup{subgroup}of{width}"),
-                consts: vec![Const::U32("WIDTH", width), Const::U32("SUBGROUP", subgroup)],
+                consts: vec![
+                    Const::U32("WIDTH", width),
+                    Const::U32("SUBGROUP", subgroup),
+                    Const::Bool("EXACT", subgroup <= LOCKSTEP),
+                ],
                 pieces: vec![piece!("probe/subgroup.wgsl")],
             },
             groups: GROUPS,

@@ -2,7 +2,7 @@
 //! subgroup or of several whole ones, through workgroup memory elsewhere, to the same bits.
 
 use super::spread::Spread;
-use crate::limits::Limits;
+use crate::limits::{LOCKSTEP, Limits};
 use crate::shader::{Const, Piece, piece};
 use crate::tuning::Tuning;
 
@@ -16,9 +16,6 @@ pub struct Tree {
 
 /// What merges where there is one lane, and what others take the place of.
 const ALONE: Piece = piece!("lanes/tree.wgsl");
-
-/// Subgroups of more lanes are not the vectors of a processor, which run in lockstep.
-const LOCKSTEP: u32 = 8;
 
 impl Tree {
     /// That of the tiles of the elementwise and reduce drivers, one to a workgroup.
