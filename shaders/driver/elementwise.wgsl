@@ -57,31 +57,32 @@ fn is_single(operand: u32) -> bool {
     return (SINGLE & (1u << operand)) != 0u;
 }
 
-// Where element e of this dispatch lies in an operand. Among strides, the coordinates of e are those of the dispatch's
-// origin plus e, carried through the dimensions; all arithmetic is modulo 2^32, and the result is within the window.
-fn place(operand: u32, e: u32) -> u32 {
-    var at = base_of(operand);
+// Where four elements of this dispatch lie in an operand, from e on; past `count`, the last one again. Among strides,
+// the coordinates of e are those of the dispatch's origin plus e, carried through the dimensions, and those of the
+// elements behind it a few more, of which a carry is told by comparing: a dimension has at least two elements. What is
+// carried to the outermost is within it. All arithmetic is modulo 2^32, and the result is within the window.
+fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
+    let behind = min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(count - 1u));
+    var at = vec4<u32>(base_of(operand));
     if (!is_strided(operand)) {
-        return at + select(e, 0u, is_single(operand));
+        return at + select(e + behind, vec4<u32>(0u), is_single(operand));
     }
     var carry = e;
-    for (var d = 0u; d < uniforms.dims; d++) {
+    var more = behind; // the carry of each, less that of the first
+    let outermost = uniforms.dims - 1u;
+    for (var d = 0u; d < outermost; d++) {
         let origin = uniforms.origin[d / 4u][d % 4u];
         let size = uniforms.sizes[d / 4u][d % 4u];
         let moved = origin + carry;
-        let coordinate = moved % size;
         carry = moved / size;
-        at += (coordinate - origin) * uniforms.strides[2u * operand + d / 4u][d % 4u];
+        let reached = moved - carry * size + more;
+        let once = reached >= vec4<u32>(size);
+        let twice = reached >= vec4<u32>(2u * size);
+        more = select(vec4<u32>(0u), select(vec4<u32>(1u), vec4<u32>(2u), twice), once);
+        let left = select(vec4<u32>(0u), select(vec4<u32>(size), vec4<u32>(2u * size), twice), once);
+        at += (reached - left - origin) * uniforms.strides[2u * operand + d / 4u][d % 4u];
     }
-    return at;
-}
-
-// The places of four elements from e on; past `count`, the last one again.
-fn places(operand: u32, e: u32, count: u32) -> vec4<u32> {
-    let last = e + count - 1u;
-    return vec4<u32>(
-        place(operand, e), place(operand, min(e + 1u, last)),
-        place(operand, min(e + 2u, last)), place(operand, min(e + 3u, last)));
+    return at + (carry + more) * uniforms.strides[2u * operand + outermost / 4u][outermost % 4u];
 }
 
 // NaN in gives NaN out, whatever a compiler makes of max(NaN, x).

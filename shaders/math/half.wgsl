@@ -1,23 +1,34 @@
 // 16-bit floats, two to a word in the order of memory. BF16 says what they mean: a call has one kind. Of f16,
 // UNPACKS_F16 and PACKS_F16 say that the device's own conversions were found to be exact (`Limits` in src/limits.rs).
+// Elsewhere f16 is made of integers and of f32 numbers that are neither infinite nor subnormal nor NaN. One addition
+// rounds, as all devices do for f32: to nearest even.
 
 // Four of them, as two words.
 fn from_words(words: vec2<u32>) -> vec4<f32> {
     if (UNPACKS_F16) {
         return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
     }
-    return from_half4(split_half(words));
+    if (BF16) {
+        let upper = vec2<u32>(0xffff0000u);
+        let low = words << vec2<u32>(16u);
+        let high = words & upper;
+        return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
+    }
+    return f16_to_f32(vec4<u32>(words.x << 16u, words.x, words.y << 16u, words.y));
 }
 
 fn to_words(x: vec4<f32>) -> vec2<u32> {
     if (PACKS_F16) {
         return vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw));
     }
-    return join_half(to_half4(x));
-}
-
-fn split_half(words: vec2<u32>) -> vec4<u32> {
-    return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
+    if (BF16) {
+        let rounded = f32_to_bf16(x);
+        return (rounded.yw & vec2<u32>(0xffff0000u)) | (rounded.xz >> vec2<u32>(16u));
+    }
+    let b = bitcast<vec4<u32>>(x);
+    let sizes = f32_to_f16(b);
+    let low = insertBits(b.xz >> vec2<u32>(16u), sizes.xz, 0u, 15u);
+    return low | (sizes.yw << vec2<u32>(16u)) | (b.yw & vec2<u32>(0x80000000u));
 }
 
 fn join_half(h: vec4<u32>) -> vec2<u32> {
@@ -40,66 +51,59 @@ fn to_half(x: f32) -> u32 {
 
 fn from_half4(h: vec4<u32>) -> vec4<f32> {
     if (BF16) {
-        return bf16_to_f32(h);
+        return bitcast<vec4<f32>>(h << vec4<u32>(16u));
     }
     if (UNPACKS_F16) {
         let words = join_half(h);
         return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
     }
-    return f16_to_f32(h);
+    return f16_to_f32(h << vec4<u32>(16u));
 }
 
 fn to_half4(x: vec4<f32>) -> vec4<u32> {
     if (BF16) {
-        return f32_to_bf16(x);
+        return f32_to_bf16(x) >> vec4<u32>(16u);
     }
     if (PACKS_F16) {
-        return split_half(vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw)));
+        let words = vec2<u32>(pack2x16float(x.xy), pack2x16float(x.zw));
+        return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
     }
-    return f32_to_f16(x);
+    let b = bitcast<vec4<u32>>(x);
+    return insertBits(b >> vec4<u32>(16u), f32_to_f16(b), 0u, 15u);
 }
 
-// bf16 by integer arithmetic: the upper half of an f32, rounded to nearest even.
-fn bf16_to_f32(h: vec4<u32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(h << vec4<u32>(16u));
-}
-
+// The upper half of an f32, rounded to nearest even; what is in the lower one means nothing.
 fn f32_to_bf16(x: vec4<f32>) -> vec4<u32> {
     let b = bitcast<vec4<u32>>(x);
-    let rounded = (b + vec4<u32>(0x7fffu) + ((b >> vec4<u32>(16u)) & vec4<u32>(1u))) >> vec4<u32>(16u);
-    let quiet = (b >> vec4<u32>(16u)) | vec4<u32>(0x40u); // rounding could carry a NaN over to a number
-    return select(rounded, quiet, (b & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u));
+    let rounded = b + vec4<u32>(0x7fffu) + extractBits(b, 16u, 1u);
+    // Rounding could carry a NaN over to a number. Twice the bits are those of |x|.
+    return select(rounded, vec4<u32>(0x7fc00000u), (b << vec4<u32>(1u)) > vec4<u32>(0xff000000u));
 }
 
-// f16 by integer arithmetic, so that no adapter feature is needed and overflow, subnormals and NaN are the same
-// everywhere.
+// Of the upper half of each word. Moved down by three bits the exponent, five bits, ends where that of an f32 does, and
+// copies of the sign, which a shift of signed numbers brings, fill the rest of it.
 fn f16_to_f32(h: vec4<u32>) -> vec4<f32> {
-    let sign = (h & vec4<u32>(0x8000u)) << vec4<u32>(16u);
-    let rest = vec4<i32>((h & vec4<u32>(0x7fffu)) << vec4<u32>(13u)); // signed: compared in one step by processors
-    // The exponent moves from a bias of 15 to one of 127; all ones stay all ones.
-    let number = rest + select(vec4<i32>(0x38000000), vec4<i32>(0x70000000), rest >= vec4<i32>(0x0f800000));
-    // Subnormals count 2^-24: the mantissa of a number from 2^-14 on, less 2^-14, which is exact.
-    let small = bitcast<vec4<f32>>(rest + vec4<i32>(0x38800000)) - vec4<f32>(6.103515625e-5);
-    let bits = select(number, bitcast<vec4<i32>>(small), rest < vec4<i32>(0x00800000));
-    return bitcast<vec4<f32>>(sign | bitcast<vec4<u32>>(bits));
+    let moved = bitcast<vec4<u32>>(bitcast<vec4<i32>>(h) >> vec4<u32>(3u));
+    // From a bias of 15 to one of 127.
+    let number = (moved & vec4<u32>(0x0fffe000u)) + vec4<u32>(0x38000000u);
+    // 2^-15 (1 + m / 1024) stands where subnormal numbers have m / 1024 of 2^-14, twice that less 2^-14, which is
+    // exact. Of all others that is no less than they are.
+    let small = bitcast<vec4<u32>>(2.0 * bitcast<vec4<f32>>(number) - vec4<f32>(6.103515625e-5));
+    let size = min(number, small);
+    // From 2^16 on, infinity and NaN: their exponent is full.
+    let bits = select(size, size | vec4<u32>(0x38000000u), number >= vec4<u32>(0x47800000u));
+    return bitcast<vec4<f32>>(bits | (moved & vec4<u32>(0x80000000u)));
 }
 
-// Rounds to nearest even.
-fn f32_to_f16(x: vec4<f32>) -> vec4<u32> {
-    let b = bitcast<vec4<u32>>(x);
-    let sign = (b >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
+// Of the bits of an f32: rounded to nearest even, without the sign, and with bits above the lower 15 that mean nothing.
+fn f32_to_f16(b: vec4<u32>) -> vec4<u32> {
     let a = b & vec4<u32>(0x7fffffffu);
-    let moved = a - vec4<u32>(0x38000000u);
-    let number = (moved + vec4<u32>(0xfffu) + ((moved >> vec4<u32>(13u)) & vec4<u32>(1u))) >> vec4<u32>(13u);
-    // Below 2^-14: the mantissa with its leading 1, counted in units of 2^-24. From a shift of 25 on, less than half a
-    // unit.
-    let mantissa = (a & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
-    let shift = clamp(vec4<u32>(126u) - min(a >> vec4<u32>(23u), vec4<u32>(126u)), vec4<u32>(1u), vec4<u32>(25u));
-    let half = vec4<u32>(1u) << (shift - vec4<u32>(1u));
-    let kept = mantissa >> shift;
-    let small = (mantissa + half - vec4<u32>(1u) + (kept & vec4<u32>(1u))) >> shift;
-    var bits = select(number, small, a < vec4<u32>(0x38800000u));
-    bits = select(bits, vec4<u32>(0x7c00u), a >= vec4<u32>(0x477ff000u)); // from 65520 on: infinity
-    bits = select(bits, vec4<u32>(0x7e00u), a > vec4<u32>(0x7f800000u)); // NaN
-    return sign | bits;
+    let size = min(a, vec4<u32>(0x477ff000u)); // 65520, which becomes an infinity
+    let exponent = max(size >> vec4<u32>(23u), vec4<u32>(113u)); // that of 2^-14, where subnormal numbers begin
+    // Beside a number whose exponent is greater by 13, what is behind the tenth bit is rounded away: what is left are
+    // the lower bits of the sum, 1024 and more of a normal number, which so raises its exponent by one. They begin at
+    // 0x3c00: less the bias of f32, 113 << 10, to 16 bits.
+    let unit = (exponent << vec4<u32>(23u)) + vec4<u32>(0x06803c00u);
+    let sum = bitcast<vec4<u32>>(bitcast<vec4<f32>>(size) + bitcast<vec4<f32>>(unit));
+    return select(sum + (exponent << vec4<u32>(10u)), vec4<u32>(0x7e00u), a > vec4<u32>(0x7f800000u));
 }

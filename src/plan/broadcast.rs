@@ -228,8 +228,9 @@ fn join(shape: &[u64], operands: &[&[u64]]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Loop iterations of one invocation: the quads of a tile; for each of their elements and each strided operand the walk
-/// through the dimensions, once more where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs
+/// Loop iterations of one invocation, at most: the quads of a tile; for each of their elements (one walk is enough for
+/// a quad, but tiles that grew would change bits) and each strided operand the walk through the dimensions, once more
+/// where it is not taken (see `put_grad_quad` in `shaders/driver/row.wgsl`); the runs
 /// of four; the trees. What is inspected on the way is walked twice.
 pub fn iterations(operands: &[Walked], dims: usize, tile: u64, tuning: &Tuning, inspects: bool) -> u64 {
     let quads = tile / u64::from(4 * tuning.width);
