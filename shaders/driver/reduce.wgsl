@@ -13,6 +13,13 @@ fn push_four(s: State, item: u32) -> State {
     return push_items(s, item, 4u);
 }
 
+// The first item of a lane's four, of the 4 WIDTH that lanes take together: a quad each, but for sources whose lanes
+// take items side by side.
+// default
+fn lead(lane: u32) -> u32 {
+    return 4u * lane;
+}
+
 // Four quads, WIDTH apart, that are all there: no condition stands between their loads.
 fn of_4(first: u32) -> State {
     var s = push_four(identity(), first);
@@ -35,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var of_64 = identity();
     var of_16 = identity();
     for (var run = 0u; run < runs; run++) {
-        of_16 = merge(of_16, of_4(start + run * RUN + 4u * lane));
+        of_16 = merge(of_16, of_4(start + run * RUN + lead(lane)));
         if ((run & 3u) == 3u) {
             of_64 = merge(of_64, of_16);
             of_16 = identity();

@@ -13,9 +13,10 @@ struct Four {
     weight: vec4<f32>,
 }
 
-// Label k of four from `nth` on of which `count` are there; past those, the last one again, with a kind of its own.
-fn take(f: Four, k: u32, nth: u32, count: u32) -> Four {
-    let own = nth + min(k, count - 1u);
+// Label k of four from `nth` on, `step` apart, of which `count` are there; past those, the last one again, with a kind
+// of its own.
+fn take(f: Four, k: u32, nth: u32, step: u32, count: u32) -> Four {
+    let own = nth + step * min(k, count - 1u);
     let words = label_words(params.base + own);
     let kind = classify(words, params.ignore, params.classes);
     let kept = (kind == KEPT) & (k < count);
@@ -36,18 +37,37 @@ fn how_many(is: vec4<bool>) -> u32 {
     return (ones.x + ones.y) + (ones.z + ones.w);
 }
 
-// Without a branch: software adapters run both sides of one.
+// Lanes of a GPU take labels side by side (BESIDE), as memory has them: four of one lane would be a sector each.
+fn lead(lane: u32) -> u32 {
+    if (BESIDE) {
+        return lane;
+    }
+    return 4u * lane;
+}
+
+fn push_four(s: State, item: u32) -> State {
+    if (BESIDE) {
+        return push_labels(s, item, WIDTH, 4u);
+    }
+    return push_items(s, item, 4u);
+}
+
 fn push_items(s: State, item: u32, count: u32) -> State {
     visit_labels(item, count);
+    return push_labels(s, item, 1u, count);
+}
+
+// Without a branch: software adapters run both sides of one.
+fn push_labels(s: State, item: u32, step: u32, count: u32) -> State {
     let nth = item - params.first_item;
     let none = vec4<u32>(0u);
     var f = Four(none, none, none, vec4<f32>(0.0), vec4<f32>(0.0));
-    f = take(f, 0u, nth, count);
-    f = take(f, 1u, nth, count);
-    f = take(f, 2u, nth, count);
-    f = take(f, 3u, nth, count);
+    f = take(f, 0u, nth, step, count);
+    f = take(f, 1u, nth, step, count);
+    f = take(f, 2u, nth, step, count);
+    f = take(f, 3u, nth, step, count);
     let bad = f.kind == vec4<u32>(BAD);
-    let places = select(vec4<u32>(0xffffffffu), vec4<u32>(item) + vec4<u32>(0u, 1u, 2u, 3u), bad);
+    let places = select(vec4<u32>(0xffffffffu), vec4<u32>(item) + step * vec4<u32>(0u, 1u, 2u, 3u), bad);
     let first = min(min(places.x, places.y), min(places.z, places.w));
     // The words of the first bad one, which stands behind no other.
     let is_first = bad & (places == vec4<u32>(first));

@@ -165,7 +165,13 @@ impl Labels<'_> {
     }
 
     /// Adds what a shader takes to go through them, and says what they are.
-    pub fn source(&self, list: &mut Vec<Piece>, consts: &mut Vec<Const>, limits: &Limits) -> String {
+    pub fn source(
+        &self,
+        list: &mut Vec<Piece>,
+        consts: &mut Vec<Const>,
+        limits: &Limits,
+        tuning: &Tuning,
+    ) -> String {
         let weight = self
             .weight
             .filter(|_| self.opened.is_none())
@@ -175,6 +181,11 @@ impl Labels<'_> {
         list.push(pieces::given(Slot::SampleWeight, sample_weight));
         consts.push(Const::Bool("IGNORES", self.ignore_index.is_some()));
         let labels = self.labels.map(|view| view.dtype);
+        // As where lanes hold rows: of a GPU. Whole lists go quad by quad.
+        let is_beside = tuning.held > 0 && labels.is_some() && self.multiplicities.is_none();
+        if labels.is_some() {
+            consts.push(Const::Bool("BESIDE", is_beside));
+        }
         match labels {
             Some(dtype) => {
                 list.extend([
@@ -195,8 +206,9 @@ impl Labels<'_> {
         }
         let name = |what, dtype: Option<Dtype>| dtype.map_or(String::new(), |dtype| format!("{what}{dtype}"));
         format!(
-            "{}{}{}{}{}",
+            "{}{}{}{}{}{}",
             name("", labels),
+            if is_beside { "_beside" } else { "" },
             if self.multiplicities.is_some() { "_lists" } else { "" },
             if self.opened.is_some() {
                 "_weight_opened".into()

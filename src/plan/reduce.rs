@@ -373,7 +373,7 @@ impl Chain<'_> {
                 let rows = if view.is_contiguous() { "" } else { "_rows" };
                 format!("{}{}{rows}", view.dtype, if quads { "x4" } else { "" })
             }
-            Items::Labels(own) => own.source(&mut list, &mut consts, self.limits),
+            Items::Labels(own) => own.source(&mut list, &mut consts, self.limits, self.tuning),
             Items::States(_) => {
                 list.push(piece!("total/source_states.wgsl"));
                 "states".into()
