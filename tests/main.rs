@@ -43,6 +43,7 @@ mod reuse;
 mod shaders;
 mod shared;
 mod signs;
+mod staged;
 mod steady;
 mod streams;
 mod subgroups;

@@ -9,6 +9,12 @@ fn OPERAND1(i: u32) -> f32 {
     return from_half(OPERAND_bits(i));
 }
 
+// The two elements of a word, from an even i on.
+fn OPERAND2(i: u32) -> vec2<f32> {
+    let word = OPERAND[i >> 1u];
+    return from_half4(vec4<u32>(word & 0xffffu, word >> 16u, 0u, 0u)).xy;
+}
+
 // Four elements from i on, `step` apart.
 fn OPERAND4(i: u32, step: u32) -> vec4<f32> {
     return from_half4(vec4<u32>(

@@ -17,6 +17,17 @@ fn put_OPERAND1(i: u32, value: f32) {
     put_OPERAND_bits(i, to_half(sum));
 }
 
+// The two elements of a word, from an even i on.
+fn put_OPERAND2(i: u32, value: vec2<f32>) {
+    var sum = value;
+    if (ADDS_OPERAND) {
+        let word = atomicLoad(&OPERAND[i >> 1u]);
+        sum = from_half4(vec4<u32>(word & 0xffffu, word >> 16u, 0u, 0u)).xy + value;
+    }
+    let bits = to_half4(vec4<f32>(sum, 0.0, 0.0));
+    atomicStore(&OPERAND[i >> 1u], bits.x | (bits.y << 16u));
+}
+
 // Four elements from i on, `step` apart.
 fn put_OPERAND4(i: u32, step: u32, value: vec4<f32>) {
     if (ADDS_OPERAND) {

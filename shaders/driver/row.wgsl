@@ -2,10 +2,18 @@
 // output pieces say. A row is read once for its statistics and, where a gradient or a row of results is wanted and its
 // lanes cannot hold it, once more for that; nothing of the input's size lies in between. Rows of very many columns are
 // folded by driver/wide_fold.wgsl instead, many short ones by software/pack.wgsl, and longer ones side by side by
-// software/strip.wgsl. fold_row and write_row come from row/held.wgsl or row/streamed.wgsl, tree from lanes/.
+// software/strip.wgsl. fold_row and write_row come from row/held.wgsl, row/staged.wgsl or
+// row/streamed.wgsl, tree from lanes/.
 //
 // A loss supplies: `Row` (of class targets with their `kind`), row_open, row_reads, row_push4 and row_push16 (with a
 // state), row_loss, `Slope`, row_slope, row_grad4; a map row_value4 instead of row_loss.
+
+// Brings a workgroup's rows to where its lanes take them from, before and after: of row/staged.wgsl.
+// default
+fn stage_rows(tile: u32, lane: u32) {}
+
+// default
+fn unstage_rows(tile: u32, lane: u32) {}
 
 // Row `within` of a tile's block. Every lane of the workgroup comes here.
 fn take_row(tile: u32, lane: u32, within: u32) {
@@ -48,7 +56,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // starting one on a software adapter.
     for (var turn = 0u; turn < TURNS; turn++) {
         let within = (tile % params.block_tiles) * ROWS + turn * (WIDTH / LANES) + lane / LANES;
+        stage_rows(tile, lane);
         take_row(tile, lane, within);
+        unstage_rows(tile, lane);
     }
     put_tile(tile, lane);
 }

@@ -78,7 +78,7 @@ impl Dispatch {
     }
 
     /// Rows are read for their statistics, and once more for what is written of them, unless their lanes hold them in
-    /// registers: as packs, or quad by quad.
+    /// registers, as packs or quad by quad, or in workgroup memory.
     fn readings(&self) -> u32 {
         let Some(reads) = self.flag("READS_ROWS") else {
             // Pairs of rows.
@@ -86,7 +86,8 @@ impl Dispatch {
             return 1 + u32::from(gradients.iter().any(|name| self.flag(name) == Some(true)));
         };
         let is_strip = self.number("STRIP").is_some();
-        let is_held = self.number("HELD").is_some() || self.number("PACK").is_some() && !is_strip;
+        let is_pack = self.number("PACK").is_some() && !is_strip;
+        let is_held = is_pack || ["HELD", "STAGED"].iter().any(|name| self.number(name).is_some());
         match (reads, self.flag("WRITES_ROWS") == Some(true) && !is_held) {
             (false, _) => 0,
             (true, false) => 1,

@@ -40,6 +40,14 @@ pub fn on_gpu(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
     }
 }
 
+/// The same cut as for a hardware one.
+pub fn on_hardware(what: &str, loss: &dyn Loss, call: &Call<'_>) -> Vec<String> {
+    match reference::run(loss, call) {
+        Ok(want) => on_engine(what, &engine::passing_tuned(Tuning::HARDWARE), loss, call, &want, None),
+        Err(error) => vec![format!("{what}: {error}")],
+    }
+}
+
 fn on_engine(
     what: &str,
     engine: &Engine,

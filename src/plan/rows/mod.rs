@@ -304,7 +304,8 @@ impl RowsPlanner<'_> {
                 .to_vec(),
             bindings: bindings(&windows, self.limits),
             groups,
-            iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops),
+            iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops)
+                + self.staged(chunk).map_or(0, |_| 2 * self.rows.cols as u64 + 2),
             tiles: chunk.tiles,
         })));
     }

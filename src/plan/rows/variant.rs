@@ -4,10 +4,18 @@ use super::{Chunk, Full, RowsPlanner};
 use crate::dtype::Dtype;
 use crate::layout::Slot;
 use crate::plan::named;
+use crate::plan::spread::Spread;
 use crate::plan::tree::{Tree, tile_sum};
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
+
+/// How rows go by way of workgroup memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staged {
+    takes: u32,
+    words: u32,
+}
 
 impl RowsPlanner<'_> {
     /// Every quad of every row is aligned and whole, wherever a window begins: a property of the tensors, not of the
@@ -41,6 +49,41 @@ impl RowsPlanner<'_> {
     /// Blocks of columns are read before they are needed.
     fn reads_ahead(&self) -> bool {
         self.tuning.block_tails == 1 && self.spread.pack.is_none()
+    }
+
+    /// Rows of one lane each that go by way of workgroup memory: what a lane of a GPU would hold, where nothing but the
+    /// input, and its gradient, is as long as that. The elements that a lane reads at a time, and the words of memory.
+    pub(super) fn staged(&self, chunk: Chunk) -> Option<Staged> {
+        let (rows, Spread { width, lanes, .. }) = (self.rows, self.spread);
+        let is_alone = lanes == 1 && self.spread.turns == 1 && self.spread.pack.is_none();
+        let is_short = (1..=4 * self.tuning.held as usize).contains(&rows.cols);
+        if !is_alone || !is_short || !rows.reads || rows.inner_loops > 0 || rows.is_map() {
+            return None;
+        }
+        let full = self.full();
+        let is_near = |full: &Full| rows.inner > 1 || self.stride(&full.view) == rows.cols;
+        let is_own = |full: &Full| matches!(full.slot, Slot::Input | Slot::GradInput);
+        if !full.iter().all(|full| is_own(full) && is_near(full)) {
+            return None;
+        }
+        let is_even = |full: &Full| {
+            let is_across =
+                rows.inner == 1 || rows.inner.is_multiple_of(2) && self.stride(&full.view).is_multiple_of(2);
+            full.view.dtype.is_half() && full.view.offset.is_multiple_of(4) && is_across
+        };
+        let takes = if self.quads() && !chunk.gathered {
+            4
+        } else if full.iter().all(is_even) && !chunk.gathered {
+            2
+        } else {
+            1
+        };
+        // Steps of eight columns, so that not every number of them is a pipeline of its own.
+        let cells = width * rows.cols.next_multiple_of(8) as u32;
+        Some(Staged {
+            takes,
+            words: cells + cells / 32,
+        })
     }
 
     /// The piece that reads an operand, 1 where there is none.
@@ -232,16 +275,18 @@ impl RowsPlanner<'_> {
             quads
         };
         let full = self.full();
-        let held = self.held();
+        let staged = self.staged(chunk);
+        let held = self.held().filter(|_| staged.is_none());
         let mut list = if self.spread.pack.is_some() {
             vec![self.pack_driver()]
         } else {
             vec![
                 piece!("driver/row.wgsl"),
                 piece!("row/put.wgsl"),
-                match held {
-                    Some(_) => piece!("row/held.wgsl"),
-                    None => piece!("row/streamed.wgsl"),
+                match (staged, held) {
+                    (Some(_), _) => piece!("row/staged.wgsl"),
+                    (None, Some(_)) => piece!("row/held.wgsl"),
+                    (None, None) => piece!("row/streamed.wgsl"),
                 },
             ]
         };
@@ -276,6 +321,10 @@ impl RowsPlanner<'_> {
         if let Some(held) = held {
             way += &format!("/held{held}");
             consts.push(Const::U32("HELD", held));
+        }
+        if let Some(Staged { takes, words }) = staged {
+            way += &format!("/staged{words}x{takes}");
+            consts.extend([Const::U32("STAGED", words), Const::U32("TAKES", takes)]);
         }
         let mut marks = vec![losses_name.as_str(), self.scale_mark()];
         marks.extend(self.read_marks(quads));
