@@ -65,7 +65,7 @@
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::plan::{SHORT_COLS, Spread, Wide, folds, smallest_tile};
+use crate::plan::{Across, SHORT_COLS, Spread, Wide, folds, smallest_tile};
 use crate::problem::{Family, Problem, Rows};
 use crate::tuning::Tuning;
 
@@ -176,6 +176,15 @@ fn wide_depth(wide: Wide, cols: u64, tuning: &Tuning) -> u32 {
     row_depth(cols.min(wide.tile), lanes) + merged as u32
 }
 
+/// The same of a long row that lies across, whose tiles are folded by fewer lanes.
+fn across_depth(cols: u64, across: Across, tuning: &Tuning) -> u32 {
+    let (tile, lanes, tiles) = across.folds();
+    let merging = Spread::of_columns(tuning).lanes;
+    let tiles = tiles.div_ceil(u64::from(merging));
+    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(merging.into()));
+    row_depth(cols.min(tile), lanes) + merged as u32
+}
+
 /// Roundings on the longest way to a loss: within a row, and to the sum of the losses where they are reduced.
 ///
 /// # Errors
@@ -204,9 +213,10 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
                 .iter()
                 .try_fold(0, |sum, run| Ok(sum + loss_depth(run, limits, tuning)?));
         }
-        Family::Rows(rows) => match Wide::of(problem, rows, tuning) {
-            Some(wide) => (wide_depth(wide, rows.cols as u64, tuning), 1, 0),
-            None => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
+        Family::Rows(rows) => match (Wide::of(problem, rows, tuning), Across::of(problem, rows, limits, tuning)) {
+            (Some(wide), _) => (wide_depth(wide, rows.cols as u64, tuning), 1, 0),
+            (None, Some(across)) => (across_depth(rows.cols as u64, across, tuning), 1, 0),
+            (None, None) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
         },
         Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),
         Family::Elements(_) => {

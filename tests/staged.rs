@@ -1,4 +1,5 @@
-//! Short rows by way of workgroup memory, as a GPU's tuning takes them: whole blocks of memory, whole words.
+//! Rows that a GPU's tuning brings together, so that memory is read in whole sectors and written in whole words: short
+//! ones by way of workgroup memory, and long ones that lie across, several to a workgroup.
 
 use wgloss::plan::plan;
 use wgloss::problem::Problem;
@@ -217,4 +218,88 @@ fn rows_that_are_not_kept_have_no_gradient() {
             assert_eq!(sum > 0.0, (0..10).contains(label), "{dtype} row {row}: {label}");
         }
     }
+}
+
+/// The names of a plan's drivers for rows that lie across, and whether lanes write whole words of two rows.
+fn across(problem: &Problem, tuning: &Tuning) -> (usize, bool) {
+    let plan = plan(problem, &gpu().plan_limits().unwrap(), tuning).unwrap();
+    let own = plan.dispatches();
+    let own: Vec<_> = own
+        .filter(|d| d.variant.pieces[0].path.starts_with("driver/across_"))
+        .collect();
+    let pairs = own
+        .iter()
+        .any(|d| d.variant.consts.contains(&Const::Bool("PAIRS", true)));
+    (own.len(), pairs)
+}
+
+/// Long rows that are not innermost: with several slabs to a workgroup, with the last columns of a row in a tile of
+/// their own, where rows share words and where they do not.
+#[test]
+fn rows_across_are_as_the_reference_has_them() {
+    let shapes: [(&[usize], bool); 5] = [
+        (&[2, 2050, 34], true),
+        (&[1, 4103, 17], false),
+        (&[3, 2051, 21], false),
+        (&[2, 6000, 16], true),
+        (&[1, 2049, 100], true),
+    ];
+    let (mut failures, mut total) = (Vec::new(), 0);
+    for (n, name) in ["cross_entropy", "softmax_focal"].into_iter().enumerate() {
+        let info = wgloss::find(name).unwrap();
+        for (k, (shape, is_even)) in shapes.into_iter().enumerate() {
+            for (d, dtype) in Dtype::FLOATS
+                .into_iter()
+                .enumerate()
+                .filter(|(d, _)| takes(n + k + d, 5))
+            {
+                let setup = Setup {
+                    dtype,
+                    other: dtype,
+                    given: k % 2 == 1,
+                    reduction: info.reductions[(k + d) % info.reductions.len()],
+                    setting: along_classes(info),
+                    seed: (n + k) as u64,
+                    ..Setup::new(shape)
+                };
+                let mut case = make(info, &setup).unwrap();
+                case.stats.lse = info.statistics && (k + d) % 2 == 0;
+                case.stats.argmax = case.stats.lse;
+                let mode = [Mode::Fused, Mode::Forward, Mode::Backward][(n + k + d) % 3];
+                let call = case.call(mode);
+                let problem = case.loss.problem(&call).unwrap();
+                let passes = if mode.wants_grad() { 3 } else { 2 };
+                let pairs = is_even && mode.wants_grad() && dtype != Dtype::F32;
+                assert_eq!(across(&problem, &Tuning::HARDWARE), (passes, pairs), "{}", case.what);
+                assert_eq!(across(&problem, &Tuning::SOFTWARE).0, 0);
+                total += 1;
+                failures.extend(on_hardware(&case.what, &*case.loss, &call));
+                if pairs {
+                    let over = Call {
+                        grad_input: GradTo::InPlace,
+                        ..call
+                    };
+                    let input = hardware().upload(&case.tensors[0]).unwrap();
+                    let of = |call: &Call<'_>| {
+                        let output = case.loss.run(hardware(), call).unwrap();
+                        bits(&output.include_placed().read(hardware()).unwrap())
+                    };
+                    let tensors = || std::iter::once(&input).chain(&case.tensors[1..]).collect::<Vec<_>>();
+                    let new = of(&Call {
+                        grad_input: GradTo::New,
+                        tensors: tensors(),
+                        ..over.clone()
+                    });
+                    let got = of(&Call {
+                        tensors: tensors(),
+                        ..over
+                    });
+                    if got != new {
+                        failures.push(format!("{} over its input", case.what));
+                    }
+                }
+            }
+        }
+    }
+    report(failures, total);
 }

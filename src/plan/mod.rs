@@ -46,7 +46,7 @@ pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;
 pub use probe::{PROBE_WORDS, Probe, Question, probes};
 pub use reduce::plan_reduce;
-pub(crate) use rows::Wide;
+pub(crate) use rows::{Across, Wide};
 pub(crate) use scattered::folds;
 pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;

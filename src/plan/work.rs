@@ -67,7 +67,7 @@ impl Dispatch {
             // the label.
             true if binds(Slot::Rows, true) => (Takes::Rows(1), 0),
             true if binds(Slot::StatesIn, false) => (Takes::States(self.states_of_a_lane()), 0),
-            true => (Takes::Columns(tile), 1),
+            true => (Takes::Columns(u64::from(number("TILE") / lanes)), 1),
         };
         Work {
             lanes: Some(if binds(Slot::Rows, true) { 1 } else { lanes }),

@@ -137,7 +137,7 @@ fn writable<'a>(text: Cow<'a, str>, shared: &[Slot]) -> Cow<'a, str> {
 }
 
 impl Const {
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::U32(name, _) | Self::Bool(name, _) | Self::Scalar(name, _) => name,
         }

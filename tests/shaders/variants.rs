@@ -151,6 +151,27 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
             }
         }
     }
+    // Long rows that lie across, as a GPU takes them: with whole words of two rows, and without.
+    for (n, shape) in [[1, 2052, 16], [1, 2052, 17]].iter().enumerate() {
+        for (k, &(dtype, other)) in DTYPES.iter().enumerate() {
+            let setup = Setup {
+                dtype,
+                other,
+                given: k % 2 == 0,
+                reduction: info.reductions[(n + k) % info.reductions.len()],
+                style: Style::Zeros,
+                ..Setup::new(shape)
+            };
+            let choices = Choices {
+                mode: (n + k) % 3,
+                upstream: n == 0,
+                place: k % 3,
+                tuning: 1,
+                ..Default::default()
+            };
+            add(&setup, choices);
+        }
+    }
     // The most that a call can ask for: no more buffers than there may be.
     let every = Stats {
         lse: true,

@@ -3,14 +3,17 @@
 //! A row goes to one lane (few classes, or classes that are not innermost), to one subgroup or to one workgroup. Tiles
 //! are the rows of one workgroup. Where even one slab of an input with inner dimensions is larger than a binding, its
 //! rows are gathered into scratch by copies, piece by piece, and the gradient is scattered back. Contiguous rows of
-//! very many columns are wide: several workgroups fold one.
+//! very many columns are wide: several workgroups fold one; so are a GPU's long rows that lie across memory, where they
+//! are few.
 
+mod across;
 mod bound;
 mod gather;
 mod software;
 mod variant;
 mod wide;
 
+pub(crate) use across::Across;
 pub(crate) use wide::{OPENED_BYTES, Wide};
 
 use crate::error::{Error, Result};
@@ -73,7 +76,13 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     }
     let wide = Wide::of(problem, rows, tuning);
     let writes = problem.mode.wants_loss() || problem.stats.any();
-    if wide.is_none() && problem.mode.wants_grad() && writes && storage_buffers(problem) > MAX_STORAGE {
+    let across = Across::of(problem, rows, limits, tuning);
+    if wide.is_none()
+        && across.is_none()
+        && problem.mode.wants_grad()
+        && writes
+        && storage_buffers(problem) > MAX_STORAGE
+    {
         return plan_apart(problem, rows, limits, tuning);
     }
     let mut plan = Plan::default();
@@ -97,9 +106,11 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         )));
     }
     let problem = &problem;
+    let across = across.filter(|_| count > 0);
     let mut multiplicities = None;
     let spread = match wide {
         Some(_) => Some(Spread::of_columns(tuning)),
+        None if across.is_some() => Some(Spread::of_columns(tuning)),
         None if count > 0 => Some(Spread::choose(problem, rows, limits, tuning)?),
         None => None,
     };
@@ -151,9 +162,10 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             gather_elements: 0,
             tuning,
         };
-        match wide {
-            Some(wide) => wide.add(&mut plan, &planner, tuning)?,
-            None => planner.add_chunks(&mut plan)?,
+        match (wide, across) {
+            (Some(wide), _) => wide.add(&mut plan, &planner, tuning)?,
+            (None, Some(across)) => across.add(&mut plan, &planner)?,
+            (None, None) => planner.add_chunks(&mut plan)?,
         }
     }
     if let Some(counts) = counts {

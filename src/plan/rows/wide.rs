@@ -19,8 +19,8 @@ use crate::view::View;
 
 /// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
 pub(crate) const OPENED_BYTES: u64 = 32;
-const FOLDED_BYTES: u64 = 32;
-const MERGED_BYTES: u64 = 64;
+pub(super) const FOLDED_BYTES: u64 = 32;
+pub(super) const MERGED_BYTES: u64 = 64;
 
 /// How wide rows are cut.
 #[derive(Clone, Copy, Debug)]
