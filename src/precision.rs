@@ -213,7 +213,10 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
                 .iter()
                 .try_fold(0, |sum, run| Ok(sum + loss_depth(run, limits, tuning)?));
         }
-        Family::Rows(rows) => match (Wide::of(problem, rows, tuning), Across::of(problem, rows, limits, tuning)) {
+        Family::Rows(rows) => match (
+            Wide::of(problem, rows, tuning),
+            Across::of(problem, rows, limits, tuning),
+        ) {
             (Some(wide), _) => (wide_depth(wide, rows.cols as u64, tuning), 1, 0),
             (None, Some(across)) => (across_depth(rows.cols as u64, across, tuning), 1, 0),
             (None, None) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),

@@ -165,13 +165,7 @@ impl Labels<'_> {
     }
 
     /// Adds what a shader takes to go through them, and says what they are.
-    pub fn source(
-        &self,
-        list: &mut Vec<Piece>,
-        consts: &mut Vec<Const>,
-        limits: &Limits,
-        tuning: &Tuning,
-    ) -> String {
+    pub fn source(&self, list: &mut Vec<Piece>, consts: &mut Vec<Const>, limits: &Limits, tuning: &Tuning) -> String {
         let weight = self
             .weight
             .filter(|_| self.opened.is_none())
