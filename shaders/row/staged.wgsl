@@ -24,15 +24,15 @@ fn own_cell(column: u32) -> u32 {
 }
 
 // The rows of a workgroup, of which a block's last one has fewer.
-struct Block {
+struct RowBlock {
     first: u32,
     rows: u32,
 }
 
-fn block_of(tile: u32) -> Block {
+fn block_of(tile: u32) -> RowBlock {
     let within = (tile % params.block_tiles) * ROWS;
     let first = (tile / params.block_tiles) * params.block_rows + within;
-    return Block(first, min(min(params.block_rows - within, params.rows - first), ROWS));
+    return RowBlock(first, min(min(params.block_rows - within, params.rows - first), ROWS));
 }
 
 fn stage(i: u32, e: u32) {
