@@ -10,6 +10,9 @@ use super::record::{Ceiling, Kind, Last, Memcpy, Record, is_close};
 /// Ceilings move whole multiples of this: quads on both sides of a copy.
 pub const STEP: u64 = 32;
 
+/// The host copies no more at a time: its pace is the same beyond, and it would take seconds in each round.
+const HOST_MOST: u64 = 512 << 20;
+
 /// Fewer bytes are copied by one thread: starting more takes longer.
 const THREADS_FROM: usize = 1 << 20;
 
@@ -104,7 +107,8 @@ impl Ceilings {
         let own = [tensor(from, 1.0)?, tensor(to, 0.0)?];
         engine.stopwatch_copy(&own[0], &own[1], to / 4)?.once()?;
         expect_sum(engine, "copy kernel", &engine.stopwatch_read(&own[1], to / 4)?, to / 4)?;
-        self.host = [vec![1; to], vec![2; to]];
+        let host = to.min(HOST_MOST as usize);
+        self.host = [vec![1; host], vec![2; host]];
         Ok(self.device.insert(own).clone())
     }
 
@@ -115,7 +119,7 @@ impl Ceilings {
     }
 
     fn add(&mut self, kind: Kind, bytes: u64, kernel: &Stopwatch<'_>) -> usize {
-        let threads = self.threads((bytes / 2) as usize);
+        let threads = self.threads(host_bytes(bytes));
         self.known.push(Known {
             kind,
             bytes,
@@ -160,7 +164,7 @@ impl Ceilings {
     pub fn outside(&mut self, beside: &Beside<'_>, keep: bool) -> Result<()> {
         let transfer = beside.transfer.once()?;
         let threads = self.known[beside.index].threads;
-        let wall_ns = self.copy((beside.bytes / 2) as usize, threads);
+        let wall_ns = self.copy(host_bytes(beside.bytes), threads);
         let known = &mut self.known[beside.index];
         if keep {
             known.transfer.push(&transfer);
@@ -188,12 +192,17 @@ impl Ceilings {
             buffer_copy: own.transfer.times(own.bytes),
             memcpy: Memcpy {
                 threads: own.threads,
-                times: own.memcpy.times(own.bytes),
+                times: own.memcpy.times(2 * host_bytes(own.bytes) as u64),
             },
             last: earlier.iter().find_map(|record| of_last(record, own.kind, own.bytes)),
         };
         self.known.into_iter().map(ceiling).collect()
     }
+}
+
+/// What the host copies beside a ceiling of so many bytes, read and written.
+fn host_bytes(bytes: u64) -> usize {
+    (bytes / 2).min(HOST_MOST) as usize
 }
 
 /// A ceiling in an earlier record.

@@ -132,20 +132,44 @@ impl Inputs {
             *items = self.block_items;
         }
         self.block.push((role, tensor(&block, &first)?));
-        let all = filled(shape.iter().product(), |i| block[i % block.len()])?;
-        self.whole.push((role, tensor(&all, shape)?));
+        let all = Tensor::from_vec(repeated(&block, shape.iter().product())?, shape)?;
+        let all = if all.dtype() == dtype {
+            all
+        } else {
+            all.to_dtype(dtype)?
+        };
+        self.whole.push((role, all));
         Ok(())
     }
 }
 
 /// So many values.
 fn filled<T>(count: usize, value: impl FnMut(usize) -> T) -> Result<Vec<T>> {
+    let mut list = reserved(count)?;
+    list.extend((0..count).map(value));
+    Ok(list)
+}
+
+/// Room for so many.
+fn reserved<T>(count: usize) -> Result<Vec<T>> {
     let mut list = Vec::new();
     list.try_reserve_exact(count).map_err(|_| Error::Operand {
         name: "shape",
         message: format!("{count} elements are too large for the host's memory"),
     })?;
-    list.extend((0..count).map(value));
+    Ok(list)
+}
+
+/// So many values, which repeat those of a block.
+///
+/// # Errors
+/// [`Error::Operand`] for more than the host's memory holds.
+pub fn repeated<T: Copy>(block: &[T], count: usize) -> Result<Vec<T>> {
+    let mut list = reserved(count)?;
+    while list.len() < count && !block.is_empty() {
+        let more = block.len().min(count - list.len());
+        list.extend_from_slice(&block[..more]);
+    }
     Ok(list)
 }
 

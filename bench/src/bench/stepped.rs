@@ -4,6 +4,7 @@ use wgloss::optim::{self, State};
 use wgloss::{Array, Dtype, Engine, Error, Optimizer, Result, Role, Stopwatch, Tensor, precision};
 
 use super::ceilings::Ceilings;
+use super::inputs::repeated;
 use super::measure::{Lane, Subject, time};
 use super::record::{Kind, Row};
 use super::rows::{Settings, shape_text};
@@ -72,7 +73,10 @@ fn lane<'a>(engine: &'a Engine, job: &StepJob) -> std::result::Result<Lane<'a>, 
     let text = |error: Error| error.to_string();
     let optimizer = job.optimizer().map_err(text)?;
     let block = Block::new(optimizer.as_ref(), job.dtype);
-    let upload = |numbers: &[f32]| engine.upload(&repeated(numbers, &job.shape)?.to_dtype(job.dtype)?);
+    let upload = |block: &[f32]| {
+        let numbers = repeated(block, job.shape.iter().product())?;
+        engine.upload(&Tensor::from_vec(numbers, &job.shape)?.to_dtype(job.dtype)?)
+    };
     let param = upload(&block.param).map_err(text)?;
     let grad = upload(&block.grad).map_err(text)?;
     let update = optimizer.update(param.view(), grad.view(), &State::default());
@@ -83,18 +87,6 @@ fn lane<'a>(engine: &'a Engine, job: &StepJob) -> std::result::Result<Lane<'a>, 
     stopwatch.once().map_err(text)?;
     block.check(engine, &stopwatch)?;
     Ok(Lane::new((MODE, "none"), Kind::Copy, least, stopwatch))
-}
-
-/// Numbers, again and again.
-fn repeated(block: &[f32], shape: &[usize]) -> Result<Tensor> {
-    let count: usize = shape.iter().product();
-    let mut list = Vec::<f32>::new();
-    list.try_reserve_exact(count).map_err(|_| Error::Operand {
-        name: "shape",
-        message: format!("{count} elements are too large for the host's memory"),
-    })?;
-    list.extend(block.iter().cycle().take(count));
-    Tensor::from_vec(list, shape)
 }
 
 /// What parameter and gradient repeat, and what has to become of them.

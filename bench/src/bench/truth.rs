@@ -1,6 +1,6 @@
 //! What the results of a row have to be: the f64 reference of its block, repeated as its operands are.
 
-use wgloss::{Array, Loss, Mode, Reduction, Result, Values, reference};
+use wgloss::{Array, Dtype, Loss, Mode, Reduction, Result, Values, reference};
 
 use super::inputs::{self, Inputs};
 use crate::errors::{Miss, Worst, compare};
@@ -66,27 +66,47 @@ impl Truth {
     }
 }
 
-/// Compares an array with what it has to repeat.
+/// Compares an array with what it has to repeat, on all cores: there may be a billion elements.
+///
+/// # Errors
+/// What is wrong first, in words.
 pub fn repeats(got: &Array, want: &[f64]) -> std::result::Result<(), String> {
     let step = want.len().max(1);
-    for (nth, chunk) in got.data.chunks(step).enumerate() {
-        let want = want.get(..chunk.len()).unwrap_or_default();
-        match compare(chunk, got.dtype, want, None, &mut Worst::default()) {
-            None => {}
-            Some(Miss::Length { got, want }) => return Err(format!("{got} elements, expected {want}")),
-            Some(Miss::Values { index, got, want, .. }) => {
-                return Err(format!("element {} is {got:e}, expected {want:e}", nth * step + index));
-            }
+    let chunks: Vec<&[f32]> = got.data.chunks(step).collect();
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let part = chunks.len().div_ceil(threads).max(1);
+    let first = |(nth, chunks): (usize, &[&[f32]])| {
+        let begin = nth * part * step;
+        let all = chunks.iter().enumerate();
+        all.into_iter()
+            .find_map(|(nth, chunk)| miss(chunk, got.dtype, want, begin + nth * step))
+    };
+    let found = std::thread::scope(|scope| {
+        let parts = chunks.chunks(part).enumerate();
+        let all: Vec<_> = parts.map(|own| scope.spawn(move || first(own))).collect();
+        let joined = all.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined
+            .map(|own| own.unwrap_or_else(|_| Some("a thread that compares died".into())))
+            .collect::<Vec<_>>()
+    });
+    found.into_iter().flatten().next().map_or(Ok(()), Err)
+}
+
+/// What is wrong with a chunk that begins at an element.
+fn miss(chunk: &[f32], dtype: Dtype, want: &[f64], begin: usize) -> Option<String> {
+    let want = want.get(..chunk.len()).unwrap_or_default();
+    match compare(chunk, dtype, want, None, &mut Worst::default())? {
+        Miss::Length { got, want } => Some(format!("{got} elements, expected {want}")),
+        Miss::Values { index, got, want, .. } => {
+            Some(format!("element {} is {got:e}, expected {want:e}", begin + index))
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bench::rows;
-    use wgloss::Dtype;
 
     /// One wrong number anywhere is found, also behind the first block and in the last, which is cut.
     #[test]

@@ -1,6 +1,6 @@
 // What lanes know of their subgroup, and what they read of each other: for each lane the size, its place, and what it
-// got from the lanes whose place differs in one bit, and from the one half a subgroup further. `flip`: bits of one
-// lane's that are turned over.
+// got from the lanes whose place differs in one bit, and from the one half a subgroup further. `flip`: bits of lane
+// 0's that are turned over.
 
 struct Params {
     flip: u32,
@@ -25,7 +25,7 @@ fn main(
     let first = subgroupShuffle(value, 0u);
     out[6u * lane] = size;
     out[6u * lane + 1u] = place;
-    out[6u * lane + 2u] = near ^ select(0u, params.flip, lane == 100u);
+    out[6u * lane + 2u] = near ^ select(0u, params.flip, lane == 0u);
     out[6u * lane + 3u] = far;
     out[6u * lane + 4u] = next;
     out[6u * lane + 5u] = first;
