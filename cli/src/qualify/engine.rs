@@ -167,7 +167,7 @@ fn masks(lab: &Lab, fault: Fault) -> Result<Finding, String> {
     let class = |row: usize| row * 37 % COLS;
     let of = |nudged: bool| {
         let score = |row: usize, col: usize| match (row % 4, col == class(row)) {
-            (1, false) if col % 3 == 0 => f32::NEG_INFINITY,
+            (1, false) if col.is_multiple_of(3) => f32::NEG_INFINITY,
             (2, false) => f32::NEG_INFINITY,
             (3, true) if row == 7 => f32::NAN,
             _ if nudged && row == 9 && col == 500 => 7.5,

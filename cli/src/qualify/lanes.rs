@@ -150,7 +150,7 @@ fn atomics(lab: &Lab, fault: Fault) -> Result<Finding, String> {
         COUNT / 2 * (COUNT - 1),
         COUNT - 1,
         u32::MAX,
-        (COUNT / 2) << 16 | COUNT / 2,
+        (COUNT / 2) * 0x1_0001,
     ];
     Ok(Finding::judged(format!("of {COUNT}"), differs(&got, want)))
 }
