@@ -146,12 +146,7 @@ fn atomics(lab: &Lab, fault: Fault) -> Result<Finding, String> {
         [GROUPS, 1, 1],
     )?;
     let got = lab.read(&counts, 0, 4)?;
-    let want = [
-        COUNT / 2 * (COUNT - 1),
-        COUNT - 1,
-        u32::MAX,
-        (COUNT / 2) * 0x1_0001,
-    ];
+    let want = [COUNT / 2 * (COUNT - 1), COUNT - 1, u32::MAX, (COUNT / 2) * 0x1_0001];
     Ok(Finding::judged(format!("of {COUNT}"), differs(&got, want)))
 }
 
