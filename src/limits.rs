@@ -83,7 +83,8 @@ impl Limits {
     }
 
     /// What an adapter of a class goes through within a quarter of a second, when it is a slow one of its class: those
-    /// of 250 MB/s, or 4 GB/s. The forms that submit for themselves measure it (`src/gpu/submit.rs`).
+    /// of 250 MB/s, or 4 GB/s. A dispatch touches no more. The forms that submit for themselves measure what a
+    /// submission may touch (`src/plan/parts.rs`).
     pub fn dispatch_bytes(device: wgpu::DeviceType) -> u64 {
         match device {
             wgpu::DeviceType::DiscreteGpu => 1 << 30,

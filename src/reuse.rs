@@ -87,3 +87,58 @@ impl Engine {
         self.gpu().map(|gpu| gpu.counters.read())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::loss::Mse;
+    use crate::output::Output;
+    use crate::tensor::Tensor;
+    use crate::words::Mode;
+
+    /// As on a GPU, whose driver minds what takes long: a call of many bytes waits for its parts, which grow, and goes
+    /// in fewer the next time, to the same bits; so does one that yields.
+    #[test]
+    fn parts_grow_and_are_fewer_the_next_time() {
+        let Ok(mut engine) = Engine::open("") else {
+            eprintln!("skipped: no adapter");
+            return;
+        };
+        let limits = engine.plan_limits().unwrap();
+        let limits = Limits {
+            max_dispatch_bytes: 64 << 10,
+            ..limits
+        };
+        engine.set_plan_limits(limits).unwrap();
+        if let Some(gpu) = engine.gpu_mut() {
+            gpu.info.device_type = wgpu::DeviceType::IntegratedGpu;
+        }
+        let loss = Mse::default();
+        let numbers: Vec<f32> = (0..1 << 20).map(|nth| (nth % 977) as f32 - 400.0).collect();
+        for (rows, yields) in [(1024, false), (2048, true)] {
+            let x = Tensor::new(&numbers, &[rows, numbers.len() / rows]).unwrap();
+            let x = engine.upload(&x).unwrap();
+            let zeros = Tensor::new(&vec![0.0f32; numbers.len()], x.shape()).unwrap();
+            let zeros = engine.upload(&zeros).unwrap();
+            let operands = [&x, &zeros];
+            let call = Call::new(Mode::Forward, &operands);
+            let run = || -> (u64, Output) {
+                let before = engine.activity().unwrap().submissions;
+                let output = match yields {
+                    true => crate::gpu::block_on(loss.run_async(&engine, &call)),
+                    false => loss.run(&engine, &call),
+                };
+                (engine.activity().unwrap().submissions - before, output.unwrap())
+            };
+            let value = |own: Output| own.read(&engine).unwrap().scalar().unwrap();
+            let ((first, own), (second, again)) = (run(), run());
+            // 8 MiB are 128 dispatches.
+            assert!((5..40).contains(&first) && second < first, "{first}, then {second}");
+            let (own, again) = (value(own), value(again));
+            assert_eq!(own.to_bits(), again.to_bits());
+            let exact = numbers.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / numbers.len() as f64;
+            assert!((f64::from(own) / exact - 1.0).abs() < 1e-6, "{own}, {exact}");
+        }
+    }
+}

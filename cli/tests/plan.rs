@@ -116,7 +116,8 @@ fn the_plan_tells_what_the_device_is() {
     assert_eq!(device["limits"]["binding_bytes"], 128 << 20);
     // 5 GB in bindings of 128 MiB, dispatches of 64 MiB.
     let plan = json("plan mse --shape 625000x1000 --limits webgpu --class integrated");
-    assert!(plan["submissions"].as_u64().unwrap() > 7_500_000_000 / (64 << 20));
+    assert!(plan["dispatches"].as_u64().unwrap() > 7_500_000_000 / (64 << 20));
+    assert!(plan["submissions"].as_u64().unwrap() <= 10, "{plan}");
     assert_eq!(device["f16"], "integer");
     let plan = json("plan mse --shape 4:f16 --f16 both");
     assert_eq!(plan["device"]["f16"], "both");
@@ -134,11 +135,44 @@ fn the_plan_tells_what_the_device_is() {
     let table = blind("plan cross-entropy --shape 4096x1000").stdout;
     for told in [
         "lanes to a row",
-        "1 submission, 2,048 bytes of scratch in 1 buffer",
+        "1 submission and 0 waits at 500 GB/s\n",
+        "2,048 bytes of scratch in 1 buffer",
         "32,837,756 bytes moved",
     ] {
         assert!(table.contains(told), "{table}");
     }
+}
+
+/// Submissions grow as the pace allows, and all bytes of the row that is largest go out in few.
+#[test]
+fn the_plan_tells_submissions_and_waits() {
+    let call = "plan cross-entropy --shape 8192x128256 --class";
+    let counts = |plan: &Value, which: &str| {
+        let own = &plan["courses"][which];
+        ["submissions", "waits"].map(|name| own[name].as_u64().unwrap())
+    };
+    for (class, most) in [("integrated", 12), ("discrete", 6)] {
+        let plan = json(&format!("{call} {class}"));
+        let [submissions, waits] = counts(&plan, "first");
+        assert!(submissions <= most && waits + 2 <= submissions, "{plan}");
+        assert_eq!(plan["submissions"], submissions);
+        assert_eq!(plan["waits"], waits);
+        let steps = plan["steps"].as_array().unwrap();
+        assert_eq!(steps.last().unwrap()["submission"], submissions);
+        assert!(counts(&plan, "next")[0] < submissions, "{plan}");
+        // A dispatch each, but for the small ones.
+        let dispatches = plan["dispatches"].as_u64().unwrap();
+        assert!(counts(&plan, "slowest")[0] + 4 > dispatches, "{plan}");
+        assert_eq!(steps.len() as u64, dispatches);
+        let slow = json(&format!("{call} {class} --pace 1"));
+        assert!(counts(&slow, "first")[0] > submissions, "{slow}");
+    }
+    // Nobody watches over the processor, and nobody waits for it.
+    let plan = json(&format!("{call} software8"));
+    assert_eq!(plan["waits"], 0);
+    let (code, message) = refused("plan mse --shape 4 --pace 0");
+    assert_eq!(code, 2);
+    assert!(message.contains("--pace 0: expected a number above 0"), "{message}");
 }
 
 /// The same words as `compute`, with the argument in the place of the file.

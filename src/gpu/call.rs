@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::activity::count;
 use super::record::{self, Ready};
 use super::scratch::Scratch;
+use super::submit::Way;
 use super::wait::Waiting;
 use super::{Gpu, foreign, outputs};
 use crate::call::{Asked, Key, Place};
@@ -25,10 +26,8 @@ use crate::words::Role;
 pub(crate) struct Prepared {
     problem: Problem,
     plan: Plan,
-    /// Steps that are submitted together, and the bytes that they touch.
-    parts: Vec<(Range<usize>, u64)>,
-    /// The limit of bytes that this was made for.
-    limit: u64,
+    /// How its steps go to the device.
+    way: Way,
     pipelines: Vec<wgpu::ComputePipeline>,
     params: (wgpu::Buffer, Vec<u64>),
 }
@@ -44,8 +43,7 @@ const SMALL: u64 = 64 << 10;
 impl Prepared {
     /// It would be the same under this limit, which one that touches less does not come to.
     pub fn holds(&self, limit: u64) -> bool {
-        let all: u64 = self.parts.iter().map(|(_, bytes)| bytes).sum();
-        limit == self.limit || all <= limit.min(self.limit)
+        self.way.holds(limit)
     }
 
     /// The steps that are wanted, with all that recording them needs.
@@ -200,8 +198,7 @@ impl Gpu {
         let prepared = Arc::new(Prepared {
             pipelines: pipelines.collect::<Result<_>>()?,
             params: self.params(&plan.steps)?,
-            parts: plan.parts(limits.max_dispatch_bytes),
-            limit: limits.max_dispatch_bytes,
+            way: Way::new(plan.step_bytes(), limits.max_dispatch_bytes),
             problem,
             plan,
         });
@@ -224,7 +221,7 @@ impl Gpu {
         let loan = self.loan(&bound, None);
         let (output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
         let last = prepared.plan.steps.len();
-        let submitted = self.in_parts(&prepared.parts, waiting, |encoder, part| {
+        let submitted = self.in_parts(&prepared.way, waiting, |encoder, part| {
             let copies = (part.end == last).then_some(&bound.copies);
             self.encode_steps(encoder, bound.steps_of(&large, part).chain(copies), None);
             Ok(())
@@ -337,9 +334,9 @@ impl Gpu {
         all.extend(results.iter().cloned());
         let (staging, copies) = self.way_back(&results, staged)?;
         // Between two submissions of one call others may come.
-        let scratch = match prepared.parts.len() {
-            1 => self.shared_scratch(plan)?,
-            _ => self.own_scratch(plan)?,
+        let scratch = match prepared.way.is_one() {
+            true => self.shared_scratch(plan)?,
+            false => self.own_scratch(plan)?,
         };
         let is_there = |source: Origin| match source {
             Origin::Scratch(_) => true,

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::record::Ready;
+use super::submit::Way;
 use super::wait::{Waiting, block_on};
 use super::{Gpu, memory_of};
 use crate::error::Result;
 use crate::memory::{Memory, Recording, Used, Watcher, lock};
-use crate::plan::{Dispatch, Origin, Plan, parts};
+use crate::plan::{Dispatch, Origin, Plan, Step};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
@@ -31,6 +32,7 @@ struct Place {
     dispatches: Vec<Dispatch>,
     params: wgpu::Buffer,
     ready: Vec<Ready>,
+    way: Way,
     taken: Arc<AtomicBool>,
 }
 
@@ -78,15 +80,13 @@ impl Gpu {
     pub fn step(&self, steps: &Steps, places: &Arc<Places>, after: impl Fn(&mut wgpu::CommandEncoder)) -> Result<()> {
         let place = self.place_of(steps, places)?;
         // On one queue, what is written for a later step is written after this one has run.
-        let submitted = self.send(&place, steps, after);
+        let submitted = self.send(&place, after);
         place.free();
         submitted
     }
 
-    fn send(&self, place: &Place, steps: &Steps, after: impl Fn(&mut wgpu::CommandEncoder)) -> Result<()> {
-        let all = steps.iter().flat_map(|(plan, _)| &plan.steps);
-        let parts = parts(all, self.paced_limits().max_dispatch_bytes);
-        let recorded = self.in_parts(&parts, Waiting::Blocks, |encoder, part| {
+    fn send(&self, place: &Place, after: impl Fn(&mut wgpu::CommandEncoder)) -> Result<()> {
+        let recorded = self.in_parts(&place.way, Waiting::Blocks, |encoder, part| {
             let is_last = part.end == place.ready.len();
             self.encode_steps(encoder, place.ready[part].iter(), None);
             if is_last {
@@ -174,7 +174,9 @@ impl Gpu {
             }
             Ok(())
         })??;
+        let bytes = steps.iter().flat_map(|(plan, _)| &plan.steps).map(Step::bytes);
         Ok(Place {
+            way: Way::new(bytes.collect(), self.paced_limits().max_dispatch_bytes),
             ids,
             dispatches,
             params,

@@ -1,28 +1,29 @@
 //! Plans submitted by the engine itself, in parts that no watchdog minds.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::activity::count;
-use super::wait::{UnderWay, Waiting};
+use super::wait::Waiting;
 use super::{Gpu, block_on};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::lock;
-use crate::plan::Plan;
+use crate::plan::parts::GOAL;
+use crate::plan::{Known, Parts, Plan};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
-/// How many bytes one submission may touch: drivers end what runs for seconds (2 on Windows, 10 on Linux), and the
-/// device with it.
+/// How many bytes one dispatch may touch, and a part of a call of which nothing is known: as many as the limits allow, or
+/// fewer on a device that was slow with them. How parts grow beyond that is in `plan/parts.rs`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pace {
     bytes: u64,
     most: u64,
 }
 
-/// The time that a part of a plan should take at most: an eighth of the shortest watchdog.
-const GOAL: Duration = Duration::from_millis(250);
 /// Less is not worth a submission.
 const LEAST: u64 = 1 << 20;
 
@@ -54,6 +55,41 @@ impl Pace {
     }
 }
 
+/// The way of a plan's steps to the device.
+#[derive(Debug)]
+pub(crate) struct Way {
+    /// The bytes that each of them touches.
+    steps: Vec<u64>,
+    /// Bytes of a part of which nothing is known.
+    first: u64,
+    /// What was learned when they went it.
+    known: Mutex<Option<Known>>,
+}
+
+impl Way {
+    pub fn new(steps: Vec<u64>, first: u64) -> Self {
+        Self {
+            steps,
+            first,
+            known: Mutex::default(),
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.steps.iter().sum()
+    }
+
+    /// All goes in one submission, whatever the pace.
+    pub fn is_one(&self) -> bool {
+        self.bytes() <= self.first
+    }
+
+    /// It would be the same under this limit, which one that touches less does not come to.
+    pub fn holds(&self, limit: u64) -> bool {
+        limit == self.first || self.bytes() <= limit.min(self.first)
+    }
+}
+
 impl Gpu {
     /// The limits of a plan that is submitted in parts.
     pub fn paced_limits(&self) -> Limits {
@@ -76,60 +112,70 @@ impl Gpu {
 
     /// Submits a plan.
     pub fn submit(&self, plan: &Plan, tensors: &[(Role, Tensor)]) -> Result<()> {
-        let parts = plan.parts(lock(&self.pace).bytes());
-        let scratch = match parts.len() {
-            1 => self.shared_scratch(plan)?,
-            _ => self.own_scratch(plan)?,
+        let way = Way::new(plan.step_bytes(), lock(&self.pace).bytes());
+        let scratch = match way.is_one() {
+            true => self.shared_scratch(plan)?,
+            false => self.own_scratch(plan)?,
         };
-        let recorded = self.in_parts(&parts, Waiting::Blocks, |encoder, part| {
+        let recorded = self.in_parts(&way, Waiting::Blocks, |encoder, part| {
             self.record_steps(encoder, &plan.steps[part], tensors, scratch.memory(), None)
         });
         block_on(recorded).map(|_| ())
     }
 
-    /// Records and submits the parts of a plan. One part goes in one submission, and nothing waits. Of several, two are
-    /// under way at a time, and each is timed; on a software adapter, which no watchdog minds, nothing waits either.
-    /// Returns the last submission.
+    /// Records and submits the parts of a plan, as `plan/parts.rs` has it. One part goes in one submission, and nothing
+    /// waits. On a software adapter, which no watchdog minds, nothing waits either. Returns the last submission.
     pub async fn in_parts(
         &self,
-        parts: &[(Range<usize>, u64)],
+        way: &Way,
         waiting: Waiting,
         mut record: impl FnMut(&mut wgpu::CommandEncoder, Range<usize>) -> Result<()>,
     ) -> Result<wgpu::SubmissionIndex> {
-        let mut send = |part: &Range<usize>| {
+        let start = Instant::now();
+        let mut send = |part: Range<usize>| {
             self.guarded("submission", 0, || {
                 let mut encoder = self.device.create_command_encoder(&Default::default());
-                record(&mut encoder, part.clone())?;
+                record(&mut encoder, part)?;
                 count(&self.counters.submissions, 1);
-                Ok(self.queue.submit([encoder.finish()]))
+                let commands = encoder.finish();
+                let at = start.elapsed();
+                Ok((self.queue.submit([commands]), at))
             })?
         };
-        let [before @ .., (part, _)] = parts else {
-            return send(&(0..0)); // a plan has a part, if an empty one
-        };
-        let has_watchdog = self.info.device_type != wgpu::DeviceType::Cpu;
-        let mut earlier: Option<(UnderWay, u64)> = None;
-        let mut since = Instant::now();
-        for (part, bytes) in before {
-            let submission = send(part)?;
-            if !has_watchdog {
-                continue;
+        if way.is_one() {
+            return send(0..way.steps.len()).map(|(submission, _)| submission);
+        }
+        let is_watched = self.info.device_type != wgpu::DeviceType::Cpu;
+        let known = *lock(&way.known);
+        let mut parts = Parts::new(&way.steps, way.first, known, is_watched);
+        if is_watched && known.is_none() {
+            // The first part is waited for in any case; so its time is its own.
+            self.idle(waiting).await?;
+            parts.idle(start.elapsed());
+        }
+        let mut under_way = VecDeque::new();
+        let mut last = None;
+        loop {
+            while parts.has_to_wait() {
+                let Some(oldest) = under_way.pop_front() else { break };
+                self.done(oldest).await?;
+                if let Some((bytes, took)) = parts.done(start.elapsed()) {
+                    self.observe(bytes, took);
+                }
             }
-            let own = (self.under_way(waiting, submission), *bytes);
-            let Some((submission, bytes)) = earlier.replace(own) else {
-                since = Instant::now(); // whatever was compiled was before
-                continue;
-            };
-            self.done(submission).await?;
-            self.observe(bytes, since.elapsed());
-            since = Instant::now();
+            let Some((part, bytes)) = parts.next_part() else { break };
+            let (submission, at) = send(part)?;
+            parts.handed_in(bytes, at);
+            if is_watched {
+                under_way.push_back(self.under_way(waiting, submission.clone()));
+            }
+            last = Some(submission);
         }
-        let last = send(part)?;
-        if let Some((submission, bytes)) = earlier {
-            self.done(submission).await?;
-            self.observe(bytes, since.elapsed());
+        *lock(&way.known) = parts.known();
+        match last {
+            Some(submission) => Ok(submission),
+            None => send(0..0).map(|(submission, _)| submission), // a call has a part
         }
-        Ok(last)
     }
 }
 

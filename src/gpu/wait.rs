@@ -233,6 +233,14 @@ impl Gpu {
         }
     }
 
+    /// Waits for all that was submitted so far.
+    pub async fn idle(&self, waiting: Waiting) -> Result<()> {
+        match waiting {
+            Waiting::Blocks => self.wait(None),
+            Waiting::Yields => self.yield_for(&mut [Arrival::of_all(&self.queue)]).await,
+        }
+    }
+
     pub async fn done(&self, own: UnderWay) -> Result<()> {
         match own {
             UnderWay::Submission(submission) => self.wait(Some(submission)),

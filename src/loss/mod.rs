@@ -311,9 +311,10 @@ pub trait Loss: Debug + Send + Sync {
     fn problem(&self, call: &Call<'_>) -> Result<Problem>;
 
     /// Computes a call: encodes, submits and returns. On a GPU, whose driver ends submissions that take seconds, one
-    /// that touches more than [`Limits::max_dispatch_bytes`](crate::Limits::max_dispatch_bytes) goes in parts, and the
-    /// call waits for all but the last two; [`Loss::run_async`] does not, nor does [`Loss::encode`], whose submission
-    /// is the caller's.
+    /// that touches more than [`Limits::max_dispatch_bytes`](crate::Limits::max_dispatch_bytes) goes in parts that grow
+    /// as the device proves fast, and the call waits for all but the last two; the same call goes in fewer the next
+    /// time, in one if it takes less than a sixteenth of a second. [`Loss::run_async`] does not wait, nor does
+    /// [`Loss::encode`], whose submission is the caller's.
     ///
     /// # Errors
     /// Those of [`Loss::problem`], [`Error::Limit`] and [`Error::Device`].

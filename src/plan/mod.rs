@@ -17,6 +17,7 @@ mod labels;
 mod monoid;
 mod naive;
 mod pairs;
+pub(crate) mod parts;
 mod pass;
 mod probe;
 mod reduce;
@@ -44,13 +45,13 @@ pub use gate::{plan_gate, plan_norm, plan_rescale};
 pub use gather::plan_gather;
 pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;
+pub use parts::{Course, Known, Parts};
 pub use probe::{PROBE_WORDS, Probe, Question, probes};
 pub use reduce::plan_reduce;
 pub(crate) use rows::{Across, Wide};
 pub(crate) use scattered::folds;
 pub(crate) use spread::{SHORT_COLS, Spread};
 pub use update::plan_update;
-pub(crate) use work::parts;
 pub use work::{Moved, Takes, Work};
 
 /// Where the memory of a binding or a copy comes from.

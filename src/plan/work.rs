@@ -1,7 +1,5 @@
 //! What a plan asks of a device, in the numbers that people are told: how rows are spread over lanes, how often they
-//! are read, and how the steps go into submissions.
-
-use std::ops::Range;
+//! are read, and the bytes that its steps touch.
 
 use bytemuck::pod_read_unaligned;
 
@@ -128,29 +126,12 @@ impl Dispatch {
 }
 
 impl Plan {
-    /// The submissions that the engine makes of it: runs of steps that touch no more than so many bytes each, or a
-    /// single dispatch that touches more. Each with its bytes.
+    /// The bytes that each step touches. Rows that are read twice count once: the second time a part of them comes
+    /// from a cache.
     #[must_use]
-    pub fn parts(&self, budget: u64) -> Vec<(Range<usize>, u64)> {
-        parts(self.steps.iter(), budget)
+    pub fn step_bytes(&self) -> Vec<u64> {
+        self.steps.iter().map(Step::bytes).collect()
     }
-}
-
-/// The same of steps of several plans.
-pub(crate) fn parts<'a>(steps: impl Iterator<Item = &'a Step>, budget: u64) -> Vec<(Range<usize>, u64)> {
-    let mut list = Vec::new();
-    let (mut first, mut bytes, mut end) = (0, 0u64, 0);
-    for (nth, step) in steps.enumerate() {
-        let own = step.bytes();
-        if nth > first && bytes.saturating_add(own) > budget {
-            list.push((first..nth, bytes));
-            (first, bytes) = (nth, 0);
-        }
-        bytes += own;
-        end = nth + 1;
-    }
-    list.push((first..end, bytes));
-    list
 }
 
 /// Bytes that a call cannot avoid to read or write for one of its tensors.

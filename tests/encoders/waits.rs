@@ -146,7 +146,8 @@ fn calls_in_parts_return_at_once_on_software_adapters() {
     let is_software = engine.adapter_info().unwrap().device_type == wgpu::DeviceType::Cpu;
     let before = engine.activity().unwrap().submissions;
     let output = loss.run(&engine, &call).unwrap();
-    assert!(engine.activity().unwrap().submissions - before > 10);
+    // Of twenty dispatches: 1, 2, 4, 8, and what is left.
+    assert!((3..8).contains(&(engine.activity().unwrap().submissions - before)));
     drop(values(&output, &engine));
     if is_software {
         let (device, queue) = engine.wgpu().unwrap();

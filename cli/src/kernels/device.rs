@@ -130,6 +130,16 @@ impl Device {
         self.limits.subgroup > 1
     }
 
+    /// A driver ends what runs for long.
+    pub fn is_watched(&self) -> bool {
+        !self.class_word.starts_with("software")
+    }
+
+    /// What a usual adapter of its class reads and writes, in GB a second.
+    pub fn usual_pace(&self) -> f64 {
+        if self.class_word == "discrete" { 500.0 } else { 50.0 }
+    }
+
     /// `class discrete, subgroups of 32; limits native: 1024 invocations, …`
     pub fn line(&self) -> String {
         let limits = &self.limits;

@@ -4,6 +4,7 @@
 mod arguments;
 mod call;
 mod compile;
+mod courses;
 mod device;
 pub mod plan;
 mod sectors;

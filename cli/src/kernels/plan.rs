@@ -1,6 +1,6 @@
 //! `wgloss plan`: the dispatches of a call in order, with what each reads and writes.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
 use wgloss::plan::{BufferCopy, Dispatch, Moved, Step, Takes, Work};
 use wgloss::shader::Variant;
@@ -9,21 +9,32 @@ use wgloss_shell::{Failure, fit, print};
 use super::arguments;
 use super::call::{Planned, planned};
 use super::compile::Compiled;
+use super::courses::Courses;
 use super::sectors::{self, Of, Sectors, Seen};
 use super::shader::{times, variants};
 use super::traffic::{self, Bytes};
 
 pub fn command() -> Command {
-    let about = "Show the dispatches of a call: workgroups, lanes, and the bytes that each reads and writes";
+    let about =
+        "Show the dispatches of a call: workgroups, lanes, the bytes that each reads and writes, and submissions";
     arguments::of_calls("plan", about, own)
 }
 
 fn own() -> Vec<Arg> {
     let sectors = Arg::new("sectors").long("sectors").action(ArgAction::SetTrue);
-    vec![sectors.help(
+    let pace = Arg::new("pace")
+        .long("pace")
+        .value_name("GB/S")
+        .value_parser(value_parser!(f64))
+        .help(
+            "what the device reads and writes in a second, by which submissions grow \
+             [default: 500 of a discrete adapter, 50 of others]",
+        );
+    let sectors = sectors.help(
         "trace a workgroup of each dispatch on an adapter, and tell how much of what the memory moves is wanted: bytes \
          wanted of those in the sectors of 32 bytes that 32 lanes touch in one turn",
-    )]
+    );
+    vec![pace, sectors]
 }
 
 /// A step of the plan, with what is told of it.
@@ -60,20 +71,15 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     for (variant, _) in &variants {
         compiled.push(Compiled::new(variant, &call.device)?);
     }
-    let parts = call.plan.parts(call.device.limits.max_dispatch_bytes);
-    let submission = |nth| {
-        1 + parts
-            .iter()
-            .position(|(steps, _)| steps.contains(&nth))
-            .unwrap_or_default()
-    };
+    let pace = matches.subcommand().and_then(|(_, own)| own.get_one("pace").copied());
+    let courses = Courses::of(&call, pace)?;
     let steps = call.plan.steps.iter().enumerate();
-    let list = steps.map(|(nth, step)| Told::of(step, submission(nth), &variants, &compiled, seen(nth)));
+    let list = steps.map(|(nth, step)| Told::of(step, courses.submission(nth), &variants, &compiled, seen(nth)));
     let list: Vec<Told<'_>> = list.collect();
     let labels: Vec<&str> = variants.iter().map(|(own, _)| own.label.as_str()).collect();
     match as_json {
-        true => print::line(&json_of(&call, &list, &labels, parts.len(), sectors.as_ref()).to_string()),
-        false => print::line(&text(&call, &list, &labels, parts.len(), sectors.as_ref())),
+        true => print::line(&json_of(&call, &list, &labels, &courses, sectors.as_ref()).to_string()),
+        false => print::line(&text(&call, &list, &labels, &courses, sectors.as_ref())),
     }
 }
 
@@ -90,7 +96,7 @@ fn sums(call: &Planned, list: &[Told<'_>]) -> [Bytes; 2] {
     [sum, least]
 }
 
-fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, sectors: Option<&Sectors>) -> String {
+fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], courses: &Courses, sectors: Option<&Sectors>) -> String {
     let mut header = vec![
         "step",
         "pipeline",
@@ -132,6 +138,7 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, 
     let numbered: Vec<String> = numbered.collect();
     let bytes = |own: &[u64]| grouped(own.iter().sum());
     let scratch = &call.plan.scratch;
+    let groups: u64 = call.plan.dispatches().map(groups).sum();
     let [moved, needed] = [sum, least].map(|own| own.read + own.written);
     let ratio = match needed {
         0 => String::new(),
@@ -156,8 +163,13 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, 
         numbered.join("\n"),
         seen,
         format!(
-            "{}, {} of scratch in {}",
-            times(submissions, "submission", "submissions"),
+            "{} of {}",
+            times(call.plan.dispatches().count(), "dispatch", "dispatches"),
+            times(groups as usize, "workgroup", "workgroups"),
+        ),
+        courses.line(),
+        format!(
+            "{} of scratch in {}",
             bytes(scratch) + " bytes",
             times(scratch.len(), "buffer", "buffers"),
         ),
@@ -225,7 +237,7 @@ impl Told<'_> {
             } => row.extend([
                 pipeline.to_string(),
                 self.submission.to_string(),
-                grouped(u64::from(own.groups[0]) * u64::from(own.groups[1])),
+                grouped(groups(own)),
                 width.to_string(),
                 work.lanes.map_or_else(absent, |lanes| lanes.to_string()),
                 takes(work.takes),
@@ -280,7 +292,7 @@ impl Told<'_> {
     }
 }
 
-fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usize, sectors: Option<&Sectors>) -> Value {
+fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], courses: &Courses, sectors: Option<&Sectors>) -> Value {
     let [sum, least] = sums(call, list);
     let part = |own: &Moved| json!({ "name": own.name, "read_bytes": own.read, "written_bytes": own.written });
     let parts: Vec<Value> = call.least.iter().map(part).collect();
@@ -289,7 +301,11 @@ fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usiz
     json["steps"] = steps.into();
     json["pipelines"] = labels.into();
     json["scratch_bytes"] = call.plan.scratch.clone().into();
-    json["submissions"] = submissions.into();
+    json["dispatches"] = call.plan.dispatches().count().into();
+    json["workgroups"] = call.plan.dispatches().map(groups).sum::<u64>().into();
+    json["submissions"] = courses.own.parts.len().into();
+    json["waits"] = courses.own.waits.into();
+    json["courses"] = courses.json();
     json["read_bytes"] = sum.read.into();
     json["written_bytes"] = sum.written.into();
     json["least"] = json!({ "read_bytes": least.read, "written_bytes": least.written, "parts": parts });
@@ -297,6 +313,10 @@ fn json_of(call: &Planned, list: &[Told<'_>], labels: &[&str], submissions: usiz
         json["sectors"] = sectors.json();
     }
     json
+}
+
+fn groups(own: &Dispatch) -> u64 {
+    own.groups.iter().map(|&count| u64::from(count)).product()
 }
 
 fn takes(own: Takes) -> String {
