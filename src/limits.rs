@@ -92,6 +92,14 @@ impl Limits {
         }
     }
 
+    /// Bytes of results that are kept for later ones of their size, unless told otherwise.
+    pub(crate) fn returned_bytes(device: wgpu::DeviceType) -> u64 {
+        match device {
+            wgpu::DeviceType::DiscreteGpu => 4 << 30,
+            _ => 1 << 30,
+        }
+    }
+
     /// Tensors that begin so many bytes apart are alike to a plan: bindings may begin there, and vectors of shaders do.
     pub fn step(&self) -> u64 {
         match self.offset_alignment.is_multiple_of(16) {

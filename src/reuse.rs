@@ -73,13 +73,28 @@ impl Engine {
     }
 
     /// Lets go of all memory on the device that is kept for calls like those before: bind groups, params, scratch and
-    /// the places of small results. It comes back as it is needed. Waits for what is under way. Where the device's
+    /// the places of results. It comes back as it is needed. Waits for what is under way. Where the device's
     /// memory is short, a call does this by itself.
     ///
     /// # Errors
     /// [`Error::Device`](crate::Error::Device).
     pub fn release(&self) -> Result<()> {
         self.gpu().map_or(Ok(()), |gpu| gpu.release())
+    }
+
+    /// Keeps so many bytes of large results (more than 64 KiB) that nobody holds any more, for later ones of the same
+    /// size: a device's memory is cleared when it is new, which takes as long as writing the result. On a device of its
+    /// own memory 4 GiB, else 1 GiB, unless told otherwise; 0 keeps none. What [`Tensor::buffer`](crate::Tensor::buffer)
+    /// has given out is never used again.
+    pub fn set_kept_bytes(&mut self, bytes: u64) {
+        if let Some(gpu) = self.gpu() {
+            gpu.returned.set_most(bytes);
+        }
+    }
+
+    /// How many bytes of large results are kept at most; 0 on the processor.
+    pub fn kept_bytes(&self) -> u64 {
+        self.gpu().map_or(0, |gpu| gpu.returned.most())
     }
 
     /// What the engine has made and submitted on its device so far, of an engine that has one.

@@ -272,8 +272,8 @@ impl Tensor {
     }
 
     /// The buffers of a device tensor: more than one where it is larger than a buffer may be. They stay this tensor's
-    /// for good: memory of small results is otherwise used again by later calls like theirs, once all handles of them
-    /// are dropped, and that ends with this.
+    /// for good: memory of results is otherwise used again by later calls, once all handles of them are dropped, and
+    /// that ends with this.
     pub fn buffers(&self) -> &[wgpu::Buffer] {
         if let Some(memory) = self.memory() {
             memory.expose();

@@ -50,5 +50,6 @@ mod subgroups;
 mod sums;
 mod threads;
 mod timing;
+mod unwritten;
 mod warm;
 mod wide;

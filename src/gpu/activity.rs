@@ -14,6 +14,8 @@ pub struct Activity {
     pub buffers: u64,
     /// Bytes of those buffers.
     pub bytes: u64,
+    /// Bytes of large results that lie where earlier ones did: no buffer was made for them, and none cleared.
+    pub lent: u64,
     pub bind_groups: u64,
     /// Dispatches recorded.
     pub dispatches: u64,
@@ -30,6 +32,7 @@ pub(crate) struct Counters {
     pub plans: AtomicU64,
     pub buffers: AtomicU64,
     pub bytes: AtomicU64,
+    pub lent: AtomicU64,
     pub bind_groups: AtomicU64,
     pub dispatches: AtomicU64,
     pub copied: AtomicU64,
@@ -48,6 +51,7 @@ impl Counters {
             plans: of(&self.plans),
             buffers: of(&self.buffers),
             bytes: of(&self.bytes),
+            lent: of(&self.lent),
             bind_groups: of(&self.bind_groups),
             dispatches: of(&self.dispatches),
             copied: of(&self.copied),

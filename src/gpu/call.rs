@@ -219,7 +219,7 @@ impl Gpu {
             .inspect_err(|_| planned.free())?;
         let (bound, tensors) = self.bound(asked, planned)?;
         let loan = self.loan(&bound, None);
-        let (output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
+        let (output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan, None)?;
         let last = prepared.plan.steps.len();
         let submitted = self.in_parts(&prepared.way, waiting, |encoder, part| {
             let copies = (part.end == last).then_some(&bound.copies);
@@ -261,7 +261,7 @@ impl Gpu {
             }
         };
         let loan = self.loan(&bound, Some(watch.recording()));
-        let (mut output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan)?;
+        let (mut output, large) = self.lay_out(&prepared, &bound, asked, tensors, &loan, Some(watch.recording()))?;
         let steps = bound.steps_of(&large, 0..prepared.plan.steps.len());
         self.guarded("recording", 0, || {
             self.encode_steps(encoder, steps.chain([&bound.copies]), None);
@@ -385,7 +385,7 @@ impl Gpu {
     }
 
     /// The results of a call that is bound, where they will be, and the steps that touch large ones. `tensors`: those
-    /// placed for it, where there are others than the caller's.
+    /// placed for it, where there are others than the caller's. `recording`: what keeps large results from others.
     fn lay_out(
         &self,
         prepared: &Prepared,
@@ -393,6 +393,7 @@ impl Gpu {
         asked: &Asked<'_>,
         tensors: Option<Placed>,
         loan: &Arc<Loan>,
+        recording: Option<&Arc<Recording>>,
     ) -> Result<(Output, Vec<Option<Ready>>)> {
         let problem = &prepared.problem;
         let mut output = Output::empty(problem);
@@ -406,7 +407,7 @@ impl Gpu {
             output.put(problem, *role, tensor.lent(loan));
         }
         let large = match bound.has_large {
-            true => self.with_large(prepared, bound, asked, tensors, &mut output)?,
+            true => self.with_large(prepared, bound, asked, tensors, (&mut output, recording))?,
             false => Vec::new(),
         };
         Ok((output, large))
@@ -419,7 +420,7 @@ impl Gpu {
         bound: &Bound,
         asked: &Asked<'_>,
         tensors: Option<Placed>,
-        output: &mut Output,
+        (output, recording): (&mut Output, Option<&Arc<Recording>>),
     ) -> Result<Vec<Option<Ready>>> {
         let problem = &prepared.problem;
         let mut all = match tensors {
@@ -431,7 +432,10 @@ impl Gpu {
         all.extend(bound.results.iter().cloned());
         for (role, view) in outputs::results(problem, asked.call) {
             if all.iter().all(|(own, _)| *own != role) {
-                let tensor = self.allocate(view.dtype, &view.shape)?;
+                let tensor = self.result(view.dtype, &view.shape)?;
+                if let (Some(recording), Some(memory)) = (recording, tensor.memory()) {
+                    recording.hold(Box::new(memory.clone()));
+                }
                 output.put(problem, role, tensor.clone());
                 all.push((role, tensor));
             }

@@ -3,8 +3,9 @@
 //! What a plan follows from is written out and compared in full. Bind groups are found by the numbers of the tensors'
 //! memory, which no two memories of a process share, and go when the memory does. Results up to 64 KiB, and their
 //! copies for the host, lie in memory that is lent (`memory/loan`): to one output at a time, until its last tensor is
-//! dropped, and never again once somebody had its raw buffer. What a caller's encoder has recorded keeps all of that,
-//! and operands that are lent, until it was submitted or dropped (`recorded`). Calls in one command buffer share
+//! dropped, and never again once somebody had its raw buffer. Larger ones lie in buffers that come back in the same
+//! way, whatever call they are lent to next (`memory/returned`). What a caller's encoder has recorded keeps all of
+//! that, and operands that are lent, until it was submitted or dropped (`recorded`). Calls in one command buffer share
 //! scratch, which each writes before it reads; those in several have their own. What is kept is bounded in number and
 //! bytes, and goes where memory is short (`Engine::release`).
 

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::memory::Memory;
+use crate::memory::{Memory, Returned};
 use crate::plan::Origin;
 use crate::problem::Problem;
 use crate::tensor::{Storage, Tensor};
@@ -64,6 +64,8 @@ pub(crate) struct Gpu {
     pub counters: Counters,
     pub calls: Arc<Calls>,
     pub pool: Arc<Pool>,
+    /// Where large results come from.
+    pub returned: Arc<Returned>,
     pub troubles: Arc<Troubles>,
     pub pace: Mutex<Pace>,
     pub markers: Arc<Markers>,
@@ -91,21 +93,37 @@ impl Gpu {
         })
     }
 
+    /// A large result, of which every element will be written: it may lie where an earlier one did.
+    pub fn result(&self, dtype: Dtype, shape: &[usize]) -> Result<Tensor> {
+        let view = View::contiguous(dtype, shape);
+        let parts = self.parts(view.end(), |_, bytes| match self.returned.take(size_of_buffer(bytes)) {
+            Some(buffer) => {
+                count(&self.counters.lent, buffer.size());
+                Ok(buffer)
+            }
+            None => self.buffer("wgloss output", bytes, tensor_usage()),
+        })?;
+        let memory = Memory::lent_by(&self.returned, &self.device, parts, self.limits.span());
+        Ok(Tensor {
+            storage: Storage::Device(memory),
+            view,
+        })
+    }
+
     /// Memory for a tensor, in as many buffers as it takes, with what it holds.
     pub fn memory(&self, label: &str, bytes: u64, held: Option<&[u8]>) -> Result<Memory> {
+        let parts = self.parts(bytes, |first, len| match held {
+            Some(held) => self.filled(label, &held[first as usize..(first + len) as usize], tensor_usage()),
+            None => self.buffer(label, len, tensor_usage()),
+        })?;
+        Ok(Memory::of(&self.device, parts, self.limits.span()))
+    }
+
+    /// The buffers of so many bytes, each made of where it begins and of its bytes.
+    fn parts(&self, bytes: u64, make: impl Fn(u64, u64) -> Result<wgpu::Buffer>) -> Result<Vec<wgpu::Buffer>> {
         let span = self.limits.span();
-        let part = |first: u64| {
-            let len = (bytes - first).min(span);
-            match held {
-                Some(held) => self.filled(label, &held[first as usize..(first + len) as usize], tensor_usage()),
-                None => self.buffer(label, len, tensor_usage()),
-            }
-        };
-        let parts: Result<Vec<_>> = (0..bytes.max(1))
-            .step_by(span.min(bytes.max(1)) as usize)
-            .map(part)
-            .collect();
-        Ok(Memory::of(&self.device, parts?, span))
+        let firsts = (0..bytes.max(1)).step_by(span.min(bytes.max(1)) as usize);
+        firsts.map(|first| make(first, (bytes - first).min(span))).collect()
     }
 
     /// A new buffer that holds `bytes` before anything is submitted.
@@ -131,7 +149,7 @@ impl Gpu {
 
     /// A buffer long enough for any window of it to hold a whole element of the shaders' arrays.
     fn create(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> Result<wgpu::Buffer> {
-        let size = bytes.max(16).next_multiple_of(16);
+        let size = size_of_buffer(bytes);
         if size > self.limits.max_buffer_bytes {
             return Err(Error::Limit(format!(
                 "{label} of {size} bytes, a buffer of the adapter has {}",
@@ -165,6 +183,7 @@ impl Gpu {
     pub fn release(&self) -> Result<()> {
         self.calls.clear();
         self.pool.clear();
+        self.returned.clear();
         // wgpu frees what no submission uses any more.
         self.wait(None)
     }
@@ -211,6 +230,11 @@ fn memory_of<'a>(source: Origin, tensors: &'a [(Role, Tensor)], scratch: &'a [Me
             .and_then(|(_, tensor)| tensor.memory()),
     };
     found.ok_or_else(|| Error::Device(format!("the plan names {source:?}, which the call does not have")))
+}
+
+/// The size of a buffer for so many bytes.
+fn size_of_buffer(bytes: u64) -> u64 {
+    bytes.max(16).next_multiple_of(16)
 }
 
 fn tensor_usage() -> wgpu::BufferUsages {

@@ -6,7 +6,7 @@ use super::probe::unproved;
 use super::{Counters, Gpu, Pace, Pipelines, Poller, Troubles, wait};
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::memory::lock;
+use crate::memory::{Returned, lock};
 use crate::tuning::Tuning;
 
 /// The backends looked at: all but OpenGL, whose libraries print to a headless terminal. `WGPU_BACKEND` asks for
@@ -81,17 +81,18 @@ impl Gpu {
             limits,
             has: limits,
             tuning: Tuning::of(&info).within(&limits),
-            info,
             pipelines: Pipelines::default(),
             disk: None,
             counters: Counters::default(),
             calls: Arc::default(),
             pool: Arc::default(),
+            returned: Arc::new(Returned::new(Limits::returned_bytes(info.device_type))),
             troubles,
             markers: Arc::default(),
             poller: Poller::default(),
             alters: None,
             probe: OnceLock::new(),
+            info,
         };
         gpu.has = gpu.proved(Limits::of(&gpu.device));
         gpu.limits = gpu.has;

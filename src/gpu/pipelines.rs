@@ -77,7 +77,11 @@ impl Gpu {
                 layout: None,
                 module,
                 entry_point: Some("main"),
-                compilation_options: Default::default(),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // Whatever is read there was written before: tests/unwritten.rs.
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
                 cache: self.disk.as_ref().map(|disk| &disk.cache),
             })
         });

@@ -4,13 +4,15 @@
 
 mod loan;
 mod recording;
+mod returned;
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 pub(crate) use loan::{Loan, Reading};
 pub(crate) use recording::{Fate, Recording, Used};
+pub(crate) use returned::Returned;
 
 /// A lock that a panic elsewhere does not take away: what it guards is whole between any two statements.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -41,8 +43,12 @@ pub(crate) struct Memory {
 struct Shared {
     /// Whose the buffers are.
     device: wgpu::Device,
-    parts: Box<[wgpu::Buffer]>,
+    parts: Vec<wgpu::Buffer>,
     span: u64,
+    /// Where the buffers go when nobody holds them any more.
+    home: Option<Weak<Returned>>,
+    /// Somebody has a buffer itself, and may use it at any time.
+    is_exposed: AtomicBool,
     /// The buffer is the user's, who may destroy it.
     is_foreign: bool,
     /// No other memory of the process has, or had, this number.
@@ -55,6 +61,11 @@ impl Drop for Shared {
     fn drop(&mut self) {
         for watcher in lock(&self.watchers).drain(..).filter_map(|own| own.upgrade()) {
             watcher.forget(self.id);
+        }
+        // Of an engine that is gone they are nobody's.
+        let home = self.home.as_ref().and_then(Weak::upgrade);
+        if let Some(home) = home.filter(|_| !self.is_exposed.load(Ordering::Acquire)) {
+            home.give(self.parts.drain(..));
         }
     }
 }
@@ -70,20 +81,33 @@ pub(crate) struct Run<'a> {
 impl Memory {
     /// Buffers of a device, of `span` bytes each but for the last.
     pub fn of(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
-        Self::with(device, parts, span, false)
+        Self::with(device, parts, span, false, None)
+    }
+
+    /// The same, which come back to where they are from.
+    pub fn lent_by(home: &Arc<Returned>, device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
+        Self::with(device, parts, span, false, Some(Arc::downgrade(home)))
     }
 
     /// A buffer of the user's.
     pub fn foreign(device: &wgpu::Device, buffer: wgpu::Buffer) -> Self {
-        Self::with(device, vec![buffer], u64::MAX, true)
+        Self::with(device, vec![buffer], u64::MAX, true, None)
     }
 
-    fn with(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64, is_foreign: bool) -> Self {
+    fn with(
+        device: &wgpu::Device,
+        parts: Vec<wgpu::Buffer>,
+        span: u64,
+        is_foreign: bool,
+        home: Option<Weak<Returned>>,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = Shared {
             device: device.clone(),
-            parts: parts.into(),
+            parts,
             span,
+            home,
+            is_exposed: AtomicBool::new(false),
             is_foreign,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             watchers: Mutex::default(),
@@ -175,11 +199,12 @@ impl Memory {
 
     /// Another call may have it once its last handle is dropped.
     pub fn is_lent(&self) -> bool {
-        self.loan.is_some()
+        self.loan.is_some() || self.shared.home.is_some()
     }
 
     /// Somebody holds its buffers from now on who may use them at any time: it is not used again.
     pub fn expose(&self) {
+        self.shared.is_exposed.store(true, Ordering::Release);
         if let Some(loan) = &self.loan {
             loan.expose();
         }

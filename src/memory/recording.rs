@@ -90,6 +90,14 @@ impl Recording {
         drop(uses);
     }
 
+    /// It uses this, too.
+    pub fn hold(&self, used: Box<dyn Used>) {
+        let mut inner = lock(&self.0);
+        if inner.fate == Fate::Recorded {
+            inner.uses.push(used);
+        }
+    }
+
     /// Frees memory that nobody else has, as soon as it can.
     pub fn free(&self, taken: &Arc<AtomicBool>) {
         let mut inner = lock(&self.0);

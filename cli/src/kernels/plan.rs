@@ -163,7 +163,7 @@ fn text(call: &Planned, list: &[Told<'_>], labels: &[&str], courses: &Courses, s
         numbered.join("\n"),
         seen,
         format!(
-            "{} of {}",
+            "{}, {} in all",
             times(call.plan.dispatches().count(), "dispatch", "dispatches"),
             times(groups as usize, "workgroup", "workgroups"),
         ),

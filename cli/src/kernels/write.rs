@@ -98,8 +98,8 @@ pub fn written(compiled: &Compiled, format: Format, subgroups: bool) -> Result<V
     })
 }
 
-/// As `vulkan/adapter.rs` has them for a device of Vulkan 1.3: the driver itself keeps buffers within their bounds and
-/// zeroes workgroup memory.
+/// As `vulkan/adapter.rs` has them for a device of Vulkan 1.3: the driver itself keeps buffers within their bounds. Our
+/// pipelines ask nobody to zero workgroup memory.
 fn spirv(bound: &[Bound], subgroups: bool) -> spv::Options<'static> {
     use spv::Capability;
     let mut capabilities = vec![
@@ -140,7 +140,7 @@ fn spirv(bound: &[Bound], subgroups: bool) -> spv::Options<'static> {
             image_load: BoundsCheckPolicy::Unchecked,
             binding_array: BoundsCheckPolicy::Unchecked,
         },
-        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::Native,
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         force_loop_bounding: true,
         use_storage_input_output_16: false,
         fake_missing_bindings: false,
@@ -177,7 +177,7 @@ fn metal(bound: &[Bound]) -> msl::Options {
             image_load: BoundsCheckPolicy::Restrict,
             binding_array: BoundsCheckPolicy::Unchecked,
         },
-        zero_initialize_workgroup_memory: true,
+        zero_initialize_workgroup_memory: false,
         force_loop_bounding: true,
         emit_int_div_checks: true,
         ..Default::default()
@@ -210,7 +210,7 @@ fn directx(bound: &[Bound]) -> hlsl::Options {
             register: next[0],
             ..Default::default()
         }),
-        zero_initialize_workgroup_memory: true,
+        zero_initialize_workgroup_memory: false,
         restrict_indexing: true,
         force_loop_bounding: true,
         ..Default::default()
