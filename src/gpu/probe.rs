@@ -172,7 +172,11 @@ mod tests {
             // Another order of subgroups, of other sizes, a shuffle that reads another lane.
             ("SUBGROUP != own)", "SUBGROUP != (own ^ 1u))", (1, unpacks, packs)),
             ("|= size != SUBGROUP", "|= size == SUBGROUP", (1, unpacks, packs)),
-            ("mark(lane), at + other)", "mark(lane), at + (other ^ 1u))", (1, unpacks, packs)),
+            (
+                "mark(lane), at + other)",
+                "mark(lane), at + (other ^ 1u))",
+                (1, unpacks, packs),
+            ),
             ("Xor(mark(lane), half)", "Xor(mark(lane), 0u)", (1, unpacks, packs)),
             // It truncates; it flushes subnormal numbers, or takes what is beyond f16 for its largest.
             (
