@@ -5,11 +5,11 @@ use std::process::Command;
 
 use rayon::prelude::*;
 use wgloss::layout::Slot;
-use wgloss::plan::{Binding, Dispatch, Origin};
+use wgloss::plan::{Binding, Dispatch, Origin, probes};
 use wgloss::shader::Variant;
 use wgloss::{REGISTRY, Reduction};
 
-use super::variants::{covering, variants};
+use super::variants::{covering, of_subgroups, variants};
 use super::{claim, is_shuffled, parse};
 use crate::common::is_long;
 
@@ -35,6 +35,24 @@ fn naga_translates_variants() {
             .map_err(|e| format!("{label}: {e}"))?;
         Ok(())
     });
+}
+
+/// What a device is asked when it is opened, too: of widths from its subgroups' to the widest.
+#[test]
+fn naga_translates_probes() {
+    for (subgroup, count) in [(1, 2), (4, 7), (8, 6), (32, 5), (64, 4)] {
+        let list = probes(&of_subgroups(subgroup));
+        assert_eq!(list.len(), count, "subgroups of {subgroup}");
+        for probe in list {
+            let (module, info) = parse(&probe.variant).unwrap();
+            naga::back::spv::write_vec(&module, &info, &Default::default(), None).unwrap();
+            let msl = naga::back::msl::Options {
+                fake_missing_bindings: true,
+                ..Default::default()
+            };
+            naga::back::msl::write_string(&module, &info, &msl, &Default::default()).unwrap();
+        }
+    }
 }
 
 /// A maximum or minimum with the least or largest number of f32 as a constant: a compiler that assumes no infinities
@@ -136,6 +154,7 @@ fn tint_accepts_variants_where_it_is_installed() {
     let folder = tempfile::tempdir().unwrap();
     let mut chosen: Vec<Variant> = covering().iter().map(|dispatch| dispatch.variant.clone()).collect();
     chosen.extend(covering().iter().filter_map(|dispatch| all_shared(dispatch)));
+    chosen.extend(probes(&of_subgroups(8)).into_iter().map(|probe| probe.variant));
     assert!(
         chosen.len() > if is_long() { 500 } else { 50 },
         "only {} variants",

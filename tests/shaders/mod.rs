@@ -15,10 +15,9 @@ use self::variants::variants;
 
 /// It needs a feature that not every device has: lanes of a subgroup read each other's registers.
 fn is_shuffled(variant: &Variant) -> bool {
-    variant
-        .pieces
-        .iter()
-        .any(|own| own.path.starts_with("lanes/") && own.path.contains("_subgroup"))
+    variant.pieces.iter().any(|own| {
+        own.path.starts_with("lanes/") && own.path.contains("_subgroup") || own.path == "probe/subgroup.wgsl"
+    })
 }
 
 fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {
@@ -36,10 +35,12 @@ fn parse(variant: &Variant) -> Result<(naga::Module, ModuleInfo), String> {
         let line = error.location(&source.text).map_or(0, |l| l.line_number as usize);
         format!("{}: {} at {}", variant.label, error.message(), source.locate(line))
     })?;
-    let mut validator = match is_shuffled(variant) {
-        true => Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP),
-        false => Validator::new(ValidationFlags::all(), Capabilities::empty()),
-    };
+    // What every backend but OpenGL has: for WGSL's own conversions of f16.
+    let mut capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    if is_shuffled(variant) {
+        capabilities |= Capabilities::SUBGROUP;
+    }
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     let info = validator
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())

@@ -2,7 +2,8 @@
 
 use wgloss::precision::UNIT;
 use wgloss::{
-    BceWithLogits, Call, GaussianNll, HingeEmbedding, Huber, KlDiv, L1, Mode, PoissonNll, Role, SigmoidFocal, SmoothL1,
+    BceWithLogits, Call, GaussianNll, HingeEmbedding, Huber, KlDiv, L1, Loss, Mode, PoissonNll, Role, SigmoidFocal,
+    SmoothL1,
 };
 
 use super::{INF, MAX, NAN, NONE, Trial, against, closely, column};

@@ -1,9 +1,9 @@
 //! Values that are reported, norms of gradients and what is made of them, and the largest of squares.
 
 use wgloss::optim::{ClipState, State};
-use wgloss::{Adam, Bce, Call, Checks, ClipGrad, Engine, Error, Loss, Mode, Mse, OnNan, Role, reference};
+use wgloss::{Adam, Bce, Call, Checks, ClipGrad, Engine, Error, Loss, Mode, Mse, OnNan, Optimizer, Role};
 
-use super::{INF, NAN, Trial, column, tensor};
+use super::{INF, NAN, Trial, column};
 use crate::common::F32;
 
 /// Values that break a rule are reported.

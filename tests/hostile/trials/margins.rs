@@ -1,7 +1,7 @@
 //! Rows, pairs and triplets with margins.
 
 use wgloss::{
-    Call, CosineEmbedding, MarginRanking, Mode, MultiMargin, MultilabelMargin, Role, Tensor, TripletMargin, reference,
+    Call, CosineEmbedding, Loss, MarginRanking, Mode, MultiMargin, MultilabelMargin, Role, Tensor, TripletMargin,
 };
 
 use super::{INF, MAX, NAN, NONE, Trial, against, column, labels, tensor};

@@ -104,12 +104,12 @@ fn closely(what: &str, within: f64, got: &[f32], want: impl Iterator<Item = f64>
 
 pub fn trials() -> Vec<Trial> {
     let all = [
-        rows_of_softmax(),
-        reductions(),
-        margins(),
-        elements(),
-        checks(),
-        gates(),
+        rows::rows_of_softmax(),
+        rows::reductions(),
+        margins::margins(),
+        elements::elements(),
+        gates::checks(),
+        gates::gates(),
     ];
     all.into_iter().flatten().collect()
 }

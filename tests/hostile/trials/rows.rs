@@ -1,6 +1,8 @@
 //! Rows of the softmax family, and reductions.
 
-use wgloss::{Call, CrossEntropy, LogSoftmax, Mode, Reduce, ReduceOp, Role, Softmax, SoftmaxFocal, Tensor, reference};
+use wgloss::{
+    Call, CrossEntropy, LogSoftmax, Loss, Mode, Reduce, ReduceOp, Role, Softmax, SoftmaxFocal, Tensor, reference,
+};
 
 use super::{INF, MAX, NAN, NONE, Trial, against, column, labels, tensor};
 use crate::common::against::compare;
