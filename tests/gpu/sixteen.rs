@@ -9,7 +9,7 @@ use wgloss::{
 use super::floats;
 use crate::common::against::against_reference;
 use crate::common::data::Data;
-use crate::common::{engine, gpu, report, takes};
+use crate::common::{engine, gpu, is_long, report, takes};
 
 /// f16 and bf16 become f32 and back as the `half` crate has it, on the device: all 65,536 patterns, four at a time and
 /// one by one, and f32 numbers around every rounding boundary.
@@ -128,6 +128,40 @@ fn converted_by(gpu: &Engine) {
                 &got.grad_input.unwrap().data,
                 &want,
             );
+        }
+    }
+}
+
+/// Numbers of f32 all over the range, in the long form every one, become the nearest 16-bit float, or the even one of
+/// two, and a NaN stays a NaN.
+#[test]
+fn any_number_becomes_the_nearest() {
+    // Numbers to a call, calls, and the bits of number `i` of call `part`.
+    let (len, parts, bits): (usize, u32, fn(u32, u32) -> u32) = match is_long() {
+        true => (1 << 24, 256, |part, i| part << 24 | i),
+        false => (1 << 20, 1, |_, i| i.wrapping_mul(0x9e37_79b1)),
+    };
+    let sum = Reduce {
+        dim: vec![1],
+        ..Default::default()
+    };
+    for dtype in [Dtype::F16, Dtype::Bf16] {
+        let zeros = Tensor::new(&vec![0f32; len], &[len, 1]).unwrap().to_dtype(dtype).unwrap();
+        for part in 0..parts {
+            let number = |i| f32::from_bits(bits(part, i));
+            // Subnormal numbers an adapter may take for 0.
+            let flushed = |x: f32| if x.is_subnormal() { 0.0 } else { x };
+            let numbers: Vec<f32> = (0..len as u32).map(|i| flushed(number(i))).collect();
+            let upstream = Tensor::new(&numbers, &[len]).unwrap();
+            let got = sum.backward(gpu(), &[&zeros], Some(&upstream)).unwrap().read(gpu()).unwrap();
+            for (x, got) in numbers.iter().zip(&got.grad_input.unwrap().data) {
+                let want = match dtype {
+                    Dtype::F16 => f16::from_f32(*x).to_f32(),
+                    _ => bf16::from_f32(*x).to_f32(),
+                };
+                let fine = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
+                assert!(fine, "{dtype}: {got:e} of {x:e}, {:x}, in place of {want:e}", x.to_bits());
+            }
         }
     }
 }
