@@ -33,7 +33,10 @@ FAMILIES = ["gfx1100", "navi21", "vega10"]
 UNAVAILABLE = 77
 # A figure may grow by a tenth.
 SLACK = 1.1
-DTYPES = ["f32", "bf16", "f16"]
+# f16 by integer arithmetic, read by the device's own conversion, and written by it, too.
+DTYPES = {own: ["--dtype", own] for own in ["f32", "bf16", "f16"]}
+DTYPES["f16-unpack"] = ["--dtype", "f16", "--f16", "unpack"]
+DTYPES["f16-both"] = ["--dtype", "f16", "--f16", "both"]
 
 # What each row is called, and the words of the command line that make it.
 ROWS = [
@@ -56,13 +59,15 @@ SHORT = ["cross_entropy 8192x128256 *fused", "cross_entropy 8192x1000 *fused", "
 def calls():
     """The rows in each dtype and mode: a name and the words of the command line."""
     for name, words in ROWS:
-        for dtype in DTYPES:
-            of_dtype = words + ["--dtype", dtype]
+        for dtype, more in DTYPES.items():
+            of_dtype = words + more
             if words[0] == "adamw":
                 yield f"{name} {dtype}", of_dtype + ["--steps", "1"]
                 continue
             for mode in ["forward"] if words[0] == "reduce" else ["forward", "fused"]:
-                yield f"{name} {dtype} {mode}", of_dtype + ["--mode", mode]
+                # The third form of f16 differs in what is written alone.
+                if dtype != "f16-both" or mode == "fused":
+                    yield f"{name} {dtype} {mode}", of_dtype + ["--mode", mode]
 
 
 def size_of(text, kind):
@@ -121,10 +126,13 @@ def pipelines(wgloss, chosen, folder):
         os.makedirs(own, exist_ok=True)
         written = shader(wgloss, words, "--format", "spirv", "--out", own)
         for text, one in zip(shader(wgloss, words, "--format", "wgsl"), written):
+            # The label does not tell how f16 is converted.
+            ways = [way for way in ["unpack", "pack"] if re.search(rf"\b{way}2x16float\(", text["text"])]
+            label = " ".join([text["label"], *ways])
             with open(one["file"], "rb") as file:
-                key = (text["label"], hashlib.sha256(file.read()).digest())
+                key = (label, hashlib.sha256(file.read()).digest())
             if key not in found:
-                found[key] = Pipeline(text["label"], one["file"], *bindings(text))
+                found[key] = Pipeline(label, one["file"], *bindings(text))
             found[key].rows.append(name)
     # A label tells all but a few constants: those of one label are numbered in the order of the rows.
     count = collections.Counter()
