@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use serde_json::{Value, json};
 use wgloss::layout::Slot;
 use wgloss::plan::{Dispatch, Origin, Plan, Step};
-use wgloss::{Engine, Limits};
+use wgloss::{Engine, Limits, Role};
 use wgloss_shell::Failure;
 
 use super::call::Planned;
@@ -187,9 +187,14 @@ fn named(own: &Dispatch, tallies: &BTreeMap<(u32, bool), Tally>) -> Vec<(Slot, b
     let mut list = Vec::new();
     for (&(number, written), &tally) in tallies {
         let binding = own.bindings.iter().find(|own| own.slot as u32 == number);
-        list.extend(binding.map(|own| (own.slot, written, matches!(own.source, Origin::Tensor(_)), tally)));
+        list.extend(binding.map(|own| (own.slot, written, is_operand(own.source), tally)));
     }
     list
+}
+
+/// Memory of a tensor of the call's: neither scratch nor a record of what was counted or found.
+fn is_operand(source: Origin) -> bool {
+    matches!(source, Origin::Tensor(role) if !matches!(role, Role::Control | Role::Fault(_)))
 }
 
 /// What an error scope caught; native backends have that at hand.
