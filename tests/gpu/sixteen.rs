@@ -146,21 +146,32 @@ fn any_number_becomes_the_nearest() {
         ..Default::default()
     };
     for dtype in [Dtype::F16, Dtype::Bf16] {
-        let zeros = Tensor::new(&vec![0f32; len], &[len, 1]).unwrap().to_dtype(dtype).unwrap();
+        let zeros = Tensor::new(&vec![0f32; len], &[len, 1])
+            .unwrap()
+            .to_dtype(dtype)
+            .unwrap();
         for part in 0..parts {
             let number = |i| f32::from_bits(bits(part, i));
             // Subnormal numbers an adapter may take for 0.
             let flushed = |x: f32| if x.is_subnormal() { 0.0 } else { x };
             let numbers: Vec<f32> = (0..len as u32).map(|i| flushed(number(i))).collect();
             let upstream = Tensor::new(&numbers, &[len]).unwrap();
-            let got = sum.backward(gpu(), &[&zeros], Some(&upstream)).unwrap().read(gpu()).unwrap();
+            let got = sum
+                .backward(gpu(), &[&zeros], Some(&upstream))
+                .unwrap()
+                .read(gpu())
+                .unwrap();
             for (x, got) in numbers.iter().zip(&got.grad_input.unwrap().data) {
                 let want = match dtype {
                     Dtype::F16 => f16::from_f32(*x).to_f32(),
                     _ => bf16::from_f32(*x).to_f32(),
                 };
                 let fine = got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan();
-                assert!(fine, "{dtype}: {got:e} of {x:e}, {:x}, in place of {want:e}", x.to_bits());
+                assert!(
+                    fine,
+                    "{dtype}: {got:e} of {x:e}, {:x}, in place of {want:e}",
+                    x.to_bits()
+                );
             }
         }
     }
