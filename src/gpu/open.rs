@@ -96,6 +96,10 @@ impl Gpu {
         };
         gpu.has = gpu.proved(Limits::of(&gpu.device));
         gpu.limits = gpu.has;
+        if gpu.info.device_type == wgpu::DeviceType::Cpu {
+            // Software adapters were tuned with integers; whether theirs are faster was not measured.
+            (gpu.limits.unpacks_f16, gpu.limits.packs_f16) = (false, false);
+        }
         gpu
     }
 

@@ -165,7 +165,7 @@ mod tests {
         };
         let claimed = Limits::of(&gpu.device);
         let honest = gpu.prove(claimed, &probes(&claimed)).unwrap();
-        assert_eq!(honest, gpu.limits);
+        assert_eq!(honest, gpu.has);
         println!("{}: {honest:?}", gpu.info.name);
         let (subgroup, unpacks, packs) = (honest.subgroup, honest.unpacks_f16, honest.packs_f16);
         for (was, instead, want) in [

@@ -32,10 +32,9 @@ fn every_sixteen_bit_float_by_either_way() {
         if (unpacks_f16, packs_f16) == (own.unpacks_f16, own.packs_f16) {
             continue; // that of the test above
         }
-        let has = (own.unpacks_f16 || !unpacks_f16) && (own.packs_f16 || !packs_f16);
-        assert_eq!(engine.set_plan_limits(limits).is_ok(), has, "{limits:?} of {own:?}");
-        if has {
-            converted_by(&engine);
+        match engine.set_plan_limits(limits) {
+            Ok(()) => converted_by(&engine),
+            Err(error) => assert!(unpacks_f16 || packs_f16, "{error}"),
         }
     }
 }
