@@ -314,7 +314,7 @@ impl Passes<'_> {
                 list.extend(losses);
                 list.extend(self.merged.map(|_| piece!("row/wide_keep.wgsl")));
                 marks.extend([losses_name.as_str(), own.scale_mark()]);
-                let tree = own.tree();
+                let tree = own.tree(false); // nothing is written over in this pass
                 list.extend(tree.pieces);
                 tree.consts.into_iter().for_each(set);
                 lanes = tree.name;

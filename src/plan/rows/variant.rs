@@ -257,9 +257,9 @@ impl RowsPlanner<'_> {
         ]
     }
 
-    /// How the lanes of a row merge their states.
-    pub(super) fn tree(&self) -> Tree {
-        Tree::of(self.spread, self.tuning, self.limits, self.problem.in_place)
+    /// How the lanes of a row merge their states; `over_input`: gradients go over what the same dispatch reads.
+    pub(super) fn tree(&self, over_input: bool) -> Tree {
+        Tree::of(self.spread, self.tuning, self.limits, over_input)
     }
 
     /// What scales a row.
@@ -290,7 +290,7 @@ impl RowsPlanner<'_> {
                 },
             ]
         };
-        let tree = self.tree();
+        let tree = self.tree(self.problem.in_place);
         if self.spread.pack.is_none() {
             list.extend(tree.pieces);
         }

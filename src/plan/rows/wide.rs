@@ -342,7 +342,7 @@ impl Passes<'_> {
         }
         let mut consts = own.consts(&full, quads);
         let group = if matches!(pass, Pass::Fold | Pass::Merge) {
-            let tree = own.tree();
+            let tree = own.tree(false); // nothing is written over in this pass
             list.extend(tree.pieces);
             consts.extend(tree.consts);
             tree.name
