@@ -8,7 +8,7 @@ use wgloss::optim::{AdamW, Optimizer, State};
 use wgloss::plan::{Plan, plan, plan_update};
 use wgloss::problem::Problem;
 use wgloss::shader::Variant;
-use wgloss::{Dtype, Engine, Limits, Mode, Tensor, Tuning, View, find, reference};
+use wgloss::{Dtype, Engine, Limits, Mode, Reduction, Tensor, Tuning, View, find, reference};
 
 use crate::common::against::compare;
 use crate::common::cases::{Case, Setup, make};
@@ -60,6 +60,11 @@ fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
     let setup = Setup {
         dtype,
         other: dtype,
+        // What PyTorch and torchvision take for usual.
+        reduction: match row.name {
+            "sigmoid_focal" => Reduction::None,
+            _ => Reduction::Mean,
+        },
         ..Setup::new(shape)
     };
     let info = find(row.name).unwrap();
@@ -83,6 +88,11 @@ fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
         };
         *tensor = Tensor::placeholder(tensor.dtype(), &grown).unwrap();
     }
+    let upstream = match own.upstream.shape() {
+        [] => Vec::new(),
+        _ => own.tensors[own.tensors.len() - 1].shape().to_vec(),
+    };
+    own.upstream = Tensor::placeholder(own.upstream.dtype(), &upstream).unwrap();
     own
 }
 

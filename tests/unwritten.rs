@@ -123,14 +123,15 @@ fn declared() -> BTreeSet<String> {
     names
 }
 
-/// Results of all losses in both tunings, where lanes merge through memory: with the memory poisoned they have the same
-/// bits. A tree that forgets one lane's state is noticed.
+/// Results of all losses in both tunings, where lanes merge through memory, and where groups of them do: with the memory
+/// poisoned they have the same bits. A tree that forgets one lane's state is noticed.
 #[test]
 fn workgroup_memory_is_written_before_it_is_read() {
-    let plain = |tuning: Option<Tuning>| {
+    let own = fresh().plan_limits().unwrap().subgroup;
+    let plain = |(tuning, subgroup): (Option<Tuning>, u32)| {
         let mut engine = fresh();
         let limits = Limits {
-            subgroup: 1,
+            subgroup,
             ..engine.plan_limits().unwrap()
         };
         engine.set_plan_limits(limits).unwrap();
@@ -139,9 +140,17 @@ fn workgroup_memory_is_written_before_it_is_read() {
         }
         engine
     };
+    // Groups of as many lanes as this adapter's subgroups have, and what they come to through memory.
+    let groups = Tuning {
+        subgroup: own,
+        row_width: own * own,
+        width: own * own,
+        ..Tuning::HARDWARE
+    };
+    let ways = [(None, 1), (Some(Tuning::HARDWARE), 1), (Some(groups), own)];
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
-    let poisons = |tuning| {
-        let (mut engine, seen) = (plain(tuning), Arc::clone(&seen));
+    let poisons = |way| {
+        let (mut engine, seen) = (plain(way), Arc::clone(&seen));
         engine.alter_shaders(move |variant| {
             let (changed, names) = poisoned(variant);
             seen.lock().unwrap().extend(names);
@@ -150,8 +159,12 @@ fn workgroup_memory_is_written_before_it_is_read() {
         engine
     };
     let (mut failures, mut runs) = (Vec::new(), 0);
-    for (which, tuning) in [None, Some(Tuning::HARDWARE)].into_iter().enumerate() {
-        let (clean, poisoned) = (plain(tuning), poisons(tuning));
+    for (which, way) in ways
+        .into_iter()
+        .enumerate()
+        .filter(|(_, (_, subgroup))| *subgroup == 1 || own > 1)
+    {
+        let (clean, poisoned) = (plain(way), poisons(way));
         for (n, info) in REGISTRY.iter().enumerate() {
             for (m, shape) in [&[70, 9][..], &[9, 1500], &[3, 5, 7], &[2, 140_000]]
                 .into_iter()
@@ -178,7 +191,7 @@ fn workgroup_memory_is_written_before_it_is_read() {
                 };
                 let run = |engine: &Engine| bits(&values(&case.loss.run(engine, &call).unwrap(), engine));
                 if run(&clean) != run(&poisoned) {
-                    failures.push(format!("{} in tuning {which}", case.what));
+                    failures.push(format!("{} the {which}th way", case.what));
                 }
                 runs += 1;
             }
@@ -189,19 +202,20 @@ fn workgroup_memory_is_written_before_it_is_read() {
     let never: Vec<_> = declared.difference(&seen).collect();
     assert!(never.is_empty(), "{never:?} were in none of {runs} calls");
 
-    let mut engine = plain(Some(Tuning::HARDWARE));
+    let mut engine = plain(ways[1]);
     engine.alter_shaders(|variant| {
         let (mut changed, _) = poisoned(variant);
         for own in &mut changed.pieces {
-            let write = "states[lane] = mine;";
-            own.text = leaked(own.text.replace(write, &format!("if (lane != 5u) {{ {write} }}")));
+            // One of the half that writes first.
+            let write = "states[cells + own % CELLS] = state;";
+            own.text = leaked(own.text.replace(write, &format!("if (lane != 21u) {{ {write} }}")));
         }
         changed
     });
     let x = tensor(1, &[9, 1500]);
     let run = |engine: &Engine| bits(&values(&Softmax::default().forward(engine, &[&x]).unwrap(), engine));
     assert!(
-        run(&engine) != run(&plain(Some(Tuning::HARDWARE))),
+        run(&engine) != run(&plain(ways[1])),
         "nobody minds a state that is missing"
     );
 }

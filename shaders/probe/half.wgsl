@@ -17,7 +17,7 @@ fn unpacks(h: vec4<u32>) -> bool {
     let a = unpack2x16float(h.x | (h.y << 16u));
     let b = unpack2x16float(h.z | (h.w << 16u));
     let got = bitcast<vec4<u32>>(vec4<f32>(a, b));
-    return !differ4(got, bitcast<vec4<u32>>(f16_to_f32(h)), 0x7fffffffu, 0x7f800000u);
+    return !differ4(got, bitcast<vec4<u32>>(from_half4(h)), 0x7fffffffu, 0x7f800000u);
 }
 
 fn packs(bits: vec4<u32>) -> bool {
@@ -25,13 +25,13 @@ fn packs(bits: vec4<u32>) -> bool {
     let a = pack2x16float(x.xy);
     let b = pack2x16float(x.zw);
     let got = vec4<u32>(a & 0xffffu, a >> 16u, b & 0xffffu, b >> 16u);
-    return !differ4(got, f32_to_f16(x), 0x7fffu, 0x7c00u);
+    return !differ4(got, to_half4(x), 0x7fffu, 0x7c00u);
 }
 
 // f32 numbers around a pattern: itself, what is halfway to the next, and the neighbours of both; below 2^-14, where
 // patterns count 2^-24, half of that more, too; and one number of any size.
 fn packs_around(h: u32) -> bool {
-    let own = bitcast<u32>(f16_to_f32(vec4<u32>(h)).x);
+    let own = bitcast<u32>(from_half(h));
     let sign = (h & 0x8000u) << 16u;
     let tie = sign | bitcast<u32>(f32(2u * (h & 0x3ffu) + 1u) * 2.98023223876953125e-8);
     return packs(vec4<u32>(own, own + 1u, own + 0xfffu, own + 0x1000u))

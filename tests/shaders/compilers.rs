@@ -19,12 +19,7 @@ fn naga_translates_variants() {
     claim(covering().to_vec(), |dispatch, module, info| {
         let label = &dispatch.variant.label;
         naga::back::spv::write_vec(module, info, &Default::default(), None).map_err(|e| format!("{label}: {e}"))?;
-        let msl = naga::back::msl::Options {
-            fake_missing_bindings: true,
-            ..Default::default()
-        };
-        let (msl, _) = naga::back::msl::write_string(module, info, &msl, &Default::default())
-            .map_err(|e| format!("{label}: {e}"))?;
+        let msl = metal(module, info).map_err(|e| format!("{label}: {e}"))?;
         if bounds_by_the_least(&msl) {
             return Err(format!("{label}: Metal gets a bound that fast math knows to be none"));
         }
@@ -37,6 +32,17 @@ fn naga_translates_variants() {
     });
 }
 
+/// What Metal gets, of the oldest version that macOS 12 has.
+fn metal(module: &naga::Module, info: &naga::valid::ModuleInfo) -> Result<String, naga::back::msl::Error> {
+    let options = naga::back::msl::Options {
+        lang_version: (2, 4),
+        fake_missing_bindings: true,
+        ..Default::default()
+    };
+    let (text, _) = naga::back::msl::write_string(module, info, &options, &Default::default())?;
+    Ok(text)
+}
+
 /// What a device is asked when it is opened, too: of widths from its subgroups' to the widest.
 #[test]
 fn naga_translates_probes() {
@@ -46,11 +52,7 @@ fn naga_translates_probes() {
         for probe in list {
             let (module, info) = parse(&probe.variant).unwrap();
             naga::back::spv::write_vec(&module, &info, &Default::default(), None).unwrap();
-            let msl = naga::back::msl::Options {
-                fake_missing_bindings: true,
-                ..Default::default()
-            };
-            naga::back::msl::write_string(&module, &info, &msl, &Default::default()).unwrap();
+            metal(&module, &info).unwrap();
         }
     }
 }
@@ -82,11 +84,7 @@ fn a_bound_that_fast_math_knows_is_noticed() {
         let mut validator =
             naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
         let info = validator.validate(&module).unwrap();
-        let msl = naga::back::msl::Options {
-            fake_missing_bindings: true,
-            ..Default::default()
-        };
-        let (msl, _) = naga::back::msl::write_string(&module, &info, &msl, &Default::default()).unwrap();
+        let msl = metal(&module, &info).unwrap();
         assert_eq!(bounds_by_the_least(&msl), known, "{msl}");
     }
 }

@@ -8,6 +8,7 @@ use wgloss::layout::{
 };
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::Dispatch;
+use wgloss::shader::Const;
 
 use super::variants::{checked, variants};
 use super::{claim, parse};
@@ -129,7 +130,16 @@ fn states(dispatch: &Dispatch, module: &naga::Module) -> Result<(), String> {
         let slot = global.binding.as_ref().unwrap().binding;
         let binding = dispatch.bindings.iter().find(|b| b.slot as u32 == slot).unwrap();
         let tiles = dispatch.tiles.1 - dispatch.tiles.0;
-        let exact = name != "states_out" || binding.size == tiles.max(1) * u64::from(stride);
+        // Rows that lie side by side have a state each for every tile of columns, and the last of them may be fewer.
+        let beside = dispatch.variant.consts.iter().find_map(|own| match own {
+            Const::U32("BESIDE", rows) => Some(u64::from(*rows)),
+            _ => None,
+        });
+        let fits = |count: u64| match beside {
+            Some(rows) => (1..=count * rows).contains(&(binding.size / u64::from(stride))),
+            None => binding.size == count * u64::from(stride),
+        };
+        let exact = name != "states_out" || fits(tiles.max(1));
         // A later dispatch's window begins on an aligned place before its first state.
         let later = dispatch.tiles.0 > 0 && binding.size >= tiles * u64::from(stride);
         if !binding.size.is_multiple_of(u64::from(stride)) || !(exact || later) {
