@@ -3,7 +3,7 @@
 
 use wgloss::precision::{TERM, UNIT};
 
-const LOG_2: f32 = 0.693359375;
+const LOG_2: f32 = 355.0 / 512.0;
 const LOG_2_EXCESS: f32 = 2.121_944_4e-4;
 
 /// How products and sums are joined.
@@ -27,7 +27,7 @@ fn fused(form: Form, a: f32, b: f32, c: f32) -> f32 {
 
 /// `exp_minus_near` of shaders/math/math.wgsl.
 fn exp_minus_near(form: Form, x: f32, t: f32) -> f32 {
-    let k = (1.442695 * x).round_ties_even();
+    let k = (std::f32::consts::LOG2_E * x).round_ties_even();
     let head = fused(form, -k, LOG_2, x);
     let rest = k * LOG_2_EXCESS;
     let r = head + rest;
@@ -87,7 +87,7 @@ fn exponentials_less_a_number_keep_what_is_promised_in_any_order() {
 /// 2 atanh(z) as the shaders have it.
 fn twice_atanh(z: f32) -> f32 {
     let v = z * z;
-    2.0 * z * (1.0 + v * (0.333_332_09 + v * (0.200_107_63 + v * (0.140_009_02 + v * 0.140_059_96))))
+    2.0 * z * (1.0 + v * (0.333_332_1 + v * (0.200_107_63 + v * (0.140_009_02 + v * 0.140_059_96))))
 }
 
 /// `ln` of what is above 0 and normal.

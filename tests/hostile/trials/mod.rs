@@ -14,10 +14,13 @@ const NAN: f32 = f32::NAN;
 const MAX: f32 = f32::MAX;
 const NONE: Reduction = Reduction::None;
 
+/// Runs on an engine, and tells what is not right.
+type Run = dyn Fn(&Engine) -> Vec<String> + Send + Sync;
+
 /// What is run on an engine, and what of it is not right.
 pub struct Trial {
     pub name: &'static str,
-    pub run: Box<dyn Fn(&Engine) -> Vec<String> + Send + Sync>,
+    pub run: Box<Run>,
 }
 
 fn tensor(data: &[f32], shape: &[usize]) -> Tensor {
