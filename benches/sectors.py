@@ -22,7 +22,10 @@ ROWS = [
     ("sum", "33554432"),
     ("adamw", "100000000"),
 ]
-HEADER = f"{'row':36} {'dtype':5} {'mode':8} {'read':>6} {'written':>8}  below 0.9, of what is a hundredth of the call's\n"
+HEADER = (
+    f"{'row':36} {'dtype':5} {'mode':8} {'read':>6} {'written':>8}  "
+    "below 0.9, of what is a hundredth of the call's\n"
+)
 
 
 def share(tally):
@@ -40,7 +43,8 @@ def weak(plan):
             sectors = own["sectors"] * groups
             all_of += sectors
             if own["efficiency"] is not None and own["efficiency"] < 0.9:
-                found.append((sectors, f"{own['slot']} {own['efficiency']:.3f} {'written' if own['is_written'] else 'read'}"))
+                way = "written" if own["is_written"] else "read"
+                found.append((sectors, f"{own['slot']} {own['efficiency']:.3f} {way}"))
     told = [text for sectors, text in found if 100 * sectors > all_of]
     return ", ".join(dict.fromkeys(told))
 

@@ -18,9 +18,9 @@ pub enum GradTo<'a> {
     /// Over the tensor itself, whose memory must be writable. On the CPU engine, whose tensors are shared, into a new
     /// tensor.
     InPlace,
-    /// Into a tensor of the same shape and dtype, with a row stride of its own. Nothing is made for it, nor cleared: a new
-    /// tensor that lies in new memory ([`Engine::set_kept_bytes`](crate::Engine::set_kept_bytes) says when) is cleared
-    /// first, which takes as long as writing it.
+    /// Into a tensor of the same shape and dtype, with a row stride of its own. Nothing is made for it, nor cleared: a
+    /// new tensor that lies in new memory ([`Engine::set_kept_bytes`](crate::Engine::set_kept_bytes) says when) is
+    /// cleared first, which takes as long as writing it.
     Into(&'a Tensor),
     /// Added to what such a tensor holds: the gradients of several micro-batches add up in one buffer.
     AddTo(&'a Tensor),

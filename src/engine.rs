@@ -71,8 +71,8 @@ impl Engine {
 
     /// Works on the user's device and queue. Its limits are those of the device; see [`Engine::features`] and
     /// [`Engine::limits`] for what is worth requesting. The first engine on a device of its kind submits some small
-    /// kernels, whose results say what plans may take for granted, and waits for them. What the engine does causes no uncaptured error; the handlers
-    /// for those and for the loss of the device stay the user's.
+    /// kernels, whose results say what plans may take for granted, and waits for them. What the engine does causes no
+    /// uncaptured error; the handlers for those and for the loss of the device stay the user's.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         Self::on(Gpu::adopt(device, queue, Arc::default()))
     }

@@ -84,8 +84,8 @@ impl Engine {
 
     /// Keeps so many bytes of large results (more than 64 KiB) that nobody holds any more, for later ones of the same
     /// size: a device's memory is cleared when it is new, which takes as long as writing the result. On a device of its
-    /// own memory 4 GiB, else 1 GiB, unless told otherwise; 0 keeps none. What [`Tensor::buffer`](crate::Tensor::buffer)
-    /// has given out is never used again.
+    /// own memory 4 GiB, else 1 GiB, unless told otherwise; 0 keeps none. What
+    /// [`Tensor::buffer`](crate::Tensor::buffer) has given out is never used again.
     pub fn set_kept_bytes(&mut self, bytes: u64) {
         if let Some(gpu) = self.gpu() {
             gpu.returned.set_most(bytes);

@@ -290,7 +290,8 @@ impl Tuning {
         u64::from(self.workgroups).min(bytes / WORTH)
     }
 
-    /// Items of a tile, of so many, each of so many bytes: [`tile`](Self::tile), or fewer so that workgroups are enough.
+    /// Items of a tile, of so many, each of so many bytes: [`tile`](Self::tile), or fewer so that workgroups are
+    /// enough.
     pub(crate) fn small_tile(&self, len: u64, bytes: u64) -> u64 {
         let mut tile = u64::from(self.tile);
         while tile > u64::from(4 * self.width) && len.div_ceil(tile) < self.workgroups_of(len.saturating_mul(bytes)) {

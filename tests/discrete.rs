@@ -146,6 +146,37 @@ fn step_against_reference(what: &str, dtype: Dtype, len: usize, engine: &Engine)
     }
 }
 
+/// Where the list is kept, for who wants to read it; `WGLOSS_RECORD=1` writes it anew.
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/variants.md");
+
+/// The list, by rows: each variant, and what is executed for it.
+fn table<'a>(all: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> String {
+    let mut text = String::from(
+        "# Variants that a discrete GPU runs\n\nMade by `tests/discrete.rs`, which executes each at its own widths on fewer \
+         rows or elements, beside the f64\nreference. Where lanes shuffle, the twin through workgroup memory is executed, \
+         and its state is shuffled eight wide.\n\n| first row that has it | variant | executed |\n|---|---|---|\n",
+    );
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable();
+    for (row, label, twin) in all {
+        let how = if label == twin { "as it is" } else { twin };
+        text += &format!("| {row} | {label} | {how} |\n");
+    }
+    text
+}
+
+fn kept(text: &str) {
+    if std::env::var("WGLOSS_RECORD").is_ok_and(|own| own == "1") {
+        std::fs::write(TABLE, text).unwrap();
+        return;
+    }
+    let old = std::fs::read_to_string(TABLE).unwrap_or_default();
+    assert!(
+        old == text,
+        "{TABLE} tells other variants: make it anew with WGLOSS_RECORD=1"
+    );
+}
+
 #[test]
 fn what_a_discrete_gpu_runs_has_run() {
     let own = engine::fresh().plan_limits().unwrap();
@@ -243,4 +274,7 @@ fn what_a_discrete_gpu_runs_has_run() {
     }
     println!("{} variants", listed.len());
     report(failures, total);
+    kept(&table(listed.iter().map(|((label, twin), (row, _))| {
+        (row.as_str(), label.as_str(), twin.as_str())
+    })));
 }

@@ -123,8 +123,8 @@ fn declared() -> BTreeSet<String> {
     names
 }
 
-/// Results of all losses in both tunings, where lanes merge through memory, and where groups of them do: with the memory
-/// poisoned they have the same bits. A tree that forgets one lane's state is noticed.
+/// Results of all losses in both tunings, where lanes merge through memory, and where groups of them do: with the
+/// memory poisoned they have the same bits. A tree that forgets one lane's state is noticed.
 #[test]
 fn workgroup_memory_is_written_before_it_is_read() {
     let own = fresh().plan_limits().unwrap().subgroup;
@@ -256,8 +256,8 @@ fn sizes(output: &Output) -> Vec<u64> {
         .collect()
 }
 
-/// What large results were before reaches none: every loss, mode and dtype, all reductions, odd lengths and gradients of
-/// whatever has one.
+/// What large results were before reaches none: every loss, mode and dtype, all reductions, odd lengths and gradients
+/// of whatever has one.
 #[test]
 fn large_results_are_written_whole() {
     let engine = fresh();

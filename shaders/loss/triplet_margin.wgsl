@@ -117,7 +117,8 @@ fn distances(s: State) -> Distances {
     let negative = norm(s.negative);
     if (SWAP) {
         let swapped = norm(s.swapped);
-        // Where one of them is NaN and the minimum is not, the positive distance is NaN or infinite, and so is the minimum.
+        // Where one of them is NaN and the minimum is not, the positive distance is NaN or infinite, and so is the
+        // minimum.
         return Distances(positive, negative, swapped, margin() + (positive - min(negative, swapped)));
     }
     return Distances(positive, negative, 0.0, margin() + (positive - negative));

@@ -121,8 +121,8 @@ fn exp_minus(x: f32, t: f32) -> f32 {
 //
 //   exp(x) - t = (2^k - t) + 2^k head + 2^k (rest + (exp(r) - 1 - r)),   r = head + rest
 //
-// where the first two terms are exact and only the last, small one is rounded: as long as t stays with 2^k. (The others may be
-// added first: that costs a quarter of an ulp of exp(x).)
+// where the first two terms are exact and only the last, small one is rounded: as long as t stays with 2^k. (The others
+// may be added first: that costs a quarter of an ulp of exp(x).)
 fn exp_minus_near(x: f32, t: f32) -> f32 {
     let k = round(1.442695 * x);
     let head = x - k * LOG_2;

@@ -1,6 +1,6 @@
 // Whether subgroups are what lanes/*_subgroup*.wgsl take for granted: in a workgroup of WIDTH invocations along one
-// dimension they lie one after the other, all of SUBGROUP, or of a multiple of it unless EXACT says so, and a lane reads
-// the registers of any other of its own SUBGROUP, by number and by mask.
+// dimension they lie one after the other, all of SUBGROUP, or of a multiple of it unless EXACT says so, and a lane
+// reads the registers of any other of its own SUBGROUP, by number and by mask.
 //
 // Of the words of `result_out`, AT counts the invocations that found it otherwise, AT + 1 all that came here.
 @group(0) @binding(11) var<storage, read_write> result_out: array<atomic<u32>>; // two for each width

@@ -1,6 +1,6 @@
 // A run of a row's columns for adapters that wait for memory: a block of four quads to a lane is read before the one in
-// front of it is folded or written, and what is behind the last whole block is a block, too, whose missing columns count
-// nothing. Columns go to lanes and blocks into runs as in row/fold.wgsl.
+// front of it is folded or written, and what is behind the last whole block is a block, too, whose missing columns
+// count nothing. Columns go to lanes and blocks into runs as in row/fold.wgsl.
 
 // Four quads as they are stored, LANES apart.
 struct Block {

@@ -1,6 +1,6 @@
 // Rows whose quads stay in the registers of their lanes, HELD to a lane, from the fold to what is written: they are
-// read once. The order of additions is that of row/ahead.wgsl. HELD is a multiple of 4, or one more. Its loops are written
-// out: not every compiler does, and an array at an index that is no constant is memory.
+// read once. The order of additions is that of row/ahead.wgsl. HELD is a multiple of 4, or one more. Its loops are
+// written out: not every compiler does, and an array at an index that is no constant is memory.
 var<private> held: array<vec4<f32>, HELD>;
 
 // Quad k of a lane, of which there may be no column. Of a row that was not read, zeros.

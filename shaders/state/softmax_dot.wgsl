@@ -20,8 +20,8 @@ fn identity() -> State {
     return State(params.neg_inf, 0.0, 0.0, 0.0, 0.0, 0u);
 }
 
-// The state seen from a higher peak, whose g is `at`. One that saw nothing, or nothing but -inf, has only `others`: what
-// else it has may be NaN, and goes here.
+// The state seen from a higher peak, whose g is `at`. One that saw nothing, or nothing but -inf, has only `others`:
+// what else it has may be NaN, and goes here.
 fn lift(s: State, peak: f32, at: f32) -> State {
     let scale = exp(s.peak - peak);
     let blank = is_neg_inf(s.peak);

@@ -1,4 +1,5 @@
-//! What a device has to prove, when it is opened, before plans rest on it. What it does not prove is done the other way.
+//! What a device has to prove, when it is opened, before plans rest on it. What it does not prove is done the other
+//! way.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -16,8 +16,8 @@ use crate::plan::{Known, Parts, Plan};
 use crate::tensor::Tensor;
 use crate::words::Role;
 
-/// How many bytes one dispatch may touch, and a part of a call of which nothing is known: as many as the limits allow, or
-/// fewer on a device that was slow with them. How parts grow beyond that is in `plan/parts.rs`.
+/// How many bytes one dispatch may touch, and a part of a call of which nothing is known: as many as the limits allow,
+/// or fewer on a device that was slow with them. How parts grow beyond that is in `plan/parts.rs`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pace {
     bytes: u64,

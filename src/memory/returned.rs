@@ -1,7 +1,7 @@
-//! Large results lie in buffers that are used again: wgpu clears what is new, which takes as long as writing it. A buffer
-//! is given back by the last handle of its memory, and lent to the next result of just its size. Whoever holds a tensor,
-//! or what was recorded of it in a caller's encoder, holds the memory; what somebody had the raw buffer of never comes
-//! back. What uses it was submitted before, and whatever comes is submitted later, on the one queue.
+//! Large results lie in buffers that are used again: wgpu clears what is new, which takes as long as writing it. A
+//! buffer is given back by the last handle of its memory, and lent to the next result of just its size. Whoever holds a
+//! tensor, or what was recorded of it in a caller's encoder, holds the memory; what somebody had the raw buffer of
+//! never comes back. What uses it was submitted before, and whatever comes is submitted later, on the one queue.
 
 use std::sync::Mutex;
 

@@ -1,5 +1,5 @@
-//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, or `NAME_across(s, mask)`
-//! of the lane whose number differs in the bits of a mask, derived from its declaration.
+//! What a lane reads of another lane's registers: `NAME_from_lane(s, other)` of a struct NAME, or `NAME_across(s,
+//! mask)` of the lane whose number differs in the bits of a mask, derived from its declaration.
 
 /// The ways: what stands behind a struct's name, what the function takes, and WGSL's own function.
 const WAYS: [(&str, &str, &str); 2] = [

@@ -90,7 +90,8 @@ const WAIVED: &[(&str, &str, &str)] = &[
     (
         "state/softmax_dot.wgsl",
         "marks_nan(s.bits)",
-        "NaN comes by its exponential, too: but fast math may take `x == top` for true where x is NaN, which leaves it out",
+        "NaN comes by its exponential, too: but fast math may take `x == top` for true where x is NaN, which \
+         leaves it out",
     ),
 ];
 

@@ -1,5 +1,5 @@
-//! Sums that are split exactly, in f32: as the shaders have them, and as a compiler may regroup what no guard keeps. What
-//! is left is within what `precision` promises; what the guards keep apart would not be.
+//! Sums that are split exactly, in f32: as the shaders have them, and as a compiler may regroup what no guard keeps.
+//! What is left is within what `precision` promises; what the guards keep apart would not be.
 
 use wgloss::precision::{TERM, UNIT};
 

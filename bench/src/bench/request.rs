@@ -73,8 +73,8 @@ pub fn command() -> Command {
                 .long("steps")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["loss", "shape", "svg"])
-                .help("only a table of steps behind a scaler, of clipped gradients and of plain steps beside them (with all losses: \
-                     always)"),
+                .help("only a table of steps behind a scaler, of clipped gradients and of plain steps beside them \
+                     (with all losses: always)"),
         )
         .arg(
             Arg::new("csv")

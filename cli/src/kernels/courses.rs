@@ -54,7 +54,8 @@ impl Courses {
         1 + place.unwrap_or_default()
     }
 
-    /// `8 submissions and 6 waits at 50 GB/s, 1 and 0 the next time; 127 and 125 at 0.27 GB/s, the slowest of its class`
+    /// `8 submissions and 6 waits at 50 GB/s, 1 and 0 the next time; 127 and 125 at 0.27 GB/s, the slowest of its
+    /// class`
     pub fn line(&self) -> String {
         let own = format!(
             "{} and {} at {} GB/s",
@@ -78,7 +79,10 @@ impl Courses {
     }
 
     pub fn json(&self) -> Value {
-        let course = |own: &Course, pace: f64| json!({ "bytes_per_s": pace, "submissions": own.parts.len(), "waits": own.waits });
+        let course = |own: &Course, pace: f64| {
+            let submissions = own.parts.len();
+            json!({ "bytes_per_s": pace, "submissions": submissions, "waits": own.waits })
+        };
         json!({
             "first": course(&self.own, self.pace),
             "next": course(&self.again, self.pace),

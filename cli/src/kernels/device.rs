@@ -152,8 +152,8 @@ impl Device {
             word => format!(", f16 by {word}"),
         };
         format!(
-            "class {}, {subgroups}{f16}; limits {}: {} invocations, {} of workgroup memory, bindings of {}, buffers of {}, \
-             dispatches of {}, offsets of {} bytes",
+            "class {}, {subgroups}{f16}; limits {}: {} invocations, {} of workgroup memory, bindings of {}, \
+             buffers of {}, dispatches of {}, offsets of {} bytes",
             self.class_word,
             self.limits_word,
             limits.max_width,

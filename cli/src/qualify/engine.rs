@@ -1,5 +1,5 @@
-//! The engine itself on the adapter: the same bits from run to run, from cut to cut and from thread to thread, and masks
-//! and NaN as the reference has them.
+//! The engine itself on the adapter: the same bits from run to run, from cut to cut and from thread to thread, and
+//! masks and NaN as the reference has them.
 
 use wgloss::{Call, CrossEntropy, Dtype, Engine, Limits, Loss, Mode, Mse, Reduction, Tensor, Values};
 use wgloss_bench::errors::{Worst, compare};

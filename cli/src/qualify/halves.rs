@@ -1,5 +1,5 @@
-//! 16-bit floats: as the engine reads and writes them, whichever way it converts them; and WGSL's own conversions, which
-//! drivers do as they like.
+//! 16-bit floats: as the engine reads and writes them, whichever way it converts them; and WGSL's own conversions,
+//! which drivers do as they like.
 
 use half::{bf16, f16};
 use wgloss::optim::State;
@@ -61,8 +61,8 @@ fn stored(dtype: Dtype) -> Result<Tensor, String> {
     tensor.map_err(|error| error.to_string())
 }
 
-/// The first number that is another one. NaN is as good as any NaN, and zeros have lost their sign on the way (0 + -0 is
-/// 0); a subnormal f32, which some of bf16 are, may have been flushed.
+/// The first number that is another one. NaN is as good as any NaN, and zeros have lost their sign on the way (0 + -0
+/// is 0); a subnormal f32, which some of bf16 are, may have been flushed.
 fn other(got: &[f32], want: impl Iterator<Item = f32>) -> Option<String> {
     let is_same =
         |got: f32, want: f32| got == want || got.is_nan() && want.is_nan() || want.is_subnormal() && got == 0.0;

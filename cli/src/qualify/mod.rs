@@ -43,8 +43,8 @@ pub fn command() -> Command {
     Command::new("qualify")
         .about("Tell whether an adapter, with its driver, can be trusted")
         .after_help(
-            "Each test runs first with a fault that it has to see. Exit codes: 0 trusted, 1 a test failed, or there is no \
-             adapter, 2 the command line is wrong.",
+            "Each test runs first with a fault that it has to see. Exit codes: 0 trusted, 1 a test failed, or there is \
+             no adapter, 2 the command line is wrong.",
         )
         .arg(
             Arg::new("test")

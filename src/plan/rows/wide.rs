@@ -77,8 +77,8 @@ struct Run {
 const MIN_TILE: u64 = 1024;
 
 impl Wide {
-    /// Rows that are too long for a workgroup, or too few for enough of them; none where the loss loops over the columns
-    /// for each of them, since it needs them all at once.
+    /// Rows that are too long for a workgroup, or too few for enough of them; none where the loss loops over the
+    /// columns for each of them, since it needs them all at once.
     pub fn of(problem: &Problem, rows: &Rows, tuning: &Tuning) -> Option<Self> {
         let (count, cols) = (rows.rows(), rows.cols as u64);
         if rows.inner > 1 || rows.inner_loops > 0 || count == 0 {
