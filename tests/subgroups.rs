@@ -140,7 +140,9 @@ fn all_ways_have_one_order() {
                     && 1000 * differ.len() < got.len()
                     && differ.iter().all(|(a, b)| a.abs_diff(**b) <= 4);
                 if !(differ.is_empty() || is_fused) || got.len() != expected.len() {
-                    failures.push(format!("{} {:?} {mark}: {} words", info.name, shapes[k], differ.len()));
+                    let most = differ.iter().map(|(a, b)| a.abs_diff(**b)).max();
+                    let name = format!("{} {:?} {mark}", info.name, shapes[k]);
+                    failures.push(format!("{name}: {} words, by {most:?} at most", differ.len()));
                 }
             }
         }
