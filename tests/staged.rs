@@ -70,7 +70,8 @@ fn staged_rows_are_as_the_reference_has_them() {
                 reduction: info.reductions[(n + k) % info.reductions.len()],
                 setting: along_classes(info),
                 style: match k % 3 {
-                    0 => Style::Wild(wild[(n + k) % wild.len()]),
+                    // But for sums, of which large numbers that cancel leave no digits.
+                    0 if info.name != "reduce" => Style::Wild(wild[(n + k) % wild.len()]),
                     _ => Style::Hard,
                 },
                 seed: (n + k) as u64,
@@ -101,7 +102,7 @@ fn staged_rows_are_as_the_reference_has_them() {
         }
     }
     losses.dedup();
-    for name in ["cross_entropy", "softmax_focal", "multi_margin", "logsumexp"] {
+    for name in ["cross_entropy", "softmax_focal", "multi_margin", "reduce"] {
         assert!(losses.contains(&name) || !is_long(), "{losses:?} without {name}");
     }
     assert!(total >= if is_long() { 40 } else { 10 }, "{total} cases");

