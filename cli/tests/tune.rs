@@ -6,7 +6,7 @@ mod common;
 use common::{DIGITS, Done, Folder, npy_f32, run_with};
 use serde_json::Value;
 
-const FIELDS: [&str; 11] = [
+const FIELDS: [&str; 13] = [
     "width",
     "tile",
     "row_width",
@@ -16,6 +16,8 @@ const FIELDS: [&str; 11] = [
     "lane_rows",
     "pack",
     "held",
+    "block_tails",
+    "workgroups",
     "wide_tile",
     "wide_cols",
 ];

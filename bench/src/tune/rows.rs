@@ -31,8 +31,11 @@ pub fn elements(class: Class) -> usize {
 /// The values around that of `base`, itself among them, that the drivers work with on a device.
 pub fn ladder(field: &Field, base: &Tuning, limits: &Limits) -> Vec<u64> {
     let own = (field.get)(base);
-    if field.name == "held" {
-        return (0..=MAX_HELD.into()).step_by(4).collect(); // all that there are
+    match field.name {
+        "held" => return (0..=MAX_HELD.into()).step_by(4).collect(), // all that there are
+        "block_tails" => return vec![0, 1],
+        "workgroups" if own == 0 => return vec![0, 512],
+        _ => {}
     }
     let around = match field.name {
         // No more: compilers that take seconds for larger packs are what the class's value minds.
@@ -95,6 +98,8 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<ModeJob> {
             entropy(at(8192, usize::MAX)),
             entropy(at(250, 60)),
         ],
+        "block_tails" => vec![entropy(at(1000, usize::MAX)), entropy(at(50_000, usize::MAX))],
+        "workgroups" => vec![entropy(at(50_000, 8)), fused("mse", vec![elements.min(1 << 20)])],
         "wide_tile" => vec![entropy(at(1_000_000, 4))],
         "wide_cols" => beyond_least().map(|cols| entropy(at(cols, 8))).collect(),
         _ => Vec::new(),
@@ -126,6 +131,7 @@ mod tests {
     #[test]
     fn candidates_of_every_class_are_valid_and_have_the_classes_own_among_them() {
         for (class, tuning) in TABLE {
+            let tuning = tuning.within(&limits());
             for field in Tuning::FIELDS {
                 let values = ladder(&field, &tuning, &limits());
                 assert!(values.contains(&(field.get)(&tuning)), "{class:?} {}", field.name);
@@ -140,9 +146,9 @@ mod tests {
                     .for_each(|&value| with(&field, &tuning, value).check().unwrap());
             }
         }
-        let of = |name: &str, tuning| {
+        let of = |name: &str, tuning: Tuning| {
             let field = Tuning::FIELDS.into_iter().find(|field| field.name == name).unwrap();
-            ladder(&field, &tuning, &limits())
+            ladder(&field, &tuning.within(&limits()), &limits())
         };
         assert_eq!(of("tile", Tuning::SOFTWARE), [2048, 4096, 8192, 16_384, 32_768]);
         // A smaller tile would not suit the width, nor a wider workgroup the device.
@@ -154,6 +160,7 @@ mod tests {
     #[test]
     fn every_value_has_rows_that_losses_take() {
         for (class, tuning) in TABLE {
+            let tuning = tuning.within(&limits());
             for elements in [elements(class), 1 << 16] {
                 for field in Tuning::FIELDS {
                     let values = ladder(&field, &tuning, &limits());
