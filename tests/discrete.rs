@@ -152,15 +152,23 @@ const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/results/varian
 /// The list, by rows: each variant, and what is executed for it.
 fn table<'a>(all: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> String {
     let mut text = String::from(
-        "# Variants that a discrete GPU runs\n\nMade by `tests/discrete.rs`, which executes each at its own widths on fewer \
-         rows or elements, beside the f64\nreference. Where lanes shuffle, the twin through workgroup memory is executed, \
-         and its state is shuffled eight wide.\n\n| first row that has it | variant | executed |\n|---|---|---|\n",
+        "# Variants that a discrete GPU runs\n\n\
+         Made by `tests/discrete.rs`, which executes each at its own widths on fewer rows or elements, beside the f64\n\
+         reference. Where lanes shuffle, the twin through workgroup memory, told below it, is executed, and its state is\n\
+         shuffled eight wide. Each stands with the first row that has it.\n",
     );
+    let mut last = "";
     let mut all: Vec<_> = all.collect();
     all.sort_unstable();
     for (row, label, twin) in all {
-        let how = if label == twin { "as it is" } else { twin };
-        text += &format!("| {row} | {label} | {how} |\n");
+        if row != last {
+            text += &format!("\n## {row}\n\n");
+            last = row;
+        }
+        text += &format!("- {label}\n");
+        if label != twin {
+            text += &format!("  - {twin}\n");
+        }
     }
     text
 }

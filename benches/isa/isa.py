@@ -20,6 +20,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 import tempfile
 
 sys.dont_write_bytecode = True  # nothing of ours lies beside the files
@@ -171,9 +172,10 @@ def text_of(record):
     head = ["all", "valu", "fma", "trans", "load", "store", "atomic", "lds", "scratch", "salu", "smem", "wait"]
     for row in record["pipelines"]:
         spills = f"{row['spilled_vgprs']} + {row['spilled_sgprs']} spilled, {row['scratch']} bytes of scratch"
+        sizes = (f"{row['instructions']} instructions, {row['vgprs']} VGPRs, {spills}, "
+                 f"{row['lds_bytes']} bytes of LDS, {row['waves']} waves to a SIMD.")
         out += [f"## {row['family']}: {row['pipeline']}", "",
-                f"{row['instructions']} instructions, {row['vgprs']} VGPRs, {spills}, {row['lds_bytes']} bytes of LDS, "
-                f"{row['waves']} waves to a SIMD. {', '.join(row['rows'])}.", "",
+                textwrap.fill(f"{sizes} {', '.join(row['rows'])}.", 120, break_on_hyphens=False), "",
                 f"| code | a turn reads | writes | columns | {' | '.join(head)} |",
                 "|---|---|---|---" + "|---" * len(head) + "|"]
         for own in row["loops"]:

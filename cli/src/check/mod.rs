@@ -74,8 +74,8 @@ pub fn command() -> Command {
                     "The long form, of minutes for a loss and an hour or more for all: every shape (around the widths \
                      of quads, lanes, workgroups and tiles, powers of two and their neighbours, a vocabulary) in \
                      every flavour (mode, reduction, dtypes, optional tensors, options), and of optimizers every set \
-                     of options, in rounds that draw other flavours and other numbers; and, where `reduce` is among the losses, sums of 10^8 terms. Shows \
-                     where the largest error is, beside the one allowed.",
+                     of options, in rounds that draw other flavours and other numbers; and, where `reduce` is among \
+                     the losses, sums of 10^8 terms. Shows where the largest error is, beside the one allowed.",
                 ),
         )
         .arg(

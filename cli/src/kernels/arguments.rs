@@ -31,8 +31,8 @@ pub fn of_calls(name: &'static str, about: &'static str, own: fn() -> Vec<Arg>) 
         .subcommand_value_name("LOSS|OPTIMIZER")
         .subcommand_help_heading("Losses and optimizers")
         .after_help(
-            "No adapter is needed: the class, the limits, the size of subgroups and the conversions of f16 that kernels \
-             are made for are arguments. Losses go by PyTorch's names, too, as in `compute`.",
+            "No adapter is needed: the class, the limits, the size of subgroups and the conversions of f16 that \
+             kernels are made for are arguments. Losses go by PyTorch's names, too, as in `compute`.",
         )
         .subcommands(REGISTRY.iter().map(|info| all(of_loss(info, None))))
         .subcommands(REGISTRY.iter().flat_map(|info| {

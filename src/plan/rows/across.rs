@@ -2,12 +2,12 @@
 //! several that lie side by side go to a workgroup, whose lanes so read whole sectors, and its columns are cut into
 //! tiles, as those of wide rows are.
 
+use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations};
 use super::variant::mark;
 use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::rows::wide::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES};
 use crate::plan::spread::Spread;
 use crate::plan::window::{Window, Windows, bindings, fit, fit_together};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
@@ -32,27 +32,6 @@ pub(crate) struct Across {
     /// Tiles of a row.
     per_row: u64,
     width: u32,
-}
-
-/// The passes, as those over wide rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Pass {
-    Open,
-    Fold,
-    /// Its tiles are rows.
-    Merge,
-    Put,
-}
-
-impl Pass {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Fold => "fold",
-            Self::Merge => "merge",
-            Self::Put => "put",
-        }
-    }
 }
 
 struct Passes<'a> {
@@ -164,11 +143,7 @@ impl Passes<'_> {
         match pass {
             Pass::Open => 0,
             Pass::Fold | Pass::Put => Spread::new(self.across.width, self.across.lanes()).iterations(TILE as usize, 0),
-            // Tiles of a lane, the runs of 16, the tree.
-            Pass::Merge => {
-                let tiles = self.across.per_row.div_ceil(self.across.width.into());
-                tiles + tiles.div_ceil(16) + 16
-            }
+            Pass::Merge => merge_iterations(self.across.per_row, self.across.width),
         }
     }
 
@@ -280,7 +255,7 @@ impl Passes<'_> {
             Pass::Put => piece!("driver/across_put.wgsl"),
         }];
         list.extend(own.shared_pieces(&full));
-        list.extend([piece!("row/wide.wgsl"), piece!("row/across.wgsl")]);
+        list.extend([piece!("row/wide.wgsl"), piece!("row/across.wgsl"), pass.opened()]);
         let read = |slot| match self.reads(pass, slot) {
             true => own.read(slot, &full, false),
             false => pieces::absent(slot),
@@ -288,8 +263,6 @@ impl Passes<'_> {
         list.extend([Slot::Input, Slot::Weight, Slot::GradOutput].map(read));
         if pass == Pass::Open {
             list.extend(own.labels());
-        } else {
-            list.push(piece!("row/wide_opened.wgsl"));
         }
         let mut marks: Vec<&str> = own.read_marks(false).to_vec();
         marks.push(mark(own.problem.stats.any(), "/stats"));
@@ -309,10 +282,7 @@ impl Passes<'_> {
         }
         match pass {
             Pass::Merge => {
-                list.push(own.scale());
-                list.push(read(Slot::SampleWeight));
-                list.extend(losses);
-                list.extend(self.merged.map(|_| piece!("row/wide_keep.wgsl")));
+                list.extend(own.merge_pieces(self.merged.is_some(), &full, losses));
                 marks.extend([losses_name.as_str(), own.scale_mark()]);
                 let tree = own.tree(false); // nothing is written over in this pass
                 list.extend(tree.pieces);

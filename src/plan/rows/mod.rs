@@ -10,11 +10,13 @@ mod across;
 mod bound;
 mod gather;
 mod software;
+mod tiled;
 mod variant;
 mod wide;
 
 pub(crate) use across::Across;
-pub(crate) use wide::{OPENED_BYTES, Wide};
+pub(crate) use tiled::OPENED_BYTES;
+pub(crate) use wide::Wide;
 
 use crate::error::{Error, Result};
 use crate::layout::Slot;

@@ -4,6 +4,7 @@
 //! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on
 //! the tuning alone.
 
+use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations};
 use super::variant::mark;
 use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
@@ -17,11 +18,6 @@ use crate::shader::{Variant, piece, pieces};
 use crate::tuning::{MAX_STATES, Tuning};
 use crate::view::View;
 
-/// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
-pub(crate) const OPENED_BYTES: u64 = 32;
-pub(super) const FOLDED_BYTES: u64 = 32;
-pub(super) const MERGED_BYTES: u64 = 64;
-
 /// How wide rows are cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wide {
@@ -29,29 +25,6 @@ pub(crate) struct Wide {
     pub tile: u64,
     /// Tiles of a row.
     pub per_row: u64,
-}
-
-/// The passes over wide rows.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Pass {
-    /// Looks up each row's label.
-    Open,
-    Fold,
-    /// Its tiles are rows.
-    Merge,
-    /// Writes the columns of gradients or results.
-    Put,
-}
-
-impl Pass {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Fold => "fold",
-            Self::Merge => "merge",
-            Self::Put => "put",
-        }
-    }
 }
 
 /// The plan of all passes, beside what it has in common with that of other rows.
@@ -164,11 +137,7 @@ impl Passes<'_> {
         match pass {
             Pass::Open => 0,
             Pass::Fold | Pass::Put => self.own.spread.iterations(self.wide.tile as usize, 0),
-            // Tiles of a lane, the runs of 16, the tree.
-            Pass::Merge => {
-                let tiles = self.wide.per_row.div_ceil(u64::from(self.own.spread.width));
-                tiles + tiles.div_ceil(16) + 16
-            }
+            Pass::Merge => merge_iterations(self.wide.per_row, self.own.spread.width),
         }
     }
 
@@ -304,9 +273,7 @@ impl Passes<'_> {
         }];
         list.extend(own.shared_pieces(&full));
         list.push(piece!("row/wide.wgsl"));
-        if self.opened.is_some() && pass != Pass::Open {
-            list.push(piece!("row/wide_opened.wgsl"));
-        }
+        list.extend(self.opened.map(|_| pass.opened()));
         let read = |slot| {
             if self.reads(pass, slot) {
                 own.read(slot, &full, quads)
@@ -326,10 +293,7 @@ impl Passes<'_> {
         let (losses, losses_name) = own.losses();
         match pass {
             Pass::Merge => {
-                list.push(own.scale());
-                list.push(read(Slot::SampleWeight));
-                list.extend(losses);
-                list.extend(self.merged.map(|_| piece!("row/wide_keep.wgsl")));
+                list.extend(own.merge_pieces(self.merged.is_some(), &full, losses));
                 marks.extend([losses_name.as_str(), own.scale_mark()]);
             }
             Pass::Put => {
