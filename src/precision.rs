@@ -167,21 +167,12 @@ fn rows_depth(spread: Spread) -> u32 {
     of_lane + halves(u64::from(spread.width / spread.lanes))
 }
 
-/// The same of a wide row, whose tiles are folded by workgroups of their own: each lane of another takes some of them,
-/// 16 in a row, then the runs of 16.
-fn wide_depth(wide: Wide, cols: u64, tuning: &Tuning) -> u32 {
-    let lanes = Spread::of_columns(tuning).lanes;
-    let tiles = wide.per_row.div_ceil(u64::from(lanes));
-    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(lanes.into()));
-    row_depth(cols.min(wide.tile), lanes) + merged as u32
-}
-
-/// The same of a long row that lies across, whose tiles are folded by fewer lanes.
-fn across_depth(cols: u64, across: Across, tuning: &Tuning) -> u32 {
-    let (tile, lanes, tiles) = across.folds();
-    let merging = Spread::of_columns(tuning).lanes;
-    let tiles = tiles.div_ceil(u64::from(merging));
-    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(merging.into()));
+/// The same of a row in so many tiles of so many columns, each folded by so many lanes: each lane of another workgroup
+/// takes some of them, 16 in a row, then the runs of 16.
+fn tiled_depth(cols: u64, (tile, lanes, per_row): (u64, u32, u64), tuning: &Tuning) -> u32 {
+    let width = Spread::of_columns(tuning).width;
+    let tiles = per_row.div_ceil(u64::from(width));
+    let merged = tiles.min(16) + tiles.div_ceil(16) + u64::from(halves(width.into()));
     row_depth(cols.min(tile), lanes) + merged as u32
 }
 
@@ -213,12 +204,19 @@ pub fn loss_depth(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Result
                 .iter()
                 .try_fold(0, |sum, run| Ok(sum + loss_depth(run, limits, tuning)?));
         }
-        Family::Rows(rows) => match (
-            Wide::of(problem, rows, tuning),
-            Across::of(problem, rows, limits, tuning),
-        ) {
-            (Some(wide), _) => (wide_depth(wide, rows.cols as u64, tuning), 1, 0),
-            (None, Some(across)) => (across_depth(rows.cols as u64, across, tuning), 1, 0),
+        Family::Rows(rows) => match (Wide::of(problem, rows, tuning), Across::of(problem, rows, tuning)) {
+            (Some(own), _) => {
+                let lanes = Spread::of_columns(tuning).lanes;
+                (
+                    tiled_depth(rows.cols as u64, (own.tile, lanes, own.per_row), tuning),
+                    1,
+                    0,
+                )
+            }
+            (None, Some(own)) => {
+                let tiles = (own.tile, own.lanes(), own.per_row);
+                (tiled_depth(rows.cols as u64, tiles, tuning), 1, 0)
+            }
             (None, None) => of_rows(rows.cols, Spread::choose(problem, rows, limits, tuning)?),
         },
         Family::Pairs(pairs) => of_rows(pairs.cols, Spread::of_pairs(problem, pairs, limits, tuning)?),

@@ -69,7 +69,8 @@ pub struct Tuning {
     pub tile: u32,
     /// Contiguous rows of more classes are wide: several workgroups fold one.
     pub wide_cols: u64,
-    /// Columns of a tile of a wide row, a multiple of 4.
+    /// Columns of a tile of a wide row, a multiple of 4: fewer for [`workgroups`](Self::workgroups), or more where a row
+    /// would have more tiles than one workgroup joins.
     pub wide_tile: u64,
 }
 
@@ -269,11 +270,12 @@ impl Tuning {
         require("subgroup_cols", subgroup_cols, subgroup_cols < 1 << 32, expected)?;
         let expected = format!("at most what {MAX_WIDTH} lanes fold in fewer than {MAX_ITERATIONS} loop iterations");
         require("wide_cols", wide_cols, row(wide_cols, MAX_WIDTH), expected)?;
+        let lanes = row_width.min(MAX_WIDTH);
         let expected = format!(
-            "a multiple of 4 above 0, and at most what {row_width} lanes of row_width fold in fewer than {MAX_ITERATIONS} \
-             loop iterations"
+            "a multiple of 4 above 0, and at most what {lanes} lanes, row_width or {MAX_WIDTH} where that is more, fold \
+             in fewer than {MAX_ITERATIONS} loop iterations"
         );
-        let fits = wide_tile > 0 && wide_tile.is_multiple_of(4) && row(wide_tile, row_width);
+        let fits = wide_tile > 0 && wide_tile.is_multiple_of(4) && row(wide_tile, lanes);
         require("wide_tile", wide_tile, fits, expected)
     }
 }

@@ -1,11 +1,12 @@
 //! Rows that a GPU's tuning brings together, so that memory is read in whole sectors and written in whole words: short
 //! ones by way of workgroup memory, and long ones that lie across, several to a workgroup.
 
-use wgloss::plan::plan;
+use wgloss::plan::{Dispatch, plan};
 use wgloss::problem::Problem;
 use wgloss::shader::Const;
 use wgloss::{
-    Call, CrossEntropy, Dtype, GradTo, Info, Limits, Loss, Mode, REGISTRY, Reduction, Scalar, Stats, Tensor, Tuning,
+    Call, CrossEntropy, Dtype, Engine, GradTo, Info, Limits, Loss, Mode, REGISTRY, Reduction, Scalar, Stats, Tensor,
+    Tuning,
 };
 
 use crate::common::against::on_hardware;
@@ -300,6 +301,57 @@ fn rows_across_are_as_the_reference_has_them() {
                     if got != new {
                         failures.push(format!("{} over its input", case.what));
                     }
+                }
+            }
+        }
+    }
+    report(failures, total);
+}
+
+/// In windows of little more than a slab, and in parts of a slab, with blocks of rows that end with theirs: the same bits,
+/// into a tensor of its own, over the input and on top of something.
+#[test]
+fn rows_across_are_cut_to_the_same_bits() {
+    let shape = [3, 2050, 20];
+    let mut cut = crate::common::engine::fresh();
+    cut.set_tuning(Tuning::HARDWARE).unwrap();
+    let own = cut.plan_limits().unwrap();
+    let (mut failures, mut total) = (Vec::new(), 0);
+    for (n, dtype) in Dtype::FLOATS.into_iter().enumerate() {
+        let case = case_of("cross_entropy", &shape, dtype, n as u64);
+        let slab = (shape[1] * shape[2]) as u64 * dtype.bytes();
+        let whole = hardware();
+        for dispatch_bytes in [64 << 10, 1 << 30] {
+            cut.set_plan_limits(Limits {
+                max_binding_bytes: (slab + 1024).next_multiple_of(256),
+                max_dispatch_bytes: dispatch_bytes,
+                offset_alignment: 256,
+                ..own
+            })
+            .unwrap();
+            let problem = case.loss.problem(&case.call(Mode::Fused)).unwrap();
+            let dispatches = |engine: &Engine| {
+                let plan = plan(&problem, &engine.plan_limits().unwrap(), &Tuning::HARDWARE).unwrap();
+                let is_across = |d: &&Dispatch| d.variant.pieces[0].path.starts_with("driver/across_");
+                plan.dispatches().filter(is_across).count()
+            };
+            assert!(dispatches(&cut) > dispatches(whole) && dispatches(whole) == 3);
+            let run = |engine: &Engine, way: usize| {
+                let input = engine.upload(&case.tensors[0]).unwrap();
+                let zeros = Tensor::new(&vec![0f32; shape.iter().product()], &shape).unwrap();
+                let sum = engine.upload(&zeros.to_dtype(dtype).unwrap()).unwrap();
+                let call = Call {
+                    tensors: std::iter::once(&input).chain(&case.tensors[1..]).collect(),
+                    grad_input: [GradTo::New, GradTo::InPlace, GradTo::AddTo(&sum)][way],
+                    ..case.call(Mode::Fused)
+                };
+                let output = case.loss.run(engine, &call).unwrap();
+                bits(&output.include_placed().read(engine).unwrap())
+            };
+            for way in 0..3 {
+                total += 1;
+                if run(&cut, way) != run(whole, way) {
+                    failures.push(format!("{} in dispatches of {dispatch_bytes}, way {way}", case.what));
                 }
             }
         }

@@ -2,7 +2,7 @@
 //
 // The elements lie in blocks (the runs behind some dimension, long enough to fill many tiles; see src/plan), the
 // blocks in tiles of TILE elements. A workgroup folds a tile: lane p takes the quads p, p + WIDTH, … of it, and
-// the tile's sum is a fixed tree. TILE depends on the adapter's tuning alone, so splitting the work never changes bits.
+// the tile's sum is a fixed tree. TILE follows from shape, dtypes and tuning, so splitting the work never changes bits.
 //
 // A loss supplies: loss, grad, and grad_t and grad_u where the target and the third operand are differentiable.
 

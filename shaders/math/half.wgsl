@@ -95,7 +95,7 @@ fn f16_to_f32(h: vec4<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bits | (moved & vec4<u32>(0x80000000u)));
 }
 
-// Of the bits of an f32: rounded to nearest even, without the sign, and with bits above the lower 15 that mean nothing.
+// Of the bits of an f32: rounded to nearest even, without the sign: bit 15 is 0, and the bits above it mean nothing.
 fn f32_to_f16(b: vec4<u32>) -> vec4<u32> {
     let a = b & vec4<u32>(0x7fffffffu);
     let size = min(a, vec4<u32>(0x477ff000u)); // 65520, which becomes an infinity

@@ -123,7 +123,15 @@ fn put_columns(
     let blocks = blocks_of(first, end);
     let behind = first + 16u * LANES * blocks;
     if (!writes) {
-        for (var column = first + 4u * part; column < end; column += 4u * LANES) {
+        // A row that is not kept. Blocks, as where it is: a row of 2^25 columns has to stay under the loop limit.
+        for (var b = 0u; b < blocks; b++) {
+            let c0 = block_column(first, b, part);
+            put_zeros(places.grad, c0);
+            put_zeros(places.grad, c0 + 4u * LANES);
+            put_zeros(places.grad, c0 + 8u * LANES);
+            put_zeros(places.grad, c0 + 12u * LANES);
+        }
+        for (var column = behind + 4u * part; column < end; column += 4u * LANES) {
             put_zeros(places.grad, column);
         }
         return;

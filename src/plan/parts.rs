@@ -25,6 +25,11 @@ const UNSEEN: Duration = Duration::from_micros(62_500);
 /// Parts that are under way at a time.
 const UNDER_WAY: usize = 2;
 
+/// What a part of so many bytes may touch: a step that touches little is worth no submission of its own.
+pub(crate) fn with_room(bytes: u64) -> u64 {
+    bytes.saturating_add(bytes / 16)
+}
+
 /// What was learned of a call's steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Known {
@@ -42,6 +47,8 @@ pub struct Parts<'a> {
     /// The first that is in no part yet.
     next: usize,
     has_begun: bool,
+    /// There are more parts than one.
+    was_cut: bool,
     /// Bytes of a part of which nothing is known.
     first: u64,
     /// Somebody ends what takes long.
@@ -69,6 +76,7 @@ impl<'a> Parts<'a> {
             steps,
             next: 0,
             has_begun: false,
+            was_cut: false,
             first,
             is_watched,
             known,
@@ -90,9 +98,7 @@ impl<'a> Parts<'a> {
         if first == self.steps.len() && self.has_begun {
             return None;
         }
-        // A step that touches little is worth no submission of its own.
-        let budget = self.budget();
-        let most = budget.saturating_add(budget / 16);
+        let most = with_room(self.budget());
         let mut bytes = 0u64;
         for own in &self.steps[first..] {
             if self.next > first && bytes.saturating_add(*own) > most {
@@ -102,6 +108,7 @@ impl<'a> Parts<'a> {
             self.next += 1;
         }
         self.has_begun = true;
+        self.was_cut |= self.next < self.steps.len();
         self.largest = self.largest.max(bytes);
         Some((first..self.next, bytes))
     }
@@ -132,11 +139,11 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The oldest part under way is to be waited for: before the next is handed in, or, in a call of which nothing is
-    /// known, before it is over.
+    /// The oldest part under way is to be waited for: before the next is handed in, or, in a call of more than one part
+    /// of which nothing is known, before it is over.
     pub fn has_to_wait(&self) -> bool {
         match self.is_last() {
-            true => self.known.is_none() && self.under_way.len() == UNDER_WAY,
+            true => self.known.is_none() && self.was_cut && !self.under_way.is_empty(),
             false => self.under_way.len() == UNDER_WAY,
         }
     }
@@ -151,8 +158,14 @@ impl<'a> Parts<'a> {
         // A small part takes as long as any submission does, which tells nothing.
         if own.bytes > self.first / 2 || alone.unwrap_or(took) > GOAL {
             self.is_measured = true;
+            let rate = own.bytes as f64 / took.as_secs_f64().max(1e-9);
+            // Where others may have kept the device, too, no more than half of what was known is believed of that.
+            let least = self
+                .known
+                .filter(|_| alone.is_none())
+                .map_or(0.0, |known| known.rate / 2.0);
             self.known = Some(Known {
-                rate: own.bytes as f64 / took.as_secs_f64().max(1e-9),
+                rate: rate.max(least),
                 largest: self.largest,
             });
         }

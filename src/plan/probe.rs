@@ -35,8 +35,9 @@ const GROUPS: u32 = 3;
 /// workgroups may be.
 pub fn probes(limits: &Limits) -> Vec<Probe> {
     let subgroup = limits.subgroup;
-    let widest = 1 << limits.max_width.max(1).ilog2();
-    let mut widths = vec![subgroup, 8, 32, 64, 256, widest];
+    let widest = 1u32 << limits.max_width.max(1).ilog2();
+    let mut widths = vec![subgroup, 8];
+    widths.extend((5..=widest.ilog2()).map(|n| 1 << n));
     widths.retain(|&width| subgroup > 1 && (subgroup..=widest).contains(&width));
     widths.sort_unstable();
     widths.dedup();

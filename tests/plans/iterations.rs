@@ -9,6 +9,12 @@ use super::class_problem;
 use crate::common::cases::{Setup, Style, make};
 use crate::common::plans::{DEFAULT_LIMITS, TINY, WIDE};
 
+fn variant_flag(dispatch: &Dispatch, name: &str) -> bool {
+    use wgloss::shader::Const;
+    let is = |own: &Const| matches!(own, Const::Bool(own, true) if *own == name);
+    dispatch.variant.consts.iter().any(is)
+}
+
 /// Loop iterations of a row dispatch's longest invocation, from the loops that stand in `shaders/driver/row.wgsl` (and
 /// `pack.wgsl`, `strip.wgsl`): for the statistics and again for the gradient, the blocks of 16 columns and the quads
 /// behind them, and for each quad what the loss loops itself; the runs of 16 blocks of the statistics; then the tree.
@@ -22,7 +28,11 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         })
     };
     let driver = dispatch.variant.pieces[0].path;
-    let is_of_rows = |name: &str| ["row", "pack", "strip", "wide"].iter().any(|own| name.starts_with(own));
+    let is_of_rows = |name: &str| {
+        ["row", "pack", "strip", "wide", "across"]
+            .iter()
+            .any(|own| name.starts_with(own))
+    };
     if !driver.strip_prefix("driver/").is_some_and(is_of_rows) {
         return 0;
     }
@@ -44,7 +54,7 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
         // Read, folded in fours, written.
         return held + held / 4 + held + u64::from(width.ilog2());
     }
-    if driver == "driver/wide_open.wgsl" {
+    if driver.ends_with("_open.wgsl") {
         return 0;
     }
     if driver == "driver/wide_merge.wgsl" {
@@ -52,6 +62,10 @@ fn iterations_of(dispatch: &Dispatch, inner_loops: u64) -> u64 {
     }
     // A pass over wide rows has a tile of their columns.
     let cols = constant("TILE").unwrap_or(u64::from(params.cols));
+    // Of two rows that share words, half of the lanes take the quads of both, one after the other.
+    if variant_flag(dispatch, "PAIRS") {
+        return cols.div_ceil(4).div_ceil(2 * width / constant("BESIDE").unwrap());
+    }
     let blocks = cols / 4 / (4 * lanes);
     let quads = (cols.div_ceil(4) - blocks * 4 * lanes).div_ceil(lanes);
     runs(blocks) + blocks + 2 * quads + 2 * (4 * blocks + quads) * inner_loops + u64::from(width.ilog2())

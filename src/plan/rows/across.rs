@@ -2,13 +2,13 @@
 //! several that lie side by side go to a workgroup, whose lanes so read whole sectors, and its columns are cut into
 //! tiles, as those of wide rows are.
 
-use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations};
+use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations, tile_of};
 use super::variant::mark;
 use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
-use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::spread::Spread;
+use crate::limits::{COARSEST_ALIGNMENT, MAX_ITERATIONS};
+use crate::plan::spread::{Spread, column_bytes};
 use crate::plan::window::{Window, Windows, bindings, fit, fit_together};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
 use crate::problem::{Problem, Rows, Targets};
@@ -18,8 +18,11 @@ use crate::tuning::Tuning;
 /// Bytes of a column that the rows of a workgroup have side by side: a sector of a GPU's memory.
 const SECTOR: u32 = 32;
 
-/// Columns of a tile: with a sector of each, 64 KiB.
-const TILE: u64 = 2048;
+/// Columns of a tile, at most and at least, where workgroups are to be had: with a sector of each, 64 KiB and 16.
+const TILE: (u64, u64) = (2048, 512);
+
+/// Bytes of a slab, at most: what a binding covers on any device.
+const MAX_SLAB: u64 = (128 << 20) - COARSEST_ALIGNMENT;
 
 /// From so many rows on, a lane each is enough for a GPU.
 const MANY_ROWS: u64 = 32_768;
@@ -27,10 +30,12 @@ const MANY_ROWS: u64 = 32_768;
 /// How such rows are cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Across {
-    /// Rows of a workgroup.
+    /// Rows of a workgroup, all of one slab.
     beside: u32,
+    /// Columns of a tile.
+    pub tile: u64,
     /// Tiles of a row.
-    per_row: u64,
+    pub per_row: u64,
     width: u32,
 }
 
@@ -44,35 +49,35 @@ struct Passes<'a> {
 }
 
 impl Across {
-    /// Those of class targets, as far as nothing else is as long as the input. Limits decide in one case: a slab that
-    /// no binding covers is gathered, row by row.
-    pub fn of(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) -> Option<Self> {
-        let view = problem.input();
-        let bytes = view.dtype.bytes();
+    /// Those of class targets, as far as nothing else is as long as the input.
+    pub fn of(problem: &Problem, rows: &Rows, tuning: &Tuning) -> Option<Self> {
+        let bytes = problem.input().dtype.bytes();
         let beside = SECTOR / bytes as u32;
+        let (count, cols, inner) = (rows.rows(), rows.cols as u64, rows.inner as u64);
         let is_index = matches!(rows.targets, Targets::Index { .. }) && !rows.is_map();
-        let is_long = rows.cols as u64 > TILE && rows.inner >= beside as usize;
+        let is_long = cols > TILE.0 && inner >= u64::from(beside);
         let is_plain = rows.reads && rows.inner_loops == 0 && rows.element_weights(problem).is_none();
-        let slab = (rows.cols * rows.inner) as u64 * bytes;
         // As where lanes hold rows: of a GPU.
         let width = Spread::of_columns(tuning).width;
         let is_hardware = tuning.held > 0 && width >= 2 * beside;
-        let fits = slab + limits.offset_alignment <= limits.max_binding_bytes;
-        (is_index && is_long && is_plain && rows.rows() < MANY_ROWS && is_hardware && fits).then(|| Self {
+        let fits = cols * inner * bytes <= MAX_SLAB;
+        if !(is_index && is_long && is_plain && (1..MANY_ROWS).contains(&count) && is_hardware && fits) {
+            return None;
+        }
+        let blocks = count / inner * inner.div_ceil(beside.into());
+        let workgroups = tuning.workgroups_of(count * cols * column_bytes(problem, rows));
+        let tile = tile_of(TILE, blocks, cols, workgroups, tuning);
+        Some(Self {
             beside,
-            per_row: (rows.cols as u64).div_ceil(TILE),
+            tile,
+            per_row: cols.div_ceil(tile),
             width,
         })
     }
 
     /// Lanes of a row's tile.
-    fn lanes(self) -> u32 {
+    pub fn lanes(self) -> u32 {
         self.width / self.beside
-    }
-
-    /// Columns of a tile, the lanes that fold one, and the tiles of a row, whose states a workgroup merges.
-    pub fn folds(self) -> (u64, u32, u64) {
-        (TILE, self.lanes(), self.per_row)
     }
 
     pub(super) fn add(self, plan: &mut Plan, own: &RowsPlanner<'_>) -> Result<()> {
@@ -100,7 +105,7 @@ impl Passes<'_> {
         let rows = self.own.tiles.rows;
         let tiles = match pass {
             Pass::Merge => rows,
-            _ => rows.div_ceil(self.across.beside.into()) * self.across.per_row,
+            _ => rows / self.own.rows.inner as u64 * self.per_slab(),
         };
         let iterations = self.iterations(pass);
         if tiles >= 1 << 32 || iterations >= MAX_ITERATIONS {
@@ -124,6 +129,9 @@ impl Passes<'_> {
                     self.across.beside, self.own.rows.cols, limits.max_binding_bytes
                 ))
             })?;
+            // Results of whole slabs can go elsewhere by themselves.
+            let at = end - end % self.per_slab();
+            let end = if pass == Pass::Put && at > first { at } else { end };
             let windows = self.windows(pass, (first, end));
             let groups = grid(end - first, limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
@@ -142,9 +150,21 @@ impl Passes<'_> {
     fn iterations(&self, pass: Pass) -> u64 {
         match pass {
             Pass::Open => 0,
-            Pass::Fold | Pass::Put => Spread::new(self.across.width, self.across.lanes()).iterations(TILE as usize, 0),
+            Pass::Fold | Pass::Put => {
+                Spread::new(self.across.width, self.across.lanes()).iterations(self.across.tile as usize, 0)
+            }
             Pass::Merge => merge_iterations(self.across.per_row, self.across.width),
         }
+    }
+
+    /// Blocks of rows of a slab.
+    fn blocks(&self) -> u64 {
+        (self.own.rows.inner as u64).div_ceil(self.across.beside.into())
+    }
+
+    /// Tiles of a slab.
+    fn per_slab(&self) -> u64 {
+        self.blocks() * self.across.per_row
     }
 
     /// The rows of a run of tiles.
@@ -152,9 +172,11 @@ impl Passes<'_> {
         if pass == Pass::Merge {
             return (first, end);
         }
-        let (per_row, beside) = (self.across.per_row, u64::from(self.across.beside));
-        let last = ((end - 1) / per_row + 1) * beside;
-        (first / per_row * beside, last.min(self.own.tiles.rows))
+        let (inner, blocks) = (self.own.rows.inner as u64, self.blocks());
+        // The first row of a block, and of the one behind a slab's last that of the next slab.
+        let row = |block: u64| block / blocks * inner + (block % blocks * u64::from(self.across.beside)).min(inner);
+        let last = (end - 1) / self.across.per_row;
+        (row(first / self.across.per_row), row(last + 1))
     }
 
     /// A pass reads what it needs of an operand.
@@ -183,18 +205,18 @@ impl Passes<'_> {
         let (own, (first, end)) = (self.own, self.run(pass, tiles));
         let inner = own.rows.inner as u64;
         let slab = (own.rows.cols * own.rows.inner) as u64;
-        let touched = (tiles.1 - tiles.0) * u64::from(self.across.beside) * TILE;
+        let touched = match pass {
+            Pass::Open => end - first,
+            _ => ((tiles.1 - tiles.0) * u64::from(self.across.beside) * self.across.tile)
+                .min((end - first) * own.rows.cols as u64),
+        };
         let mut list = Vec::new();
         for full in self.full(pass) {
             // Whole slabs, so that all runs of tiles of one have the same windows.
             let stride = own.stride(&full.view) as u64;
             let (from, to) = (first / inner * stride, (end - 1) / inner * stride + slab);
             let window = Window::of(&full.view, full.source, from, to);
-            list.push((
-                full.slot,
-                full.written,
-                window.touching(touched.min((end - first) * own.rows.cols as u64)),
-            ));
+            list.push((full.slot, full.written, window.touching(touched)));
         }
         for operand in own.problem.operands.iter().filter(|own| self.reads(pass, own.slot)) {
             let (role, view) = (operand.role, &operand.view);
@@ -273,12 +295,12 @@ impl Passes<'_> {
             consts.retain(|other| other.name() != own.name());
             consts.push(own);
         };
-        set(Const::U32("TILE", TILE as u32));
+        set(Const::U32("TILE", across.tile as u32));
         set(Const::U32("BESIDE", across.beside));
         if matches!(pass, Pass::Fold | Pass::Put) {
             let spread = Spread::new(across.width, across.lanes());
             set(Const::U32("LANES", across.lanes()));
-            set(Const::Bool("BLOCKS", TILE > spread.short_cols() as u64));
+            set(Const::Bool("BLOCKS", across.tile > spread.short_cols() as u64));
         }
         match pass {
             Pass::Merge => {
@@ -302,7 +324,7 @@ impl Passes<'_> {
             }
             Pass::Open => list.push(pieces::SCALE_STATIC),
         }
-        let way = format!("across{}_{}{TILE}/{lanes}", across.beside, pass.name());
+        let way = format!("across{}_{}{}/{lanes}", across.beside, pass.name(), across.tile);
         Variant {
             shared: Vec::new(),
             label: own.label(&marks, &way),

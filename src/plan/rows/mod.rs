@@ -78,7 +78,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     }
     let wide = Wide::of(problem, rows, tuning);
     let writes = problem.mode.wants_loss() || problem.stats.any();
-    let across = Across::of(problem, rows, limits, tuning);
+    let across = Across::of(problem, rows, tuning);
     if wide.is_none()
         && across.is_none()
         && problem.mode.wants_grad()
@@ -108,13 +108,11 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         )));
     }
     let problem = &problem;
-    let across = across.filter(|_| count > 0);
     let mut multiplicities = None;
-    let spread = match wide {
-        Some(_) => Some(Spread::of_columns(tuning)),
-        None if across.is_some() => Some(Spread::of_columns(tuning)),
-        None if count > 0 => Some(Spread::choose(problem, rows, limits, tuning)?),
-        None => None,
+    let spread = match (wide, across) {
+        (None, None) if count == 0 => None,
+        (None, None) => Some(Spread::choose(problem, rows, limits, tuning)?),
+        _ => Some(Spread::of_columns(tuning)),
     };
     let counts_on_the_way =
         wide.is_none() && spread.is_some_and(|spread| labels::are_counted_on_the_way(problem, rows, spread));

@@ -4,6 +4,7 @@
 use super::{Full, RowsPlanner};
 use crate::layout::Slot;
 use crate::shader::{Piece, piece};
+use crate::tuning::{MAX_STATES, Tuning};
 
 /// Bytes of `Opened` of `shaders/row/wide.wgsl`, and of its `Folded` and `Merged`.
 pub(crate) const OPENED_BYTES: u64 = 32;
@@ -40,6 +41,19 @@ impl Pass {
     }
 }
 
+/// Columns of a tile: the most, or fewer, but for the least, so that `count` rows, or workgroups' worth of them, are
+/// enough workgroups; or more, so that one of a later pass merges the states of a row. Quads stay whole.
+pub(super) fn tile_of((most, least): (u64, u64), count: u64, cols: u64, workgroups: u64, tuning: &Tuning) -> u64 {
+    let mut tile = most;
+    while tile / 2 >= least && tile.is_multiple_of(8) && count * cols.div_ceil(tile) < workgroups {
+        tile /= 2;
+    }
+    while tuning.workgroups > 0 && cols.div_ceil(tile) > u64::from(MAX_STATES) {
+        tile *= 2;
+    }
+    tile
+}
+
 /// Loop iterations of the pass that merges so many states of each row: those of a lane, the runs of 16, the tree.
 pub(super) fn merge_iterations(states: u64, width: u32) -> u64 {
     let of_lane = states.div_ceil(u64::from(width));
@@ -51,7 +65,7 @@ impl RowsPlanner<'_> {
     pub(super) fn merge_pieces(&self, keeps: bool, full: &[Full], losses: Vec<Piece>) -> Vec<Piece> {
         let mut list = vec![self.scale(), self.read(Slot::SampleWeight, full, false)];
         list.extend(losses);
-        list.extend(keeps.then(|| piece!("row/wide_keep.wgsl")));
+        list.extend(keeps.then_some(piece!("row/wide_keep.wgsl")));
         list
     }
 }

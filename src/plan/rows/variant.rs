@@ -73,7 +73,7 @@ impl RowsPlanner<'_> {
         };
         let takes = if self.quads() && !chunk.gathered {
             4
-        } else if full.iter().all(is_even) && !chunk.gathered {
+        } else if full.iter().all(is_even) && !chunk.gathered && width > 1 {
             2
         } else {
             1

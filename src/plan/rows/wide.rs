@@ -1,10 +1,10 @@
 //! Wide rows: contiguous rows of more columns than one workgroup should fold, or one binding might cover.
 //!
-//! Each is cut into tiles of a fixed width. A chunk is a run of tiles, row by row, so a row may span dispatches, and no
-//! window covers more than the columns of its tiles. The states of a row's tiles are merged in an order that depends on
-//! the tuning alone.
+//! Each is cut into tiles, whose width follows from shape, dtype and tuning. A chunk is a run of tiles, row by row, so a
+//! row may span dispatches, and no window covers more than the columns of its tiles. The states of a row's tiles are
+//! merged in an order that hangs on no limit.
 
-use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations};
+use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations, tile_of};
 use super::variant::mark;
 use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::plan::window::{Window, Windows, bindings, fit};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, labels};
 use crate::problem::{Problem, Rows, Targets};
 use crate::shader::{Variant, piece, pieces};
-use crate::tuning::{MAX_STATES, Tuning};
+use crate::tuning::Tuning;
 use crate::view::View;
 
 /// How wide rows are cut.
@@ -62,13 +62,7 @@ impl Wide {
         if cols <= tuning.wide_cols && !are_few {
             return None;
         }
-        let mut tile = tuning.wide_tile;
-        while tile / 2 >= MIN_TILE && count * cols.div_ceil(tile) < workgroups {
-            tile /= 2;
-        }
-        while tuning.workgroups > 0 && cols.div_ceil(tile) > u64::from(MAX_STATES) {
-            tile *= 2;
-        }
+        let tile = tile_of((tuning.wide_tile, MIN_TILE), count, cols, workgroups, tuning);
         let per_row = cols.div_ceil(tile);
         (cols > tuning.wide_cols || per_row > 1).then_some(Self { tile, per_row })
     }
@@ -194,7 +188,13 @@ impl Passes<'_> {
         for full in self.full(pass) {
             let stride = own.stride(&full.view) as u64;
             let (first, end) = (run.rows.0 * stride + run.lead, (run.rows.1 - 1) * stride + run.end);
-            list.push((full.slot, full.written, Window::of(&full.view, full.source, first, end)));
+            let window = Window::of(&full.view, full.source, first, end);
+            let window = match pass {
+                // One element of each row.
+                Pass::Open => window.touching(run.rows.1 - run.rows.0),
+                _ => window,
+            };
+            list.push((full.slot, full.written, window));
         }
         let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), run.rows.0, run.rows.1);
         for operand in problem.operands.iter().filter(|own| self.reads(pass, own.slot)) {
