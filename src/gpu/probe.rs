@@ -1,12 +1,13 @@
 //! What a device has to prove, when it is opened, before plans rest on it. What it does not prove is done the other
 //! way.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::{Gpu, wait};
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
+use crate::memory::lock;
 use crate::plan::{PROBE_WORDS, Probe, Question, probes};
 
 /// Devices that were asked in this process, by what they are, and what they proved.
@@ -28,16 +29,17 @@ impl Gpu {
             features: self.device.features(),
             limits: claimed,
         };
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, limits)) = known.iter().find(|(own, _)| *own == asked) {
+        // Not while a device is asked, which may take its time: others are opened meanwhile.
+        let known = || lock(&KNOWN);
+        if let Some((_, limits)) = known().iter().find(|(own, _)| *own == asked) {
             return *limits;
         }
         match self.prove(claimed, &probes(&claimed)) {
             Ok(limits) => {
-                known.push((asked, limits));
+                known().push((asked, limits));
                 limits
             }
-            // The device is lost, or has no memory: its first call will say so.
+            // Lost, or without memory now: it goes the safe way, and the next to be opened is asked again.
             Err(_) => unproved(claimed),
         }
     }
@@ -63,19 +65,22 @@ impl Gpu {
             "wgloss probes read",
             wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         )?;
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        for probe in list {
-            // What it has recorded, or nothing.
-            let Ok((pipeline, group)) = self.asked(probe, &found) else {
-                continue;
-            };
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &group, &[]);
-            pass.dispatch_workgroups(probe.groups, 1, 1);
-        }
-        encoder.copy_buffer_to_buffer(&found, 0, &staging, 0, bytes);
-        self.guarded("wgloss probes", 0, || self.queue.submit([encoder.finish()]))?;
+        // What can be made, or nothing.
+        let made = list
+            .iter()
+            .filter_map(|probe| Some((probe, self.asked(probe, &found).ok()?)));
+        let made: Vec<_> = made.collect();
+        self.guarded("wgloss probes", 0, || {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            for (probe, (pipeline, group)) in &made {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                pass.set_pipeline(pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(probe.groups, 1, 1);
+            }
+            encoder.copy_buffer_to_buffer(&found, 0, &staging, 0, bytes);
+            self.queue.submit([encoder.finish()]);
+        })?;
         let words = wait::words(self, &staging, bytes)?;
         let holds = |question: Question| {
             let own = list.iter().zip(words.chunks_exact(PROBE_WORDS));
@@ -140,7 +145,7 @@ mod tests {
     use crate::shader::Piece;
 
     /// The probes, with one text of a file instead of another.
-    fn lied_to(claimed: &Limits, was: &str, instead: &str) -> Vec<Probe> {
+    fn lied_to(claimed: &Limits, was: &str, instead: &str) -> Option<Vec<Probe>> {
         let mut list = probes(claimed);
         let mut lies = 0;
         for probe in &mut list {
@@ -154,8 +159,9 @@ mod tests {
             lies += probe.variant.pieces.iter().filter(|own| own.text.contains(was)).count();
             probe.variant.pieces = probe.variant.pieces.iter().map(lie).collect();
         }
-        assert!(lies > 0, "{was}");
-        list
+        // Without subgroups of one size nobody asks for them.
+        assert!(lies > 0 || claimed.subgroup == 1, "{was}");
+        (lies > 0).then_some(list)
     }
 
     #[test]
@@ -199,7 +205,11 @@ mod tests {
             ("atomicAdd(&result_out[AT + 1u], 1u);", "", (1, false, false)),
             ("at.x * 16u + k", "nothing * 16u + k", (subgroup, false, false)),
         ] {
-            let found = gpu.prove(claimed, &lied_to(&claimed, was, instead)).unwrap();
+            let Some(lies) = lied_to(&claimed, was, instead) else {
+                eprintln!("skipped, since no probe here says it: {was}");
+                continue;
+            };
+            let found = gpu.prove(claimed, &lies).unwrap();
             assert_eq!((found.subgroup, found.unpacks_f16, found.packs_f16), want, "{instead}");
         }
         // Expected are more invocations than came.

@@ -60,9 +60,10 @@ impl Watcher for Places {
 }
 
 impl Places {
-    fn take(&self, ids: &[u64], steps: &Steps) -> Option<Arc<Place>> {
+    fn take(&self, ids: &[u64], steps: &Steps, limit: u64) -> Option<Arc<Place>> {
         let places = lock(&self.0);
-        let is_free = |own: &&Arc<Place>| own.is_of(ids, steps) && !own.taken.swap(true, Ordering::AcqRel);
+        let is_one = |own: &Place| own.way.holds(limit) && own.is_of(ids, steps);
+        let is_free = |own: &&Arc<Place>| is_one(own) && !own.taken.swap(true, Ordering::AcqRel);
         places.iter().find(is_free).cloned()
     }
 
@@ -131,8 +132,9 @@ impl Gpu {
         };
         let memories: Vec<&Memory> = tensors().filter_map(Tensor::memory).collect();
         let ids: Vec<u64> = memories.iter().map(|memory| memory.id()).collect();
-        let again = || self.hear().then(|| places.take(&ids, steps)).flatten();
-        let place = match places.take(&ids, steps).or_else(again) {
+        let limit = self.paced_limits().max_dispatch_bytes;
+        let again = || self.hear().then(|| places.take(&ids, steps, limit)).flatten();
+        let place = match places.take(&ids, steps, limit).or_else(again) {
             Some(place) => place,
             None => {
                 let place = Arc::new(self.make_place(steps, ids)?);

@@ -11,7 +11,7 @@ use super::{Gpu, block_on};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::memory::lock;
-use crate::plan::parts::GOAL;
+use crate::plan::parts::{GOAL, with_room};
 use crate::plan::{Known, Parts, Plan};
 use crate::tensor::Tensor;
 use crate::words::Role;
@@ -81,12 +81,12 @@ impl Way {
 
     /// All goes in one submission, whatever the pace.
     pub fn is_one(&self) -> bool {
-        self.bytes() <= self.first
+        self.bytes() <= with_room(self.first)
     }
 
     /// It would be the same under this limit, which one that touches less does not come to.
     pub fn holds(&self, limit: u64) -> bool {
-        limit == self.first || self.bytes() <= limit.min(self.first)
+        limit == self.first || self.bytes() <= with_room(limit.min(self.first))
     }
 }
 

@@ -312,8 +312,9 @@ pub trait Loss: Debug + Send + Sync {
 
     /// Computes a call: encodes, submits and returns. On a GPU, whose driver ends submissions that take seconds, one
     /// that touches more than [`Limits::max_dispatch_bytes`](crate::Limits::max_dispatch_bytes) goes in parts that grow
-    /// as the device proves fast, and the call waits for all but the last two; the same call goes in fewer the next
-    /// time, in one if it takes less than a sixteenth of a second. [`Loss::run_async`] does not wait, nor does
+    /// as the device proves fast, and the call waits for all but the last two; the first of its kind also for what was
+    /// submitted before, so as to know what its own parts take. The same call goes in fewer the next times, in the end
+    /// in one if it takes less than a sixteenth of a second. [`Loss::run_async`] does not wait, nor does
     /// [`Loss::encode`], whose submission is the caller's.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use std::sync::Mutex;
 
 use super::lock;
 
+/// Buffers that are kept at most: where sizes always differ, none is asked for again, and each costs a look.
+const MOST_BUFFERS: usize = 64;
+
 /// Buffers that nobody holds.
 #[derive(Debug)]
 pub(crate) struct Returned(Mutex<Free>);
@@ -23,9 +26,13 @@ impl Free {
     /// The oldest that are too many.
     fn beyond(&mut self) -> Vec<wgpu::Buffer> {
         let mut bytes: u64 = self.buffers.iter().map(wgpu::Buffer::size).sum();
+        let mut left = self.buffers.len();
         let is_beyond = |own: &&wgpu::Buffer| {
-            let beyond = bytes > self.most;
-            bytes -= if beyond { own.size() } else { 0 };
+            let beyond = bytes > self.most || left > MOST_BUFFERS;
+            if beyond {
+                bytes -= own.size();
+                left -= 1;
+            }
             beyond
         };
         let count = self.buffers.iter().take_while(is_beyond).count();
