@@ -95,6 +95,8 @@ limited() {
     shift
     rest=$(left)
     [ "$most" -le "$rest" ] || most=$rest
+    # `timeout 0` would be no limit.
+    [ "$most" -gt 0 ] || return 124
     if command -v timeout >/dev/null; then
         timeout "$most" "$@"
     elif command -v gtimeout >/dev/null; then
@@ -200,7 +202,8 @@ part_check() {
     told check 90 "$program" check "${losses[@]+"${losses[@]}"}" "${adapter[@]+"${adapter[@]}"}" --json \
         --svg "$out/check.svg"
     local code=$?
-    mv "$out/check.txt" "$out/check.json"
+    # Cut off, it has none.
+    if [ -s "$out/check.txt" ]; then mv "$out/check.txt" "$out/check.json"; fi
     return "$code"
 }
 

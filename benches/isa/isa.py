@@ -274,6 +274,11 @@ def arguments():
         args.error(f"--family: expected some of {', '.join(FAMILIES)}, got {', '.join(unknown)}")
     if own.record and (own.rows or own.check):
         args.error("--record: keeps all rows, so it goes with neither --rows nor --check")
+    if own.family and (own.record or own.check):
+        args.error(f"--family: the table that is kept is that of {FAMILIES[0]}, so it goes with neither --record nor "
+                   "--check")
+    if own.json and (own.record or own.check):
+        args.error("--json: goes with neither --record nor --check")
     if (own.long or own.against) and not own.check:
         args.error("--long and --against: go with --check")
     return own

@@ -105,3 +105,25 @@ fn what_is_longer_or_not_in_the_table_is_told() {
         assert!(done.stdout.contains(told), "{name}: {}", done.stdout);
     }
 }
+
+/// A spill is worse than any table: no kernel has one, so none can show it.
+#[test]
+fn a_spill_is_told() {
+    let script = "import isa; own = dict(spilled_vgprs=0, spilled_sgprs=0, scratch=0, instructions=1, loops=[]); \
+                  print([list(isa.worse(dict(own, **{name: 1}), own)) for name in \
+                  ['spilled_vgprs', 'spilled_sgprs', 'scratch', 'instructions']])";
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches/isa");
+    let run = Command::new("python3")
+        .args(["-B", "-c", script])
+        .current_dir(folder)
+        .output();
+    let Ok(done) = run else {
+        eprintln!("skipped: no python3");
+        return;
+    };
+    let told = String::from_utf8_lossy(&done.stdout);
+    for name in ["spilled_vgprs", "spilled_sgprs", "scratch"] {
+        assert!(told.contains(&format!("['{name} 1, and none may be']")), "{told}");
+    }
+    assert!(told.trim_end().ends_with(", []]"), "{told}");
+}

@@ -172,7 +172,10 @@ fn the_plan_tells_submissions_and_waits() {
     assert_eq!(plan["waits"], 0);
     let (code, message) = refused("plan mse --shape 4 --pace 0");
     assert_eq!(code, 2);
-    assert!(message.contains("--pace 0: expected a number above 0"), "{message}");
+    assert!(
+        message.contains("--pace 0: expected GB/s from 0.001 to 1000000"),
+        "{message}"
+    );
 }
 
 /// The same words as `compute`, with the argument in the place of the file.

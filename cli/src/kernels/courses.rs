@@ -26,8 +26,10 @@ const SUBMISSION: Duration = Duration::from_micros(30);
 
 impl Courses {
     pub fn of(call: &Planned, given: Option<f64>) -> Result<Self, Failure> {
-        if let Some(given) = given.filter(|own| !(own.is_finite() && *own > 0.0)) {
-            return Err(Failure::Usage(format!("--pace {given}: expected a number above 0")));
+        // Beyond, times are no times of anything.
+        if let Some(given) = given.filter(|own| !(1e-3..=1e6).contains(own)) {
+            let expected = "expected GB/s from 0.001 to 1000000";
+            return Err(Failure::Usage(format!("--pace {given}: {expected}")));
         }
         let device = &call.device;
         let (steps, first) = (call.plan.step_bytes(), device.limits.max_dispatch_bytes);

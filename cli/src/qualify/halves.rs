@@ -179,8 +179,9 @@ fn truncated(dtype: Dtype, x: f32) -> f32 {
     }
 }
 
-fn converted(lab: &Lab, op: u32, words: &[u32], fault: Fault) -> Result<Vec<u32>, String> {
-    let params = [op, words.len() as u32, 0x400, fault.bits(1 << 9)];
+/// `at`: of a number that every device converts alike, neither subnormal nor halfway between two.
+fn converted(lab: &Lab, op: u32, words: &[u32], at: u32, fault: Fault) -> Result<Vec<u32>, String> {
+    let params = [op, words.len() as u32, at, fault.bits(1 << 9)];
     let groups = [words.len().div_ceil(64) as u32, 1, 1];
     lab.run(KERNEL, params, &[words], words.len(), groups)
 }
@@ -203,7 +204,7 @@ fn told(others: usize, of: usize, subnormal: usize, example: Option<String>) -> 
 
 fn unpacked(lab: &Lab, fault: Fault) -> Result<Finding, String> {
     let words: Vec<u32> = patterns().map(u32::from).collect();
-    let got = match converted(lab, 0, &words, fault) {
+    let got = match converted(lab, 0, &words, 0x400, fault) {
         Ok(got) => got,
         Err(why) => return absent(why),
     };
@@ -222,7 +223,11 @@ fn unpacked(lab: &Lab, fault: Fault) -> Result<Finding, String> {
 fn packed(lab: &Lab, fault: Fault) -> Result<Finding, String> {
     let numbers: Vec<f32> = edges(Dtype::F16);
     let words: Vec<u32> = numbers.iter().map(|x| x.to_bits()).collect();
-    let got = match converted(lab, 1, &words, fault) {
+    let one = words
+        .iter()
+        .position(|word| *word == 1f32.to_bits())
+        .unwrap_or_default();
+    let got = match converted(lab, 1, &words, one as u32, fault) {
         Ok(got) => got,
         Err(why) => return absent(why),
     };

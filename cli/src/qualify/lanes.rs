@@ -160,8 +160,9 @@ fn shuffles(lab: &Lab, fault: Fault) -> Result<Finding, String> {
     let size = lanes.first().map_or(0, |lane| lane[0]);
     let info = lab.info();
     let (least, most) = (info.subgroup_min_size, info.subgroup_max_size);
-    // Of subgroups whose size varies the library uses none: what they do is told.
-    let (verdict, told) = match least == most {
+    // Of subgroups whose size varies the library uses those of whole groups of 32: what others do is told.
+    let counts = least == most || least >= 32;
+    let (verdict, told) = match counts {
         true => (Verdict::Failed, ""),
         false => (
             Verdict::Note,
@@ -193,5 +194,6 @@ fn shuffles(lab: &Lab, fault: Fault) -> Result<Finding, String> {
         true => format!("subgroups of {size}"),
         false => format!("subgroups of {size} here, of {least} to {most} elsewhere"),
     };
-    Ok(Finding::new(Verdict::Passed, seen).with("size", size.into()))
+    let verdict = if counts { Verdict::Passed } else { Verdict::Note };
+    Ok(Finding::new(verdict, seen).with("size", size.into()))
 }

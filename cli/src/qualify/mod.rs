@@ -26,7 +26,7 @@ use wgloss_shell::{Failure, draft, interrupt, place, print, progress};
 use crate::args;
 use finding::{Fault, Finding, Test, Verdict};
 use lab::Lab;
-use record::{NOT_TRUSTED, Record, Row, SCHEMA, TRUSTED};
+use record::{NOT_TRUSTED, Record, Row, SCHEMA, TRUSTED, UNDECIDED};
 
 /// All tests, in the order in which they run.
 fn tests() -> impl Iterator<Item = &'static Test> {
@@ -108,7 +108,14 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let old = old.transpose()?;
     let save = matches.get_one::<OsString>("save");
     let save = save.map(|file| place::place("save", file)).transpose()?;
-    let lab = Lab::open(adapter, matches.get_one("window").copied())?;
+    let window = matches.get_one::<u64>("window").copied();
+    if let Some(bytes) = window.filter(|bytes| *bytes < windows::LEAST) {
+        let least = windows::LEAST;
+        return Err(Failure::Usage(format!(
+            "--window {bytes}: expected at least {least} bytes"
+        )));
+    }
+    let lab = Lab::open(adapter, window)?;
     let seeded: Vec<&String> = matches.get_many("seed_fault").into_iter().flatten().collect();
     if matches.get_flag(recovery::WITHIN) {
         return within(&lab, !seeded.is_empty());
@@ -132,7 +139,11 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let is_trusted = rows.iter().all(|row| row.verdict != Verdict::Failed.name());
+    let verdict = match rows.iter().any(|row| row.verdict == Verdict::Failed.name()) {
+        true => NOT_TRUSTED,
+        false if rows.len() < tests().count() => UNDECIDED,
+        false => TRUSTED,
+    };
     let mut record = Record {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -141,7 +152,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         adapter: lab.engine.name(),
         driver: info.driver,
         driver_info: info.driver_info,
-        verdict: if is_trusted { TRUSTED } else { NOT_TRUSTED }.into(),
+        verdict: verdict.into(),
         tests: rows,
         compare: None,
     };

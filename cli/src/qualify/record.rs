@@ -16,6 +16,8 @@ const WHAT: &str = "record of wgloss qualify";
 
 pub const TRUSTED: &str = "trusted";
 pub const NOT_TRUSTED: &str = "not trusted";
+/// Nothing failed, and not all tests ran.
+pub const UNDECIDED: &str = "undecided";
 
 #[derive(Serialize, Deserialize)]
 pub struct Record {
@@ -28,7 +30,7 @@ pub struct Record {
     pub adapter: String,
     pub driver: String,
     pub driver_info: String,
-    /// `trusted`, or `not trusted` where a test failed.
+    /// `trusted`, `not trusted` where a test failed, or `undecided` where none did and not all ran.
     pub verdict: String,
     pub tests: Vec<Row>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,7 +172,8 @@ pub fn text(record: &Record) -> String {
     parts.extend(record.compare.as_ref().map(changes));
     let count = record.failed().count();
     parts.push(match count {
-        0 => format!("{TRUSTED}: none of {} tests failed", record.tests.len()),
+        // Trusted, or undecided.
+        0 => format!("{}: none of {} tests failed", record.verdict, record.tests.len()),
         count => format!("{NOT_TRUSTED}: {count} of {} tests failed", record.tests.len()),
     });
     parts.join("\n\n")

@@ -31,7 +31,7 @@ pub const TESTS: [Test; 4] = [
 
 /// The engine binds no more at once, and no fewer than this are worth a test.
 const MOST: u64 = 1 << 31;
-const LEAST: u64 = 1 << 20;
+pub const LEAST: u64 = 1 << 20;
 
 const TAG: u32 = 0x5eed_0001;
 

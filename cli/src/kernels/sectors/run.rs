@@ -148,14 +148,15 @@ pub fn run(
     }
     // Sectors lie where the binding does.
     let at = |binding: u32| dispatch.bindings.iter().find(|own| own.slot as u32 == binding);
-    let placed = |own: Vec<(u32, u64)>| {
-        let place = |(site, address): (u32, u64)| {
-            let binding = at(sites[site as usize].binding);
-            (site, address + binding.map_or(0, |own| own.offset))
-        };
-        own.into_iter().map(place).collect()
+    let place = |(site, address): (u32, u64)| {
+        let own = sites.get(site as usize).ok_or_else(|| {
+            let known = sites.len();
+            failed(&format!("the adapter tells of place {site}, and there are {known}"))
+        })?;
+        Ok((site, address + at(own.binding).map_or(0, |own| own.offset)))
     };
-    let lanes: Vec<Vec<(u32, u64)>> = lanes.into_iter().map(placed).collect();
+    let placed = |own: Vec<(u32, u64)>| own.into_iter().map(place).collect::<Result<Vec<_>, Failure>>();
+    let lanes = lanes.into_iter().map(placed).collect::<Result<Vec<_>, Failure>>()?;
     Ok(tallies(&sites, &lanes, |binding| {
         at(binding).map_or(4, |own| own.element)
     }))
