@@ -199,7 +199,9 @@ fn workgroup_memory_is_written_before_it_is_read() {
     }
     report(failures, runs);
     let (seen, declared) = (seen.lock().unwrap(), declared());
-    let never: Vec<_> = declared.difference(&seen).collect();
+    // What groups of lanes leave behind is there where the adapter has subgroups.
+    let is_due = |name: &&String| own > 1 || *name != "group_states";
+    let never: Vec<_> = declared.difference(&seen).filter(is_due).collect();
     assert!(never.is_empty(), "{never:?} were in none of {runs} calls");
 
     let mut engine = plain(ways[1]);

@@ -1,15 +1,20 @@
 //! Optimizers whose parameter, gradient and state lie in one buffer.
 
 use wgloss::optim::{OPTIMIZERS, State};
-use wgloss::{Dtype, Optimizer, Role, Tensor};
+use wgloss::{Dtype, Engine, Optimizer, Role, Tensor};
 
 use super::pool::Layout;
-use crate::common::gpu;
+use crate::common::engine::fresh;
 use crate::common::own::{activity, tensor};
 
 /// Two steps: their parameter and state as bits.
-fn steps(optimizer: &dyn Optimizer, param: &Tensor, grad: &Tensor, state: &mut State) -> Vec<Vec<u32>> {
-    let engine = gpu();
+fn steps(
+    engine: &Engine,
+    optimizer: &dyn Optimizer,
+    param: &Tensor,
+    grad: &Tensor,
+    state: &mut State,
+) -> Vec<Vec<u32>> {
     let mut param = param.clone();
     for _ in 0..2 {
         param = optimizer.step(engine, &param, grad, state).unwrap();
@@ -30,7 +35,8 @@ fn steps(optimizer: &dyn Optimizer, param: &Tensor, grad: &Tensor, state: &mut S
 
 #[test]
 fn a_step_lies_in_one_buffer() {
-    let engine = gpu();
+    // Bytes copied are counted: of no other test's steps.
+    let engine = &fresh();
     let (mut copied, mut free) = (0, 0);
     for info in OPTIMIZERS {
         let mut optimizer = (info.new)();
@@ -57,7 +63,7 @@ fn a_step_lies_in_one_buffer() {
                     };
                     let apart = |own: &Tensor| engine.upload(own).unwrap();
                     let mut state = begin(&mut states.iter().map(|(role, own)| (*role, apart(own))));
-                    let want = steps(optimizer.as_ref(), &apart(&param), &apart(&grad), &mut state);
+                    let want = steps(engine, optimizer.as_ref(), &apart(&param), &apart(&grad), &mut state);
 
                     let mut layout = Layout::new(align);
                     let gradient = layout.put(&grad);
@@ -70,7 +76,7 @@ fn a_step_lies_in_one_buffer() {
                     let at = |nth: usize| pool.tensors[nth].clone();
                     let mut state = begin(&mut states.iter().zip(&rooms).map(|((role, _), &nth)| (*role, at(nth))));
                     let before = activity(engine).copied;
-                    let got = steps(optimizer.as_ref(), &at(own), &at(gradient), &mut state);
+                    let got = steps(engine, optimizer.as_ref(), &at(own), &at(gradient), &mut state);
                     let own_copies = activity(engine).copied - before;
                     let what = format!("{} {dtype} {len} at multiples of {align}", info.name);
                     assert!(got == want, "{what}");
