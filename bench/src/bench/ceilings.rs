@@ -182,13 +182,14 @@ impl Ceilings {
     }
 
     /// All ceilings, beside those of earlier records, of which the first is the newest.
-    pub fn finish(mut self, earlier: &[Record]) -> Vec<Ceiling> {
-        self.known.sort_by_key(|own| (own.kind == Kind::Copy, own.bytes));
-        let ceiling = |own: Known| Ceiling {
+    pub fn list(&self, earlier: &[Record]) -> Vec<Ceiling> {
+        let mut known: Vec<&Known> = self.known.iter().collect();
+        known.sort_by_key(|own| (own.kind == Kind::Copy, own.bytes));
+        let ceiling = |own: &Known| Ceiling {
             kind: own.kind,
             bytes: own.bytes,
             times: own.kernel.times(own.bytes),
-            variant: own.variant,
+            variant: own.variant.clone(),
             buffer_copy: own.transfer.times(own.bytes),
             memcpy: Memcpy {
                 threads: own.threads,
@@ -196,7 +197,7 @@ impl Ceilings {
             },
             last: earlier.iter().find_map(|record| of_last(record, own.kind, own.bytes)),
         };
-        self.known.into_iter().map(ceiling).collect()
+        known.into_iter().map(ceiling).collect()
     }
 }
 

@@ -26,9 +26,12 @@ use wgloss_shell::{Failure, draft, interrupt, print, progress};
 
 use crate::tuned;
 use ceilings::Ceilings;
-use record::{Record, Row, SCHEMA};
+use record::{Record, SCHEMA};
 use request::Request;
 pub use request::command;
+
+/// What a record says that is not whole yet.
+const CUT_OFF: &str = "the rest, which was cut off";
 
 pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let request = Request::new(matches)?;
@@ -121,32 +124,32 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
     let mut ceilings = Ceilings::default();
-    let mut add = |jobs: &[measure::Job], modes: &[wgloss::Mode], rows: &mut Vec<Row>, failed: &mut Vec<String>| {
-        for job in jobs {
-            bar.set_message(job.name());
-            let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
-            wrong
-                .iter()
-                .for_each(|why| progress::note_above(&bar, &format!("failed: {why}")));
-            rows.extend(more);
-            failed.extend(wrong);
-            bar.inc(1);
+    let tell = |record: &mut Record, wrong: Vec<String>| {
+        for why in &wrong {
+            progress::note_above(&bar, &format!("failed: {why}"));
         }
+        record.failed.extend(wrong);
+        bar.inc(1);
     };
-    add(&request.jobs, &request.modes, &mut record.rows, &mut record.failed);
-    add(&request.sweep, &request::SWEPT, &mut record.sweep, &mut record.failed);
+    let rows = request.jobs.iter().map(|job| (job, &request.modes[..], false));
+    let sweep = request.sweep.iter().map(|job| (job, &request::SWEPT[..], true));
+    for (job, modes, is_swept) in rows.chain(sweep) {
+        bar.set_message(job.name());
+        let (more, wrong) = measure::measure(engine, &mut ceilings, job, modes, request.runs);
+        let list = if is_swept { &mut record.sweep } else { &mut record.rows };
+        list.extend(more);
+        tell(&mut record, wrong);
+        record.so_far(ceilings.list(&earlier));
+        keep(request, &mut record)?;
+    }
     for job in &request.steps {
         bar.set_message(job.name());
         let (more, wrong) = stepped::measure(engine, &mut ceilings, job, request.runs);
-        wrong
-            .iter()
-            .for_each(|why| progress::note_above(&bar, &format!("failed: {why}")));
         record.rows.extend(more);
-        record.failed.extend(wrong);
-        bar.inc(1);
+        tell(&mut record, wrong);
+        record.so_far(ceilings.list(&earlier));
+        keep(request, &mut record)?;
     }
-    record::hold_against_f32(&mut record.rows);
-    record.ceilings = ceilings.finish(&earlier);
     if request.has_baselines {
         bar.set_message("baselines");
         match baselines::measure(engine, request.runs) {
@@ -163,4 +166,15 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     }
     bar.finish_and_clear();
     Ok(record)
+}
+
+/// Writes the record as far as it is, so that what took minutes stays where the rest is cut off.
+fn keep(request: &Request, record: &mut Record) -> Result<(), Failure> {
+    let Some(folder) = request.records.as_deref().filter(|_| request.record) else {
+        return Ok(());
+    };
+    record.failed.push(CUT_OFF.into());
+    let text = json(record);
+    record.failed.pop();
+    draft::publish(vec![draft::whole("--record", &record.file(folder), text.as_bytes())?])
 }

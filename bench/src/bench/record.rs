@@ -260,7 +260,7 @@ impl Row {
 }
 
 /// Says of each row of 16 bits how it stands beside that in f32, where there is one.
-pub fn hold_against_f32(rows: &mut [Row]) {
+fn hold_against_f32(rows: &mut [Row]) {
     let f32_rows = rows.iter().filter(|row| row.dtype == "f32");
     let times: BTreeMap<String, Times> = f32_rows.map(|row| (row.name(), row.times.clone())).collect();
     for row in rows.iter_mut().filter(|row| row.dtype != "f32") {
@@ -311,6 +311,12 @@ impl Record {
         let record: Self =
             serde_json::from_value(value).map_err(|error| format!("is a broken record of wgloss bench: {error}"))?;
         Ok(record)
+    }
+
+    /// What hangs on all rows and ceilings that were measured so far.
+    pub fn so_far(&mut self, ceilings: Vec<Ceiling>) {
+        self.ceilings = ceilings;
+        hold_against_f32(&mut self.rows);
     }
 
     /// Where the record goes in a folder: `llvmpipe-mesa-22.3.6-20261121T120000Z.json`.

@@ -15,7 +15,7 @@ mod recovery;
 mod windows;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use clap::builder::PossibleValuesParser;
@@ -26,7 +26,7 @@ use wgloss_shell::{Failure, draft, interrupt, place, print, progress};
 use crate::args;
 use finding::{Fault, Finding, Test, Verdict};
 use lab::Lab;
-use record::{NOT_TRUSTED, Record, Row, SCHEMA, TRUSTED, UNDECIDED};
+use record::{NOT_TRUSTED, Record, Row, SCHEMA, UNDECIDED};
 
 /// All tests, in the order in which they run.
 fn tests() -> impl Iterator<Item = &'static Test> {
@@ -132,18 +132,6 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
     let info = lab.info();
     let bar = progress::bar(chosen.len());
-    let mut rows = Vec::new();
-    for test in chosen {
-        bar.set_message(test.name);
-        rows.push(row(&lab, test, seeded.iter().any(|name| *name == test.name)));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    let verdict = match rows.iter().any(|row| row.verdict == Verdict::Failed.name()) {
-        true => NOT_TRUSTED,
-        false if rows.len() < tests().count() => UNDECIDED,
-        false => TRUSTED,
-    };
     let mut record = Record {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -152,21 +140,33 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         adapter: lab.engine.name(),
         driver: info.driver,
         driver_info: info.driver_info,
-        verdict: verdict.into(),
-        tests: rows,
+        verdict: UNDECIDED.into(),
+        tests: Vec::new(),
         compare: None,
     };
+    // An older record stays until the new one is whole.
+    let replaces = save.as_ref().is_some_and(|place| place.exists());
+    let mut saved = Ok(());
+    for test in chosen {
+        bar.set_message(test.name);
+        let has_fault = seeded.iter().any(|name| *name == test.name);
+        record.add(row(&lab, test, has_fault), tests().count());
+        // What was found stays where the rest is cut off.
+        if !replaces {
+            saved = publish(&save, &record);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
     if let Some((name, old)) = &old {
         record.compare = Some(record::compare(old, &record, name));
     }
-    // Numbers, texts and lists of them: nothing that JSON does not have.
-    let json = serde_json::to_string_pretty(&record).unwrap_or_default();
     // What was found is printed even where the file cannot be written.
-    let saved = save.map_or(Ok(()), |place| {
-        draft::publish(vec![draft::whole("--save", &place, json.as_bytes())?])
-    });
+    if replaces || record.compare.is_some() {
+        saved = publish(&save, &record);
+    }
     if matches.get_flag("json") {
-        print::line(&json)?;
+        print::line(&json(&record))?;
     } else {
         print::line(&record::text(&record))?;
     }
@@ -176,6 +176,17 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::Failed(format!("{NOT_TRUSTED}: {}", failed.join(", ")))),
     }
+}
+
+fn json(record: &Record) -> String {
+    // Numbers, texts and lists of them: nothing that JSON does not have.
+    serde_json::to_string_pretty(record).unwrap_or_default()
+}
+
+fn publish(save: &Option<PathBuf>, record: &Record) -> Result<(), Failure> {
+    save.as_ref().map_or(Ok(()), |place| {
+        draft::publish(vec![draft::whole("--save", place, json(record).as_bytes())?])
+    })
 }
 
 /// A test with its fault, then as it is; or, where `as_is` has the fault too, as an adapter that has it would do.

@@ -87,6 +87,17 @@ impl Record {
         serde_json::from_value(value).map_err(|error| format!("is a broken {WHAT}: {error}"))
     }
 
+    /// One test more, of so many in all.
+    pub fn add(&mut self, row: Row, of: usize) {
+        self.tests.push(row);
+        let verdict = match self.failed().count() {
+            0 if self.tests.len() < of => UNDECIDED,
+            0 => TRUSTED,
+            _ => NOT_TRUSTED,
+        };
+        self.verdict = verdict.into();
+    }
+
     pub fn failed(&self) -> impl Iterator<Item = &Row> {
         self.tests.iter().filter(|row| row.verdict == "failed")
     }
