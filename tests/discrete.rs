@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use wgloss::optim::{AdamW, Optimizer, State};
 use wgloss::plan::{Plan, plan, plan_update};
 use wgloss::problem::Problem;
-use wgloss::shader::Variant;
-use wgloss::{Dtype, Engine, Limits, Mode, Reduction, Tensor, Tuning, View, find, precision, reference};
+use wgloss::shader::{Const, Variant};
+use wgloss::{Call, Dtype, Engine, Limits, Mode, Reduction, Tensor, Tuning, View, find, precision, reference};
 
 use crate::common::against::compare;
 use crate::common::cases::{Case, Setup, make};
@@ -44,9 +44,11 @@ const ROWS: [Row; 11] = [
     row("reduce", MANY, SAME),
 ];
 
-/// A GPU of a desktop or a server.
-fn native(subgroup: u32) -> Limits {
+/// A GPU of a desktop or a server, which converts f16 itself or leaves that to integers.
+fn native(subgroup: u32, converts_f16: bool) -> Limits {
     Limits {
+        unpacks_f16: converts_f16,
+        packs_f16: converts_f16,
         max_binding_bytes: 1 << 31,
         max_buffer_bytes: 1 << 32,
         max_dispatch_bytes: 1 << 30,
@@ -101,6 +103,20 @@ fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
 fn variants(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Vec<Variant> {
     let made: Plan = plan(problem, limits, tuning).unwrap();
     made.dispatches().map(|own| own.variant.clone()).collect()
+}
+
+/// What a label does not tell: f16 is read or written by the device's own conversions.
+const BY_THE_DEVICE: &str = ", f16 by the device";
+
+fn told(variant: &Variant) -> String {
+    let is_own = |own: &Const| matches!(own, Const::Bool("UNPACKS_F16" | "PACKS_F16", true));
+    let converts = variant.pieces.iter().flat_map(|own| own.consts).any(is_own);
+    variant.label.clone() + if converts { BY_THE_DEVICE } else { "" }
+}
+
+/// A call as the rows are benchmarked: nothing upstream, and the gradient of the input alone.
+fn plain(case: &Case, mode: Mode) -> Call<'_> {
+    Call::new(mode, &case.tensors.iter().collect::<Vec<_>>())
 }
 
 /// The tree of a variant that shuffles, and the state that goes through it.
@@ -206,6 +222,18 @@ fn what_a_discrete_gpu_runs_has_run() {
         };
         hardware(tuning, own.subgroup)
     });
+    let converting = {
+        let mut engine = hardware(Tuning::HARDWARE, 1);
+        let limits = Limits {
+            unpacks_f16: true,
+            packs_f16: true,
+            ..engine.plan_limits().unwrap()
+        };
+        let told = engine
+            .set_plan_limits(limits)
+            .map_err(|error| eprintln!("skipped: f16 by the device: {error}"));
+        told.is_ok().then_some(engine)
+    };
     // What the rows here come to, what of it ran, and whose state was shuffled.
     let (mut planned, mut executed, mut stood_in) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let (mut listed, mut failures, mut total) = (BTreeMap::new(), Vec::new(), 0);
@@ -216,40 +244,55 @@ fn what_a_discrete_gpu_runs_has_run() {
             let every = if row.shape == MANY { 12 } else { 4 };
             let runs = takes(n + k, every) || n < 3 && k == 0;
             let small = runs.then(|| case(row, row.small, dtype, false));
-            for mode in [Mode::Forward, Mode::Fused] {
+            // f16 by integers, and by the device's own conversions.
+            let ways = if dtype == Dtype::F16 {
+                &[false, true][..]
+            } else {
+                &[false]
+            };
+            for (mode, &converts) in [Mode::Forward, Mode::Fused]
+                .into_iter()
+                .flat_map(|mode| ways.iter().map(move |way| (mode, way)))
+            {
                 let what = format!("{} {:?} {dtype} {}", row.name, row.shape, mode.name());
-                let of = |case: &Case| case.loss.problem(&case.call(mode)).unwrap();
-                let whole = of(&large);
-                let tuning = Tuning::HARDWARE;
-                for (wide, twin) in
-                    variants(&whole, &native(32), &tuning)
-                        .into_iter()
-                        .zip(variants(&whole, &native(1), &tuning))
-                {
-                    listed
-                        .entry((wide.label.clone(), twin.label.clone()))
-                        .or_insert((what.clone(), wide));
+                let problem = |case: &Case| case.loss.problem(&plain(case, mode)).unwrap();
+                let of = |subgroup| variants(&problem(&large), &native(subgroup, converts), &Tuning::HARDWARE);
+                for (wide, twin) in of(32).into_iter().zip(of(1)) {
+                    listed.entry((told(&wide), told(&twin))).or_insert((what.clone(), wide));
                 }
-                let limits = through_memory.plan_limits().unwrap();
-                let own: Vec<String> = variants(&of(&part), &limits, &tuning)
-                    .into_iter()
-                    .map(|own| own.label)
-                    .collect();
+                let limits = Limits {
+                    unpacks_f16: converts,
+                    packs_f16: converts,
+                    ..through_memory.plan_limits().unwrap()
+                };
+                let own = variants(&problem(&part), &limits, &Tuning::HARDWARE);
+                let own: Vec<String> = own.iter().map(told).collect();
                 planned.extend(own.clone());
-                let Some(small) = &small else { continue };
-                let part = of(small);
-                total += 1;
+                let through_memory = if converts {
+                    converting.as_ref()
+                } else {
+                    Some(&through_memory)
+                };
+                let (Some(small), Some(through_memory)) = (&small, through_memory) else {
+                    continue;
+                };
                 executed.extend(own);
-                let call = small.call(mode);
-                let want = reference::run(small.loss.as_ref(), &call).unwrap();
-                let engines = [Some(&through_memory), eight.as_ref()].into_iter().flatten();
-                for (nth, engine) in engines.enumerate() {
-                    let made = variants(&part, &engine.plan_limits().unwrap(), &engine.tuning().unwrap());
-                    stood_in.extend(made.iter().filter_map(shuffled));
-                    let what = format!("{what}, {}", ["through memory", "eight wide"][nth]);
-                    match small.loss.run(engine, &call).and_then(|output| output.read(engine)) {
-                        Ok(got) => failures.extend(compare(&what, small.loss.as_ref(), &call, &got, &want)),
-                        Err(error) => failures.push(format!("{what}: {error}")),
+                // As the commands call it, and in some cases with all that it has.
+                let mut calls = vec![plain(small, mode)];
+                calls.extend(takes(n + k, 3).then(|| small.call(mode)));
+                for call in calls {
+                    total += 1;
+                    let want = reference::run(small.loss.as_ref(), &call).unwrap();
+                    let eight = eight.as_ref().filter(|_| !converts);
+                    for (nth, engine) in [Some(through_memory), eight].into_iter().flatten().enumerate() {
+                        let problem = small.loss.problem(&call).unwrap();
+                        let made = variants(&problem, &engine.plan_limits().unwrap(), &engine.tuning().unwrap());
+                        stood_in.extend(made.iter().filter_map(shuffled));
+                        let what = format!("{what}, {}", ["through memory", "eight wide"][nth]);
+                        match small.loss.run(engine, &call).and_then(|output| output.read(engine)) {
+                            Ok(got) => failures.extend(compare(&what, small.loss.as_ref(), &call, &got, &want)),
+                            Err(error) => failures.push(format!("{what}: {error}")),
+                        }
                     }
                 }
             }
@@ -260,7 +303,7 @@ fn what_a_discrete_gpu_runs_has_run() {
         let step = |len| {
             let view = View::contiguous(dtype, &[len]);
             let update = AdamW::default().update(&view, &view, &State::default()).unwrap();
-            let plan = plan_update(&update, &native(1), &Tuning::HARDWARE).unwrap();
+            let plan = plan_update(&update, &native(1, false), &Tuning::HARDWARE).unwrap();
             plan.dispatches().map(|own| own.variant.clone()).collect::<Vec<_>>()
         };
         for own in step(100_000_000) {
@@ -272,7 +315,8 @@ fn what_a_discrete_gpu_runs_has_run() {
         total += 1;
     }
     for ((label, twin), (row, variant)) in &listed {
-        if !planned.contains(twin) || is_long() && !executed.contains(twin) {
+        let can_run = converting.is_some() || !twin.ends_with(BY_THE_DEVICE);
+        if !planned.contains(twin) || is_long() && can_run && !executed.contains(twin) {
             failures.push(format!("{twin} of {row} is not executed"));
         }
         if let Some(own) = shuffled(variant).filter(|_| is_long() && eight.is_some())
