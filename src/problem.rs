@@ -82,6 +82,8 @@ pub struct Rows {
     pub keeps_dim: bool,
     /// The statistics pass reads the rows.
     pub reads: bool,
+    /// So does what is written of a column.
+    pub grad_reads: bool,
     /// What it collects.
     pub state: &'static [Piece],
     /// Slot functions of the row driver.
@@ -131,6 +133,7 @@ impl Default for Rows {
             targets: Targets::None,
             keeps_dim: false,
             reads: true,
+            grad_reads: true,
             state: SOFTMAX,
             pieces: Vec::new(),
             consts: Vec::new(),
@@ -151,6 +154,21 @@ impl Default for Rows {
 impl Rows {
     pub fn rows(&self) -> u64 {
         self.slabs as u64 * self.inner as u64
+    }
+
+    /// The sum or the mean of everything.
+    pub(crate) fn is_sum_of_all(&self) -> bool {
+        matches!(self.whole, Some(ReduceOp::Sum | ReduceOp::Mean))
+    }
+
+    /// The same for a gradient alone that does not ask what the columns are.
+    pub(crate) fn unread(&self) -> Self {
+        Self {
+            reads: false,
+            grad_reads: false,
+            kind: format!("{}/unread", self.kind),
+            ..self.clone()
+        }
     }
 
     /// The result has a row for each row of the input.

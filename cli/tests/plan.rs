@@ -263,3 +263,24 @@ fn sectors_are_traced_on_an_adapter() {
     assert_eq!(plan["steps"][0]["sectors"]["tile"], 255, "of 512, the middle one");
     assert_eq!(plan["steps"][0]["sectors"]["read"]["wanted_bytes"], 2 * 4 * 2048);
 }
+
+/// Rows that are read once move the least there is, but for their states and records.
+#[test]
+fn rows_move_no_more_than_they_must() {
+    for args in [
+        "sum --shape 33554432 --mode fused",
+        "mean --shape 33554432:bf16 --mode backward",
+        "mse --shape 33554432 --mode fused",
+        "nll --shape 4x1000000 --mode backward",
+        "cross-entropy --shape 1024x32000 --mode fused",
+        "adamw --shape 100000000:bf16 --steps 1",
+    ] {
+        let plan = json(&format!("plan {args}"));
+        let moved = |own: &serde_json::Value| {
+            let of = |name: &str| own[name].as_u64().unwrap() as f64;
+            of("read_bytes") + of("written_bytes")
+        };
+        let times = moved(&plan) / moved(&plan["least"]);
+        assert!((1.0..1.01).contains(&times), "{args}: {times} times the least");
+    }
+}

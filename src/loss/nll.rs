@@ -55,6 +55,7 @@ impl Nll {
                 ignore_index: Some(self.ignore_index),
             },
             reads: false,
+            grad_reads: false,
             state: &[piece!("state/nothing.wgsl"), piece!("state/push_quads.wgsl")],
             pieces: vec![piece!("loss/nll.wgsl"), piece!("row/labelled.wgsl")],
             counts_weights: true,

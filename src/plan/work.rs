@@ -5,11 +5,11 @@ use bytemuck::pod_read_unaligned;
 
 use crate::layout::{PairParams, RowParams, Slot};
 use crate::plan::{Dispatch, Plan, Step};
-use crate::problem::{Operand, Problem};
+use crate::problem::{Operand, Problem, Rows};
 use crate::shader::Const;
 use crate::update::Update;
 use crate::view::View;
-use crate::words::Role;
+use crate::words::{Mode, Role};
 
 /// The share of one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,13 +160,15 @@ impl Problem {
     pub fn least_traffic(&self) -> Vec<Moved> {
         // Some losses look at one class of a row.
         let one_of_each_row = self.traits().reads_one_of_each_row;
+        // The gradient of a sum looks at nothing.
+        let nothing = self.mode == Mode::Backward && self.rows().is_some_and(Rows::is_sum_of_all);
         let operand = |(nth, own): (usize, &Operand)| match nth == 0 && one_of_each_row {
             true => Moved {
                 name: format!("{}, one of each row", own.role.name()),
                 read: self.term_count() * own.view.dtype.bytes(),
                 written: 0,
             },
-            false => Moved::of(own.role.name(), &own.view, true, false),
+            false => Moved::of(own.role.name(), &own.view, !(nth == 0 && nothing), false),
         };
         let mut list: Vec<Moved> = self.operands.iter().enumerate().map(operand).collect();
         let upstream = self.grad_output.as_ref().filter(|_| self.mode.wants_grad());

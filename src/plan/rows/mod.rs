@@ -101,6 +101,14 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         }
         problem.mode = Mode::Backward;
     }
+    let unread;
+    let rows = match rows.is_sum_of_all() && problem.mode == Mode::Backward {
+        true => {
+            unread = rows.unread();
+            &unread
+        }
+        false => rows,
+    };
     if u32::try_from(rows.cols).is_err() {
         return Err(Error::Limit(format!(
             "a row of {} elements, at most 2^32 - 1 (the gradient of a reduction of everything takes it as one row)",

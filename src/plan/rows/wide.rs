@@ -162,7 +162,13 @@ impl Passes<'_> {
         let rows = self.own.rows;
         let by_column = matches!(pass, Pass::Fold | Pass::Put);
         match slot {
-            Slot::Input => pass != Pass::Merge && (pass != Pass::Fold || rows.reads),
+            Slot::Input => match pass {
+                Pass::Open => true,
+                Pass::Fold => rows.reads,
+                Pass::Merge => false,
+                // What is written over it goes by its binding.
+                Pass::Put => rows.grad_reads || self.own.problem.in_place,
+            },
             Slot::Target if self.opened.is_some() => pass == Pass::Open,
             Slot::Target => by_column,
             Slot::Weight => pass == Pass::Open || by_column && rows.weighs_columns,
