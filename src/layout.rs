@@ -59,10 +59,12 @@ impl Slot {
 
     /// What a shader that writes over an operand puts there: its gradient; of an optimizer's tensors, themselves anew.
     pub fn over(self) -> Self {
-        match self {
-            Self::Param | Self::Moment | Self::Square | Self::Peak => self,
-            _ => self.grad(),
-        }
+        if self.is_renewed() { self } else { self.grad() }
+    }
+
+    /// An optimizer's tensors, which a step reads and writes anew.
+    pub fn is_renewed(self) -> bool {
+        matches!(self, Self::Param | Self::Moment | Self::Square | Self::Peak)
     }
 
     /// The operand's name in the shaders; `target` is a reserved word there.

@@ -114,10 +114,18 @@ impl Step {
     /// The bytes that it touches.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Dispatch(dispatch) => dispatch.bindings.iter().map(|binding| binding.touched).sum(),
+            Self::Dispatch(dispatch) => {
+                let of = |binding: &Binding| binding.touched * moves(binding.slot);
+                dispatch.bindings.iter().map(of).sum()
+            }
             Self::Copy(copy) => 2 * copy.size,
         }
     }
+}
+
+/// How often a kernel moves an element of an operand.
+fn moves(slot: Slot) -> u64 {
+    1 + u64::from(slot.is_renewed())
 }
 
 /// Steps in order, and the scratch they need.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Gate, Slot, UpdateParams};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
-use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, named};
+use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, moves, named};
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tuning::Tuning;
 use crate::update::{Gating, Update};
@@ -64,7 +64,12 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             };
             operands.iter().map(window).chain(gates(update)).collect::<Vec<_>>()
         };
-        let fits = |end| fit(&windows(end), end - first, limits);
+        // What is written is read first: a dispatch moves more than its windows cover.
+        let is_short = |end| {
+            let of = |(slot, _, window): &(Slot, bool, Window)| window.touched_bytes() * moves(*slot);
+            end - first == 1 || windows(end).iter().map(of).sum::<u64>() <= limits.max_dispatch_bytes
+        };
+        let fits = |end| fit(&windows(end), end - first, limits) && is_short(end);
         let end = furthest(first, tiles, fits).ok_or_else(|| {
             Error::Limit(format!(
                 "{}: a tile of {tile} elements does not fit into one binding of {} bytes",

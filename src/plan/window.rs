@@ -58,7 +58,7 @@ impl Window {
         self.touched < self.end - self.first
     }
 
-    fn touched_bytes(&self) -> u64 {
+    pub fn touched_bytes(&self) -> u64 {
         self.touched * self.element_bytes
     }
 
