@@ -5,6 +5,7 @@ needed. Prints a table; `benches/sectors.py WGLOSS >benches/results/sectors.txt`
 WGLOSS: the program, as target/release/wgloss. After it, words that a row's line has to contain."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -53,7 +54,10 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     program, words = sys.argv[1], sys.argv[2:]
+    if not os.access(program, os.X_OK):
+        sys.exit(f"sectors.py: {program} is no program")
     print(HEADER, end="")
+    rows, failed = 0, 0
     for loss, shape in ROWS:
         for dtype in ["f32", "bf16", "f16"]:
             for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
@@ -63,12 +67,20 @@ def main():
                 command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--sectors", "--json"]
                 command += ["--steps", "1"] if loss == "adamw" else ["--mode", mode]
                 done = subprocess.run(command, capture_output=True, text=True)
-                if done.returncode:
-                    print(f"{line} {done.stderr.strip()}")
+                rows += 1
+                try:
+                    plan = json.loads(done.stdout)
+                    own = plan["sectors"]["operands"]
+                except (ValueError, TypeError, KeyError):
+                    failed += 1
+                    print(f"{line} {done.stderr.strip() or 'no plan with sectors'}", flush=True)
                     continue
-                plan = json.loads(done.stdout)
-                own = plan["sectors"]["operands"]
                 print(f"{line} {share(own['read']):>6} {share(own['written']):>8}  {weak(plan)}".rstrip(), flush=True)
+    if rows == 0:
+        sys.exit(f"sectors.py: no row has {' and '.join(words)}")
+    if failed:
+        sys.exit(f"sectors.py: {failed} of {rows} rows failed")
 
 
-main()
+if __name__ == "__main__":
+    main()

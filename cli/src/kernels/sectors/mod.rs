@@ -36,6 +36,9 @@ pub struct Sectors {
     adapter: String,
 }
 
+/// Tiles of a call, each of which is planned for itself.
+const MOST_TILES: u64 = 1 << 20;
+
 /// Memory of a tensor of the call's, or of any kind.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Of {
@@ -96,8 +99,8 @@ impl Sectors {
         let [read, written] = [false, true].map(|written| share(self.whole(written, Of::Operands)));
         format!(
             "of the sectors of {} bytes that {} lanes touch in a turn, the lanes want {read} of what is read of \
-             operands and {written} of what is written there: traced on {}, without subgroups, in the middle \
-             workgroup of each dispatch",
+             operands and {written} of what is written there: traced on {}, without subgroups, in a \
+             whole workgroup of each dispatch",
             count::SECTOR,
             count::TOGETHER,
             self.adapter
@@ -130,6 +133,12 @@ pub fn seen(call: &Planned) -> Result<Sectors, Failure> {
         let message = "--sectors: the plan without subgroups has other steps";
         return Err(Failure::Failed(message.into()));
     }
+    let tiles: u64 = alike.dispatches().map(|own| own.tiles.1 - own.tiles.0).sum();
+    if tiles > MOST_TILES {
+        let message =
+            format!("--sectors: {tiles} tiles, expected at most {MOST_TILES}: a smaller shape tells the same");
+        return Err(Failure::Failed(message));
+    }
     // A dispatch for each tile.
     let tiles = call.plan_for(&Limits {
         max_dispatch_bytes: 1,
@@ -142,17 +151,24 @@ pub fn seen(call: &Planned) -> Result<Sectors, Failure> {
     let mut steps = vec![None; alike.steps.len()];
     for group in alikes(&alike) {
         let own = group[group.len() / 2].1;
-        let tile = u64::midpoint(own.tiles.0, own.tiles.1 - 1);
         let all = by_label.get(own.variant.label.as_str()).map_or(&[][..], Vec::as_slice);
-        let has_tile = |other: &&&Dispatch| (other.tiles.0..other.tiles.1).contains(&tile);
-        let is_it = |other: &&&Dispatch| has_tile(other) && sources(other) == sources(own);
-        let found = all.iter().find(is_it).or_else(|| all.iter().find(has_tile));
-        let missing = || Failure::Failed(format!("--sectors: {}: no tile {tile} alone", own.variant.label));
-        let narrow = found.ok_or_else(missing)?;
+        let alone = |tile: u64| {
+            let has_tile = |other: &&&Dispatch| (other.tiles.0..other.tiles.1).contains(&tile);
+            let is_it = |other: &&&Dispatch| has_tile(other) && sources(other) == sources(own);
+            all.iter().find(is_it).or_else(|| all.iter().find(has_tile)).copied()
+        };
+        // The middle one, but for the last of a slab, which may be a small rest: the first is whole.
+        let middle = alone(u64::midpoint(own.tiles.0, own.tiles.1 - 1));
+        let whole = [middle, alone(own.tiles.0)].into_iter().flatten();
+        let touched = |own: &&Dispatch| own.bindings.iter().map(|own| own.touched).sum::<u64>();
+        // Of equals the last counts.
+        let largest = whole.rev().max_by_key(touched);
+        let missing = || Failure::Failed(format!("--sectors: {}: no tile of it alone", own.variant.label));
+        let narrow = largest.ok_or_else(missing)?;
         let tallies = run::run(&engine, narrow, &device, call.classes)?;
         for (nth, own) in group {
             steps[nth] = Some(Seen {
-                tile,
+                tile: narrow.tiles.0,
                 workgroups: u64::from(own.groups[0]) * u64::from(own.groups[1]),
                 bindings: named(own, &tallies),
             });
