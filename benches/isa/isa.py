@@ -65,7 +65,7 @@ def calls():
             if words[0] == "adamw":
                 yield f"{name} {dtype}", of_dtype + ["--steps", "1"]
                 continue
-            for mode in ["forward"] if words[0] == "reduce" else ["forward", "fused"]:
+            for mode in ["forward", "fused"]:
                 # The third form of f16 differs in what is written alone.
                 if dtype != "f16-both" or mode == "fused":
                     yield f"{name} {dtype} {mode}", of_dtype + ["--mode", mode]
@@ -226,13 +226,17 @@ def worse(new, old):
 
 def check(args, chosen):
     path = args.against or newest()
-    with open(path) as file:
-        record = json.load(file)
+    try:
+        with open(path) as file:
+            record = json.load(file)
+        kept = record["mesa"], record["pipelines"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        sys.exit(f"{path}: no table of isa.py: {error}")
     mesa = radv.version()
-    if mesa != record["mesa"]:
-        raise radv.Missing(f"Mesa {record['mesa']}, which {os.path.basename(path)} was made with; here is {mesa}")
+    if mesa != kept[0]:
+        raise radv.Missing(f"Mesa {kept[0]}, which {os.path.basename(path)} was made with; here is {mesa}")
     family = FAMILIES[0]
-    old = {own["pipeline"]: own for own in record["pipelines"] if own["family"] == family}
+    old = {own["pipeline"]: own for own in kept[1] if own["family"] == family}
     new = measure(args, chosen, [family])
     complaints = []
     for own in new:
@@ -281,6 +285,10 @@ def arguments():
         args.error("--json: goes with neither --record nor --check")
     if (own.long or own.against) and not own.check:
         args.error("--long and --against: go with --check")
+    if own.workers < 1:
+        args.error(f"--workers: expected 1 or more, got {own.workers}")
+    if not own.list and not os.access(own.wgloss, os.X_OK):
+        args.error(f"--wgloss: {own.wgloss} is no program")
     return own
 
 
