@@ -182,7 +182,9 @@ all_rows() {
         rows "$to/vocabulary-$dtype" 40 cross-entropy "--shape=$vocabulary" "${modes[@]}" --dtype "$dtype" "$@" ||
             code=1
     done
-    printf 'done, %s s\n' $((SECONDS - begun)) >"$out/$to.end"
+    local how='done'
+    [ "$code" = 0 ] || how='not all of it, see its rows'
+    printf '%s, %s s\n' "$how" $((SECONDS - begun)) >"$out/$to.end"
     return "$code"
 }
 
@@ -265,6 +267,7 @@ for part in "${chosen[@]}"; do
     [ "$part" != summary ] || continue
     if [ "$(left)" -le 0 ]; then
         say "$part: left out, $seconds s are over; run it alone: $0 $part --out $out"
+        worst=1
         continue
     fi
     case $part in

@@ -43,7 +43,7 @@ fn parts_leave_their_records_and_a_summary() {
 
     // Time that is over leaves what is there, and says how to go on.
     let done = first_contact(&["qualify", "--out", &out, "--seconds", "0"]);
-    assert_eq!(done.code, 0);
+    assert_eq!(done.code, 1);
     assert!(
         done.stderr.contains("qualify: left out, 0 s are over; run it alone:"),
         "{}",

@@ -43,7 +43,7 @@ pub fn command() -> Command {
     Command::new("qualify")
         .about("Tell whether an adapter, with its driver, can be trusted")
         .after_help(
-            "Each test runs first with a fault that it has to see. Exit codes: 0 trusted, 1 a test failed, or there is \
+            "Each test runs first with a fault that it has to see. Exit codes: 0 no test failed, 1 one did, or there is \
              no adapter, 2 the command line is wrong.",
         )
         .arg(
