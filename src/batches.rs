@@ -312,6 +312,7 @@ fn total(divisor: Divisor, values: &Values) -> f64 {
 pub fn denominator(engine: &Engine, loss: &dyn Loss, call: &Call<'_>) -> Result<f64> {
     let mut call = call.clone();
     (call.mode, call.grad_output, call.grad_input) = (Mode::Forward, None, GradTo::New);
+    (call.grad_lse, call.grad_entropy) = (None, None);
     (call.loss, call.into) = (LossTo::New, Vec::new());
     let problem = loss.problem(&call)?;
     match problem.divisor {

@@ -55,6 +55,14 @@ pub struct Call<'a> {
     /// The upstream gradient: 0-d, or of the loss's shape where `reduction` is none; of softmax and log_softmax, of the
     /// result's shape. 1 where it is absent.
     pub grad_output: Option<&'a Tensor>,
+    /// Upstream gradients of the rows' log-sum-exp and of their entropy, of a loss that has these as statistics
+    /// ([`Info::statistics`](crate::Info::statistics)): a number for each row, whether the statistic is asked for or not. The
+    /// gradient of the first tensor is then that of the loss (which `grad_output`, the reduction and all weights
+    /// scale) and of each statistic times its number, which nothing else scales. Rows that are ignored have
+    /// statistics, too. 0 where they are absent; where both numbers of a row are 0, its statistics add nothing,
+    /// whatever its logits are.
+    pub grad_lse: Option<&'a Tensor>,
+    pub grad_entropy: Option<&'a Tensor>,
     /// Where the gradient of the first tensor goes, which every backward call computes.
     pub grad_input: GradTo<'a>,
     /// The other tensors whose gradients are wanted.
@@ -76,6 +84,8 @@ impl<'a> Call<'a> {
             mode,
             tensors: tensors.to_vec(),
             grad_output: None,
+            grad_lse: None,
+            grad_entropy: None,
             grad_input: GradTo::New,
             grads: Vec::new(),
             loss: LossTo::New,
@@ -95,6 +105,12 @@ impl<'a> Call<'a> {
         let mut list: Vec<_> = grad.map(|own| (Role::Grad(0), own)).into_iter().collect();
         list.extend(self.result_places().map(|(role, own)| (problem.result_role(role), own)));
         list
+    }
+
+    /// The upstream gradients of statistics.
+    pub(crate) fn grad_stats(&self) -> impl Iterator<Item = (Role, &'a Tensor)> + Clone + use<'a> {
+        let own = [(Role::GradLse, self.grad_lse), (Role::GradEntropy, self.grad_entropy)];
+        own.into_iter().filter_map(|(role, tensor)| Some((role, tensor?)))
     }
 
     /// Those of results other than the gradient of the first tensor, as the caller names them.
@@ -127,6 +143,7 @@ pub(crate) fn operands<'a>(
     let mut list: Vec<_> = signature.collect();
     list.extend(given);
     list.extend(call.grad_output.map(|tensor| (Role::GradOutput, tensor)));
+    list.extend(call.grad_stats());
     list
 }
 
@@ -189,6 +206,7 @@ impl<'a> Asked<'a> {
             role.hash(&mut key);
         }
         call.grad_output.is_some().hash(&mut key);
+        (call.grad_lse.is_some(), call.grad_entropy.is_some()).hash(&mut key);
         for tensor in self.tensors() {
             tensor.view.clone().behind_base(step).hash(&mut key);
             // A gradient goes over what lies in one buffer of the device.
@@ -212,7 +230,8 @@ impl<'a> Asked<'a> {
             .iter()
             .copied()
             .chain(given)
-            .chain(self.call.grad_output);
+            .chain(self.call.grad_output)
+            .chain(self.call.grad_stats().map(|(_, tensor)| tensor));
         let places = self.call.result_places().map(|(_, tensor)| tensor);
         operands.chain(self.call.grad_input.tensor()).chain(places)
     }

@@ -141,7 +141,17 @@ pub struct RowLoss<'a> {
     /// Its derivative by each number of a full target.
     pub grad_target: Option<&'a mut [f64]>,
     pub stats: Option<&'a mut RowStats>,
+    /// The derivatives of its log-sum-exp and entropy by each element of the row, times a number each.
+    pub grad_stats: Option<StatsGrad<'a>>,
     pub scratch: &'a mut RowScratch,
+}
+
+/// The upstream gradients of a row's statistics, and where the gradient goes.
+#[derive(Debug)]
+pub struct StatsGrad<'a> {
+    pub by_lse: f64,
+    pub by_entropy: f64,
+    pub grad: &'a mut [f64],
 }
 
 /// The same of a map of rows.

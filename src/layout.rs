@@ -44,6 +44,9 @@ pub enum Slot {
     /// Of an optimizer: what its gradients go through, and the steps that were taken.
     Gate = 25,
     Count = 26,
+    /// Upstream gradients of rows' statistics.
+    GradLse = 27,
+    GradEntropy = 28,
 }
 
 impl Slot {
@@ -97,6 +100,8 @@ impl Slot {
             Self::Counts => "counts_out",
             Self::Gate => "gate",
             Self::Count => "count",
+            Self::GradLse => "grad_lse",
+            Self::GradEntropy => "grad_entropy",
         }
     }
 }
@@ -171,6 +176,15 @@ params! {
         loss_base: u32, states_base: u32, grad_output_base: u32, grad_output_step: u32,
         scale: f32, neg_inf: f32, nan: f32, zero: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/upstream.wgsl`.
+    UpstreamParams {
+        first_tile: u32, end_tile: u32, groups_x: u32, len: u32,
+        first_row: u32, grad_output_base: u32, grad_output_step: u32, grad_lse_base: u32,
+        grad_entropy_base: u32, result_base: u32, pad0: u32, pad1: u32,
     }
 }
 

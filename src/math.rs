@@ -41,6 +41,15 @@ pub(crate) fn peak(x: &[f64]) -> f64 {
     fold(x, f64::NEG_INFINITY, |top, x| if x > top { x } else { top })
 }
 
+/// A coefficient of 0 contributes 0, also where the logarithm is infinite, but not where it is NaN.
+pub(crate) fn product(b: f64, log_p: f64) -> f64 {
+    if b == 0.0 && log_p.is_infinite() {
+        0.0
+    } else {
+        b * log_p
+    }
+}
+
 /// The softmax of a row by its definition, shifted by the largest logit. NaN, +inf, or nothing but -inf makes all of it
 /// NaN.
 pub(crate) struct RowSoftmax<'a> {
@@ -95,6 +104,12 @@ impl<'a> RowSoftmax<'a> {
     /// The logarithms of all probabilities.
     pub fn logs(&self) -> impl Iterator<Item = f64> {
         self.x.iter().map(|x| x - self.peak - self.log_total)
+    }
+
+    /// -Σ p log p
+    pub fn entropy(&self) -> f64 {
+        let terms = self.scaled(1.0).zip(self.logs());
+        0.0 - terms.fold(0.0, |sum, (p, log_p)| sum + product(p, log_p))
     }
 
     pub fn p(&self, c: usize) -> f64 {

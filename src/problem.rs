@@ -52,6 +52,8 @@ pub struct Problem {
     /// Of the result without a reduction.
     pub dtype: Dtype,
     pub grad_output: Option<View>,
+    /// Upstream gradients of rows' statistics, one number for each row.
+    pub grad_stats: Vec<(Role, View)>,
     /// The first operand's gradient goes over it.
     pub in_place: bool,
     /// Gradients are added to what their memory holds.
@@ -287,6 +289,7 @@ impl Problem {
             terms: terms.to_vec(),
             dtype: Dtype::F32,
             grad_output: None,
+            grad_stats: Vec::new(),
             in_place: false,
             accumulates: false,
             stats: Stats::default(),
@@ -302,7 +305,8 @@ impl Problem {
         let operands = self.operands.iter_mut();
         let views = operands.flat_map(|own| [Some(&mut own.view), own.grad.as_mut()].into_iter().flatten());
         let placed = self.placed.iter_mut().map(|(_, view)| view);
-        for view in views.chain(placed).chain(&mut self.grad_output) {
+        let of_stats = self.grad_stats.iter_mut().map(|(_, view)| view);
+        for view in views.chain(placed).chain(&mut self.grad_output).chain(of_stats) {
             view.offset -= view.base(step);
         }
         self
@@ -381,7 +385,7 @@ impl Problem {
     /// The dtype that an operand, or the upstream gradient, is taken for: of integers where floats are expected, the
     /// floats.
     pub fn dtype_of(&self, role: Role) -> Option<Dtype> {
-        let upstream = self.grad_output.as_ref().filter(|_| role == Role::GradOutput);
+        let upstream = self.upstream(role);
         let own = self.operands.iter().find(|own| own.role == role);
         own.map(|own| &own.view).or(upstream).map(|view| view.dtype)
     }
@@ -457,6 +461,20 @@ impl Problem {
     /// The dtypes of all operands.
     pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
         let own = self.operands.iter().map(|operand| operand.view.dtype);
+        let of_stats = self.grad_stats.iter().map(|(_, view)| view.dtype);
         own.chain(self.grad_output.as_ref().map(|view| view.dtype))
+            .chain(of_stats)
+    }
+
+    /// An upstream gradient: of the loss, or of a statistic.
+    pub fn upstream(&self, role: Role) -> Option<&View> {
+        match role {
+            Role::GradOutput => self.grad_output.as_ref(),
+            _ => self
+                .grad_stats
+                .iter()
+                .find(|(own, _)| *own == role)
+                .map(|(_, view)| view),
+        }
     }
 }

@@ -74,6 +74,9 @@ pub enum Role {
     Alpha,
     SampleWeight,
     GradOutput,
+    /// The upstream gradients of rows' log-sum-exp and of their entropy.
+    GradLse,
+    GradEntropy,
     Loss,
     ZLoss,
     Lse,
@@ -130,6 +133,8 @@ impl Role {
             Self::Alpha => "alpha",
             Self::SampleWeight => "sample_weight",
             Self::GradOutput => "grad_output",
+            Self::GradLse => "grad_lse",
+            Self::GradEntropy => "grad_entropy",
             Self::Loss => "loss",
             Self::ZLoss => "z_loss",
             Self::Lse => "lse",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use wgloss::{Call, Engine, Error, Loss, Mode, OperandInfo, Reduction, Scalar, ScalarKind, Tensor};
+use wgloss::{Call, Engine, Error, Loss, Mode, OperandInfo, Reduction, Scalar, ScalarKind, Stats, Tensor};
 
 use crate::common::{F32, engine, gpu, report, takes};
 use crate::deviations;
@@ -85,7 +85,7 @@ fn to_vec<T: bytemuck::Pod>(bytes: &[u8]) -> Vec<T> {
 /// The loss of a case with its options. Some groups of the corpus are options of a loss that has another name.
 pub fn loss_of(corpus: &Corpus, case: &Case) -> Box<dyn Loss> {
     let name = match case.loss.as_str() {
-        "cross_entropy_z_loss" | "cross_entropy_softcap" => "cross_entropy",
+        "cross_entropy_z_loss" | "cross_entropy_softcap" | "cross_entropy_statistics" => "cross_entropy",
         "reduce_dims" => "reduce",
         "gaussian_nll_var" => "gaussian_nll",
         own => own,
@@ -127,10 +127,20 @@ fn check(corpus: &Corpus, case: &Case, engine: &Engine, mode: Mode) -> Result<()
         .iter()
         .map(|own| corpus.tensor(&case.inputs[own.role.name()]))
         .collect();
-    let grad_output = case.inputs.get("grad_output").map(|entry| corpus.tensor(entry));
+    let upstream = |name| case.inputs.get(name).map(|entry| corpus.tensor(entry));
+    let grad_output = upstream("grad_output");
+    // Of statistics, in a call that has gradients.
+    let of_stats = ["grad_lse", "grad_entropy"].map(|name| upstream(name).filter(|_| mode.wants_grad()));
     let expects = |own: &&OperandInfo| case.expected.contains_key(&format!("grad_{}", own.role.name()));
     let call = Call {
         grad_output: grad_output.as_ref(),
+        grad_lse: of_stats[0].as_ref(),
+        grad_entropy: of_stats[1].as_ref(),
+        stats: Stats {
+            lse: case.expected.contains_key("lse"),
+            entropy: case.expected.contains_key("entropy"),
+            ..Default::default()
+        },
         grads: operands[1..].iter().filter(expects).map(|own| own.role).collect(),
         ..Call::new(mode, &tensors.iter().collect::<Vec<_>>())
     };
@@ -144,6 +154,7 @@ fn check(corpus: &Corpus, case: &Case, engine: &Engine, mode: Mode) -> Result<()
         "loss"
     };
     let mut outputs = vec![(result.to_string(), &values.loss), ("z_loss".into(), &values.z_loss)];
+    outputs.extend([("lse".into(), &values.lse), ("entropy".into(), &values.entropy)]);
     outputs.push((format!("grad_{}", operands[0].role.name()), &values.grad_input));
     let grads: Vec<_> = values
         .grads
@@ -210,7 +221,7 @@ fn all(open: impl Fn() -> Engine) {
 }
 
 /// All of the corpus but CTC, the linear cross-entropy and the optimizers.
-const CASES: usize = 1857;
+const CASES: usize = 1881;
 
 #[test]
 fn on_the_gpu() {

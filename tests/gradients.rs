@@ -1,7 +1,7 @@
 //! The reference's gradients against differences of its own losses, in f64: every loss, every operand that has a
 //! gradient, every option.
 
-use wgloss::{Call, Mode, REGISTRY, Reduction, Role, Tensor, reference};
+use wgloss::{Call, Mode, REGISTRY, Reduction, Role, Stats, Tensor, reference};
 
 use crate::common::cases::{Case, Setup, Style, make, settings};
 use crate::common::report;
@@ -61,20 +61,27 @@ fn check(data: &[f32], gradient: &[f64], mut loss: impl FnMut(&[f32]) -> f64) ->
 
 /// Every gradient of a case.
 fn check_case(case: &Case, seen: &mut Vec<(String, Role)>) -> Vec<String> {
+    let has = case.of_stats.is_some();
     let run = |tensors: &[Tensor], mode| {
         let call = Call {
             tensors: tensors.iter().collect(),
+            stats: Stats {
+                lse: has,
+                entropy: has,
+                ..Default::default()
+            },
             ..case.call(mode)
         };
         reference::run(&*case.loss, &call).unwrap()
     };
-    let upstream: Vec<f64> = case
-        .upstream
-        .as_slice::<f32>()
-        .unwrap()
-        .iter()
-        .map(|&g| f64::from(g))
-        .collect();
+    let upstream =
+        |tensor: &Tensor| -> Vec<f64> { tensor.as_slice::<f32>().unwrap().iter().map(|&g| g.into()).collect() };
+    let of_loss = upstream(&case.upstream);
+    let of_stats = case
+        .of_stats
+        .as_ref()
+        .map(|own| own.each_ref().map(upstream))
+        .unwrap_or_default();
     let results = run(&case.tensors, Mode::Fused);
     let mut failures = Vec::new();
     let info = case.loss.info();
@@ -88,8 +95,11 @@ fn check_case(case: &Case, seen: &mut Vec<(String, Role)>) -> Vec<String> {
         let verdict = check(data, gradient, |moved| {
             let mut tensors = case.tensors.clone();
             tensors[place] = Tensor::new(moved, tensors[place].shape()).unwrap();
-            let losses = run(&tensors, Mode::Forward).loss;
-            losses.iter().zip(&upstream).map(|(l, g)| l * g).sum()
+            let here = run(&tensors, Mode::Forward);
+            let [by_lse, by_entropy] = &of_stats;
+            let both = [(&here.loss, &of_loss), (&here.lse, by_lse), (&here.entropy, by_entropy)];
+            let product = |(own, by): (&Vec<f64>, &Vec<f64>)| own.iter().zip(by).map(|(x, g)| x * g).sum::<f64>();
+            both.map(product).iter().sum()
         });
         let name = own.role.name();
         if let Some(wrong) = verdict.wrong {
@@ -111,10 +121,12 @@ fn every_gradient_is_the_slope_of_its_loss() {
     for info in REGISTRY {
         for (n, setting) in settings(info).into_iter().enumerate() {
             for (k, shape) in [&[3usize, 5][..], &[2, 3, 2], &[5]].iter().enumerate() {
-                for full in [false, true] {
+                let of_stats = [(false, false), (true, false), (false, true), (true, true)];
+                for (full, of_stats) in of_stats.into_iter().filter(|(_, own)| !own || info.statistics) {
                     let reduction = info.reductions[(n + k) % info.reductions.len()];
                     let setup = Setup {
                         full,
+                        of_stats,
                         given: (n + k) % 2 == 1,
                         reduction,
                         setting: setting.clone(),
@@ -164,6 +176,7 @@ fn gradients_of_operands_that_broadcast() {
                 loss: Box::new(Mse { reduction }) as Box<dyn Loss>,
                 tensors,
                 upstream: coarse(terms, 5),
+                of_stats: None,
                 grads: vec![Role::Target],
                 stats: Default::default(),
                 differentiable: true,
@@ -189,6 +202,7 @@ fn gradients_of_operands_that_broadcast() {
             }),
             tensors: vec![coarse(&a, 1), coarse(&b, 2), coarse(&t, 3)],
             upstream: coarse(&[4, 3], 5),
+            of_stats: None,
             grads: vec![Role::Input2, Role::Target],
             stats: Default::default(),
             differentiable: true,
@@ -202,6 +216,7 @@ fn gradients_of_operands_that_broadcast() {
             loss: Box::new(GaussianNll::default()),
             tensors: vec![coarse(&[4, 3], 1), coarse(&[4, 3], 2), coarse(var, 3)],
             upstream: coarse(&[], 5),
+            of_stats: None,
             grads: vec![Role::Target, Role::Var],
             stats: Default::default(),
             differentiable: true,

@@ -44,6 +44,7 @@ mod shaders;
 mod shared;
 mod signs;
 mod staged;
+mod statistics;
 mod steady;
 mod streams;
 mod subgroups;

@@ -95,6 +95,7 @@ impl Draw {
             labels: self.flavour.labels,
             full: self.flavour.full,
             given: self.flavour.given,
+            of_stats: false,
             reduction: self.flavour.reduction,
             setting: self.flavour.setting.clone(),
             style: self.style,

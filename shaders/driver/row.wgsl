@@ -40,6 +40,7 @@ fn take_row(tile: u32, lane: u32, within: u32) {
     put_row(tile, lane, index, live, part == 0u, row, state);
 
     if (live & WRITES_ROWS) {
+        if (STATS_GRADS) { row = with_stats_grads(row, index, state); }
         let slope = row_slope(row, state);
         write_row(row, state, slope, row_scale(index), places_of(spot.x, spot.y), writes, input_at, part);
     }

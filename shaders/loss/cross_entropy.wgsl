@@ -20,6 +20,8 @@ struct Row {
     hit: f32,   // (1 - label_smoothing) w_t
     x_hit: f32, // its logit
     targets_at: u32, // where the row of a probability target begins
+    of_p: f32,    // what its statistics' upstream gradients come to: see state/softmax_grads.wgsl // where STATS_GRADS
+    of_heat: f32, // where STATS_GRADS
 }
 
 // The weights of four classes; past the last class, its weight again.
@@ -73,6 +75,9 @@ fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
     let kind = classify(words, params.ignore, params.cols);
     let label = select(0u, words.x, kind == KEPT);
     let hit = select(0.0, (1.0 - label_smoothing()) * class_weight(label), kind == KEPT);
+    if (STATS_GRADS) {
+        return Row(kind, label, hit, column1(input_at, label), 0u, 0.0, 0.0);
+    }
     return Row(kind, label, hit, column1(input_at, label), 0u);
 }
 

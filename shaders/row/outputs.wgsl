@@ -17,13 +17,23 @@ fn places_of(slab: u32, inner: u32) -> Places {
 
 // The gradient of a quad's columns; a row that is not read has gradient 0.
 fn grad_of(row: Row, slope: Slope, scale: f32, q: Columns, writes: bool) -> vec4<f32> {
+    if (STATS_GRADS) {
+        // Of a row that is not kept, the loss has none.
+        let of_loss = scale * row_grad4(row, slope, q.column, q.x, q.count);
+        let of_stats = stats_grad4(row, slope.peak, q.x);
+        let all = select(vec4<f32>(0.0), of_loss, row.kind == KEPT) + of_stats;
+        return select(vec4<f32>(0.0), all * map_slope4(q.raw), writes);
+    }
     let g = scale * row_grad4(row, slope, q.column, q.x, q.count) * map_slope4(q.raw);
     return select(vec4<f32>(0.0), g, writes);
 }
 
 // Rows of which something is written; the others have gradient 0. Those read for their statistics alone, because their
-// label is ignored or out of range, are not among them.
+// label is ignored or out of range, are not among them, unless their statistics have gradients.
 fn row_writes(row: Row) -> bool {
+    if (STATS_GRADS) {
+        return true;
+    }
     if (WANTS_STATS) {
         return row.kind == KEPT;
     }

@@ -191,6 +191,10 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, r: u32) {
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WRITES_ROWS) {
+        if (STATS_GRADS) {
+            write_row(r, with_stats_grads(row, own, state), state, own, spot, live);
+            return;
+        }
         write_row(r, row, state, own, spot, live & row_writes(row));
     }
 }

@@ -137,6 +137,7 @@ fn take_row(tile: u32, lane: u32, index: u32, last: u32, s: u32) {
     }
     put_row(tile, lane, own, live, true, row, state);
     if (WANTS_GRAD) {
+        if (STATS_GRADS) { rows[s] = with_stats_grads(row, own, state); }
         grads[s] = GradOf(row_slope(row, state), row_scale(own), live & row_writes(row));
     }
 }

@@ -192,7 +192,7 @@ pub(super) fn run(
             of(Slot::Target)?,
             of(Slot::Third)?,
             of(Slot::Weight)?,
-            Input::new(Floats::upstream(problem, operands)?, shape),
+            Input::new(Floats::upstream(problem, operands, Role::GradOutput)?, shape),
         ],
         wanted: Wanted {
             loss: problem.mode.wants_loss(),

@@ -34,9 +34,10 @@ impl<'a> Floats<'a> {
         own.map(|own| Self::new(operands, own.role, &own.view)).transpose()
     }
 
-    pub fn upstream(problem: &'a Problem, operands: &ByRole<'a>) -> Result<Option<Self>> {
-        let view = problem.grad_output.as_ref();
-        view.map(|view| Self::new(operands, Role::GradOutput, view)).transpose()
+    /// An upstream gradient, where there is one.
+    pub fn upstream(problem: &'a Problem, operands: &ByRole<'a>, role: Role) -> Result<Option<Self>> {
+        let view = problem.upstream(role);
+        view.map(|view| Self::new(operands, role, view)).transpose()
     }
 
     pub fn at(&self, index: usize) -> f64 {

@@ -103,7 +103,7 @@ pub(super) fn run(problem: &Problem, pairs: &Pairs, operands: &ByRole<'_>, keepi
         pairs,
         operands: [a?, b?, c?],
         target: Floats::of(problem, operands, Slot::Target)?,
-        upstream: Floats::upstream(problem, operands)?,
+        upstream: Floats::upstream(problem, operands, Role::GradOutput)?,
         free: Mutex::default(),
     };
     let mut grads: [Option<(Role, Numbers)>; 3] = [None, None, None];

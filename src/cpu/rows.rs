@@ -9,7 +9,7 @@ use super::count::{Classes, Count, Kind, Scales, count};
 use super::floats::Walk;
 use super::numbers::{Kept, Numbers, Part};
 use super::{ByRole, Floats, Keeping, Losses, Made};
-use crate::definition::{Row, RowDefinition, RowLoss, RowMap, RowScratch, RowStats};
+use crate::definition::{Row, RowDefinition, RowLoss, RowMap, RowScratch, RowStats, StatsGrad};
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::problem::{Problem, Rows, Targets};
@@ -43,6 +43,8 @@ struct Scratch {
     w: Vec<f64>,
     /// Results of a row.
     arrays: [Vec<f64>; 3],
+    /// The gradient of a row's statistics.
+    of_stats: Vec<f64>,
     row: RowScratch,
 }
 
@@ -61,6 +63,8 @@ struct Run<'a> {
     element_weights: Option<(Floats<'a>, Walk)>,
     sample_weight: Option<Vec<f64>>,
     upstream: Option<Floats<'a>>,
+    /// Those of the log-sum-exp and of the entropy, where one of them has any.
+    of_stats: Option<[Option<Floats<'a>>; 2]>,
     full: Option<Floats<'a>>,
     labels: Option<Classes<'a>>,
     counted: Count,
@@ -95,7 +99,14 @@ impl<'a> Run<'a> {
         Ok(Self {
             counted: count(problem, rows, labels.as_ref(), weights),
             input: Floats::new(operands, problem.operands[0].role, problem.input())?,
-            upstream: Floats::upstream(problem, operands)?,
+            upstream: Floats::upstream(problem, operands, Role::GradOutput)?,
+            of_stats: match problem.grad_stats.is_empty() {
+                true => None,
+                false => Some([
+                    Floats::upstream(problem, operands, Role::GradLse)?,
+                    Floats::upstream(problem, operands, Role::GradEntropy)?,
+                ]),
+            },
             problem,
             rows,
             weight,
@@ -166,6 +177,13 @@ impl<'a> Run<'a> {
         held().push(scratch);
     }
 
+    /// The upstream gradients of a row's statistics, if they are not 0.
+    fn by_stats(&self, row: usize) -> Option<[f64; 2]> {
+        let of_stats = self.of_stats.as_ref()?;
+        let own = of_stats.each_ref().map(|own| own.as_ref().map_or(0.0, |g| g.at(row)));
+        (own != [0.0; 2]).then_some(own)
+    }
+
     /// Computes a row, the nth of its tile.
     fn row(&self, row: usize, nth: usize, parts: &mut [Option<Part<'_>>; 3], scratch: &mut Scratch) -> RowMade {
         let (cols, is_map) = (self.rows.cols, self.rows.is_map());
@@ -206,7 +224,7 @@ impl<'a> Run<'a> {
         let [value, grad_input, grad_target] = [(VALUE, value), (GRAD_INPUT, grad_input), (GRAD_TARGET, grad_target)]
             .map(|(which, array)| wanted[which].then_some(array.as_mut_slice()));
         let own = self.sample_weight.as_ref().map_or(1.0, |w| w[row]);
-        let mut factor = 1.0;
+        let (mut factor, mut has_stats_grad) = (1.0, false);
         match self.rows.definition {
             RowDefinition::Map(define) => define(
                 &seen,
@@ -218,13 +236,25 @@ impl<'a> Run<'a> {
             ),
             RowDefinition::Loss(define) => {
                 let stats = self.problem.stats.any();
+                let by_stats = self.by_stats(row).filter(|_| parts[GRAD_INPUT].is_some());
                 let loss = is_kept && self.problem.mode.wants_loss();
-                if is_kept || stats {
+                if is_kept || stats || by_stats.is_some() {
+                    let of_stats = &mut scratch.of_stats;
+                    let grad_stats = by_stats.map(|[by_lse, by_entropy]| {
+                        of_stats.resize(cols, 0.0);
+                        StatsGrad {
+                            by_lse,
+                            by_entropy,
+                            grad: of_stats,
+                        }
+                    });
+                    has_stats_grad = grad_stats.is_some();
                     let mut out = RowLoss {
                         loss: loss.then_some(&mut made.loss),
                         grad_input,
                         grad_target,
                         stats: stats.then_some(&mut made.stats),
+                        grad_stats,
                         scratch: &mut scratch.row,
                     };
                     define(&seen, &mut out);
@@ -246,11 +276,15 @@ impl<'a> Run<'a> {
             Kind::Ignored => made.stats.z_loss = 0.0,
             Kind::Bad => (made.loss, made.stats.z_loss) = (f64::NAN, f64::NAN),
         }
-        for ((part, array), wanted) in parts.iter_mut().zip(&mut scratch.arrays).zip(wanted) {
+        let arrays = parts.iter_mut().zip(&mut scratch.arrays).zip(wanted).enumerate();
+        for (which, ((part, array), wanted)) in arrays {
             let Some(part) = part else { continue };
             match wanted {
                 true => array.iter_mut().for_each(|x| *x *= factor),
                 false => array.fill(0.0),
+            }
+            if has_stats_grad && which == GRAD_INPUT {
+                array.iter_mut().zip(&scratch.of_stats).for_each(|(x, own)| *x += own);
             }
             part.write(nth * cols, array);
         }

@@ -1,6 +1,6 @@
 //! Cross-entropy: log-softmax and negative log-likelihood in one pass.
 
-use super::math::RowSoftmax;
+use super::math::{RowSoftmax, product};
 use super::prelude::*;
 use crate::definition::RowScratch;
 use crate::problem::Divisor;
@@ -45,6 +45,19 @@ define! {
     /// in nats, of the soft-capped logits, of ignored rows too; the count of rows kept whose class is the arg-max
     /// (class target); and the z-loss by itself, wherever there is one.
     ///
+    /// **Gradients of statistics.** A row's log-sum-exp and entropy H may have upstream gradients of their own, a number
+    /// each ([`Call::grad_lse`], [`Call::grad_entropy`]): of what is made of a row's log-probability
+    /// (minus its loss), log-sum-exp and entropy, one call has the gradient. With p = softmax(x) and `grad_output` g,
+    /// which the reduction and all weights scale as they do without the others,
+    ///
+    /// ```text
+    /// grad_input_c = g grad_c + (grad_lse p_c - grad_entropy p_c (log p_c + H)) dx_c / dinput_c
+    /// ```
+    ///
+    /// The second term is divided by no denominator and weighed by nothing; ignored rows have it, too, and so have those
+    /// whose label is out of range. Where both numbers of a row are 0, it is 0 whatever the logits are; else it is NaN
+    /// for a row without probabilities. Times the logarithm of C, the numbers have to be within f32.
+    ///
     /// **Edges.** Stable for every finite logit (with weights, label smoothing or a probability target, where the
     /// largest difference of two logits is finite in f32; the gradient of a z-loss ends at the largest f32): statistics
     /// are kept as the largest logit and the sum of the others' exponentials relative to it, so that a confident row
@@ -54,7 +67,7 @@ define! {
     /// `sample_weight` 0 has loss 0 also where it is infinite.
     ///
     /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored
-    /// row with NaN logits has gradient 0 (PyTorch: NaN). A label out of range is an error of the read, not an
+    /// row with NaN logits has gradient 0 (PyTorch: NaN), where its statistics have none. A label out of range is an error of the read, not an
     /// assertion on the device. `z_loss`, `softcap`, `sample_weight`, `denominator`, `on_empty` and the statistics are
     /// ours.
     ///
@@ -196,12 +209,11 @@ impl CrossEntropy {
     }
 }
 
-/// A coefficient of 0 contributes 0, also where the logarithm is infinite, but not where it is NaN.
-fn product(b: f64, log_p: f64) -> f64 {
-    if b == 0.0 && log_p.is_infinite() {
-        0.0
-    } else {
-        b * log_p
+/// A gradient by the soft-capped logits as one by the input: times the cap's derivative, in the form that does not cancel.
+fn uncap(grad: &mut [f64], x: &[f64], cap: f64) {
+    if cap != 0.0 {
+        let both = grad.iter_mut().zip(x);
+        both.for_each(|(g, x)| *g *= 1.0 / (x / cap).cosh().powi(2));
     }
 }
 
@@ -264,12 +276,21 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
                 .enumerate()
                 .for_each(|(c, g)| *g = slope(total, c, coefficient(c)));
         }
-        if cap != 0.0 {
-            // The derivative of the soft cap, in the form that does not cancel.
-            grad.iter_mut()
-                .zip(row.x)
-                .for_each(|(g, x)| *g *= 1.0 / (x / cap).cosh().powi(2));
+        uncap(grad, row.x, cap);
+    }
+    if let Some(StatsGrad {
+        by_lse,
+        by_entropy,
+        grad,
+    }) = &mut out.grad_stats
+    {
+        let entropy = softmax.entropy();
+        // d lse / d x_c = p_c, d H / d x_c = -p_c (log p_c + H)
+        let terms = softmax.scaled(1.0).zip(softmax.logs());
+        for (g, (p, log_p)) in grad.iter_mut().zip(terms) {
+            *g = p * *by_lse - (product(p, log_p) + p * entropy) * *by_entropy;
         }
+        uncap(grad, row.x, cap);
     }
     if let Some(grad) = &mut out.grad_target {
         for (c, (g, log_p)) in grad.iter_mut().zip(softmax.logs()).enumerate() {
@@ -277,11 +298,10 @@ fn definition(row: &Row<'_>, out: &mut RowLoss<'_>) {
         }
     }
     if let Some(stats) = &mut out.stats {
-        let terms = softmax.scaled(1.0).zip(softmax.logs());
         **stats = RowStats {
             lse: softmax.log_sum_exp(),
             argmax: softmax.argmax(),
-            entropy: 0.0 - terms.fold(0.0, |sum, (p, log_p)| sum + product(p, log_p)),
+            entropy: softmax.entropy(),
             z_loss,
         };
     }

@@ -96,7 +96,7 @@ mod prelude {
     pub(super) use super::family::{class_dim, row_dim};
     pub(super) use super::{Call, REDUCED, UNREDUCED, WITH_BATCHMEAN};
     pub(super) use crate::definition::{
-        At, Elementwise, PairOut, PairRow, Row, RowDefinition, RowLoss, RowMap, RowStats,
+        At, Elementwise, PairOut, PairRow, Row, RowDefinition, RowLoss, RowMap, RowStats, StatsGrad,
     };
     pub(super) use crate::error::{Error, Result, above, at_least, finite};
     pub(super) use crate::problem::{Elements, Pairs, Problem, Rows, Targets};

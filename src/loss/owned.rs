@@ -40,6 +40,8 @@ pub struct OwnedCall<L> {
     mode: Mode,
     tensors: Vec<(Role, Tensor)>,
     grad_output: Option<Tensor>,
+    grad_lse: Option<Tensor>,
+    grad_entropy: Option<Tensor>,
     grad_input: OwnedGradTo,
     grads: Vec<Role>,
     /// Places of the loss and of other results.
@@ -77,6 +79,8 @@ impl<L: Loss> OwnedCall<L> {
             mode: Mode::Forward,
             tensors: Vec::new(),
             grad_output: None,
+            grad_lse: None,
+            grad_entropy: None,
             grad_input: OwnedGradTo::New,
             grads: Vec::new(),
             into: Vec::new(),
@@ -128,6 +132,18 @@ impl<L: Loss> OwnedCall<L> {
     /// The upstream gradient.
     pub fn grad_output(mut self, tensor: &Tensor) -> Self {
         self.grad_output = Some(tensor.clone());
+        self.wants_grad()
+    }
+
+    /// The upstream gradients of the rows' log-sum-exp ([`Call::grad_lse`]).
+    pub fn grad_lse(mut self, tensor: &Tensor) -> Self {
+        self.grad_lse = Some(tensor.clone());
+        self.wants_grad()
+    }
+
+    /// The upstream gradients of the rows' entropy ([`Call::grad_entropy`]).
+    pub fn grad_entropy(mut self, tensor: &Tensor) -> Self {
+        self.grad_entropy = Some(tensor.clone());
         self.wants_grad()
     }
 
@@ -218,6 +234,8 @@ impl<L: Loss> OwnedCall<L> {
         Ok(Call {
             tensors,
             grad_output: self.grad_output.as_ref(),
+            grad_lse: self.grad_lse.as_ref(),
+            grad_entropy: self.grad_entropy.as_ref(),
             grad_input: match &self.grad_input {
                 OwnedGradTo::New => GradTo::New,
                 OwnedGradTo::InPlace => GradTo::InPlace,

@@ -173,6 +173,8 @@ impl Problem {
         let mut list: Vec<Moved> = self.operands.iter().enumerate().map(operand).collect();
         let upstream = self.grad_output.as_ref().filter(|_| self.mode.wants_grad());
         list.extend(upstream.map(|view| Moved::of(Role::GradOutput.name(), view, true, false)));
+        let of_stats = self.grad_stats.iter();
+        list.extend(of_stats.map(|(role, view)| Moved::of(role.name(), view, true, false)));
         for (own, role, view) in self.grads() {
             let adds = self.accumulates && role == Role::Grad(0);
             list.push(Moved::of(format!("grad_{}", own.role.name()), view, adds, true));

@@ -1,8 +1,10 @@
 //! The size of the numbers that a result is made of: the error of f32 is relative to that.
 
+use std::borrow::Cow;
+
 use super::subject::{Subject, Truth, map};
 use crate::dtype::Dtype;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::precision::sum_depth;
 use crate::problem::{Divisor, Family, Operand};
 use crate::tensor::Tensor;
@@ -109,6 +111,9 @@ fn gradient(subject: &Subject<'_>, place: usize, want: &[f64], scale: f64) -> Re
     };
     // One stands for all.
     let each = |n: usize| (0..n).map(|i| f64::from(upstream[i % upstream.len().max(1)].abs()));
+    if !subject.problem.grad_stats.is_empty() && place == 0 {
+        return with_stats(subject).map(Some);
+    }
     Ok(match subject.problem.name {
         // g_c - p_c Σ g, of the upstream gradient without its signs.
         "log_softmax" => {
@@ -127,6 +132,47 @@ fn gradient(subject: &Subject<'_>, place: usize, want: &[f64], scale: f64) -> Re
         }
         _ => None,
     })
+}
+
+/// The sizes of a gradient of the loss and of rows' statistics, which may cancel: of each by itself. That of an entropy H,
+/// p (step - h) where 0 <= h <= H, is made of two numbers, of which one is at most p H and the other at most the sum.
+fn with_stats(subject: &Subject<'_>) -> Result<Vec<f64>> {
+    let alone = |role: Option<Role>| {
+        let mut own = subject.clone();
+        own.problem.grad_stats.retain(|(given, _)| Some(*given) == role);
+        if role.is_some() {
+            own.problem.grad_output = Some(View::contiguous(Dtype::F32, &[]));
+            own.operands.retain(|(given, _)| *given != Role::GradOutput);
+            let nothing = Tensor::new(&[0.0f32], &[])?;
+            own.operands.push((Role::GradOutput, Cow::Owned(nothing)));
+        }
+        Ok::<_, Error>(own)
+    };
+    let mut sum = vec![0.0; subject.problem.input().len() as usize];
+    let mut add = |own: &Subject<'_>| {
+        let grad = own.truth()?.take(Role::Grad(0));
+        sum.iter_mut().zip(grad).for_each(|(sum, own)| *sum += own.abs());
+        Ok::<_, Error>(())
+    };
+    add(&alone(None)?)?;
+    for (role, view) in &subject.problem.grad_stats {
+        let own = alone(Some(*role))?;
+        add(&own)?;
+        if *role == Role::GradEntropy {
+            let mut bound = own.clone();
+            bound.problem.stats.entropy = true;
+            let entropy = bound.truth()?.take(Role::Entropy);
+            let given = subject.tensor(*role).map(numbers).transpose()?.unwrap_or_default();
+            let both = given.iter().zip(&entropy);
+            let numbers: Vec<f32> = both.map(|(g, entropy)| 2.0 * g.abs() * *entropy as f32).collect();
+            bound.operands.retain(|(given, _)| given != role);
+            let tensor = Tensor::new(&numbers, &view.shape)?;
+            bound.operands.push((Role::GradLse, Cow::Owned(tensor)));
+            bound.problem.grad_stats = vec![(Role::GradLse, View::contiguous(Dtype::F32, &view.shape))];
+            add(&bound)?;
+        }
+    }
+    Ok(sizes(&sum))
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {

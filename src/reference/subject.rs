@@ -100,6 +100,7 @@ impl<'a> Subject<'a> {
 
     fn forget_gradients(&mut self) {
         self.problem.mode = Mode::Forward;
+        self.problem.grad_stats.clear();
         self.problem.stats = Stats {
             z_loss: self.problem.stats.z_loss,
             ..Stats::default()

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::functions::Functions;
-use super::prune::{Values, declared, without_dead_branches};
+use super::prune::{RARE, Values, declared, without_dead_branches};
 use super::unroll::unroll;
 use super::{Const, Piece, Variant, lanes};
 use crate::layout::Slot;
@@ -61,6 +61,9 @@ impl Variant {
                 .into_iter()
                 .filter_map(|(name, own)| Some((name, own.value()?))),
         );
+        for name in RARE {
+            values.entry((*name).to_owned()).or_insert(0);
+        }
         let mut gone = Vec::new();
         let written: Vec<String> = texts
             .iter()

@@ -1,4 +1,5 @@
-//! What a variant's constants rule out: branches that no invocation takes, and functions that nothing calls. Compilers
+//! What a variant's constants rule out: branches that no invocation takes, lines that say `// where NAME` of a constant
+//! that is false (fields of structs), and functions that nothing calls. Compilers
 //! would find that out, too, once they have inlined it wherever it stands.
 
 use std::borrow::Cow;
@@ -6,6 +7,9 @@ use std::collections::HashMap;
 
 /// The constants of a module by name: 0 and 1 are `false` and `true` where a condition asks.
 pub(super) type Values = HashMap<String, u32>;
+
+/// Constants that few variants have: false in the others, whose text does not name them.
+pub(super) const RARE: &[&str] = &["STATS_GRADS"];
 
 /// The constants that a text declares: `const NAME = 3u;`, with a type or without.
 pub(super) fn declared(text: &str) -> impl Iterator<Item = (String, u32)> {
@@ -53,6 +57,11 @@ fn decide(lines: &mut Lines<'_>, at: usize, values: &Values) -> bool {
     let line = is_at(lines, at).to_owned();
     let indent = indent_of(&line);
     let Some(head) = line.trim_start().strip_prefix("if (") else {
+        // What a line says of itself.
+        let own = line.rsplit_once("// where ");
+        if own.is_some_and(|(_, condition)| truth(condition, values) == Some(false)) {
+            lines[at] = None;
+        }
         return false;
     };
     let Some(condition) = head.strip_suffix(") {") else {
@@ -252,6 +261,15 @@ mod tests {
         let text =
             "    if (OFF) {\n        a();\n    } else if (OFF) {\n        b();\n    } else {\n        c();\n    }\n";
         assert_eq!(pruned(text), "    {\n        c();\n    }\n");
+    }
+
+    #[test]
+    fn a_line_goes_by_what_it_says_of_itself() {
+        let text = "struct S {\n    a: u32, // where ON\n    b: u32, // where OFF\n    c: u32, // where it is\n}\n";
+        assert_eq!(
+            pruned(text),
+            "struct S {\n    a: u32, // where ON\n    c: u32, // where it is\n}\n"
+        );
     }
 
     #[test]

@@ -129,7 +129,8 @@ impl<'a> Host<'a> {
     fn slices(&mut self, memory: u64) -> Result<Vec<Slice>> {
         let whole = &self.whole;
         let read = whole.operands.iter().map(|own| own.view.end()).sum::<u64>()
-            + whole.grad_output.as_ref().map_or(0, View::end);
+            + whole.grad_output.as_ref().map_or(0, View::end)
+            + whole.grad_stats.iter().map(|(_, view)| view.end()).sum::<u64>();
         // A gradient is held in its dtype, of rows that lie apart once more before it is put in place; in f64 where it
         // adds up.
         let grads = whole.grads().map(|(.., view)| 8 * view.len()).sum::<u64>();
@@ -205,12 +206,11 @@ impl<'a> Host<'a> {
             own.view = cut(&own.view, sliced);
             own.grad = own.grad.as_ref().map(|view| cut(view, sliced));
         }
-        if let Some(view) = &mut problem.grad_output {
+        let of_loss = problem.grad_output.as_mut().map(|view| (Role::GradOutput, view));
+        let of_stats = problem.grad_stats.iter_mut().map(|(role, view)| (*role, view));
+        for (role, view) in of_loss.into_iter().chain(of_stats) {
             let sliced = self.is_upstream_sliced(view);
-            tensors.push((
-                Role::GradOutput,
-                self.read(Role::GradOutput, sliced.then(|| slice.clone()))?,
-            ));
+            tensors.push((role, self.read(role, sliced.then(|| slice.clone()))?));
             *view = cut(view, sliced);
         }
         Ok((problem, tensors))

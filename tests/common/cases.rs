@@ -22,6 +22,8 @@ pub struct Setup {
     pub full: bool,
     /// The optional tensors are given.
     pub given: bool,
+    /// Where rows have statistics, these have upstream gradients.
+    pub of_stats: bool,
     pub reduction: Reduction,
     pub setting: Setting,
     pub style: Style,
@@ -49,6 +51,7 @@ impl Setup {
             labels: Dtype::I64,
             full: false,
             given: false,
+            of_stats: false,
             reduction: Reduction::None,
             setting: Vec::new(),
             style: Style::Hard,
@@ -65,6 +68,8 @@ pub struct Case {
     pub tensors: Vec<Tensor>,
     /// Random, of the loss's shape.
     pub upstream: Tensor,
+    /// Of the log-sum-exp and of the entropy.
+    pub of_stats: Option<[Tensor; 2]>,
     /// The other tensors that have gradients.
     pub grads: Vec<Role>,
     pub stats: Stats,
@@ -77,6 +82,8 @@ impl Case {
     pub fn call(&self, mode: Mode) -> Call<'_> {
         Call {
             grad_output: mode.wants_grad().then_some(&self.upstream),
+            grad_lse: self.of_stats.as_ref().filter(|_| mode.wants_grad()).map(|own| &own[0]),
+            grad_entropy: self.of_stats.as_ref().filter(|_| mode.wants_grad()).map(|own| &own[1]),
             grads: if mode.wants_grad() {
                 self.grads.clone()
             } else {
@@ -220,11 +227,11 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
         }
         let tensors: Vec<&Tensor> = blanks[..operands].iter().collect();
         if let Ok(problem) = dummy.problem(&Call::new(Mode::Forward, &tensors)) {
-            chosen = Some((shapes, problem.loss_shape().to_vec(), blanks));
+            chosen = Some((shapes, problem.loss_shape().to_vec(), problem.terms, blanks));
             break;
         }
     }
-    let (shapes, loss_shape, blanks) = chosen?;
+    let (shapes, loss_shape, terms, blanks) = chosen?;
     let mut data = Data::new(setup.seed);
     let mut made = Vec::new();
     for (n, shape) in shapes.iter().enumerate() {
@@ -257,21 +264,20 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
         loss.attach(own.role, tensor.clone()).unwrap();
     }
     made.truncate(operands);
-    let upstream = match setup.style {
-        Style::Zeros => blank(setup.other, &loss_shape),
+    let mut upstream = |shape: &[usize]| match setup.style {
+        Style::Zeros => blank(setup.other, shape),
         style => {
             let style = if matches!(style, Style::Wild(_)) {
                 Style::Hard
             } else {
                 style
             };
-            let numbers = floats(&mut data, OperandKind::Real, style, loss_shape.iter().product(), false);
-            Tensor::new(&numbers, &loss_shape)
-                .unwrap()
-                .to_dtype(setup.other)
-                .unwrap()
+            let numbers = floats(&mut data, OperandKind::Real, style, shape.iter().product(), false);
+            Tensor::new(&numbers, shape).unwrap().to_dtype(setup.other).unwrap()
         }
     };
+    let of_loss = upstream(&loss_shape);
+    let of_stats = (setup.of_stats && info.statistics).then(|| [upstream(&terms), upstream(&terms)]);
     let differs =
         |(own, tensor): (&wgloss::OperandInfo, &Tensor)| (own.grad && tensor.dtype().is_float()).then_some(own.role);
     let grads: Vec<Role> = info.operands[1..].iter().zip(&made[1..]).filter_map(differs).collect();
@@ -288,7 +294,12 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
             },
             setup.reduction.name(),
             setup.setting,
-            if setup.given { " given" } else { "" },
+            match (setup.given, setup.of_stats) {
+                (false, false) => "",
+                (true, false) => " given",
+                (false, true) => " of statistics",
+                (true, true) => " given, of statistics",
+            },
             if info.operands.len() > 1 {
                 format!(" target {}", made.last().unwrap().dtype())
             } else {
@@ -297,7 +308,8 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
         ),
         loss,
         tensors: made,
-        upstream,
+        upstream: of_loss,
+        of_stats,
         grads,
         stats: Stats::default(),
         differentiable: true,

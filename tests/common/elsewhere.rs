@@ -105,6 +105,9 @@ pub fn streamed_within(engine: &Engine, case: &Case, mode: Mode, memory: u64) ->
     let mut call = case.call(mode);
     call.tensors = tensors.iter().collect();
     call.grad_output = call.grad_output.map(|_| &upstream);
+    let of_stats = case.of_stats.as_ref().map(|own| own.each_ref().map(elsewhere));
+    let [by_lse, by_entropy] = of_stats.as_ref().map_or([None; 2], |own| own.each_ref().map(Some));
+    (call.grad_lse, call.grad_entropy) = (call.grad_lse.and(by_lse), call.grad_entropy.and(by_entropy));
     let problem = case.loss.problem(&call).unwrap();
     let shape = case.tensors[0].shape();
     let unreduced = mode.wants_loss() && case.loss.reduction() == Reduction::None;

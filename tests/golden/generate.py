@@ -21,7 +21,7 @@ LEFT_OUT = {"ctc", "linear_cross_entropy"}
 OPTIMIZERS = {"sgd", "adam", "adamw", "adagrad"}
 CLIPS = {"clip_grad_norm", "clip_grad_value"}
 # Of the second part, what it has.
-FROM_MORE = {"reduce_dims", "gaussian_nll_var", "adagrad"} | CLIPS
+FROM_MORE = {"reduce_dims", "gaussian_nll_var", "cross_entropy_statistics", "adagrad"} | CLIPS
 
 
 def write_manifest(path, torch, cases):

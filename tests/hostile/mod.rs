@@ -88,6 +88,12 @@ const WAIVED: &[(&str, &str, &str)] = &[
         "NaN comes by 0 times NaN, too: but fast math makes a choice of `select(0.0, 1.0, c) * x`, whose other is 0",
     ),
     (
+        "state/softmax_grads.wgsl",
+        "is_zero(row.of_p)",
+        "of a NaN and a number, `min` gives the number here; it may give the NaN, and 0 times that is no 0",
+    ),
+    ("state/softmax_grads.wgsl", "is_zero(row.of_heat)", "as that beside it"),
+    (
         "state/softmax_dot.wgsl",
         "marks_nan(s.bits)",
         "NaN comes by its exponential, too: but fast math may take `x == top` for true where x is NaN, which \

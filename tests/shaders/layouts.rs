@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use naga::valid::ModuleInfo;
 use wgloss::layout::{
-    Control, ElementParams, GateParams, GatherParams, PairParams, ReduceParams, RowParams, UpdateParams,
+    Control, ElementParams, GateParams, GatherParams, PairParams, ReduceParams, RowParams, UpdateParams, UpstreamParams,
 };
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::Dispatch;
@@ -23,12 +23,13 @@ type Fields = &'static [(&'static str, usize)];
 fn every_variant_is_what_plans_reckon_with() {
     let all = variants();
     assert!(all.len() > 4000, "only {} variants", all.len());
-    let structs: [(&str, Fields, usize); 7] = [
+    let structs: [(&str, Fields, usize); 8] = [
         ("row", RowParams::FIELDS, size_of::<RowParams>()),
         ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
         ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
         ("pair", PairParams::FIELDS, size_of::<PairParams>()),
         ("update", UpdateParams::FIELDS, size_of::<UpdateParams>()),
+        ("upstream", UpstreamParams::FIELDS, size_of::<UpstreamParams>()),
         ("gate", GateParams::FIELDS, size_of::<GateParams>()),
         ("gather", GatherParams::FIELDS, size_of::<GatherParams>()),
     ];

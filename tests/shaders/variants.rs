@@ -76,6 +76,8 @@ pub fn variants() -> &'static [Dispatch] {
 struct Choices {
     mode: usize,
     upstream: bool,
+    /// Which statistics have an upstream gradient, as far as there are any: a bit for each.
+    of_stats: usize,
     /// A bit for each gradient beyond the first.
     grads: usize,
     /// 0: a new gradient; 1: in place; 2: added.
@@ -203,6 +205,42 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
         };
         add(&setup, choices);
     }
+    // Statistics with upstream gradients, in every way through a row.
+    let shapes: &[&[usize]] = &[
+        &[8, 8],
+        &[7, 7],
+        &[3, 100],
+        &[6, 2000],
+        &[3, 9001],
+        &[300, 3, 2],
+        &[1, 9, 1156],
+        &[1, 40, 1027],
+        &[1, 2052, 16],
+        &[1, 2052, 17],
+        &[2, 3, 700],
+    ];
+    for n in 0..if info.statistics { 220 } else { 0 } {
+        let setup = Setup {
+            dtype: DTYPES[n % 5].0,
+            other: DTYPES[n % 5].1,
+            full: n / 4 % 3 == 0,
+            given: n % 3 == 0,
+            reduction: info.reductions[(n / 2) % info.reductions.len()],
+            setting: all[n % all.len()].clone(),
+            style: Style::Zeros,
+            ..Setup::new(shapes[n % shapes.len()])
+        };
+        let choices = Choices {
+            mode: 1 + n / 3 % 2,
+            upstream: n / 7 % 2 == 0,
+            of_stats: 1 + n / 2 % 3,
+            grads: n / 5,
+            place: n / 11 % 3,
+            tuning: n / 13 % 4,
+            ..Default::default()
+        };
+        add(&setup, choices);
+    }
     for _ in 0..DRAWS {
         let mut pick = |n: usize| random.random_range(0..n);
         let mut stats = Stats::default();
@@ -219,6 +257,7 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
         let choices = Choices {
             upstream: pick(2) == 0,
             grads: pick(4),
+            of_stats: 0,
             padded: pick(6) == 0,
             stats,
             mode: pick(3),
@@ -256,6 +295,10 @@ fn variants_of(info: &Info) -> Vec<Dispatch> {
 
 /// The dispatches of a call; none where the loss does not take it.
 fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
+    let setup = &Setup {
+        of_stats: choices.of_stats > 0,
+        ..setup.clone()
+    };
     let Some(mut case) = make(info, setup) else {
         return Vec::new();
     };
@@ -265,6 +308,8 @@ fn compose(info: &Info, setup: &Setup, choices: Choices) -> Vec<Dispatch> {
     if !choices.upstream {
         call.grad_output = None;
     }
+    call.grad_lse = call.grad_lse.filter(|_| choices.of_stats & 1 == 1);
+    call.grad_entropy = call.grad_entropy.filter(|_| choices.of_stats & 2 == 2);
     let mut place = 0..;
     call.grads
         .retain(|_| choices.grads >> place.next().unwrap_or(0) & 1 == 1);

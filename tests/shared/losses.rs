@@ -216,6 +216,7 @@ fn case(what: &str, loss: Box<dyn Loss>, tensors: Vec<Tensor>, grads: &[Role]) -
         loss,
         tensors,
         upstream: blank,
+        of_stats: None,
         grads: grads.to_vec(),
         stats: Stats::default(),
         differentiable: true,

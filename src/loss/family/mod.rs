@@ -183,6 +183,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
     let upstream = call.grad_output;
     let grad_output = upstream.map(|tensor| as_floats("grad_output", tensor, &or_f32(first.dtype), Dtype::F32));
     let grad_output = grad_output.transpose()?;
+    let grad_stats = grad_stats(info, call, &first, &parts.terms)?;
     let problem = Problem {
         name: info.name,
         mode: call.mode,
@@ -193,6 +194,7 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         terms: parts.terms,
         dtype: parts.dtype,
         grad_output,
+        grad_stats,
         in_place,
         accumulates: grad && matches!(call.grad_input, GradTo::AddTo(_)),
         stats: Stats::default(),
@@ -206,6 +208,26 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
         expect_shape("grad_output", view, problem.loss_shape(), &why)?;
     }
     Ok(problem)
+}
+
+/// The upstream gradients of rows' statistics, of a loss that has these.
+fn grad_stats(info: &Info, call: &Call<'_>, input: &View, terms: &[usize]) -> Result<Vec<(Role, View)>> {
+    let view = |(role, tensor): (Role, &Tensor)| {
+        let name = role.name();
+        if !info.statistics {
+            let message = format!("given, and {} has no statistics of rows", info.name);
+            return Err(Error::operand(name, message));
+        }
+        if !call.mode.wants_grad() {
+            let message = "given, and mode forward computes no gradient: ask for backward or fused";
+            return Err(Error::operand(name, message));
+        }
+        let view = as_floats(name, tensor, &or_f32(input.dtype), Dtype::F32)?;
+        expect_shape(name, &view, terms, "(one for each row)")?;
+        expect_gapless(name, &view)?;
+        Ok((role, view))
+    };
+    call.grad_stats().map(view).collect()
 }
 
 /// Refuses a gradient by integers.

@@ -186,6 +186,7 @@ impl Passes<'_> {
             Slot::Input => pass != Pass::Merge,
             Slot::Target => pass == Pass::Open,
             Slot::Weight => pass == Pass::Open || by_column && self.own.rows.weighs_columns,
+            Slot::GradOutput if self.own.upstreams.is_some() => matches!(pass, Pass::Merge | Pass::Put),
             _ => pass == Pass::Merge,
         }
     }
@@ -240,7 +241,8 @@ impl Passes<'_> {
                 list.push((Slot::StatesIn, false, cells(self.folded, FOLDED_BYTES, states)));
                 list.extend(own.row_windows(tiles, rows));
             }
-            Pass::Open | Pass::Put => {}
+            Pass::Put => list.extend(own.upstreams_window(rows)),
+            Pass::Open => {}
         }
         list
     }

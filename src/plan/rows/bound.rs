@@ -3,6 +3,7 @@
 use super::{Chunk, Full, RowsPlanner};
 use crate::dtype::Dtype;
 use crate::layout::{RowParams, Slot, words};
+use crate::plan::rows::upstream::{UPSTREAM_BYTES, UPSTREAM_WORDS};
 use crate::plan::window::{Window, Windows, base_of};
 use crate::plan::{Origin, columns, monoid, reduce};
 use crate::problem::Targets;
@@ -108,7 +109,9 @@ impl RowsPlanner<'_> {
     pub(super) fn row_windows(&self, tiles: (u64, u64), (first, end): (u64, u64)) -> Vec<(Slot, bool, Window)> {
         let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), first, end);
         let mut list = Vec::new();
-        if let Some(view) = self.upstream() {
+        if let Some(window) = self.upstreams_window((first, end)) {
+            list.push(window);
+        } else if let Some(view) = self.upstream() {
             let window = if view.shape.is_empty() {
                 Window::of(view, Origin::Tensor(Role::GradOutput), 0, 1)
             } else {
@@ -134,6 +137,12 @@ impl RowsPlanner<'_> {
             list.push((Slot::Control, false, reduce::control()));
         }
         list
+    }
+
+    /// The upstream gradients of rows first..end, where their statistics have some.
+    pub(super) fn upstreams_window(&self, (first, end): (u64, u64)) -> Option<(Slot, bool, Window)> {
+        let window = |source| Window::scratch(source, UPSTREAM_BYTES, first, end);
+        self.upstreams.map(|source| (Slot::GradOutput, false, window(source)))
     }
 
     /// The params of a chunk with rows first..end.
@@ -185,10 +194,14 @@ impl RowsPlanner<'_> {
             loss_base: if self.states.is_some() { 0 } else { loss_at },
             states_base: if self.states.is_some() { loss_at } else { 0 },
             weight_base: base(Slot::Weight),
-            grad_output_base: base(Slot::GradOutput),
-            grad_output_step: match self.upstream() {
-                Some(view) => u32::from(!view.shape.is_empty()),
-                None => stride(Slot::GradOutput),
+            grad_output_base: match self.upstreams {
+                Some(_) => UPSTREAM_WORDS * base(Slot::GradOutput),
+                None => base(Slot::GradOutput),
+            },
+            grad_output_step: match (self.upstreams, self.upstream()) {
+                (Some(_), _) => UPSTREAM_WORDS,
+                (None, Some(view)) => u32::from(!view.shape.is_empty()),
+                (None, None) => stride(Slot::GradOutput),
             },
             loss_stride: stride(Slot::Loss),
             sample_weight_base: base(Slot::SampleWeight),

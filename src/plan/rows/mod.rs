@@ -11,6 +11,7 @@ mod bound;
 mod gather;
 mod software;
 mod tiled;
+mod upstream;
 mod variant;
 mod wide;
 
@@ -58,6 +59,8 @@ struct RowsPlanner<'a> {
     counts: Option<Origin>,
     /// A record of each row, where statistics are wanted.
     records: Option<Origin>,
+    /// The upstream gradients of each row side by side, where its statistics have some, too.
+    upstreams: Option<Origin>,
     /// The classes of each row as multiplicities, where the target lists them.
     multiplicities: Option<Origin>,
     /// The weights of single elements, where they were broadcast.
@@ -137,6 +140,10 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         )?),
         _ => None,
     };
+    let upstreams = match problem.grad_stats.is_empty() || count == 0 {
+        true => None,
+        false => Some(upstream::add(&mut plan, problem, count, limits, tuning)?),
+    };
     let wants_loss = problem.mode.wants_loss();
     let reduced = wants_loss && problem.is_reduced();
     let (mut states, mut counts, mut records, mut tile_count) = (None, None, None, 0);
@@ -164,6 +171,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
             states,
             counts,
             records,
+            upstreams,
             multiplicities,
             weights,
             gathers: Vec::new(),
@@ -194,7 +202,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
 
 /// The storage buffers of a dispatch for losses, or statistics, and gradients in one.
 fn storage_buffers(problem: &Problem) -> usize {
-    let upstream = usize::from(problem.grad_output.is_some());
+    let upstream = usize::from(problem.grad_output.is_some() || !problem.grad_stats.is_empty());
     let grads = problem.grads().count() - usize::from(problem.in_place);
     problem.operands.len() + upstream + grads + 1 + usize::from(problem.is_counted())
 }
@@ -204,6 +212,7 @@ fn plan_apart(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tuning) 
     let mut forward = problem.clone();
     forward.mode = Mode::Forward;
     forward.in_place = false;
+    forward.grad_stats.clear();
     forward.operands.iter_mut().for_each(|own| own.grad = None);
     let mut backward = problem.clone();
     backward.mode = Mode::Backward;

@@ -42,7 +42,11 @@ impl RowsPlanner<'_> {
     /// A pack keeps exponentials in the place of its logits, for the gradient.
     pub(super) fn keeps_exps(&self) -> bool {
         let is_whole = self.spread.pack.is_some() && !self.is_strip();
-        self.rows.keeps_exps && self.rows.reads && self.problem.mode.wants_grad() && is_whole
+        self.rows.keeps_exps
+            && self.upstreams.is_none()
+            && self.rows.reads
+            && self.problem.mode.wants_grad()
+            && is_whole
     }
 
     /// Packs side by side: element by element each would be code for every one of their columns, of which strips have

@@ -91,9 +91,14 @@ impl RowsPlanner<'_> {
         match full.iter().find(|full| full.slot == slot) {
             Some(full) if full.written => pieces::over(slot, full.view.dtype, quads),
             Some(full) => pieces::read(slot, full.view.dtype, quads),
-            None if slot == Slot::GradOutput => pieces::given(slot, self.upstream().map(|view| view.dtype)),
+            None if slot == Slot::GradOutput => pieces::given(slot, self.upstream_dtype()),
             None => pieces::given(slot, self.problem.view(slot).map(|view| view.dtype)),
         }
+    }
+
+    fn upstream_dtype(&self) -> Option<Dtype> {
+        let own = self.upstream().map(|view| view.dtype);
+        self.upstreams.map(|_| Dtype::F32).or(own)
     }
 
     /// The pieces that write outputs of the input's shape. `flat`: the gradient of the input goes four at a time;
@@ -188,6 +193,7 @@ impl RowsPlanner<'_> {
             self.limits,
         ));
         list.extend(self.rows.state);
+        list.extend(self.upstreams.map(|_| piece!("state/softmax_grads.wgsl")));
         list.extend(&self.rows.pieces);
         list
     }
@@ -209,10 +215,11 @@ impl RowsPlanner<'_> {
             Const::Bool("WRITES_ROWS", grad || self.rows.is_map()),
             Const::Bool("IS_MAP", self.rows.is_map()),
             Const::Bool("READS_ROWS", self.rows.reads),
-            Const::Bool("WANTS_STATS", self.problem.stats.any()),
+            Const::Bool("WANTS_STATS", self.problem.stats.any() || self.upstreams.is_some()),
             Const::Bool("IGNORES", self.rows.ignore_index().is_some()),
             Const::Bool("KEEPS_EXPS", self.keeps_exps()),
         ];
+        consts.extend(self.upstreams.map(|_| Const::Bool("STATS_GRADS", true)));
         consts.extend(self.problem.scalars.accessors());
         consts.extend(&self.rows.consts);
         consts
@@ -226,7 +233,11 @@ impl RowsPlanner<'_> {
             .iter()
             .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
         let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
-        let told = told.chain(upstream.map(|view| format!("grad_output_{}", view.dtype)));
+        let upstream = match self.upstreams {
+            Some(_) => Some("grad_stats".into()),
+            None => upstream.map(|view| format!("grad_output_{}", view.dtype)),
+        };
+        let told = told.chain(upstream);
         format!(
             "{}/{}/{}{}{}/{way}",
             problem.name,

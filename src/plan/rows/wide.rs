@@ -173,6 +173,7 @@ impl Passes<'_> {
             Slot::Target => by_column,
             Slot::Weight => pass == Pass::Open || by_column && rows.weighs_columns,
             Slot::GradOutput if rows.is_map() => by_column,
+            Slot::GradOutput if self.own.upstreams.is_some() => matches!(pass, Pass::Merge | Pass::Put),
             _ => pass == Pass::Merge,
         }
     }
@@ -230,7 +231,8 @@ impl Passes<'_> {
                 list.push((Slot::StatesIn, false, cells(self.folded, FOLDED_BYTES, states)));
                 list.extend(own.row_windows(tiles, run.rows));
             }
-            Pass::Open | Pass::Put => {}
+            Pass::Put => list.extend(own.upstreams_window(run.rows)),
+            Pass::Open => {}
         }
         list
     }

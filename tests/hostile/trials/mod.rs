@@ -42,6 +42,7 @@ struct Against {
     tensors: Vec<Tensor>,
     grads: Vec<Role>,
     upstream: Option<Tensor>,
+    of_stats: Option<Tensor>,
     stats: Stats,
 }
 
@@ -52,6 +53,7 @@ fn against(name: &'static str, loss: impl Loss + 'static, tensors: Vec<Tensor>) 
         tensors,
         grads: Vec::new(),
         upstream: None,
+        of_stats: None,
         stats: Stats::default(),
     }
 }
@@ -64,6 +66,12 @@ impl Against {
 
     fn upstream(mut self, upstream: Tensor) -> Self {
         self.upstream = Some(upstream);
+        self
+    }
+
+    /// Upstream gradients of rows' statistics.
+    fn of_stats(mut self, by: Tensor) -> Self {
+        self.of_stats = Some(by);
         self
     }
 
@@ -82,6 +90,8 @@ impl Against {
             let call = Call {
                 grads: self.grads.clone(),
                 grad_output: self.upstream.as_ref(),
+                grad_lse: self.of_stats.as_ref(),
+                grad_entropy: self.of_stats.as_ref(),
                 stats: self.stats,
                 ..Call::new(Mode::Fused, &self.tensors.iter().collect::<Vec<_>>())
             };

@@ -52,6 +52,10 @@ pub fn rows_of_softmax() -> Vec<Trial> {
                 .stats()
                 .trial(),
         );
+        // Of rows that are ignored, those without probabilities have none.
+        let by = column(&[0.5, 0.0, 0.0, 0.0, -1.5, 2.0, 1.0, 0.0]);
+        let ignored = against("statistics", plain.clone(), vec![x.clone(), labels(&[-100; 8])]);
+        list.push(ignored.of_stats(by).trial());
         let weighted = CrossEntropy {
             weight: Some(class_weights(cols)),
             ..plain.clone()
