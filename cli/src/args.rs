@@ -141,6 +141,11 @@ fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command
     command = command.arg(tensor("grad_output").long("grad-output").help(format!(
         "the upstream gradient, {upstream}of the shape of the result; 1 where it is left out"
     )));
+    command = command.args(operands::of_stats(info).map(|(role, what)| {
+        let help =
+            format!("upstream gradients of the {what} of each row, beside that of the loss; 0 where they are left out");
+        tensor(role.name()).long(dashed(role.name())).help(help)
+    }));
     for product in parts::products(info) {
         let help = format!("write the {} here", product.what);
         let mut arg = tensor(product.option.clone()).long(product.option).help(help);

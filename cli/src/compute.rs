@@ -38,6 +38,15 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         outputs.spare(files::location(file).0)?;
     }
     check_numbers(info, &outputs, matches)?;
+    let has_grad = (0..info.operands.len()).any(|place| outputs.wants(Part::Grad(place)));
+    for (role, _) in operands::of_stats(info).filter(|_| !has_grad) {
+        if matches.get_one::<OsString>(role.name()).is_some() {
+            let option = args::dashed(role.name());
+            return Err(Failure::Usage(format!(
+                "--{option}: there is no gradient without --grad"
+            )));
+        }
+    }
 
     // What the files have wrong, before a device is asked.
     let dtype = args::chosen_dtype(matches);

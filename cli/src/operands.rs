@@ -28,7 +28,17 @@ pub struct Operands {
 fn roles(info: &Info) -> impl Iterator<Item = Role> {
     let signature = info.operands.iter().map(|own| own.role);
     let optional = info.tensors.iter().map(|given| given.role);
-    signature.chain(optional).chain([Role::GradOutput])
+    let of_stats = of_stats(info).map(|(role, _)| role);
+    signature.chain(optional).chain([Role::GradOutput]).chain(of_stats)
+}
+
+/// The upstream gradients of rows' statistics that a loss can be given, and what they are of.
+pub fn of_stats(info: &Info) -> impl Iterator<Item = (Role, &'static str)> + use<> {
+    let own = [(Role::GradLse, "log-sum-exp"), (Role::GradEntropy, "entropy")];
+    own.into_iter().filter({
+        let has = info.statistics;
+        move |_| has
+    })
 }
 
 /// The files that the command line names, with what they hold.
@@ -55,7 +65,7 @@ fn read_as(info: &Info, role: Role, source: &ArrayFile, chosen: Option<Dtype>) -
     Ok(match chosen {
         _ if holds_classes => None,
         // An upstream gradient is that of a loss in f32, which goes with inputs of any dtype.
-        Some(_) if role == Role::GradOutput => Some(Dtype::F32),
+        Some(_) if matches!(role, Role::GradOutput | Role::GradLse | Role::GradEntropy) => Some(Dtype::F32),
         Some(dtype) => Some(dtype),
         // i64 does not hold all of them.
         None if source.stored() == numbers::Dtype::U64 => Some(Dtype::F32),
@@ -148,6 +158,8 @@ impl Operands {
         let tensors: Vec<&Tensor> = self.signature().map(|(_, tensor)| tensor).collect();
         Call {
             grad_output: self.get(Role::GradOutput),
+            grad_lse: self.get(Role::GradLse),
+            grad_entropy: self.get(Role::GradEntropy),
             ..Call::new(mode, &tensors)
         }
     }

@@ -346,4 +346,20 @@ fn shapes_are_refused_with_the_file() {
         1,
         "error: grad_output (",
     );
+    let grad = folder.path("grad.npy");
+    refused(
+        &["compute", "cross-entropy", &x, &t, "--grad", &grad, "--grad-lse", &x],
+        1,
+        "x.npy): expected shape [2] (one for each row), got [2, 3]",
+    );
+    refused(
+        &["compute", "cross-entropy", &x, &t, "--grad-entropy", &x],
+        2,
+        "--grad-entropy: there is no gradient without --grad",
+    );
+    refused(
+        &["compute", "nll", &x, &t, "--grad", &grad, "--grad-lse", &x],
+        2,
+        "unexpected argument '--grad-lse'",
+    );
 }

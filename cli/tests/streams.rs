@@ -28,11 +28,14 @@ fn compute(backend: &str, x: &str, t: &str, memory: &str, more: &[&str]) -> Done
 fn streamed_files_hold_the_bits_of_those_computed_in_memory() {
     let folder = Folder::new();
     let (x, t) = batch(&folder, 20_000);
+    let by: Vec<f32> = (0..20_000).map(|row| (row % 17) as f32 / 8.0 - 1.0).collect();
+    let by = folder.file("by.npy", &npy_f32(&by, "(20000,)"));
     for backend in ["gpu", "cpu"] {
         let outputs = |name: &str| ["g", "l", "s"].map(|part| folder.path(&format!("{name}_{part}.npy")));
         let outcome = |[g, l, s]: &[String; 3], memory: &str| {
             let more = ["--grad", g, "--lse-out", l, "--out", s, "--reduction", "none", "--json"];
-            let done = compute(backend, &x, &t, memory, &more);
+            let of_stats = ["--grad-lse", &by, "--grad-entropy", &by];
+            let done = compute(backend, &x, &t, memory, &[&more[..], &of_stats].concat());
             assert_eq!(
                 (done.code, done.stderr.as_str()),
                 (0, ""),

@@ -59,6 +59,8 @@ pub struct Case {
     pub signature: Vec<Held>,
     pub given: Vec<Held>,
     pub grad_output: Option<Held>,
+    /// Upstream gradients of rows' statistics.
+    pub of_stats: Vec<Held>,
     pub grads: Vec<Role>,
     pub stats: Stats,
 }
@@ -85,8 +87,12 @@ impl Case {
         let tensors: Vec<Tensor> = self.signature.iter().enumerate().map(numbers).collect::<Result<_>>()?;
         let tensors: Vec<&Tensor> = tensors.iter().collect();
         let grad_output = self.grad_output.as_ref().map(plain);
+        let of_stats = |role| self.of_stats.iter().find(|own| own.role == role).map(plain);
+        let (grad_lse, grad_entropy) = (of_stats(Role::GradLse), of_stats(Role::GradEntropy));
         let call = Call {
             grad_output: grad_output.as_ref(),
+            grad_lse: grad_lse.as_ref(),
+            grad_entropy: grad_entropy.as_ref(),
             grads: self.grads.clone(),
             stats: self.stats,
             ..Call::new(self.mode, &tensors)

@@ -106,6 +106,7 @@ pub fn flavours(info: &'static Info, dtype: Dtype) -> Vec<Flavour> {
             .collect(),
         stats: false,
         broadcasts: false,
+        of_stats: false,
     };
     let mut all: Vec<Flavour> = settings.iter().map(|options| flavour(options, true)).collect();
     if info.takes(OperandKind::IndexOrDistribution) {

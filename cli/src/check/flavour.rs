@@ -24,6 +24,8 @@ pub struct Flavour {
     pub grads: Vec<Role>,
     pub stats: bool,
     pub broadcasts: bool,
+    /// Statistics of rows have upstream gradients.
+    pub of_stats: bool,
 }
 
 impl Flavour {
@@ -70,6 +72,7 @@ impl Flavour {
                 .collect(),
             stats: info.statistics && lot.flip(),
             broadcasts: lot.below(3) == 0,
+            of_stats: info.statistics && lot.flip(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use wgloss::problem::Problem;
 use wgloss::{Dtype, Mode, OperandKind, Reduction, Result, Role, Scalar, Stats};
 use wgloss_bench::fit::{self, TargetShape};
 
@@ -181,6 +182,7 @@ impl Plan<'_> {
             signature: Vec::new(),
             given: Vec::new(),
             grad_output: None,
+            of_stats: Vec::new(),
             grads: flavour.grads.clone(),
             stats: Stats::default(),
         };
@@ -188,6 +190,7 @@ impl Plan<'_> {
         self.add_signature(&mut case, &mut data)?;
         self.add_given(&mut case, &mut data)?;
         self.add_grad_output(&mut case, &mut data)?;
+        self.add_of_stats(&mut case, &mut data)?;
         // Of class indices, or of an arg-max, there is no gradient.
         if !self.is_taken(&case) {
             case.grads.clear();
@@ -336,14 +339,36 @@ impl Plan<'_> {
         Ok(())
     }
 
+    /// What a problem of the case says, in mode forward.
+    fn forward<T>(case: &mut Case, say: impl FnOnce(&Problem) -> T) -> Result<T> {
+        let mode = std::mem::replace(&mut case.mode, Mode::Forward);
+        let grads = std::mem::take(&mut case.grads);
+        let said = case.with(Form::Stored, |loss, call| Ok(say(&loss.problem(call)?)));
+        (case.mode, case.grads) = (mode, grads);
+        said
+    }
+
+    /// Of one statistic or both.
+    fn add_of_stats(&self, case: &mut Case, data: &mut Data) -> Result<()> {
+        if !case.mode.wants_grad() || !self.flavour.of_stats {
+            return Ok(());
+        }
+        let shape = Self::forward(case, |problem| problem.terms.clone())?;
+        let both = [Role::GradLse, Role::GradEntropy];
+        for &role in data.pick(&[&both[..], &both[..1], &both[1..]]) {
+            let numbers = data.normals(shape.iter().product());
+            case.text += &format!(" {}", role.name());
+            case.of_stats
+                .push(Held::floats(role, &numbers, &shape, self.flavour.other)?);
+        }
+        Ok(())
+    }
+
     fn add_grad_output(&self, case: &mut Case, data: &mut Data) -> Result<()> {
         if !case.mode.wants_grad() || !self.flavour.grad_output {
             return Ok(());
         }
-        let mode = std::mem::replace(&mut case.mode, Mode::Forward);
-        let grads = std::mem::take(&mut case.grads);
-        let shape = case.with(Form::Stored, |loss, call| Ok(loss.problem(call)?.loss_shape().to_vec()));
-        (case.mode, case.grads) = (mode, grads);
+        let shape = Self::forward(case, |problem| problem.loss_shape().to_vec());
         let whole = parts::is_function(case.info) || data.flip();
         let shape = if whole { shape? } else { Vec::new() };
         case.text += &format!(" grad_output {shape:?}");

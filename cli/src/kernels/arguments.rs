@@ -8,7 +8,7 @@ use wgloss::{Info, Mode, Preset, REGISTRY};
 use super::device;
 use super::spec::{self, Spec};
 use crate::args::{self, dashed};
-use crate::{parts, step};
+use crate::{operands, parts, step};
 
 /// What a tensor's argument is called in the help.
 const SPEC: &str = "SHAPE:DTYPE";
@@ -130,6 +130,11 @@ fn of_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
         .arg(tensor("grad_output").help(format!(
             "the upstream gradient, {upstream}of the shape of the result; 1 where it is left out"
         )))
+        .args(operands::of_stats(info).map(|(role, what)| {
+            tensor(role.name()).help(format!(
+                "upstream gradients of the {what} of each row, beside that of the loss"
+            ))
+        }))
         .args(args::scalars(info, preset))
         .args(args::checks())
 }

@@ -11,7 +11,7 @@ use wgloss_shell::Failure;
 use super::arguments::{ADD, IN_PLACE, STATS};
 use super::device::Device;
 use super::spec::Spec;
-use crate::{args, compute, parts, step};
+use crate::{args, compute, operands, parts, step};
 
 /// A planned call.
 pub struct Planned {
@@ -182,6 +182,19 @@ impl<'a> Tensors<'a> {
         };
         Tensor::placeholder(own.dtype.unwrap_or(Dtype::F32), &shape).map(Some)
     }
+
+    /// The upstream gradients of a statistic: of the shape given, else one for each row.
+    fn of_stats(&self, role: Role, loss: &dyn Loss, signature: &[&Tensor]) -> Result<Option<Tensor>, Error> {
+        let own = operands::of_stats(self.info).find(|(own, _)| *own == role);
+        let Some(own) = own.and_then(|_| spec(self.matches, role.name())) else {
+            return Ok(None);
+        };
+        let shape = match &own.shape {
+            Some(shape) => shape.clone(),
+            None => loss.problem(&Call::new(Mode::Forward, signature))?.terms,
+        };
+        Tensor::placeholder(own.dtype.unwrap_or(Dtype::F32), &shape).map(Some)
+    }
 }
 
 fn loss(
@@ -201,8 +214,12 @@ fn loss(
     let signature: Vec<&Tensor> = signature.iter().collect();
     tensors.attach(loss.as_mut(), &signature).map_err(failed)?;
     let grad_output = tensors.grad_output(loss.as_ref(), &signature).map_err(failed)?;
+    let of_stats = |role| tensors.of_stats(role, loss.as_ref(), &signature).map_err(failed);
+    let (grad_lse, grad_entropy) = (of_stats(Role::GradLse)?, of_stats(Role::GradEntropy)?);
     let call = Call {
         grad_output: grad_output.as_ref(),
+        grad_lse: grad_lse.as_ref(),
+        grad_entropy: grad_entropy.as_ref(),
         grad_input: if wanted.adds {
             GradTo::AddTo(signature[0])
         } else {
@@ -222,7 +239,8 @@ fn loss(
     let shape = &problem.operands[0].view.shape;
     let classes = shape.get(fit::class_dim(shape)).map_or(1, |&size| size as u64);
     let given = problem.operands.iter().map(|own| (own.role, &own.view));
-    let upstream = problem.grad_output.iter().map(|view| (Role::GradOutput, view));
+    let of_loss = problem.grad_output.iter().map(|view| (Role::GradOutput, view));
+    let upstream = of_loss.chain(problem.grad_stats.iter().map(|(role, view)| (*role, view)));
     let shaped = |(role, view): (Role, &wgloss::View)| Shaped {
         name: role.name(),
         shape: view.shape.clone(),
@@ -265,7 +283,10 @@ impl Wanted {
         let (in_place, adds) = (word("grad_to") == IN_PLACE, word("grad_to") == ADD);
         let given = grads.first().map(|role| format!("grad-{}", args::dashed(role.name())));
         let given = given.or((in_place || adds).then(|| format!("grad-to {}", word("grad_to"))));
-        let given = given.or(spec(matches, "grad_output").map(|_| "grad-output".into()));
+        let of_stats = operands::of_stats(info).map(|(role, _)| role);
+        let mut upstream = [Role::GradOutput].into_iter().chain(of_stats);
+        let upstream = upstream.find(|role| spec(matches, role.name()).is_some());
+        let given = given.or(upstream.map(|role| args::dashed(role.name())));
         if let Some(given) = given.filter(|_| !mode.wants_grad()) {
             return Err(Failure::Usage(format!(
                 "--{given}: there is no gradient in --mode {}",
