@@ -13,6 +13,8 @@ use crate::common::gpu;
 mod detection;
 #[path = "../examples/perplexity.rs"]
 mod perplexity;
+#[path = "../examples/preferences.rs"]
+mod preferences;
 #[path = "../examples/segmentation.rs"]
 mod segmentation;
 #[path = "../examples/train_digits.rs"]
@@ -290,4 +292,83 @@ fn perplexity_is_that_of_the_whole_in_memory() {
     std::fs::write(&logits, npy(wgloss_shell::numbers::Dtype::F32, &[2], &[0; 8])).unwrap();
     let message = run(perplexity::run, &arguments).unwrap_err();
     assert!(message.contains("is of [2], expected (tokens, words)"), "{message}");
+}
+
+/// Values and gradients of DPO's and GRPO's losses, against differences of the losses in f64.
+#[test]
+fn preferences_have_the_slopes_of_their_losses() {
+    use preferences::{Grpo, Slopes, Taken, Tokens, advantages, dpo, gradient, grpo, tokens};
+    const WORDS: usize = 11;
+    const LEN: usize = 3;
+    let logits: Vec<f32> = (0..4 * LEN * WORDS)
+        .map(|i| ((i * 37 + i / 5) % 64) as f32 / 16.0)
+        .collect();
+    let mut taken: Vec<i64> = (0..4 * LEN).map(|i| (i * 7 % WORDS) as i64).collect();
+    taken[5] = -100;
+    // By the definition, in f64.
+    let truth = |x: &[f64]| -> Tokens {
+        let rows = x.chunks(WORDS).zip(&taken);
+        let row = |(x, &word): (&[f64], &i64)| {
+            let lse = x.iter().map(|x| x.exp()).sum::<f64>().ln();
+            let entropy = x.iter().map(|x| (x - lse).exp() * (lse - x)).sum::<f64>();
+            (if word < 0 { 0.0 } else { x[word as usize] - lse }, entropy)
+        };
+        let (log_p, entropy) = rows.map(row).unzip();
+        Tokens { log_p, entropy }
+    };
+    let x: Vec<f64> = logits.iter().map(|&x| x.into()).collect();
+    let first = truth(&x);
+    let reference: Vec<f64> = (0..4).map(|i| -7.0 - f64::from(i)).collect();
+    // Ratios within what they are clamped to and beyond, on either side of either sign.
+    let old = (0..4 * LEN)
+        .map(|i| first.log_p[i] + [0.05, -0.5, 0.4][i % 3])
+        .collect();
+    let how = Taken {
+        old,
+        reference: first.log_p.iter().map(|own| own + 0.3).collect(),
+        advantage: advantages(&[1.0, 0.0, 0.5, 0.0])
+            .into_iter()
+            .flat_map(|own| [own; LEN])
+            .collect(),
+        counts: taken.iter().map(|&word| word >= 0).collect(),
+    };
+    let settings = Grpo {
+        clip: 0.2,
+        beta: 0.5,
+        entropy: 0.3,
+    };
+    type Made<'a> = (&'a str, &'a dyn Fn(&Tokens) -> Slopes);
+    let losses: [Made<'_>; 2] = [
+        ("dpo", &|own| dpo(own, LEN, &reference, 0.7)),
+        ("grpo", &|own| grpo(own, &how, settings)),
+    ];
+    for engine in [gpu(), &Engine::cpu()] {
+        let place = |own: &[f32]| engine.upload(&Tensor::new(own, &[4 * LEN, WORDS]).unwrap()).unwrap();
+        let (device, words) = (place(&logits), Tensor::new(&taken, &[4 * LEN]).unwrap());
+        for (name, loss) in losses {
+            let slopes = loss(&tokens(engine, &device, &words).unwrap());
+            assert!(
+                (slopes.loss - loss(&first).loss).abs() < 1e-5,
+                "{name}: {}",
+                slopes.loss
+            );
+            let got = gradient(engine, &device, &words, &slopes.by).unwrap();
+            let mut largest = 0.0f64;
+            for i in 0..x.len() {
+                let at = |step: f64| {
+                    let mut moved = x.clone();
+                    moved[i] += step;
+                    loss(&truth(&moved)).loss
+                };
+                let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!(
+                    (f64::from(got[i]) - slope).abs() < 1e-6,
+                    "{name} [{i}]: {} by {slope}",
+                    got[i]
+                );
+                largest = largest.max(slope.abs());
+            }
+            assert!(largest > 1e-2, "{name}");
+        }
+    }
 }
