@@ -47,6 +47,11 @@ pub enum Slot {
     /// Upstream gradients of rows' statistics.
     GradLse = 27,
     GradEntropy = 28,
+    /// Of a product: its operands, what its sums begin with, and what it comes to.
+    Left = 29,
+    Right = 30,
+    Bias = 31,
+    Product = 32,
 }
 
 impl Slot {
@@ -60,9 +65,14 @@ impl Slot {
         }
     }
 
-    /// What a shader that writes over an operand puts there: its gradient; of an optimizer's tensors, themselves anew.
+    /// What a shader that writes over an operand puts there: its gradient; of an optimizer's tensors and of a product,
+    /// themselves anew.
     pub fn over(self) -> Self {
-        if self.is_renewed() { self } else { self.grad() }
+        match self {
+            Self::Product => self,
+            _ if self.is_renewed() => self,
+            _ => self.grad(),
+        }
     }
 
     /// An optimizer's tensors, which a step reads and writes anew.
@@ -102,6 +112,10 @@ impl Slot {
             Self::Count => "count",
             Self::GradLse => "grad_lse",
             Self::GradEntropy => "grad_entropy",
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Bias => "bias",
+            Self::Product => "product",
         }
     }
 }
@@ -212,6 +226,22 @@ params! {
     Gate {
         scale: f32, tracker: u32, found: u32, goes: u32,
         factor: f32, most: f32, norm: f32, skipped: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/product.wgsl`.
+    ProductParams {
+        left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
+        groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
+        right_stride: u32, product_base: u32, product_stride: u32, bias_base: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/multiply.wgsl`.
+    MultiplyParams {
+        turns: u32, factor: f32, term: f32, pad0: u32,
     }
 }
 

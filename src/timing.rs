@@ -11,7 +11,9 @@ use crate::loss::Loss;
 use crate::memory::Memory;
 use crate::optim::{self, ClipGrad, GradScaler, Optimizer, Parameter, State};
 use crate::output::Output;
-use crate::plan::{BufferCopy, Origin, Plan, Step, plan, plan_copy, plan_naive, plan_reduce};
+use crate::plan::{
+    BufferCopy, Origin, Plan, Step, plan, plan_copy, plan_multiply, plan_naive, plan_product, plan_reduce,
+};
 use crate::shapes::expect_dtype;
 use crate::tensor::Tensor;
 use crate::tuning::Tuning;
@@ -223,6 +225,46 @@ impl Engine {
             gpu.place(&[(Role::Input, &from), (Role::Grad(0), &to)], None)?,
             None,
         )
+    }
+
+    /// Prepares a product of two matrices, `into = left · right`, either of which may be given transposed, into f32.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for shapes that do not go together, dtypes that are no floats, or 16-bit floats of both kinds;
+    /// [`Error::Device`] on an engine without a device, [`Error::Limit`].
+    pub fn stopwatch_product(
+        &self,
+        [left, right]: [&Tensor; 2],
+        transposed: [bool; 2],
+        into: &Tensor,
+    ) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        expect_dtype("left", left.view(), &Dtype::FLOATS)?;
+        expect_dtype("right", right.view(), &Dtype::FLOATS)?;
+        expect_dtype("into", into.view(), &[Dtype::F32])?;
+        let dtypes = [left.dtype(), right.dtype()];
+        if dtypes.iter().all(|dtype| dtype.is_half()) && dtypes[0] != dtypes[1] {
+            let message = format!("{} given, expected f32 or that of left, {}", dtypes[1], dtypes[0]);
+            return Err(Error::operand("right", message));
+        }
+        let plan = plan_product([left.view(), right.view(), into.view()], transposed, false, &gpu.limits)?;
+        let tensors = [(Role::Input, left), (Role::Target, right), (Role::Loss, into)];
+        Stopwatch::new(gpu, plan, gpu.place(&tensors, None)?, None)
+    }
+
+    /// Prepares multiply-adds between registers alone, and tells how many they are: the ceiling of a product.
+    ///
+    /// # Errors
+    /// [`Error::Operand`] for too many workgroups, or turns of a loop; [`Error::Device`] on an engine without a device.
+    pub fn stopwatch_multiply(&self, groups: u32, turns: u32) -> Result<(Stopwatch<'_>, u64)> {
+        let gpu = self.device()?;
+        let (plan, multiply_adds) = plan_multiply(groups, turns, &gpu.limits)?;
+        let lanes = plan.dispatches().flat_map(|own| &own.bindings).map(|own| own.size / 4);
+        let into = gpu.allocate(Dtype::F32, &[lanes.sum::<u64>() as usize])?;
+        Ok((
+            Stopwatch::new(gpu, plan, vec![(Role::Loss, into)], None)?,
+            multiply_adds,
+        ))
     }
 
     /// Prepares the same copy as the device itself makes it, from buffer to buffer. Its timestamps are those of empty

@@ -38,6 +38,7 @@ mod optimizers;
 mod owned;
 mod packs;
 mod plans;
+mod products;
 mod properties;
 mod reuse;
 mod shaders;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use naga::{AddressSpace, ArraySize, Module, ScalarKind, TypeInner};
 use wgloss::shader::{Piece, Variant};
 use wgloss::{
-    Call, Checks, CrossEntropy, Dtype, Engine, L1, Limits, Loss, Mode, Mse, OnNan, Output, REGISTRY, Reduction,
+    Call, Checks, CrossEntropy, Dtype, Engine, L1, Limits, Loss, Mode, Mse, OnNan, Output, REGISTRY, Reduction, Role,
     Softmax, Tensor, Tuning, Values,
 };
 
@@ -196,6 +196,21 @@ fn workgroup_memory_is_written_before_it_is_read() {
                 runs += 1;
             }
         }
+    }
+    // A product, in large tiles and in small ones.
+    for (rows, cols) in [(70, 9), (1500, 1411)] {
+        let (x, w) = (tensor(1, &[rows, 20]), tensor(2, &[cols, 20]));
+        let run = |engine: &Engine| {
+            let into = Tensor::new(&vec![0.0f32; rows * cols], &[rows, cols]).unwrap();
+            let [x, w, into] = [&x, &w, &into].map(|own| engine.upload(own).unwrap());
+            let stopwatch = engine.stopwatch_product([&x, &w], [false, true], &into).unwrap();
+            stopwatch.once().unwrap();
+            stopwatch.tensor(Role::Loss).unwrap().read::<f32>(engine).unwrap()
+        };
+        if run(&plain(ways[0])) != run(&poisons(ways[0])) {
+            failures.push(format!("a product of {rows} by {cols}"));
+        }
+        runs += 1;
     }
     report(failures, runs);
     let (seen, declared) = (seen.lock().unwrap(), declared());

@@ -423,3 +423,32 @@ fn optimizers_have_rows() {
         assert!(done.code == 2 && done.stderr.contains(text), "{}", done.stderr);
     }
 }
+
+#[test]
+fn products_stand_beside_multiply_adds() {
+    let args = ["--products", "--shape", "70x12x33", "--dtype", "f32", "--dtype", "f16"];
+    let record = bench(&[&args[..], &["--json"]].concat()).json();
+    let products = record["products"].as_array().unwrap();
+    assert_eq!(products.len(), 6);
+    assert!(record["rows"].as_array().unwrap().is_empty());
+    for own in products {
+        expect_times(own);
+        assert_eq!(own["multiply_adds"], 70 * 12 * 33);
+        assert!(number(&own["gflop_per_s"]) > 0.0 && number(&own["registers_gflop_per_s"]) > 0.0);
+        assert!(number(&own["share"]["median"]) > 0.0, "{own}");
+    }
+    let table = bench(&args).stdout;
+    for text in [
+        "input x weight^T",
+        "grad x weight",
+        "grad^T x input",
+        "70x12x33",
+        "GFLOP/s: a multiply-add",
+    ] {
+        assert!(table.contains(text), "{text}: {table}");
+    }
+    let done = bench(&["--products", "--shape", "70x12"]);
+    assert_eq!(done.code, 2);
+    let words = "--shape 70x12: expected rows x features x classes";
+    assert!(done.stderr.contains(words), "{}", done.stderr);
+}

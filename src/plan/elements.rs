@@ -189,6 +189,7 @@ impl ElementsPlanner<'_> {
                 self.faults.is_some(),
             ),
             tiles,
+            multiply_adds: 0,
         })));
     }
 

@@ -20,6 +20,7 @@ mod pairs;
 pub(crate) mod parts;
 mod pass;
 mod probe;
+mod product;
 mod reduce;
 mod rows;
 mod scattered;
@@ -47,6 +48,7 @@ pub(crate) use monoid::CONTROL_WORDS;
 pub use naive::plan_naive;
 pub use parts::{Course, Known, Parts};
 pub use probe::{PROBE_WORDS, Probe, Question, probes};
+pub use product::{plan_multiply, plan_product};
 pub use reduce::plan_reduce;
 pub(crate) use rows::{Across, Wide};
 pub(crate) use scattered::folds;
@@ -92,7 +94,13 @@ pub struct Dispatch {
     pub iterations: u64,
     /// The tiles it folds.
     pub tiles: (u64, u64),
+    /// Of a product.
+    pub multiply_adds: u64,
 }
+
+/// Multiply-adds that take as long as a byte does, on an adapter whose arithmetic is slow beside its memory: what a
+/// dispatch or a submission may take is counted in bytes.
+pub(crate) const MULTIPLY_ADDS_PER_BYTE: u64 = 4;
 
 /// One copy between buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +119,13 @@ pub enum Step {
 }
 
 impl Step {
-    /// The bytes that it touches.
+    /// The bytes that it touches, or as many as would take as long as its multiply-adds.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::Dispatch(dispatch) => {
                 let of = |binding: &Binding| binding.touched * moves(binding.slot);
-                dispatch.bindings.iter().map(of).sum()
+                let touched: u64 = dispatch.bindings.iter().map(of).sum();
+                touched.max(dispatch.multiply_adds / MULTIPLY_ADDS_PER_BYTE)
             }
             Self::Copy(copy) => 2 * copy.size,
         }
@@ -153,6 +162,7 @@ impl Plan {
             groups: [1, 1],
             iterations: 0,
             tiles: (0, 1),
+            multiply_adds: 0,
         };
         Self {
             steps: vec![Step::Dispatch(Box::new(dispatch))],

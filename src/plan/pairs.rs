@@ -157,6 +157,7 @@ impl PairsPlanner<'_> {
             groups,
             iterations: self.spread.iterations(self.pairs.cols, 0),
             tiles,
+            multiply_adds: 0,
         })));
     }
 

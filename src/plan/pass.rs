@@ -86,6 +86,7 @@ impl Pass {
                 groups,
                 iterations: self.iterations,
                 tiles: (first, end),
+                multiply_adds: 0,
             })));
             first = end;
         }

@@ -220,6 +220,7 @@ impl Chain<'_> {
                 groups,
                 iterations: self.iterations(items, tile),
                 tiles: (first, end),
+                multiply_adds: 0,
             })));
             first = end;
         }

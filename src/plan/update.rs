@@ -103,6 +103,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
             // The quads of a lane, and the elements of the last one where it is not whole.
             iterations: tile / u64::from(4 * tuning.width) + 3,
             tiles: (first, end),
+            multiply_adds: 0,
         })));
         first = end;
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use naga::valid::ModuleInfo;
 use wgloss::layout::{
-    Control, ElementParams, GateParams, GatherParams, PairParams, ReduceParams, RowParams, UpdateParams, UpstreamParams,
+    Control, ElementParams, GateParams, GatherParams, MultiplyParams, PairParams, ProductParams, ReduceParams,
+    RowParams, UpdateParams, UpstreamParams,
 };
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::Dispatch;
@@ -23,7 +24,7 @@ type Fields = &'static [(&'static str, usize)];
 fn every_variant_is_what_plans_reckon_with() {
     let all = variants();
     assert!(all.len() > 4000, "only {} variants", all.len());
-    let structs: [(&str, Fields, usize); 8] = [
+    let structs: [(&str, Fields, usize); 10] = [
         ("row", RowParams::FIELDS, size_of::<RowParams>()),
         ("element", ElementParams::FIELDS, size_of::<ElementParams>()),
         ("reduce", ReduceParams::FIELDS, size_of::<ReduceParams>()),
@@ -32,6 +33,8 @@ fn every_variant_is_what_plans_reckon_with() {
         ("upstream", UpstreamParams::FIELDS, size_of::<UpstreamParams>()),
         ("gate", GateParams::FIELDS, size_of::<GateParams>()),
         ("gather", GatherParams::FIELDS, size_of::<GatherParams>()),
+        ("product", ProductParams::FIELDS, size_of::<ProductParams>()),
+        ("multiply", MultiplyParams::FIELDS, size_of::<MultiplyParams>()),
     ];
     let seen = std::sync::Mutex::new(BTreeSet::new());
     claim(checked(), |dispatch, module, info| {

@@ -10,7 +10,8 @@ use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use wgloss::optim::{Gating, OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{
-    Dispatch, Plan, plan, plan_copy, plan_gate, plan_gather, plan_naive, plan_norm, plan_rescale, plan_update,
+    Dispatch, Plan, plan, plan_copy, plan_gate, plan_gather, plan_multiply, plan_naive, plan_norm, plan_product,
+    plan_rescale, plan_update,
 };
 use wgloss::problem::{Family, Problem};
 use wgloss::shader::{Const, Variant};
@@ -61,6 +62,7 @@ pub fn variants() -> &'static [Dispatch] {
         let mut found: HashMap<Variant, Dispatch> = HashMap::new();
         let mut lists: Vec<Vec<Dispatch>> = REGISTRY.par_iter().map(|info| variants_of(info)).collect();
         lists.push(others());
+        lists.push(products());
         lists.push(broadcasts());
         for dispatch in lists.into_iter().flatten() {
             found.entry(dispatch.variant.clone()).or_insert(dispatch);
@@ -401,9 +403,29 @@ fn broadcasts() -> Vec<Dispatch> {
     list
 }
 
-/// The copy and the naive sums of `bench`, the log of faults, and the optimizers' steps.
-fn others() -> Vec<Dispatch> {
+/// Products of all layouts, in large tiles and small ones, of quads and single elements, cut along the depth or not.
+fn products() -> Vec<Dispatch> {
     let mut list = Vec::new();
+    for (dtype, other) in DTYPES {
+        for ([rows, cols, depth], transposed) in [[8, 8, 8], [1500, 1500, 40_000], [7, 7, 7], [1501, 1501, 40_001]]
+            .into_iter()
+            .flat_map(|sizes| [[false, true], [false, false], [true, false]].map(|own| (sizes, own)))
+        {
+            let view = |lines, across: bool, dtype| {
+                View::contiguous(dtype, &if across { [depth, lines] } else { [lines, depth] })
+            };
+            let (left, right) = (view(rows, transposed[0], dtype), view(cols, !transposed[1], other));
+            let into = View::contiguous(Dtype::F32, &[rows, cols]);
+            let plan = plan_product([&left, &right, &into], transposed, false, &DEFAULT_LIMITS).unwrap();
+            list.extend(of(plan));
+        }
+    }
+    list
+}
+
+/// The copy, the naive sums and the multiply-adds of `bench`, the log of faults, and the optimizers' steps.
+fn others() -> Vec<Dispatch> {
+    let mut list = of(plan_multiply(1, 1, &DEFAULT_LIMITS).unwrap().0);
     for record in [Role::Control, Role::Fault(1)] {
         list.extend(of(plan_gather(record, 7, 1, &DEFAULT_LIMITS)));
     }

@@ -7,6 +7,7 @@ mod fixed;
 pub mod inputs;
 pub mod measure;
 mod picture;
+mod products;
 pub mod ready;
 pub mod record;
 mod request;
@@ -104,6 +105,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         ceilings: Vec::new(),
         baselines: Vec::new(),
         steps: Vec::new(),
+        products: Vec::new(),
         fixed: Vec::new(),
         sweep: Vec::new(),
         failed: Vec::new(),
@@ -119,7 +121,8 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         ));
     }
 
-    let bar = progress::bar(request.jobs.len() + request.steps.len() + request.sweep.len() + 1);
+    let jobs = request.jobs.len() + request.steps.len() + request.sweep.len() + request.products.len();
+    let bar = progress::bar(jobs + 1);
     bar.set_message("fixed cost");
     record.fixed = fixed::measure(engine, &request.adapter, request.runs)?;
     bar.inc(1);
@@ -148,6 +151,18 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         record.rows.extend(more);
         tell(&mut record, wrong);
         record.so_far(ceilings.list(&earlier));
+        keep(request, &mut record)?;
+    }
+    for &(sizes, dtype) in &request.products {
+        bar.set_message(format!("products of {} {dtype}", rows::shape_text(&sizes)));
+        let wrong = match products::measure(engine, sizes, dtype, request.runs) {
+            Ok(list) => {
+                record.products.extend(list);
+                Vec::new()
+            }
+            Err(why) => vec![why],
+        };
+        tell(&mut record, wrong);
         keep(request, &mut record)?;
     }
     if request.has_baselines {

@@ -42,6 +42,9 @@ pub struct Record {
     /// Of optimizers, where no loss is asked for by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// Of matrices, where they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<Product>,
     pub fixed: Vec<Fixed>,
     /// Rows of many sizes, for the picture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -186,6 +189,26 @@ pub struct Step {
     pub variant: Vec<String>,
 }
 
+/// A product of matrices, beside multiply-adds between registers alone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Product {
+    pub name: String,
+    /// Rows, features and classes of the layer.
+    pub shape: Vec<usize>,
+    /// Of the operands, but for gradients, which are f32.
+    pub dtype: String,
+    pub multiply_adds: u64,
+    pub gflop_per_s: f64,
+    pub registers_gflop_per_s: f64,
+    /// Of the rate between registers.
+    pub share: Median,
+    pub bytes: u64,
+    #[serde(flatten)]
+    pub times: Times,
+    pub variant: Vec<String>,
+    pub dispatches: usize,
+}
+
 /// A cost that does not depend on the size.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fixed {
@@ -208,6 +231,14 @@ impl Median {
             median: f64::midpoint(at(last / 2), at(sorted.len() / 2)),
             min: at(0),
             max: at(last),
+        }
+    }
+
+    pub fn times(&self, factor: f64) -> Self {
+        Self {
+            median: factor * self.median,
+            min: factor * self.min,
+            max: factor * self.max,
         }
     }
 

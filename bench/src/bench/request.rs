@@ -10,6 +10,7 @@ use wgloss::{Dtype, Mode};
 use wgloss_shell::{Failure, args, place};
 
 use super::measure::Job;
+use super::products::SIZES;
 use super::record::Record;
 use super::rows::{self, shape_text};
 use super::stepped::StepJob;
@@ -77,6 +78,16 @@ pub fn command() -> Command {
                      (with all losses: always)"),
         )
         .arg(
+            Arg::new("products")
+                .long("products")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["loss", "mode", "steps", "svg"])
+                .help(
+                    "only products of matrices, as a linear layer has them, beside multiply-adds between registers alone; \
+                     --shape is rows x features x classes [default: 1024x512x32000, 4096x256x8192 and 4096x255x8192]",
+                ),
+        )
+        .arg(
             Arg::new("csv")
                 .long("csv")
                 .action(ArgAction::SetTrue)
@@ -128,6 +139,8 @@ pub struct Request {
     pub is_tuned: bool,
     pub jobs: Vec<Job>,
     pub steps: Vec<StepJob>,
+    /// Rows, features and classes of linear layers.
+    pub products: Vec<([usize; 3], Dtype)>,
     pub modes: Vec<Mode>,
     pub runs: usize,
     pub json: bool,
@@ -157,7 +170,11 @@ impl Request {
             .into_iter()
             .filter(|dtype| words("dtype").iter().any(|word| *word == dtype.name()));
         let dtypes: Vec<Dtype> = dtypes.collect();
-        let (jobs, steps) = (jobs(matches, &dtypes)?, steps(matches, &dtypes));
+        let products = products(matches, &dtypes)?;
+        let (jobs, steps) = match matches.get_flag("products") {
+            true => (Vec::new(), Vec::new()),
+            false => (jobs(matches, &dtypes)?, steps(matches, &dtypes)),
+        };
         expect_modes(matches, jobs.is_empty() && !steps.is_empty())?;
         let file = |id: &str| matches.get_one::<OsString>(id);
         let svg = file("svg").map(|given| place::picture("svg", given)).transpose()?;
@@ -174,10 +191,12 @@ impl Request {
             is_tuned: tuned::is_asked(matches),
             has_baselines: matches.get_many::<Vec<usize>>("shape").is_none()
                 && jobs.iter().any(|job| job.shape == [rows::REDUCED]),
-            has_steps: matches.get_many::<Vec<usize>>("shape").is_none()
+            has_steps: products.is_empty()
+                && matches.get_many::<Vec<usize>>("shape").is_none()
                 && matches.get_many::<String>("loss").is_none(),
             jobs,
             steps,
+            products,
             modes: modes.collect(),
             runs: matches.get_one::<u32>("runs").map_or(10, |&runs| runs as usize),
             json: matches.get_flag("json"),
@@ -287,6 +306,31 @@ fn steps(matches: &ArgMatches, dtypes: &[Dtype]) -> Vec<StepJob> {
         }
     }
     jobs
+}
+
+/// The layers whose products are asked for.
+fn products(matches: &ArgMatches, dtypes: &[Dtype]) -> Result<Vec<([usize; 3], Dtype)>, Failure> {
+    if !matches.get_flag("products") {
+        return Ok(Vec::new());
+    }
+    let given = matches.get_many::<Vec<usize>>("shape");
+    let sizes: Vec<[usize; 3]> = match given {
+        None => SIZES.to_vec(),
+        Some(given) => given
+            .map(|own| {
+                own.as_slice().try_into().map_err(|_| {
+                    let own = shape_text(own);
+                    Failure::Usage(format!(
+                        "--shape {own}: expected rows x features x classes, as 1024x512x32000"
+                    ))
+                })
+            })
+            .collect::<Result<_, _>>()?,
+    };
+    Ok(sizes
+        .into_iter()
+        .flat_map(|sizes| dtypes.iter().map(move |&dtype| (sizes, dtype)))
+        .collect())
 }
 
 /// Refuses modes of what has none.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wgloss_shell::fit;
 
 use super::compare::{Comparison, Ratio};
-use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Record, Row, Step, is_close};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Product, Record, Row, Step, is_close};
 use super::rows::shape_text;
 
 /// Everything, as it is printed.
@@ -40,6 +40,9 @@ pub fn text(record: &Record) -> String {
     }
     if !record.steps.is_empty() {
         parts.push(steps(record));
+    }
+    if !record.products.is_empty() {
+        parts.push(products(&record.products));
     }
     parts.push(fixed(&record.fixed));
     if let Some(comparison) = &record.compare {
@@ -187,6 +190,26 @@ fn steps(record: &Record) -> String {
         ]
     };
     fit::table(&header, &record.steps.iter().map(line).collect::<Vec<_>>(), 1)
+}
+
+fn products(list: &[Product]) -> String {
+    let header = ["product", "N x H x C", "dtype", "ms", "GFLOP/s", "registers", "share"];
+    let line = |own: &Product| {
+        vec![
+            own.name.clone(),
+            shape_text(&own.shape),
+            own.dtype.clone(),
+            spread(&own.times.best()),
+            rate(own.gflop_per_s),
+            rate(own.registers_gflop_per_s),
+            percent(&own.share),
+        ]
+    };
+    let legend = fit::paragraph(
+        "GFLOP/s: a multiply-add is two operations. registers: of multiply-adds between registers alone, as many of \
+         them in the same rounds. share: of these.",
+    );
+    fit::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 3) + "\n\n" + &legend
 }
 
 fn fixed(list: &[Fixed]) -> String {

@@ -336,6 +336,7 @@ impl RowsPlanner<'_> {
             iterations: self.spread.iterations(self.rows.cols, self.rows.inner_loops)
                 + self.staged(chunk).map_or(0, |_| 2 * self.rows.cols as u64 + 2),
             tiles: chunk.tiles,
+            multiply_adds: 0,
         })));
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn add(plan: &mut Plan, problem: &Problem, rows: u64, limits: &Limits
             groups,
             iterations: tile / u64::from(tuning.width),
             tiles: (first, end),
+            multiply_adds: 0,
         })));
         first = end;
     }

@@ -121,6 +121,7 @@ impl Passes<'_> {
                 groups,
                 iterations,
                 tiles: (first, end),
+                multiply_adds: 0,
             })));
             first = end;
         }

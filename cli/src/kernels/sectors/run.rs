@@ -236,6 +236,7 @@ fn input1(i: u32) -> u32 {
             groups: [5, 1],
             iterations: 0,
             tiles: (0, 5),
+            multiply_adds: 0,
         };
         let all = run(&engine, &dispatch, &device, 1).unwrap();
         let of = |slot, written| {
