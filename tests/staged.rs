@@ -358,3 +358,28 @@ fn rows_across_are_cut_to_the_same_bits() {
     }
     report(failures, total);
 }
+
+/// Rows of a lane each around the columns of a block and of what a lane holds, also of losses that are not held or
+/// staged: what is left behind the last block is less than one.
+#[test]
+fn rows_of_a_lane_have_all_their_columns() {
+    let mut failures = Vec::new();
+    let mut runs = 0;
+    for (n, info) in REGISTRY.iter().enumerate() {
+        for (m, cols) in [15, 16, 17, 20, 31, 32, 33].into_iter().enumerate() {
+            if !is_long() && !takes(n + m, 3) && info.name != "nll" {
+                continue;
+            }
+            let setup = Setup {
+                setting: along_classes(info),
+                seed: (n * 7 + m) as u64,
+                ..Setup::new(&[70, cols])
+            };
+            let Some(case) = make(info, &setup) else { continue };
+            let call = case.call(case.most());
+            failures.extend(on_hardware(&case.what, &*case.loss, &call));
+            runs += 1;
+        }
+    }
+    report(failures, runs);
+}

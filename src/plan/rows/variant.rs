@@ -29,9 +29,12 @@ impl RowsPlanner<'_> {
             })
     }
 
-    /// Rows are folded in blocks of four quads.
+    /// Rows are folded in blocks of four quads. Where these are read ahead, what is left behind them is less than one.
     fn has_blocks(&self) -> bool {
-        self.rows.cols > self.spread.short_cols()
+        match self.reads_ahead() {
+            true => self.rows.cols >= 16 * self.spread.lanes as usize,
+            false => self.rows.cols > self.spread.short_cols(),
+        }
     }
 
     /// Quads that a lane keeps in its registers from the fold to what is written, or till all are there: whole blocks
