@@ -2,8 +2,8 @@
 //! work is cut, and from and to wherever tensors lie.
 
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, Engine, GradTo, Loss, Mode, Nll, Reduction, Role, Scalar, Softmax, Stats,
-    Tensor, Tuning, reference,
+    BceWithLogits, Call, CrossEntropy, Dtype, Engine, Error, GradTo, Loss, Mode, Nll, Reduction, Role, Scalar, Softmax,
+    Stats, Tensor, Tuning, reference,
 };
 
 use crate::common::against::{against_reference, on_gpu, on_hardware};
@@ -213,14 +213,25 @@ fn rows_without_probabilities() {
         let x = Tensor::new(&x, &[6, cols]).unwrap();
         let t = Tensor::new(&[-100i64; 6], &[6]).unwrap();
         let by = Tensor::new(&[0.0f32, 0.0, 0.0, 1.0, 1.0, 1.0], &[6]).unwrap();
-        for (lse, entropy) in [(true, false), (false, true), (true, true)] {
+        let ways = [(true, false), (false, true), (true, true)];
+        for ((lse, entropy), softcap) in ways.into_iter().flat_map(|way| [0.0, 30.0].map(|cap| (way, cap))) {
             let call = Call {
                 grad_lse: lse.then_some(&by),
                 grad_entropy: entropy.then_some(&by),
                 ..Call::new(Mode::Backward, &[&x, &t])
             };
+            // A cap leaves infinite logits probabilities, and only those that are NaN none.
+            let broken = if softcap > 0.0 {
+                3 * cols..4 * cols
+            } else {
+                3 * cols..6 * cols
+            };
             for engine in [gpu(), hardware(), &Engine::cpu()] {
-                let output = CrossEntropy::default().run(engine, &call).unwrap();
+                let loss = CrossEntropy {
+                    softcap,
+                    ..Default::default()
+                };
+                let output = loss.run(engine, &call).unwrap();
                 let grad = output.read(engine).unwrap().grad_input.unwrap().data;
                 assert!(
                     grad[..3 * cols].iter().all(|g| *g == 0.0),
@@ -228,7 +239,7 @@ fn rows_without_probabilities() {
                     engine.name()
                 );
                 assert!(
-                    grad[3 * cols..].iter().all(|g| g.is_nan()),
+                    grad[broken.clone()].iter().all(|g| g.is_nan()),
                     "{cols}: {:?}",
                     engine.name()
                 );
@@ -400,6 +411,17 @@ fn calls_are_told_apart_and_kept() {
     for _ in 0..2 {
         assert_eq!(calls.each_ref().map(run), first);
     }
+    // Another tensor of the same layout is another call.
+    let other = Tensor::new(&[2.0f32, 1.0, 0.25, -1.0], &[4]).unwrap();
+    let other = engine.upload(&other).unwrap();
+    let plain = CrossEntropy::default().input(&x).target(&t);
+    let swapped = [
+        plain.clone().grad_lse(&other).backward(),
+        plain.grad_entropy(&other).backward(),
+    ];
+    for (nth, grad) in swapped.each_ref().map(run).into_iter().enumerate() {
+        assert_ne!(grad, first[nth + 1]);
+    }
     for (call, grad) in calls.iter().zip(&first) {
         let host = |tensor: &Tensor, shape: &[usize]| Tensor::new(&tensor.read::<f32>(engine).unwrap(), shape).unwrap();
         let (x, by) = (host(&x, &[4, 3]), host(&by, &[4]));
@@ -495,4 +517,26 @@ fn the_most_that_a_call_can_have() {
         }
     }
     report(failures, 12);
+}
+
+/// As an ignored row's: the loss has none, and the statistics are what they are.
+#[test]
+fn a_bad_label_leaves_statistics_their_gradients() {
+    let x = Tensor::new(&[1.0f32, 2.0, 3.0, 0.0, 0.0, 0.0], &[2, 3]).unwrap();
+    let t = Tensor::new(&[7i64, 0], &[2]).unwrap();
+    let by = Tensor::new(&[2.0f32, 0.0], &[2]).unwrap();
+    let call = Call {
+        grad_lse: Some(&by),
+        ..Call::new(Mode::Backward, &[&x, &t])
+    };
+    let sum: f64 = [1f64, 2.0, 3.0].map(f64::exp).iter().sum();
+    for engine in [gpu(), hardware(), &Engine::cpu()] {
+        let output = CrossEntropy::default().run(engine, &call).unwrap();
+        assert!(matches!(output.read(engine), Err(Error::BadLabels { .. })));
+        let grad = values(&output, engine).grad_input.unwrap().data;
+        for (x, g) in [1f64, 2.0, 3.0].iter().zip(&grad) {
+            let want = 2.0 * x.exp() / sum;
+            assert!((f64::from(*g) - want).abs() < 1e-6, "{:?}: {grad:?}", engine.name());
+        }
+    }
 }

@@ -38,8 +38,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         outputs.spare(files::location(file).0)?;
     }
     check_numbers(info, &outputs, matches)?;
-    let has_grad = (0..info.operands.len()).any(|place| outputs.wants(Part::Grad(place)));
-    for (role, _) in operands::of_stats(info).filter(|_| !has_grad) {
+    // That of the first tensor: no other hangs on them.
+    for (role, _) in operands::of_stats(info).filter(|_| !outputs.wants(Part::Grad(0))) {
         if matches.get_one::<OsString>(role.name()).is_some() {
             let option = args::dashed(role.name());
             return Err(Failure::Usage(format!(

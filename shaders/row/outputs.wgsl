@@ -22,7 +22,9 @@ fn grad_of(row: Row, slope: Slope, scale: f32, q: Columns, writes: bool) -> vec4
         let of_loss = scale * row_grad4(row, slope, q.column, q.x, q.count);
         let of_stats = stats_grad4(row, slope.peak, q.x);
         let all = select(vec4<f32>(0.0), of_loss, row.kind == KEPT) + of_stats;
-        return select(vec4<f32>(0.0), all * map_slope4(q.raw), writes);
+        // 0 also where a soft cap has no slope, at a logit of NaN.
+        let nothing = (row.kind != KEPT) & ((bitcast<u32>(row.of_p) | bitcast<u32>(row.of_heat)) == 0u);
+        return select(vec4<f32>(0.0), all * map_slope4(q.raw), writes & !nothing);
     }
     let g = scale * row_grad4(row, slope, q.column, q.x, q.count) * map_slope4(q.raw);
     return select(vec4<f32>(0.0), g, writes);
