@@ -143,7 +143,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         list.extend(more);
         tell(&mut record, wrong);
         record.so_far(ceilings.list(&earlier));
-        keep(request, &mut record)?;
+        keep(request, &mut record);
     }
     for job in &request.steps {
         bar.set_message(job.name());
@@ -151,7 +151,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         record.rows.extend(more);
         tell(&mut record, wrong);
         record.so_far(ceilings.list(&earlier));
-        keep(request, &mut record)?;
+        keep(request, &mut record);
     }
     for &(sizes, dtype) in &request.products {
         bar.set_message(format!("products of {} {dtype}", rows::shape_text(&sizes)));
@@ -163,7 +163,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
             Err(why) => vec![why],
         };
         tell(&mut record, wrong);
-        keep(request, &mut record)?;
+        keep(request, &mut record);
     }
     if request.has_baselines {
         bar.set_message("baselines");
@@ -183,13 +183,15 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// Writes the record as far as it is, so that what took minutes stays where the rest is cut off.
-fn keep(request: &Request, record: &mut Record) -> Result<(), Failure> {
+/// Writes the record as far as it is, so that what took minutes stays where the rest is cut off. Where it cannot be
+/// written, the end says so: the rest is measured, and printed.
+fn keep(request: &Request, record: &mut Record) {
     let Some(folder) = request.records.as_deref().filter(|_| request.record) else {
-        return Ok(());
+        return;
     };
     record.failed.push(CUT_OFF.into());
     let text = json(record);
     record.failed.pop();
-    draft::publish(vec![draft::whole("--record", &record.file(folder), text.as_bytes())?])
+    let draft = draft::whole("--record", &record.file(folder), text.as_bytes());
+    let _ = draft.and_then(|own| draft::publish(vec![own]));
 }
