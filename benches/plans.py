@@ -56,12 +56,16 @@ def main():
     if not os.access(program, os.X_OK):
         sys.exit(f"plans.py: {program} is no program")
     print(HEADER)
+    rows = 0
     for loss, shape in ROWS:
         for dtype in ["f32", "bf16", "f16"]:
             for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
                 for kind in PACE:
                     if all(word in f"{loss} {shape} {dtype} {mode} {kind}" for word in words):
                         print(line_of(program, loss, shape, dtype, mode, kind), flush=True)
+                        rows += 1
+    if rows == 0:
+        sys.exit(f"plans.py: no row has {' and '.join(words)}")
 
 
 if __name__ == "__main__":

@@ -47,11 +47,10 @@ pub enum Slot {
     /// Upstream gradients of rows' statistics.
     GradLse = 27,
     GradEntropy = 28,
-    /// Of a product: its operands, what its sums begin with, and what it comes to.
+    /// Of a product: its operands, and what it comes to.
     Left = 29,
     Right = 30,
-    Bias = 31,
-    Product = 32,
+    Product = 31,
 }
 
 impl Slot {
@@ -114,7 +113,6 @@ impl Slot {
             Self::GradEntropy => "grad_entropy",
             Self::Left => "left",
             Self::Right => "right",
-            Self::Bias => "bias",
             Self::Product => "product",
         }
     }
@@ -234,7 +232,7 @@ params! {
     ProductParams {
         left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
         groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
-        right_stride: u32, product_base: u32, product_stride: u32, bias_base: u32,
+        right_stride: u32, product_base: u32, product_stride: u32, pad0: u32,
     }
 }
 

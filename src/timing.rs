@@ -247,7 +247,7 @@ impl Engine {
             let message = format!("{} given, expected f32 or that of left, {}", dtypes[1], dtypes[0]);
             return Err(Error::operand("right", message));
         }
-        let plan = plan_product([left.view(), right.view(), into.view()], transposed, false, &gpu.limits)?;
+        let plan = plan_product([left.view(), right.view(), into.view()], transposed, &gpu.limits)?;
         let tensors = [(Role::Input, left), (Role::Target, right), (Role::Loss, into)];
         Stopwatch::new(gpu, plan, gpu.place(&tensors, None)?, None)
     }
@@ -259,8 +259,13 @@ impl Engine {
     pub fn stopwatch_multiply(&self, groups: u32, turns: u32) -> Result<(Stopwatch<'_>, u64)> {
         let gpu = self.device()?;
         let (plan, multiply_adds) = plan_multiply(groups, turns, &gpu.limits)?;
-        let lanes = plan.dispatches().flat_map(|own| &own.bindings).map(|own| own.size / 4);
-        let into = gpu.allocate(Dtype::F32, &[lanes.sum::<u64>() as usize])?;
+        // All of its dispatches write the same.
+        let bytes = plan
+            .dispatches()
+            .flat_map(|own| &own.bindings)
+            .map(|own| own.size)
+            .max();
+        let into = gpu.allocate(Dtype::F32, &[bytes.unwrap_or_default() as usize / 4])?;
         Ok((
             Stopwatch::new(gpu, plan, vec![(Role::Loss, into)], None)?,
             multiply_adds,

@@ -2,7 +2,7 @@
 //! hang on its two lines alone, whatever the tile, the cut or the rest of the matrices.
 
 use wgloss::limits::MAX_ITERATIONS;
-use wgloss::plan::{Plan, plan_multiply, plan_product};
+use wgloss::plan::{Dispatch, Plan, plan_multiply, plan_product};
 use wgloss::{Dtype, Engine, Error, Limits, Role, Tensor, View};
 
 use crate::common::cases::DTYPES;
@@ -185,7 +185,7 @@ fn view(shape: &[usize]) -> View {
 fn what_does_not_go_together_is_refused() {
     let plan = |left: &[usize], right: &[usize], into: &[usize], transposed| {
         let views = [left, right, into].map(view);
-        plan_product([&views[0], &views[1], &views[2]], transposed, false, &DEFAULT_LIMITS)
+        plan_product([&views[0], &views[1], &views[2]], transposed, &DEFAULT_LIMITS)
     };
     assert!(plan(&[4, 3], &[5, 3], &[4, 5], [false, true]).is_ok());
     for (left, right, into, words) in [
@@ -207,8 +207,8 @@ fn what_does_not_go_together_is_refused() {
     let of = |dtype| engine.upload(&tensor(1, &[4, 4]).to_dtype(dtype).unwrap()).unwrap();
     let refused = engine.stopwatch_product([&of(Dtype::F16), &of(Dtype::Bf16)], [false, true], &of(Dtype::F32));
     assert!(matches!(refused, Err(Error::Operand { name: "right", .. })));
-    let long = plan_multiply(1, MAX_ITERATIONS as u32, &DEFAULT_LIMITS);
-    assert!(matches!(long, Err(Error::Operand { .. })));
+    let wide = plan_multiply(DEFAULT_LIMITS.max_groups + 1, 1, &DEFAULT_LIMITS);
+    assert!(matches!(wide, Err(Error::Operand { name: "groups", .. })));
 }
 
 fn multiply_adds(plan: &Plan) -> u64 {
@@ -230,7 +230,7 @@ fn dispatches_are_cut_by_multiply_adds() {
         ([&z, &w, &x], [false, false]),
         ([&z, &x, &w], [true, false]),
     ] {
-        let plan = plan_product(views, transposed, false, &limits).unwrap();
+        let plan = plan_product(views, transposed, &limits).unwrap();
         assert_eq!(multiply_adds(&plan), (n * h * c) as u64);
         let most = plan.dispatches().map(|own| own.multiply_adds).max().unwrap();
         assert!(most <= 4 * limits.max_dispatch_bytes, "{most}");
@@ -240,6 +240,15 @@ fn dispatches_are_cut_by_multiply_adds() {
 
 #[test]
 fn multiply_adds_in_registers_are_counted() {
+    // Loops are short, and so are dispatches.
+    for (groups, turns) in [(1, 100_000), (1024, 10_000)] {
+        let (plan, count) = plan_multiply(groups, turns, &DEFAULT_LIMITS).unwrap();
+        assert_eq!(count, multiply_adds(&plan));
+        assert!(plan.dispatches().count() > 1);
+        let most = DEFAULT_LIMITS.max_dispatch_bytes * 4;
+        let is_short = |own: &Dispatch| own.iterations < MAX_ITERATIONS && own.multiply_adds <= most;
+        assert!(plan.dispatches().all(is_short), "{groups} {turns}");
+    }
     let (stopwatch, count) = gpu().stopwatch_multiply(3, 10).unwrap();
     assert_eq!(count, multiply_adds(stopwatch.plan()));
     assert_eq!(count, 3 * 256 * 10 * 4 * 64);

@@ -1,6 +1,6 @@
 // A tile of a product of two matrices: line r of `left` times line c of `right`, added up along the depth, into element
-// (r, c) of `product`. The sum begins with what is there (ADDS), or with the bias of the column (HAS_BIAS), or with 0,
-// and goes along the depth in order: cuts of the depth whose dispatches add to each other have the bits of one.
+// (r, c) of `product`. The sum begins with 0, or with what is there (ADDS), and goes along the depth in order: cuts of the
+// depth whose dispatches add to each other have the bits of one.
 //
 // A workgroup makes TILE_ROWS by TILE_COLS elements. It brings SLAB quads of the depth of both operands at a time into
 // workgroup memory, those of the next slab into registers meanwhile. A lane has DOWN quads of rows and ACROSS quads of
@@ -19,7 +19,7 @@ struct Params {
     right_stride: u32,
     product_base: u32,
     product_stride: u32,
-    bias_base: u32,
+    pad0: u32,
 }
 
 // Four lines at four places of the depth: a quad of lines for each place.
@@ -121,12 +121,6 @@ fn first_of(row: u32, col: u32) -> vec4<f32> {
         return vec4<f32>(
             product1(product_at(row, min(col, last))), product1(product_at(row, min(col + 1u, last))),
             product1(product_at(row, min(col + 2u, last))), product1(product_at(row, min(col + 3u, last))));
-    }
-    if (HAS_BIAS) {
-        let last = params.right_lines - 1u;
-        return vec4<f32>(
-            bias1(params.bias_base + min(col, last)), bias1(params.bias_base + min(col + 1u, last)),
-            bias1(params.bias_base + min(col + 2u, last)), bias1(params.bias_base + min(col + 3u, last)));
     }
     return vec4<f32>();
 }

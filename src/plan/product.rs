@@ -1,7 +1,7 @@
 //! Products of matrices, and the multiply-adds that they are measured against.
 //!
 //! An element's sum goes along the depth in order, whatever tile, cut or dispatch it lies in, so no cut and no tile
-//! changes its bits.
+//! changes its bits; but for the sign of a sum of negative zeros, to which a slab that is not full adds 0.
 
 use super::window::{Window, Windows, base_of, bindings, fit};
 use super::{Dispatch, MULTIPLY_ADDS_PER_BYTE, Origin, Plan, Step, furthest, grid};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::layout::{MultiplyParams, ProductParams, Slot};
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::shader::pieces::Put;
-use crate::shader::{Const, Piece, Variant, piece, pieces};
+use crate::shader::{Const, Variant, piece, pieces};
 use crate::view::View;
 use crate::words::Role;
 
@@ -41,12 +41,8 @@ pub struct Product {
     /// Lines of either.
     pub lines: [u64; 2],
     pub depth: u64,
-    /// What the sums of a column begin with: source, dtype, bytes before the first.
-    pub bias: Option<(Origin, Dtype, u64)>,
     /// Where the product goes, in f32: source, bytes before the first element, elements from row to row.
     pub into: (Origin, u64, u64),
-    /// Sums begin with what lies there.
-    pub adds: bool,
 }
 
 /// A workgroup's share of a product.
@@ -87,11 +83,11 @@ const ENOUGH_TILES: u64 = 128;
 const MOST_DEPTH: u64 = 32_768;
 
 impl Tile {
-    fn of(lines: [u64; 2]) -> Self {
-        match lines[0].div_ceil(LARGE.lines[0]) * lines[1].div_ceil(LARGE.lines[1]) {
-            0..ENOUGH_TILES => SMALL,
-            _ => LARGE,
-        }
+    /// Of a product with so many elements from row to row.
+    fn of(lines: [u64; 2], stride: u64, limits: &Limits) -> Self {
+        let tiles = lines[0].div_ceil(LARGE.lines[0]) * lines[1].div_ceil(LARGE.lines[1]);
+        let fits = 4 * LARGE.lines[0] * stride + limits.offset_alignment <= limits.max_binding_bytes;
+        if tiles >= ENOUGH_TILES && fits { LARGE } else { SMALL }
     }
 
     fn iterations(&self, depth: u64) -> u64 {
@@ -128,7 +124,8 @@ impl Matrix {
             origin: self.offset,
             element_bytes: self.dtype.bytes(),
             first: from,
-            end: to,
+            // Nothing, where there is no depth.
+            end: if depth.0 == depth.1 { from } else { to },
             touched: (end - first) * (depth.1 - depth.0),
         }
     }
@@ -153,7 +150,7 @@ impl Product {
         if self.lines.contains(&0) {
             return Ok(());
         }
-        let tile = Tile::of(self.lines);
+        let tile = Tile::of(self.lines, self.into.2, limits);
         if limits.max_width < tile.width {
             return Err(Error::Limit(format!(
                 "a product: workgroups of {} invocations, at most {}",
@@ -185,14 +182,14 @@ impl Product {
             if self.holds(tile, &part, limits) {
                 return Ok(first + depth);
             }
-            // Whole slabs, so that quads stay aligned.
-            depth = (depth / 2).next_multiple_of(4 * tile.slab);
             if depth <= 4 * tile.slab {
                 return Err(Error::Limit(format!(
                     "a product: {} lines of an operand, or rows of {} columns, do not fit into a binding of {} bytes",
                     tile.lines[0], self.into.2, limits.max_binding_bytes
                 )));
             }
+            // Whole slabs, so that quads stay aligned.
+            depth = (depth / 2).next_multiple_of(4 * tile.slab);
         }
     }
 
@@ -233,25 +230,18 @@ impl Product {
     fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
         let [rows, cols] = part.lines;
         let (source, origin, stride) = self.into;
-        let begins = self.adds || part.depth.0 > 0;
         let product = Window {
             origin,
             ..Window::scratch(source, 4, rows.0 * stride + cols.0, (rows.1 - 1) * stride + cols.1)
         };
         let touched = (rows.1 - rows.0) * (cols.1 - cols.0);
-        let bias = self.bias.filter(|_| !begins).map(|(source, dtype, origin)| Window {
-            origin,
-            ..Window::scratch(source, dtype.bytes(), cols.0, cols.1)
-        });
-        [
-            Some((Slot::Left, false, self.left.window(rows, part.depth))),
-            Some((Slot::Right, false, self.right.window(cols, part.depth))),
-            bias.map(|own| (Slot::Bias, false, own)),
-            Some((Slot::Product, true, product.touching(touched * (1 + u64::from(begins))))),
+        // Behind the first cut of the depth, sums begin with what is there.
+        let times = if part.depth.0 > 0 { 2 } else { 1 };
+        vec![
+            (Slot::Left, false, self.left.window(rows, part.depth)),
+            (Slot::Right, false, self.right.window(cols, part.depth)),
+            (Slot::Product, true, product.touching(touched * times)),
         ]
-        .into_iter()
-        .flatten()
-        .collect()
     }
 
     fn add_dispatch(&self, plan: &mut Plan, tile: &Tile, part: &Part, limits: &Limits) {
@@ -271,7 +261,7 @@ impl Product {
             right_stride: self.right.stride as u32,
             product_base: base(Slot::Product),
             product_stride: self.into.2 as u32,
-            bias_base: base(Slot::Bias),
+            pad0: 0,
         };
         plan.steps.push(Step::Dispatch(Box::new(Dispatch {
             variant: self.variant(tile, part.depth.0 > 0, limits),
@@ -284,9 +274,7 @@ impl Product {
         })));
     }
 
-    fn variant(&self, tile: &Tile, goes_on: bool, limits: &Limits) -> Variant {
-        let adds = self.adds || goes_on;
-        let bias = self.bias.filter(|_| !adds).map(|(_, dtype, _)| dtype);
+    fn variant(&self, tile: &Tile, adds: bool, limits: &Limits) -> Variant {
         let [left, right] = [(self.left, self.lines[0]), (self.right, self.lines[1])]
             .map(|(own, lines)| (own, own.has_quads(lines, self.depth, limits)));
         let (_, offset, stride) = self.into;
@@ -299,14 +287,12 @@ impl Product {
             });
             list.push(pieces::read(slot, own.dtype, quads));
         }
-        list.push(pieces::given(Slot::Bias, bias));
         list.push(match adds {
             true => pieces::over(Slot::Product, Dtype::F32, writes_quads),
             false => pieces::write(Slot::Product, Dtype::F32, writes_quads, Put::Write),
         });
         list.push(pieces::PARAMS);
-        let dtypes = [Some(self.left.dtype), Some(self.right.dtype), bias];
-        list.extend(pieces::half(dtypes.into_iter().flatten(), limits));
+        list.extend(pieces::half([left, right].map(|(own, _)| own.dtype), limits));
         let named = |(own, quads): (Matrix, bool)| {
             let lies = match own.lies {
                 Lies::Along => "along",
@@ -317,10 +303,9 @@ impl Product {
         Variant {
             shared: Vec::new(),
             label: format!(
-                "product/{}-{}/{}{}x{}x{}{}",
+                "product/{}-{}/{}x{}x{}{}",
                 named(left),
                 named(right),
-                bias.map_or_else(String::new, |dtype| format!("bias_{dtype}/")),
                 tile.lines[0],
                 tile.lines[1],
                 4 * tile.slab,
@@ -343,7 +328,6 @@ impl Product {
                 Const::U32("TURN", TURN as u32),
                 Const::Bool("APART", is_apart(tile)),
                 Const::Bool("ADDS", adds),
-                Const::Bool("HAS_BIAS", bias.is_some()),
             ],
             pieces: list,
         }
@@ -360,17 +344,11 @@ fn tiles(tile: &Tile, part: &Part) -> u64 {
     of(0) * of(1)
 }
 
-/// Plans `into = left · right`, or, where `adds` says so, `into += left · right`: matrices without gaps, either of which
-/// may be given transposed, into f32.
+/// Plans `into = left · right`: matrices without gaps, either of which may be given transposed, into f32.
 ///
 /// # Errors
 /// [`Error::Operand`] where they do not go together; [`Error::Limit`] where a tile does not fit into one binding.
-pub fn plan_product(
-    [left, right, into]: [&View; 3],
-    transposed: [bool; 2],
-    adds: bool,
-    limits: &Limits,
-) -> Result<Plan> {
+pub fn plan_product([left, right, into]: [&View; 3], transposed: [bool; 2], limits: &Limits) -> Result<Plan> {
     let sides = |view: &View, transposed: bool| match (view.shape.as_slice(), transposed) {
         (&[a, b], false) => Some((a as u64, b as u64)),
         (&[a, b], true) => Some((b as u64, a as u64)),
@@ -414,9 +392,7 @@ pub fn plan_product(
         right: matrix(right, Role::Target, lies(!transposed[1])),
         lines: [rows, cols],
         depth,
-        bias: None,
         into: (Origin::Tensor(Role::Loss), into.offset, into.row_stride as u64),
-        adds,
     };
     let mut plan = Plan::default();
     product.add(&mut plan, limits)?;
@@ -426,39 +402,42 @@ pub fn plan_product(
 /// Sums of a lane in the kernel of multiply-adds, as vectors of four.
 const SUMS: u32 = 16;
 
-/// Plans multiply-adds between registers alone, and tells how many they are: the ceiling of products. What they come to
-/// goes to [`Role::Loss`], a number for each of the lanes of `groups` workgroups.
+/// Plans multiply-adds between registers alone, and tells how many they are: the ceiling of products. What the last of
+/// its dispatches comes to goes to [`Role::Loss`], a number for each of the lanes of `groups` workgroups.
 ///
 /// # Errors
-/// [`Error::Operand`] for loops that are too long or more workgroups than there can be.
+/// [`Error::Operand`] for more workgroups than a dispatch can have.
 pub fn plan_multiply(groups: u32, turns: u32, limits: &Limits) -> Result<(Plan, u64)> {
     let width = LARGE.width.min(limits.max_width);
-    if groups > limits.max_groups || u64::from(turns) >= MAX_ITERATIONS {
-        let message = format!(
-            "{groups} workgroups and {turns} turns given, expected at most {} and below {MAX_ITERATIONS}",
-            limits.max_groups
-        );
-        return Err(Error::operand("turns", message));
+    if groups > limits.max_groups {
+        let message = format!("{groups} given, expected at most {}", limits.max_groups);
+        return Err(Error::operand("groups", message));
     }
-    let list: Vec<Piece> = vec![
-        piece!("driver/multiply.wgsl"),
-        pieces::write(Slot::Result, Dtype::F32, false, Put::Write),
-        pieces::PARAMS,
-    ];
     let lanes = u64::from(groups) * u64::from(width);
-    let multiply_adds = lanes * u64::from(turns) * 4 * 4 * u64::from(SUMS);
-    let windows = [(
-        Slot::Result,
-        true,
-        Window::scratch(Origin::Tensor(Role::Loss), 4, 0, lanes),
-    )];
+    let of_a_turn = lanes * 4 * 4 * u64::from(SUMS);
+    let most = limits.max_dispatch_bytes * MULTIPLY_ADDS_PER_BYTE / of_a_turn.max(1);
+    let most = most.clamp(1, MAX_ITERATIONS - 1) as u32;
+    let mut plan = Plan::default();
+    let mut left = turns;
+    while left > 0 {
+        let own = left.min(most);
+        plan.steps
+            .push(Step::Dispatch(Box::new(multiply(groups, width, own, limits))));
+        left -= own;
+    }
+    Ok((plan, of_a_turn * u64::from(turns)))
+}
+
+fn multiply(groups: u32, width: u32, turns: u32, limits: &Limits) -> Dispatch {
+    let lanes = u64::from(groups) * u64::from(width);
+    let into = Window::scratch(Origin::Tensor(Role::Loss), 4, 0, lanes);
     let params = MultiplyParams {
         turns,
         factor: 0.999,
         term: 0.001,
         pad0: 0,
     };
-    let dispatch = Dispatch {
+    Dispatch {
         variant: Variant {
             shared: Vec::new(),
             label: format!("multiply/group{width}"),
@@ -467,18 +446,17 @@ pub fn plan_multiply(groups: u32, turns: u32, limits: &Limits) -> Result<(Plan, 
                 Const::U32("SUMS", SUMS),
                 Const::U32("QUAD", 4),
             ],
-            pieces: list,
+            pieces: vec![
+                piece!("driver/multiply.wgsl"),
+                pieces::write(Slot::Result, Dtype::F32, false, Put::Write),
+                pieces::PARAMS,
+            ],
         },
         params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: bindings(&windows, limits),
+        bindings: bindings(&[(Slot::Result, true, into)], limits),
         groups: [groups, 1],
         iterations: turns.into(),
         tiles: (0, groups.into()),
-        multiply_adds,
-    };
-    let plan = Plan {
-        steps: vec![Step::Dispatch(Box::new(dispatch))],
-        scratch: Vec::new(),
-    };
-    Ok((plan, multiply_adds))
+        multiply_adds: lanes * u64::from(turns) * 4 * 4 * u64::from(SUMS),
+    }
 }

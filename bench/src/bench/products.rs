@@ -78,9 +78,9 @@ fn one(
     let into = engine.upload(&Tensor::from_vec(vec![f32::NAN; rows * cols], &[rows, cols])?)?;
     let stopwatch = engine.stopwatch_product([&from, &by], kind.transposed, &into)?;
     let multiply_adds: u64 = (rows * cols * depth) as u64;
-    // As many of them, in whole turns.
+    // As many of them, in whole turns: one at least.
     let (_, of_a_turn) = engine.stopwatch_multiply(GROUPS, 1)?;
-    let turns = (multiply_adds / of_a_turn).clamp(1, 10_000) as u32;
+    let turns = (multiply_adds / of_a_turn).clamp(1, u32::MAX.into()) as u32;
     let (registers, others) = engine.stopwatch_multiply(GROUPS, turns)?;
     stopwatch.once()?;
     registers.once()?;

@@ -7,7 +7,7 @@ use super::record::{Median, Record, Row, Times};
 use super::rows::shape_text;
 
 /// The columns of the CSV, in which every line says of itself where it was measured.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 33] = [
     "section",
     "name",
     "options",
@@ -25,8 +25,10 @@ const COLUMNS: [&str; 31] = [
     "wall_min",
     "wall_max",
     "gb_per_s",
+    "gflop_per_s",
     "against",
     "against_gb_per_s",
+    "against_gflop_per_s",
     "share",
     "share_min",
     "share_max",
@@ -133,6 +135,8 @@ pub fn csv(record: &Record) -> Result<String, Failure> {
             ("bytes", own.bytes.to_string()),
             ("variant", own.variant.join(" ")),
             ("against", "multiply-adds in registers".into()),
+            ("gflop_per_s", own.gflop_per_s.to_string()),
+            ("against_gflop_per_s", own.registers_gflop_per_s.to_string()),
         ]);
         line.times(&own.times);
         line.spread(["share", "share_min", "share_max"], &own.share);

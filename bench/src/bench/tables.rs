@@ -207,7 +207,7 @@ fn products(list: &[Product]) -> String {
     };
     let legend = fit::paragraph(
         "GFLOP/s: a multiply-add is two operations. registers: of multiply-adds between registers alone, as many of \
-         them in the same rounds. share: of these.",
+         them, or 67 million where that is more, in the same rounds. share: of these.",
     );
     fit::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 3) + "\n\n" + &legend
 }
