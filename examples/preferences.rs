@@ -1,6 +1,7 @@
-//! DPO's and GRPO's losses, which are functions of numbers of each token alone: the log-probability of the token that was
-//! taken, and the entropy of those that could have been. The logits, which are as many as there are words for each token,
-//! stay where they are: one call brings the numbers, one takes their gradients, and what lies between is a page of f64.
+//! DPO's and GRPO's losses, which are functions of numbers of each token alone: the log-probability of the token that
+//! was taken, and the entropy of those that could have been. The logits, which are as many as there are words for each
+//! token, stay where they are: one call brings the numbers, one takes their gradients, and what lies between is a page
+//! of f64.
 //!
 //! `cargo run --release --example preferences`
 
@@ -62,9 +63,9 @@ pub fn gradient(engine: &Engine, logits: &Tensor, taken: &Tensor, by: &Tokens) -
     Ok(values.grad_input.map(|own| own.data).unwrap_or_default())
 }
 
-/// Direct preference optimization: -log σ(β ((π_c - ref_c) - (π_r - ref_r))), the mean over pairs of texts, of which the
-/// chosen one stands before the rejected one. π is the log-probability of a text, the sum of those of its `len` tokens,
-/// and `reference` that of another model.
+/// Direct preference optimization: -log σ(β ((π_c - ref_c) - (π_r - ref_r))), the mean over pairs of texts, of which
+/// the chosen one stands before the rejected one. π is the log-probability of a text, the sum of those of its `len`
+/// tokens, and `reference` that of another model.
 pub fn dpo(tokens: &Tokens, len: usize, reference: &[f64], beta: f64) -> Slopes {
     let texts: Vec<f64> = tokens.log_p.chunks(len).map(|own| own.iter().sum()).collect();
     let pairs = texts.len() / 2;
@@ -87,8 +88,8 @@ pub fn dpo(tokens: &Tokens, len: usize, reference: &[f64], beta: f64) -> Slopes 
     }
 }
 
-/// What goes into [`grpo`] beside the tokens: their log-probabilities when they were taken, and under another model; the
-/// advantage of the text that each belongs to, and which of them count.
+/// What goes into [`grpo`] beside the tokens: their log-probabilities when they were taken, and under another model;
+/// the advantage of the text that each belongs to, and which of them count.
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub old: Vec<f64>,

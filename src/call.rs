@@ -56,9 +56,9 @@ pub struct Call<'a> {
     /// result's shape. 1 where it is absent.
     pub grad_output: Option<&'a Tensor>,
     /// Upstream gradients of the rows' log-sum-exp and of their entropy, of a loss that has these as statistics
-    /// ([`Info::statistics`](crate::Info::statistics)): a number for each row, whether the statistic is asked for or not. The
-    /// gradient of the first tensor is then that of the loss (which `grad_output`, the reduction and all weights
-    /// scale) and of each statistic times its number, which nothing else scales. Rows that are ignored have
+    /// ([`Info::statistics`](crate::Info::statistics)): a number for each row, whether the statistic is asked for or
+    /// not. The gradient of the first tensor is then that of the loss (which `grad_output`, the reduction and all
+    /// weights scale) and of each statistic times its number, which nothing else scales. Rows that are ignored have
     /// statistics, too. 0 where they are absent; where both numbers of a row are 0, its statistics add nothing,
     /// whatever its logits are.
     pub grad_lse: Option<&'a Tensor>,

@@ -39,8 +39,8 @@
 //! | sqrt, x^y | 3 ulps of 1/sqrt; exp2(y log2 x), so ulps in proportion to y log2 x |
 //! | subnormal numbers | a GPU may take them and give them as 0: [`FLUSHED`] |
 //!
-//! A gradient of a loss and of rows' statistics is made of those of each, which may cancel: its error is relative to the
-//! sum of their magnitudes, and that of an entropy H to p_c (|log p_c| + H).
+//! A gradient of a loss and of rows' statistics is made of those of each, which may cancel: its error is relative to
+//! the sum of their magnitudes, and that of an entropy H to p_c (|log p_c| + H).
 //!
 //! A term takes at most [`TERM`] units of 2^-24 from all of these, relative to the numbers that it is made of.
 //! [`bound`] is that and the additions.

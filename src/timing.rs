@@ -230,8 +230,8 @@ impl Engine {
     /// Prepares a product of two matrices, `into = left · right`, either of which may be given transposed, into f32.
     ///
     /// # Errors
-    /// [`Error::Operand`] for shapes that do not go together, dtypes that are no floats, or 16-bit floats of both kinds;
-    /// [`Error::Device`] on an engine without a device, [`Error::Limit`].
+    /// [`Error::Operand`] for shapes that do not go together, dtypes that are no floats, or 16-bit floats of both
+    /// kinds; [`Error::Device`] on an engine without a device, [`Error::Limit`].
     pub fn stopwatch_product(
         &self,
         [left, right]: [&Tensor; 2],

@@ -69,8 +69,8 @@ pub struct Tuning {
     pub tile: u32,
     /// Contiguous rows of more classes are wide: several workgroups fold one.
     pub wide_cols: u64,
-    /// Columns of a tile of a wide row, a multiple of 4: fewer for [`workgroups`](Self::workgroups), or more where a row
-    /// would have more tiles than one workgroup joins.
+    /// Columns of a tile of a wide row, a multiple of 4: fewer for [`workgroups`](Self::workgroups), or more where a
+    /// row would have more tiles than one workgroup joins.
     pub wide_tile: u64,
 }
 

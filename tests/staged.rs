@@ -308,8 +308,8 @@ fn rows_across_are_as_the_reference_has_them() {
     report(failures, total);
 }
 
-/// In windows of little more than a slab, and in parts of a slab, with blocks of rows that end with theirs: the same bits,
-/// into a tensor of its own, over the input and on top of something.
+/// In windows of little more than a slab, and in parts of a slab, with blocks of rows that end with theirs: the same
+/// bits, into a tensor of its own, over the input and on top of something.
 #[test]
 fn rows_across_are_cut_to_the_same_bits() {
     let shape = [3, 2050, 20];

@@ -1,6 +1,6 @@
 // A tile of a product of two matrices: line r of `left` times line c of `right`, added up along the depth, into element
-// (r, c) of `product`. The sum begins with 0, or with what is there (ADDS), and goes along the depth in order: cuts of the
-// depth whose dispatches add to each other have the bits of one.
+// (r, c) of `product`. The sum begins with 0, or with what is there (ADDS), and goes along the depth in order: cuts of
+// the depth whose dispatches add to each other have the bits of one.
 //
 // A workgroup makes TILE_ROWS by TILE_COLS elements. It brings SLAB quads of the depth of both operands at a time into
 // workgroup memory, those of the next slab into registers meanwhile. A lane has DOWN quads of rows and ACROSS quads of
@@ -33,8 +33,8 @@ const LANES_DOWN: u32 = left_quads / DOWN;
 const LANES_ACROSS: u32 = right_quads / ACROSS;
 const left_blocks: u32 = left_quads * SLAB; // of a slab
 
-// By place of the depth, quad of it by quad of it, then by quads of lines, left ones first. The place of a quad hangs on
-// that of the depth, so that lanes that write a column of blocks meet no bank twice.
+// By place of the depth, quad of it by quad of it, then by quads of lines, left ones first. The place of a quad hangs
+// on that of the depth, so that lanes that write a column of blocks meet no bank twice.
 var<workgroup> slab: array<array<array<vec4<f32>, left_quads + right_quads>, 4>, SLAB>;
 var<private> sums: array<array<vec4<f32>, ACROSS>, 4u * DOWN>;
 var<private> ahead: array<Block, 2>;

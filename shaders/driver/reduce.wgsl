@@ -52,7 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             of_64 = identity();
         }
     }
-    // Up to four quads of the last tile, the last of them short; in others no turn, unless tiles are shorter than a run.
+    // Up to four quads of the last tile, the last of them short; in others no turn, unless tiles are shorter than a
+    // run.
     var last = identity();
     for (var at = runs * RUN + 4u * lane; at < len; at += 4u * WIDTH) {
         last = push_items(last, start + at, min(len - at, 4u));

@@ -1,5 +1,5 @@
-// Upstream gradients of rows side by side, where statistics have some, too: those of the loss, of the log-sum-exp and of
-// the entropy. The drivers of rows bind them all at once, as `grad_output` of three numbers to a row.
+// Upstream gradients of rows side by side, where statistics have some, too: those of the loss, of the log-sum-exp and
+// of the entropy. The drivers of rows bind them all at once, as `grad_output` of three numbers to a row.
 struct Params {
     first_tile: u32,
     end_tile: u32,

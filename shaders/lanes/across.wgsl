@@ -1,6 +1,6 @@
 // The tree of lanes/tree_workgroup.wgsl where neighbours among the lanes have neighbouring rows, BESIDE of them: the
-// lanes of a row are BESIDE apart. Its part i takes part i + half, so the order is the same. Nothing is written over the
-// input in this pass, so no storage has to wait.
+// lanes of a row are BESIDE apart. Its part i takes part i + half, so the order is the same. Nothing is written over
+// the input in this pass, so no storage has to wait.
 var<workgroup> states: array<State, WIDTH>;
 
 fn tree(lane: u32, mine: State) -> State {

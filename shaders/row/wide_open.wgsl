@@ -1,5 +1,5 @@
-// Opening a row that goes in tiles: its label, and the label's logit and weight, lie in one of them, and only that one's
-// window has them. So it alone opens the row, and the first tile one without a class.
+// Opening a row that goes in tiles: its label, and the label's logit and weight, lie in one of them, and only that
+// one's window has them. So it alone opens the row, and the first tile one without a class.
 @group(0) @binding(21) var<storage, read_write> rows_out: array<Opened>; // (rows) Opened
 
 // From the tile that has the columns first .. end.

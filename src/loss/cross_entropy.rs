@@ -45,18 +45,18 @@ define! {
     /// in nats, of the soft-capped logits, of ignored rows too; the count of rows kept whose class is the arg-max
     /// (class target); and the z-loss by itself, wherever there is one.
     ///
-    /// **Gradients of statistics.** A row's log-sum-exp and entropy H may have upstream gradients of their own, a number
-    /// each ([`Call::grad_lse`], [`Call::grad_entropy`]): of what is made of a row's log-probability
-    /// (minus its loss), log-sum-exp and entropy, one call has the gradient. With p = softmax(x) and `grad_output` g,
-    /// which the reduction and all weights scale as they do without the others,
+    /// **Gradients of statistics.** A row's log-sum-exp and entropy H may have upstream gradients of their own, a
+    /// number each ([`Call::grad_lse`], [`Call::grad_entropy`]): of what is made of a row's log-probability (minus its
+    /// loss), log-sum-exp and entropy, one call has the gradient. With p = softmax(x) and `grad_output` g, which the
+    /// reduction and all weights scale as they do without the others,
     ///
     /// ```text
     /// grad_input_c = g grad_c + (grad_lse p_c - grad_entropy p_c (log p_c + H)) dx_c / dinput_c
     /// ```
     ///
-    /// The second term is divided by no denominator and weighed by nothing; ignored rows have it, too, and so have those
-    /// whose label is out of range. Where both numbers of a row are 0, it is 0 whatever the logits are; else it is NaN
-    /// for a row without probabilities. Times the logarithm of C, the numbers have to be within f32.
+    /// The second term is divided by no denominator and weighed by nothing; ignored rows have it, too, and so have
+    /// those whose label is out of range. Where both numbers of a row are 0, it is 0 whatever the logits are; else it
+    /// is NaN for a row without probabilities. Times the logarithm of C, the numbers have to be within f32.
     ///
     /// **Edges.** Stable for every finite logit (with weights, label smoothing or a probability target, where the
     /// largest difference of two logits is finite in f32; the gradient of a z-loss ends at the largest f32): statistics
@@ -67,9 +67,9 @@ define! {
     /// `sample_weight` 0 has loss 0 also where it is infinite.
     ///
     /// **Differences from PyTorch.** A coefficient b_c of 0 on a logit of -inf contributes 0 (PyTorch: NaN). An ignored
-    /// row with NaN logits has gradient 0 (PyTorch: NaN), where its statistics have none. A label out of range is an error of the read, not an
-    /// assertion on the device. `z_loss`, `softcap`, `sample_weight`, `denominator`, `on_empty` and the statistics are
-    /// ours.
+    /// row with NaN logits has gradient 0 (PyTorch: NaN), where its statistics have none. A label out of range is an
+    /// error of the read, not an assertion on the device. `z_loss`, `softcap`, `sample_weight`, `denominator`,
+    /// `on_empty` and the statistics are ours.
     ///
     /// **Errors.** [`Error::Option`] for `label_smoothing` outside [0, 1], a negative `z_loss` or `softcap`, a
     /// `denominator` that is not above 0 or without reduction mean, or a non-negative `ignore_index` with a probability
@@ -209,7 +209,8 @@ impl CrossEntropy {
     }
 }
 
-/// A gradient by the soft-capped logits as one by the input: times the cap's derivative, in the form that does not cancel.
+/// A gradient by the soft-capped logits as one by the input: times the cap's derivative, in the form that does not
+/// cancel.
 fn uncap(grad: &mut [f64], x: &[f64], cap: f64) {
     if cap != 0.0 {
         let both = grad.iter_mut().zip(x);

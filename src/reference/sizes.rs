@@ -134,8 +134,9 @@ fn gradient(subject: &Subject<'_>, place: usize, want: &[f64], scale: f64) -> Re
     })
 }
 
-/// The sizes of a gradient of the loss and of rows' statistics, which may cancel: of each by itself. That of an entropy H,
-/// p (step - h) where 0 <= h <= H, is made of two numbers, of which one is at most p H and the other at most the sum.
+/// The sizes of a gradient of the loss and of rows' statistics, which may cancel: of each by itself. That of an entropy
+/// H, p (step - h) where 0 <= h <= H, is made of two numbers, of which one is at most p H and the other at most the
+/// sum.
 fn with_stats(subject: &Subject<'_>) -> Result<Vec<f64>> {
     let alone = |role: Option<Role>| {
         let mut own = subject.clone();

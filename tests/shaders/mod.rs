@@ -3,6 +3,7 @@
 
 mod compilers;
 mod layouts;
+mod others;
 mod pieces;
 mod variants;
 

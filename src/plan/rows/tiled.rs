@@ -1,5 +1,5 @@
-//! Rows whose columns go in tiles to several workgroups, whichever way they lie (`wide`, `across`): the passes over them,
-//! and what these hand on.
+//! Rows whose columns go in tiles to several workgroups, whichever way they lie (`wide`, `across`): the passes over
+//! them, and what these hand on.
 
 use super::{Full, RowsPlanner};
 use crate::layout::Slot;

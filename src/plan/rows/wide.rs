@@ -1,7 +1,7 @@
 //! Wide rows: contiguous rows of more columns than one workgroup should fold, or one binding might cover.
 //!
-//! Each is cut into tiles, whose width follows from shape, dtype and tuning. A chunk is a run of tiles, row by row, so a
-//! row may span dispatches, and no window covers more than the columns of its tiles. The states of a row's tiles are
+//! Each is cut into tiles, whose width follows from shape, dtype and tuning. A chunk is a run of tiles, row by row, so
+//! a row may span dispatches, and no window covers more than the columns of its tiles. The states of a row's tiles are
 //! merged in an order that hangs on no limit.
 
 use super::tiled::{FOLDED_BYTES, MERGED_BYTES, OPENED_BYTES, Pass, merge_iterations, tile_of};

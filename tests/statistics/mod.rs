@@ -1,14 +1,16 @@
-//! Upstream gradients of rows' log-sum-exp and entropy, beside that of the loss: in every way through a row, however the
-//! work is cut, and from and to wherever tensors lie.
+//! Upstream gradients of rows' log-sum-exp and entropy, beside that of the loss: in every way through a row, however
+//! the work is cut, and from and to wherever tensors lie.
+
+mod rows;
 
 use wgloss::{
-    BceWithLogits, Call, CrossEntropy, Dtype, Engine, Error, GradTo, Loss, Mode, Nll, Reduction, Role, Scalar, Softmax,
-    Stats, Tensor, Tuning, reference,
+    BceWithLogits, Call, CrossEntropy, Dtype, Engine, GradTo, Loss, Mode, Nll, Reduction, Role, Scalar, Softmax, Stats,
+    Tensor, Tuning, reference,
 };
 
-use crate::common::against::{against_reference, on_gpu, on_hardware};
-use crate::common::cases::{Case, DTYPES, Setup, Style, make};
-use crate::common::data::{Data, Wild};
+use crate::common::against::{on_gpu, on_hardware};
+use crate::common::cases::{Case, DTYPES, Setup, make};
+use crate::common::data::Data;
 use crate::common::elsewhere::{streamed, streamed_within};
 use crate::common::own::values;
 use crate::common::{bits, engine, gpu, hardware, is_long, report, takes};
@@ -149,8 +151,8 @@ fn the_gradient_is_a_sum() {
     }
 }
 
-/// Their gradients go by no weight, no denominator and no label: of ignored rows they are what they are, and a loss that
-/// is ignored adds nothing.
+/// Their gradients go by no weight, no denominator and no label: of ignored rows they are what they are, and a loss
+/// that is ignored adds nothing.
 #[test]
 fn nothing_else_scales_them() {
     let (rows, cols) = (6, 5);
@@ -193,90 +195,6 @@ fn nothing_else_scales_them() {
             assert_eq!(grad(&scaled, &ignored, None), want, "{}", reduction.name());
         }
     }
-}
-
-/// A row without probabilities has no gradient but NaN, unless none is asked for: then 0, where its label is ignored.
-#[test]
-fn rows_without_probabilities() {
-    const BROKEN: [f32; 3] = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-    for cols in [4usize, 70, 5000] {
-        let mut x: Vec<f32> = (0..6 * cols).map(|i| (i % 7) as f32 * 0.5).collect();
-        for (row, with) in BROKEN.into_iter().enumerate() {
-            for half in [0, 3] {
-                let row = &mut x[(row + half) * cols..][..cols];
-                if with == f32::NEG_INFINITY {
-                    row.fill(with);
-                } else {
-                    row[cols / 2] = with;
-                }
-            }
-        }
-        let x = Tensor::new(&x, &[6, cols]).unwrap();
-        let t = Tensor::new(&[-100i64; 6], &[6]).unwrap();
-        let by = Tensor::new(&[0.0f32, 0.0, 0.0, 1.0, 1.0, 1.0], &[6]).unwrap();
-        let ways = [(true, false), (false, true), (true, true)];
-        for ((lse, entropy), softcap) in ways.into_iter().flat_map(|way| [0.0, 30.0].map(|cap| (way, cap))) {
-            let call = Call {
-                grad_lse: lse.then_some(&by),
-                grad_entropy: entropy.then_some(&by),
-                ..Call::new(Mode::Backward, &[&x, &t])
-            };
-            // A cap leaves infinite logits probabilities, and only those that are NaN none.
-            let broken = if softcap > 0.0 {
-                3 * cols..4 * cols
-            } else {
-                3 * cols..6 * cols
-            };
-            for engine in [gpu(), hardware(), &Engine::cpu()] {
-                let loss = CrossEntropy {
-                    softcap,
-                    ..Default::default()
-                };
-                let output = loss.run(engine, &call).unwrap();
-                let grad = output.read(engine).unwrap().grad_input.unwrap().data;
-                assert!(
-                    grad[..3 * cols].iter().all(|g| *g == 0.0),
-                    "{cols}: {:?}",
-                    engine.name()
-                );
-                assert!(
-                    grad[broken.clone()].iter().all(|g| g.is_nan()),
-                    "{cols}: {:?}",
-                    engine.name()
-                );
-            }
-        }
-    }
-}
-
-/// Logits of -inf, and differences beyond f32.
-#[test]
-fn masked_and_far_logits() {
-    let mut failures = Vec::new();
-    for cols in [6usize, 70, 3000] {
-        let mut x: Vec<f32> = (0..4 * cols).map(|i| (i * 7 % 11) as f32 * 0.5 - 2.0).collect();
-        x[..cols - 2].fill(f32::NEG_INFINITY);
-        x[cols..2 * cols].fill(-3e38);
-        x[2 * cols - 1] = 3e38;
-        x[2 * cols + 1] = 1e4;
-        let x = Tensor::new(&x, &[4, cols]).unwrap();
-        let t = Tensor::new(&[cols as i64 - 1, cols as i64 - 1, 1, -100], &[4]).unwrap();
-        let by = Tensor::new(&[0.7f32, -1.5, 2.0, -0.3], &[4]).unwrap();
-        let call = Call {
-            grad_lse: Some(&by),
-            grad_entropy: Some(&by),
-            ..Call::new(Mode::Fused, &[&x, &t])
-        };
-        failures.extend(against_reference(&format!("{cols}"), &CrossEntropy::default(), &call));
-    }
-    for wild in [Wild::Large, Wild::Zeros] {
-        let case = case(&Setup {
-            style: Style::Wild(wild),
-            ..Setup::new(&[20, 33])
-        });
-        failures.extend(against_reference(&case.what, &*case.loss, &case.call(Mode::Fused)));
-    }
-    report(failures, 5);
 }
 
 #[test]
@@ -518,26 +436,4 @@ fn the_most_that_a_call_can_have() {
         }
     }
     report(failures, 12);
-}
-
-/// As an ignored row's: the loss has none, and the statistics are what they are.
-#[test]
-fn a_bad_label_leaves_statistics_their_gradients() {
-    let x = Tensor::new(&[1.0f32, 2.0, 3.0, 0.0, 0.0, 0.0], &[2, 3]).unwrap();
-    let t = Tensor::new(&[7i64, 0], &[2]).unwrap();
-    let by = Tensor::new(&[2.0f32, 0.0], &[2]).unwrap();
-    let call = Call {
-        grad_lse: Some(&by),
-        ..Call::new(Mode::Backward, &[&x, &t])
-    };
-    let sum: f64 = [1f64, 2.0, 3.0].map(f64::exp).iter().sum();
-    for engine in [gpu(), hardware(), &Engine::cpu()] {
-        let output = CrossEntropy::default().run(engine, &call).unwrap();
-        assert!(matches!(output.read(engine), Err(Error::BadLabels { .. })));
-        let grad = values(&output, engine).grad_input.unwrap().data;
-        for (x, g) in [1f64, 2.0, 3.0].iter().zip(&grad) {
-            let want = 2.0 * x.exp() / sum;
-            assert!((f64::from(*g) - want).abs() < 1e-6, "{:?}: {grad:?}", engine.name());
-        }
-    }
 }
