@@ -9,12 +9,11 @@ smallest dispatch that moves 16 MiB or more, which has work for 512."""
 
 import json
 import os
-import subprocess
 import sys
 
 sys.dont_write_bytecode = True  # nothing of ours lies beside the files
 
-from sectors import ROWS
+from sectors import calls, plan_of
 
 LARGE = 16 << 20
 PACE = {"discrete": "1000", "integrated": "50"}
@@ -34,11 +33,10 @@ def fewest(plan):
     return min((step["workgroups"][0] * step["workgroups"][1] for step in own), default="-")
 
 
-def line_of(program, loss, shape, dtype, mode, kind):
+def line_of(program, call, kind):
+    loss, shape, dtype, mode = call
     line = f"{loss + ' ' + shape:28} {dtype:5} {mode:8} {kind:10}"
-    command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--class", kind, "--pace", PACE[kind], "--json"]
-    command += ["--steps", "1"] if mode == "step" else ["--mode", mode]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = plan_of(program, call, ["--class", kind, "--pace", PACE[kind]])
     if done.returncode:
         sys.exit(f"plans.py: {line.strip()}: {done.stderr.strip()}")
     plan = json.loads(done.stdout)
@@ -56,15 +54,11 @@ def main():
     if not os.access(program, os.X_OK):
         sys.exit(f"plans.py: {program} is no program")
     print(HEADER)
-    rows = 0
-    for loss, shape in ROWS:
-        for dtype in ["f32", "bf16", "f16"]:
-            for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
-                for kind in PACE:
-                    if all(word in f"{loss} {shape} {dtype} {mode} {kind}" for word in words):
-                        print(line_of(program, loss, shape, dtype, mode, kind), flush=True)
-                        rows += 1
-    if rows == 0:
+    chosen = [(call, kind) for call in calls() for kind in PACE]
+    chosen = [own for own in chosen if all(word in " ".join([*own[0], own[1]]) for word in words)]
+    for call, kind in chosen:
+        print(line_of(program, call, kind), flush=True)
+    if not chosen:
         sys.exit(f"plans.py: no row has {' and '.join(words)}")
 
 

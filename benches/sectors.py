@@ -29,6 +29,22 @@ HEADER = (
 )
 
 
+def calls():
+    """The rows in each dtype and mode."""
+    for loss, shape in ROWS:
+        for dtype in ["f32", "bf16", "f16"]:
+            for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
+                yield loss, shape, dtype, mode
+
+
+def plan_of(program, call, more):
+    """What `wgloss plan` says of a call, as JSON."""
+    loss, shape, dtype, mode = call
+    command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--json", *more]
+    command += ["--steps", "1"] if mode == "step" else ["--mode", mode]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
 def share(tally):
     return "-" if tally["efficiency"] is None else f"{tally['efficiency']:.3f}"
 
@@ -58,24 +74,21 @@ def main():
         sys.exit(f"sectors.py: {program} is no program")
     print(HEADER, end="")
     rows, failed = 0, 0
-    for loss, shape in ROWS:
-        for dtype in ["f32", "bf16", "f16"]:
-            for mode in ["step"] if loss == "adamw" else ["forward", "fused"]:
-                line = f"{loss + ' ' + shape:36} {dtype:5} {mode:8}"
-                if not all(word in line for word in words):
-                    continue
-                command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--sectors", "--json"]
-                command += ["--steps", "1"] if loss == "adamw" else ["--mode", mode]
-                done = subprocess.run(command, capture_output=True, text=True)
-                rows += 1
-                try:
-                    plan = json.loads(done.stdout)
-                    own = plan["sectors"]["operands"]
-                except (ValueError, TypeError, KeyError):
-                    failed += 1
-                    print(f"{line} {done.stderr.strip() or 'no plan with sectors'}", flush=True)
-                    continue
-                print(f"{line} {share(own['read']):>6} {share(own['written']):>8}  {weak(plan)}".rstrip(), flush=True)
+    for call in calls():
+        loss, shape, dtype, mode = call
+        line = f"{loss + ' ' + shape:36} {dtype:5} {mode:8}"
+        if not all(word in line for word in words):
+            continue
+        done = plan_of(program, call, ["--sectors"])
+        rows += 1
+        try:
+            plan = json.loads(done.stdout)
+            own = plan["sectors"]["operands"]
+        except (ValueError, TypeError, KeyError):
+            failed += 1
+            print(f"{line} {done.stderr.strip() or 'no plan with sectors'}", flush=True)
+            continue
+        print(f"{line} {share(own['read']):>6} {share(own['written']):>8}  {weak(plan)}".rstrip(), flush=True)
     if rows == 0:
         sys.exit(f"sectors.py: no row has {' and '.join(words)}")
     if failed:
