@@ -34,11 +34,9 @@ fn roles(info: &Info) -> impl Iterator<Item = Role> {
 
 /// The upstream gradients of rows' statistics that a loss can be given, and what they are of.
 pub fn of_stats(info: &Info) -> impl Iterator<Item = (Role, &'static str)> + use<> {
-    let own = [(Role::GradLse, "log-sum-exp"), (Role::GradEntropy, "entropy")];
-    own.into_iter().filter({
-        let has = info.statistics;
-        move |_| has
-    })
+    const BOTH: &[(Role, &str)] = &[(Role::GradLse, "log-sum-exp"), (Role::GradEntropy, "entropy")];
+    let own = if info.statistics { BOTH } else { &[] };
+    own.iter().copied()
 }
 
 /// The files that the command line names, with what they hold.

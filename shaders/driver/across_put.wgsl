@@ -12,10 +12,10 @@ struct Known {
 }
 
 fn known(own: Share) -> Known {
-    let row = row_of(own.index, own.spot.x, 0u);
+    var row = row_of(own.index, own.spot.x, 0u);
     let all = merged_in[params.merged_base + (own.index - params.first_row)];
     if (STATS_GRADS) {
-        return Known(with_stats_grads(row, own.index, all.state), all.slope, all.scale, true);
+        row = with_stats_grads(row, own.index, all.state);
     }
     return Known(row, all.slope, all.scale, row_writes(row));
 }
@@ -56,13 +56,10 @@ fn put_each(tile: u32, lane: u32) {
     if (!own.live) {
         return;
     }
-    let row = row_of(own.index, own.spot.x, 0u);
+    var row = row_of(own.index, own.spot.x, 0u);
     let all = merged_in[params.merged_base + (own.index - params.first_row)];
     if (STATS_GRADS) {
-        put_columns(
-            with_stats_grads(row, own.index, all.state), all.state, all.slope, all.scale,
-            places_of(own.spot.x, own.spot.y), true, input_place(own.spot), own.part, own.first, own.end);
-        return;
+        row = with_stats_grads(row, own.index, all.state);
     }
     put_columns(
         row, all.state, all.slope, all.scale, places_of(own.spot.x, own.spot.y), row_writes(row),

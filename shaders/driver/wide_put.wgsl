@@ -11,13 +11,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let own = tile_at(tile);
     let input_at = input_row(own.slab);
-    let row = row_of(own.index, own.slab, input_at);
+    var row = row_of(own.index, own.slab, input_at);
     let all = merged_in[params.merged_base + (own.index - params.first_row)];
     if (STATS_GRADS) {
-        put_columns(
-            with_stats_grads(row, own.index, all.state), all.state, all.slope, all.scale, places_of(own.slab, 0u), true,
-            input_at, lane, own.first, own.end);
-        return;
+        row = with_stats_grads(row, own.index, all.state);
     }
     put_columns(
         row, all.state, all.slope, all.scale, places_of(own.slab, 0u), row_writes(row),

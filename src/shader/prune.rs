@@ -1,6 +1,6 @@
 //! What a variant's constants rule out: branches that no invocation takes, lines that say `// where NAME` of a constant
-//! that is false (fields of structs), and functions that nothing calls. Compilers
-//! would find that out, too, once they have inlined it wherever it stands.
+//! that is false (fields of structs), and functions that nothing calls. Compilers would find that out, too, once they
+//! have inlined it wherever it stands.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
