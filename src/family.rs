@@ -47,7 +47,8 @@ impl Traits {
                 && first > 0
                 && rows.slabs.is_multiple_of(first),
             broadcasts: false, // rows have a rank less than their input
-            term_bytes: 64,    // what a row comes to, and its statistics
+            // What a row comes to, and its statistics; the logits of a row that is a product, and their gradient.
+            term_bytes: 64 + rows.linear.map_or(0, |_| 16 * rows.cols as u64),
         }
     }
 
@@ -89,7 +90,12 @@ impl Problem {
     pub(crate) fn keep_slices(&mut self, count: usize, len: usize) {
         self.terms[0] = count;
         match &mut self.family {
-            Family::Rows(rows) => rows.slabs = rows.slabs / len * count,
+            Family::Rows(rows) => {
+                rows.slabs = rows.slabs / len * count;
+                if let Some(linear) = &mut rows.linear {
+                    linear.inputs = count;
+                }
+            }
             Family::Pairs(pairs) => pairs.rows = count,
             Family::Elements(_) => {}
         }

@@ -51,6 +51,12 @@ pub enum Slot {
     Left = 29,
     Right = 30,
     Product = 31,
+    /// What is added to each column of a product.
+    Bias = 32,
+    /// Rows in the order of those that take part.
+    Order = 33,
+    /// What the tiles of rows counted for that.
+    Taking = 34,
 }
 
 impl Slot {
@@ -77,6 +83,11 @@ impl Slot {
     /// An optimizer's tensors, which a step reads and writes anew.
     pub fn is_renewed(self) -> bool {
         matches!(self, Self::Param | Self::Moment | Self::Square | Self::Peak)
+    }
+
+    /// An operand of the product that rows of logits are.
+    pub fn is_of_product(self) -> bool {
+        matches!(self, Self::Left | Self::Right | Self::Bias)
     }
 
     /// The operand's name in the shaders; `target` is a reserved word there.
@@ -114,6 +125,9 @@ impl Slot {
             Self::Left => "left",
             Self::Right => "right",
             Self::Product => "product",
+            Self::Bias => "linear_bias",
+            Self::Order => "order",
+            Self::Taking => "taking",
         }
     }
 }
@@ -145,7 +159,8 @@ params! {
         ignore: [u32; 2], scale: f32, neg_inf: f32,
         nan: f32, states_base: u32, loss_stride: u32, sample_weight_base: u32,
         rows_base: u32, states_in_base: u32, merged_base: u32, counts_base: u32,
-        lowest: f32, zero: u32, pad0: u32, pad1: u32,
+        lowest: f32, zero: u32, block_row: u32, first_col: u32,
+        order_base: u32, pad0: u32, pad1: u32, pad2: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }
@@ -228,11 +243,54 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/driver/product.wgsl`.
+    /// `Params` of `shaders/product/written.wgsl`.
     ProductParams {
         left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
         groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
-        right_stride: u32, product_base: u32, product_stride: u32, pad0: u32,
+        right_stride: u32, product_base: u32, product_stride: u32, bias_base: u32,
+        bias_step: u32, order_base: u32, first_place: u32, pad0: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/product/folded.wgsl`, which says what each field means.
+    FoldedParams {
+        left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
+        groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
+        right_stride: u32, product_base: u32, product_stride: u32, row_step: u32,
+        cols: u32, first_col: u32, first_slab: u32, inner: u32,
+        col_stride: u32, rows_base: u32, states_base: u32, row_states: u32,
+        bias_base: u32, bias_step: u32, weight_base: u32, targets_base: u32,
+        targets_stride: u32, first_row: u32, neg_inf: f32, nan: f32,
+        lowest: f32, zero: u32, order_base: u32, first_place: u32,
+        scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/params/order.wgsl`.
+    OrderParams {
+        inputs: u32, heads: u32, classes: u32, end_tile: u32,
+        groups_x: u32, targets_base: u32, first_input: u32, order_base: u32,
+        taking_base: u32, pad0: u32, ignore: [u32; 2],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/rounded.wgsl`.
+    RoundedParams {
+        end_tile: u32, groups_x: u32, row_tiles: u32, cols: u32,
+        from_base: u32, from_stride: u32, into_base: u32, into_stride: u32,
+        order_base: u32, first_place: u32, pad0: u32, pad1: u32,
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/column_sums.wgsl`.
+    ColumnSumsParams {
+        rows: u32, cols: u32, end_tile: u32, groups_x: u32,
+        from_base: u32, from_stride: u32, into_base: u32, into_step: u32,
+        order_base: u32, first_place: u32, pad0: u32, pad1: u32,
     }
 }
 

@@ -101,10 +101,11 @@ pub use faults::{Faults, Found};
 pub use gpu::Activity;
 pub use limits::Limits;
 pub use loss::{
-    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, Info, KlDiv, L1, LogSigmoid,
-    LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin, MultilabelSoftMargin, Nll, OnEmpty,
-    OperandInfo, OperandKind, OptionInfo, OwnedCall, PoissonNll, Preset, REGISTRY, Reduce, Sigmoid, SigmoidFocal,
-    SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find, find_preset,
+    Bce, BceWithLogits, CosineEmbedding, CrossEntropy, GaussianNll, HingeEmbedding, Huber, Info, KlDiv, L1,
+    LinearCrossEntropy, LogSigmoid, LogSoftmax, Loss, MarginRanking, Mse, MultiMargin, MultilabelMargin,
+    MultilabelSoftMargin, Nll, OnEmpty, OperandInfo, OperandKind, OptionInfo, OwnedCall, PoissonNll, Preset, REGISTRY,
+    Reduce, Sigmoid, SigmoidFocal, SmoothL1, SoftMargin, Softmax, SoftmaxFocal, TensorInfo, TripletMargin, find,
+    find_preset,
 };
 pub use optim::{Adagrad, Adam, AdamW, ClipGrad, GradScaler, Optimizer, Sgd};
 pub use options::{Scalar, ScalarKind};
@@ -135,7 +136,8 @@ pub use words::{Checks, Mode, OnNan, ReduceOp, Reduction, Role, Stats};
 pub mod functional {
     pub use crate::loss::{
         bce, bce_with_logits, cosine_embedding, cross_entropy, gaussian_nll, hinge_embedding, huber, kl_div, l1,
-        log_sigmoid, log_softmax, margin_ranking, mse, multi_margin, multilabel_margin, multilabel_soft_margin, nll,
-        poisson_nll, reduce, sigmoid, sigmoid_focal, smooth_l1, soft_margin, softmax, softmax_focal, triplet_margin,
+        linear_cross_entropy, log_sigmoid, log_softmax, margin_ranking, mse, multi_margin, multilabel_margin,
+        multilabel_soft_margin, nll, poisson_nll, reduce, sigmoid, sigmoid_focal, smooth_l1, soft_margin, softmax,
+        softmax_focal, triplet_margin,
     };
 }

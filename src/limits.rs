@@ -27,6 +27,9 @@ pub struct Limits {
     pub unpacks_f16: bool,
     /// The same of `pack2x16float`, ties to even and what is beyond f16 included: f16 is written by it.
     pub packs_f16: bool,
+    /// Bytes of logits that the loss of a linear layer keeps at a time for its gradients. Results are the same to the
+    /// bit.
+    pub scratch_bytes: u64,
 }
 
 /// Subgroups of no more lanes are the vectors of a processor, which run in lockstep.
@@ -38,6 +41,9 @@ const GROUP: u32 = 32;
 /// No invocation runs more loop iterations than this in all. Mesa's llvmpipe silently ends every loop of an
 /// invocation at about 65,530 iterations, nested ones included; half of that leaves room.
 pub const MAX_ITERATIONS: u64 = 32_768;
+
+/// Of logits, unless told otherwise.
+const SCRATCH_BYTES: u64 = 64 << 20;
 
 /// Storage bindings may begin at multiples of this on any device: WebGPU allows none a coarser alignment.
 pub const COARSEST_ALIGNMENT: u64 = 256;
@@ -60,6 +66,7 @@ impl Limits {
             subgroup: 1,
             unpacks_f16: false,
             packs_f16: false,
+            scratch_bytes: SCRATCH_BYTES,
         }
     }
 

@@ -110,6 +110,10 @@ pub struct Rows {
     /// The dimensions of a row's columns, where others lie between them. Then `inner` counts all rows behind the first
     /// of those dimensions.
     pub scattered: Option<Scattered>,
+    /// The rows are products of the input, which nobody has in memory: columns and targets are those of the products.
+    pub linear: Option<Linear>,
+    /// Rows side by side in a full target whose rows do not lie as those of the input.
+    pub heads: usize,
     /// In f64.
     pub definition: RowDefinition,
 }
@@ -121,6 +125,21 @@ pub struct Scattered {
     pub dims: Vec<usize>,
     /// What becomes of a row: only reductions are computed run by run.
     pub op: ReduceOp,
+}
+
+/// What makes rows of logits: row n of the input comes to `heads` of them, side by side,
+///
+/// ```text
+/// x[n heads + d, c] = Σ_h input[n, h] linear_weight[c, d, h] + linear_bias[c, d]
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linear {
+    /// Rows of the input.
+    pub inputs: usize,
+    pub heads: usize,
+    pub features: usize,
+    /// Operands and results lie elsewhere: results are written once, and operands read in runs.
+    pub is_streamed: bool,
 }
 
 /// The statistics of the softmax family.
@@ -148,6 +167,8 @@ impl Default for Rows {
             alone: None,
             whole: None,
             scattered: None,
+            linear: None,
+            heads: 1,
             definition: RowDefinition::Map(|_, _| {}),
         }
     }
@@ -308,6 +329,43 @@ impl Problem {
         let of_stats = self.grad_stats.iter_mut().map(|(_, view)| view);
         for view in views.chain(placed).chain(&mut self.grad_output).chain(of_stats) {
             view.offset -= view.base(step);
+        }
+        self
+    }
+
+    /// The same of rows of logits in f32 that lie somewhere, in the place of those that are products of the input. Their
+    /// gradient goes over them; those of the operands of the products are none of this problem.
+    pub(crate) fn of_logits(&self) -> Self {
+        let Family::Rows(rows) = &self.family else {
+            return self.clone();
+        };
+        let mut rows = rows.clone();
+        let linear = rows.linear.take();
+        let mut problem = self.clone();
+        let mut wants_grad = false;
+        for own in problem.operands.iter_mut().filter(|own| own.slot.is_of_product()) {
+            wants_grad |= own.grad.take().is_some();
+        }
+        if let Some(input) = problem.operands.first_mut() {
+            input.slot = Slot::Input;
+            input.view = View::contiguous(Dtype::F32, &[rows.slabs, rows.cols]);
+            input.grad = wants_grad.then(|| input.view.clone());
+        }
+        problem.in_place = wants_grad;
+        problem.accumulates = false;
+        // Of a full target, whose rows lie as the heads do.
+        rows.heads = linear.map_or(1, |own| own.heads);
+        problem.family = Family::Rows(rows);
+        problem
+    }
+
+    /// The same of a call of which tensors lie elsewhere.
+    pub(crate) fn streamed(mut self) -> Self {
+        if let Family::Rows(Rows {
+            linear: Some(linear), ..
+        }) = &mut self.family
+        {
+            linear.is_streamed = true;
         }
         self
     }

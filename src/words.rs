@@ -73,6 +73,9 @@ pub enum Role {
     PosWeight,
     Alpha,
     SampleWeight,
+    /// The matrix that makes logits of an input, and what is added to them.
+    LinearWeight,
+    LinearBias,
     GradOutput,
     /// The upstream gradients of rows' log-sum-exp and of their entropy.
     GradLse,
@@ -113,6 +116,8 @@ impl Role {
             Self::Negative => "grad_negative",
             Self::Target => "grad_target",
             Self::Var => "grad_var",
+            Self::LinearWeight => "grad_linear_weight",
+            Self::LinearBias => "grad_linear_bias",
             own => own.name(),
         }
     }
@@ -132,6 +137,8 @@ impl Role {
             Self::PosWeight => "pos_weight",
             Self::Alpha => "alpha",
             Self::SampleWeight => "sample_weight",
+            Self::LinearWeight => "linear_weight",
+            Self::LinearBias => "linear_bias",
             Self::GradOutput => "grad_output",
             Self::GradLse => "grad_lse",
             Self::GradEntropy => "grad_entropy",

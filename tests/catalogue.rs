@@ -14,7 +14,10 @@ fn row(info: &Info) -> String {
         let name = own.role.name();
         if own.grad { format!("**{name}**") } else { name.into() }
     }));
-    let tensors = list(info.tensors.iter().map(|own| format!("`{}`", own.role.name())));
+    let tensors = list(info.tensors.iter().map(|own| {
+        let name = format!("`{}`", own.role.name());
+        if own.grad { format!("**{name}**") } else { name }
+    }));
     let options = list(info.options.iter().map(|own| format!("`{}`", own.name)));
     let reductions = list(info.reductions.iter().map(|own| {
         let default = *own == (info.new)().reduction() && info.reductions.len() > 1;
@@ -46,7 +49,11 @@ fn the_docs_have_every_loss() {
 }
 
 /// Options and tensors that PyTorch's function has not.
-const OURS: [(&str, &[&str]); 2] = [
+const OURS: [(&str, &[&str]); 3] = [
+    (
+        "linear_cross_entropy",
+        &["z_loss", "softcap", "on_empty", "denominator", "sample_weight"],
+    ),
     (
         "cross_entropy",
         &["z_loss", "softcap", "on_empty", "denominator", "sample_weight"],

@@ -30,6 +30,7 @@ mod gradients;
 mod hostile;
 mod integers;
 mod large;
+mod linear;
 mod messages;
 #[cfg(feature = "ndarray")]
 mod ndarray;

@@ -39,7 +39,8 @@ fn along_classes(info: &Info) -> Setting {
 
 /// Rows whose columns do not meet each other.
 fn are_packed(problem: &Problem) -> bool {
-    matches!(&problem.family, Family::Rows(rows) if rows.inner_loops == 0 && rows.whole.is_none() && rows.cols <= 32)
+    matches!(&problem.family, Family::Rows(rows)
+        if rows.inner_loops == 0 && rows.whole.is_none() && rows.linear.is_none() && rows.cols <= 32)
 }
 
 /// Every loss of rows: packs of one, two and four rows, the last of them whole or not, and columns of four rows;

@@ -19,6 +19,12 @@ fn on(engine: &Engine, case: &Case) -> Vec<Tensor> {
         .collect()
 }
 
+/// Dispatches of a small call: three, or those of a layer: its rows in order, its logits and their states, what rows
+/// come to, and a product and its cuts for each gradient.
+fn most(info: &wgloss::Info) -> u64 {
+    if info.name == "linear_cross_entropy" { 12 } else { 3 }
+}
+
 /// A call like the one before plans, compiles, makes and binds nothing; it is one submission, which brings the results
 /// along; and a small one is three dispatches at most. Over all losses.
 #[test]
@@ -52,7 +58,7 @@ fn a_steady_call_makes_nothing() {
                     submissions: before.submissions + 1,
                     ..before
                 };
-                if after != want || after.dispatches - before.dispatches > 3 {
+                if after != want || after.dispatches - before.dispatches > most(info) {
                     failures.push(format!("{} {}: {before:?} then {after:?}", case.what, mode.name()));
                 }
                 seen += 1;

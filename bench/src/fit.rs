@@ -53,10 +53,29 @@ pub fn takes(loss: &dyn Loss, shapes: &[Vec<usize>], classes: bool) -> bool {
     })
 }
 
-/// The shapes of all tensors of the signature, for a first one of a shape.
+/// The loss is of a layer's logits: its shape is N×H×C, of N rows of H features and C classes.
+pub fn is_layer(info: &Info) -> bool {
+    info.operands.iter().any(|own| own.role == Role::LinearWeight)
+}
+
+/// The shape of what the classes of a loss's rows are in: that of the first tensor, or of a layer's logits.
+pub fn logits(info: &Info, shape: &[usize]) -> Vec<usize> {
+    match shape {
+        &[rows, _, classes] if is_layer(info) => vec![rows, classes],
+        // As many classes as features.
+        _ => shape.to_vec(),
+    }
+}
+
+/// The shapes of all tensors of the signature, for a first one of a shape, or of a layer.
 pub fn shapes(info: &Info, first: &[usize], rule: TargetShape) -> Vec<Vec<usize>> {
+    let (logits, layer) = (logits(info, first), is_layer(info));
+    // Of (H) and (N, H), and of N×H×C.
+    let features = first.get(class_dim(first)).copied().unwrap_or(1);
     let shape = |own: &wgloss::OperandInfo| match own.role {
-        Role::Target => rule.shape(first),
+        Role::Target => rule.shape(&logits),
+        Role::LinearWeight => vec![logits.last().copied().unwrap_or(1), features],
+        _ if layer => first[..first.len().min(2)].to_vec(),
         _ => first.to_vec(),
     };
     info.operands.iter().map(shape).collect()

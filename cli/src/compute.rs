@@ -247,8 +247,8 @@ struct Wanted {
 
 impl Wanted {
     fn new(info: &Info, outputs: &Outputs, operands: &Operands, checks: Checks) -> Self {
-        let places = (0..info.operands.len()).filter(|&place| outputs.wants(Part::Grad(place)));
-        let places: Vec<usize> = places.collect();
+        let all = std::iter::once(0).chain(info.graded().map(|(place, _)| place));
+        let places: Vec<usize> = all.filter(|&place| outputs.wants(Part::Grad(place))).collect();
         let has_classes = operands
             .get(Role::Target)
             .is_some_and(|target| !target.dtype().is_float());
@@ -257,7 +257,7 @@ impl Wanted {
             // The first tensor's comes in any case.
             grads: places
                 .iter()
-                .filter_map(|&place| parts::role(info, place).filter(|_| place > 0))
+                .filter_map(|&place| info.role(place).filter(|_| place > 0))
                 .collect(),
             stats: Stats {
                 lse: outputs.wants(Part::Lse),

@@ -42,11 +42,11 @@ pub fn products(info: &Info) -> Vec<Product> {
         product(Part::Loss, "out", if is_function(info) { "result" } else { "loss" }),
         product(Part::Grad(0), "grad", &format!("gradient of {first}")),
     ];
-    for (place, own) in info.operands.iter().enumerate().skip(1).filter(|(_, own)| own.grad) {
-        let name = own.role.name();
+    for (place, role) in info.graded() {
+        let name = role.name();
         list.push(product(
             Part::Grad(place),
-            &format!("grad-{name}"),
+            &format!("grad-{}", name.replace('_', "-")),
             &format!("gradient of {name}"),
         ));
     }
@@ -94,18 +94,13 @@ impl Part {
                 .map(Stored::floats)
                 .or(values.argmax.as_ref().map(Stored::integers)),
             Self::Grad(0) => values.grad_input.as_ref().map(Stored::floats),
-            Self::Grad(place) => values.grad(role(info, place)?).map(Stored::floats),
+            Self::Grad(place) => values.grad(info.role(place)?).map(Stored::floats),
             Self::ZLoss => values.z_loss.as_ref().map(Stored::floats),
             Self::Lse => values.lse.as_ref().map(Stored::floats),
             Self::Entropy => values.entropy.as_ref().map(Stored::floats),
             Self::Argmax => values.argmax.as_ref().map(Stored::integers),
         }
     }
-}
-
-/// The tensor at a place of the signature.
-pub fn role(info: &Info, place: usize) -> Option<Role> {
-    info.operands.get(place).map(|own| own.role)
 }
 
 /// An array as files hold it: little-endian.

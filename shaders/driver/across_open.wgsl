@@ -9,6 +9,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let own = share_of(tile, lane, 0u);
     if (own.live) {
-        open_in_tile(own.index, own.spot, input_place(own.spot), own.first, own.end);
+        open_in_tile(own.index, own.index, own.spot, input_place(own.spot), own.first, own.end);
     }
 }

@@ -11,7 +11,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let own = tile_at(tile);
     let input_at = input_row(own.slab);
-    let row = row_of(own.index, own.slab, input_at);
+    let row = row_of(own.place, own.slab, input_at);
     var state = identity();
     if (READS_ROWS & row_reads(row)) {
         state = fold_columns(row, input_at, lane, own.first, own.end);

@@ -6,26 +6,28 @@
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     params = uniforms;
-    let index = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
-    if (index >= uniforms.end_tile) {
-        return; // the same for the whole workgroup: `index` comes from workgroup_id and uniforms
+    let place = uniforms.first_tile + group.y * uniforms.groups_x + group.x;
+    if (place >= uniforms.end_tile) {
+        return; // the same for the whole workgroup: `place` comes from workgroup_id and uniforms
     }
-    let nth = index - params.first_row;
+    let index = row_at(place);
+    let nth = place - params.first_row;
     let tiles = params.block_tiles;
     let first = params.states_in_base + nth * tiles;
+    let row = row_of(place, nth, 0u);
+    let end = select(0u, tiles, is_folded(place));
     var state = identity();
-    for (var outer = lane; outer < tiles; outer += RUN * WIDTH) {
+    for (var outer = lane; outer < end; outer += RUN * WIDTH) {
         var run = identity();
-        for (var tile = outer; tile < min(outer + RUN * WIDTH, tiles); tile += WIDTH) {
+        for (var tile = outer; tile < min(outer + RUN * WIDTH, end); tile += WIDTH) {
             run = merge(run, states_in[first + tile].state);
         }
         state = merge(state, run);
     }
     let all = tree(lane, state);
-    let row = row_of(index, nth, 0u);
     put_row(index, lane, index, true, lane == 0u, row, all);
     put_tile(index, lane);
     if (lane == 0u) {
-        keep(index, row, all);
+        keep(place, index, row, all);
     }
 }

@@ -8,5 +8,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>) {
         return;
     }
     let own = tile_at(tile);
-    open_in_tile(own.index, vec2<u32>(own.slab, 0u), input_row(own.slab), own.first, own.end);
+    open_in_tile(own.place, own.index, vec2<u32>(own.slab, 0u), input_row(own.slab), own.first, own.end);
 }

@@ -11,8 +11,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let own = tile_at(tile);
     let input_at = input_row(own.slab);
-    var row = row_of(own.index, own.slab, input_at);
-    let all = merged_in[params.merged_base + (own.index - params.first_row)];
+    var row = row_of(own.place, own.slab, input_at);
+    if (!is_folded(own.place)) {
+        return;
+    }
+    let all = merged_in[params.merged_base + (own.place - params.first_row)];
     if (STATS_GRADS) {
         row = with_stats_grads(row, own.index, all.state);
     }

@@ -7,6 +7,16 @@ const CELLS: u32 = GROUP / 2u; // of a group
 
 var<workgroup> states: array<State, WIDTH / 2u>;
 
+// default
+fn keep_state(cell: u32, s: State) {
+    states[cell] = s;
+}
+
+// default
+fn kept_state(cell: u32) -> State {
+    return states[cell];
+}
+
 fn tree(lane: u32, mine: State) -> State {
     let part = lane % LANES;
     let own = lane % GROUP;
@@ -17,26 +27,26 @@ fn tree(lane: u32, mine: State) -> State {
     }
     for (var half = CELLS; half > 0u; half = half / 2u) {
         if ((own >= half) & (own < 2u * half)) {
-            states[cells + own % CELLS] = state;
+            keep_state(cells + own % CELLS, state);
         }
         workgroupBarrier(); // this level's states, before they are merged
         if (own < half) {
-            state = merge(state, states[cells + (own + half) % CELLS]);
+            state = merge(state, kept_state(cells + (own + half) % CELLS));
         }
     }
     for (var half = LANES / GROUP / 2u; half > 0u; half = half / 2u) {
         let group = part / GROUP;
         if ((own == 0u) & (group >= half) & (group < 2u * half)) {
-            states[cells] = state;
+            keep_state(cells, state);
         }
         workgroupBarrier();
         if ((own == 0u) & (group < half)) {
-            state = merge(state, states[cells + half * CELLS]);
+            state = merge(state, kept_state(cells + half * CELLS));
         }
     }
     if (part == 0u) {
-        states[cells] = state;
+        keep_state(cells, state);
     }
     workgroupBarrier(); // the row's state, before all its lanes read it
-    return states[(lane - part) / GROUP * CELLS];
+    return kept_state((lane - part) / GROUP * CELLS);
 }

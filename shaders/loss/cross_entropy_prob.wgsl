@@ -7,7 +7,7 @@ fn row_open(index: u32, slab: u32, inner: u32, input_at: u32) -> Row {
 }
 
 fn probabilities4(row: Row, column: u32, count: u32) -> vec4<f32> {
-    let step = col_step();
+    let step = target_step();
     let at = row.targets_at + column * step;
     if (count == 4u) {
         return targets4(at, step);

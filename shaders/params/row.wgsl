@@ -38,8 +38,12 @@ struct Params {
     counts_base: u32,   // where what is counted of first_tile goes
     lowest: f32,        // the most negative finite f32, and 0: see math/guard.wgsl
     zero: u32,
+    block_row: u32,     // of wide rows: the row and the column that tile 0 begins with
+    first_col: u32,
+    order_base: u32,    // where the row of place 0 would lie in row/ordered.wgsl
     pad0: u32,
     pad1: u32,
+    pad2: u32,
     scalars_0_3: vec4<f32>, // the loss's own, read by their names (src/scalars.rs)
     scalars_4_7: vec4<f32>,
 }

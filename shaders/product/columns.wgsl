@@ -9,9 +9,15 @@ fn OPERAND_place(block: u32) -> u32 {
     return 4u * (block / OPERAND_quads);
 }
 
+// Where a place of the depth lies among those in memory.
+// default
+fn OPERAND_row(depth: u32) -> u32 {
+    return depth;
+}
+
 fn OPERAND_beside(line: u32, depth: u32) -> vec4<f32> {
     let own = min(line, (params.OPERAND_lines - 1u) & ~3u);
-    let at = params.OPERAND_base + min(depth, params.depth - 1u) * params.OPERAND_stride + own;
+    let at = params.OPERAND_base + OPERAND_row(min(depth, params.depth - 1u)) * params.OPERAND_stride + own;
     return select(vec4<f32>(), OPERAND4(at, 1u), depth < params.depth);
 }
 

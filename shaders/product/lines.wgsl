@@ -8,8 +8,14 @@ fn OPERAND_place(block: u32) -> u32 {
     return 4u * (block % SLAB);
 }
 
+// Where a line lies among those in memory.
+// default
+fn OPERAND_row(line: u32) -> u32 {
+    return line;
+}
+
 fn OPERAND_along(line: u32, depth: u32) -> vec4<f32> {
-    let at = params.OPERAND_base + min(line, params.OPERAND_lines - 1u) * params.OPERAND_stride;
+    let at = params.OPERAND_base + OPERAND_row(min(line, params.OPERAND_lines - 1u)) * params.OPERAND_stride;
     let within = vec4<u32>(depth) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.depth);
     return select(vec4<f32>(), OPERAND4(at + min(depth, (params.depth - 1u) & ~3u), 1u), within);
 }

@@ -41,8 +41,16 @@ fn input_place(spot: vec2<u32>) -> u32 {
     return params.input_base + spot.x * params.input_stride + spot.y;
 }
 
+// Where a row of a full target begins.
+// default
 fn targets_at(slab: u32, inner: u32) -> u32 {
     return params.targets_base + slab * params.targets_stride + inner;
+}
+
+// Elements from one number of it to the next.
+// default
+fn target_step() -> u32 {
+    return col_step();
 }
 
 // The upstream gradient of a map has a row for each row.

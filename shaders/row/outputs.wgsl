@@ -7,10 +7,15 @@ struct Places {
     value: u32,
 }
 
+// default
+fn grad_targets_at(slab: u32, inner: u32) -> u32 {
+    return params.grad_targets_base + slab * params.grad_targets_stride + inner;
+}
+
 fn places_of(slab: u32, inner: u32) -> Places {
     return Places(
         params.grad_input_base + slab * params.grad_input_stride + inner,
-        params.grad_targets_base + slab * params.grad_targets_stride + inner,
+        grad_targets_at(slab, inner),
         params.loss_base + slab * params.loss_stride + inner,
     );
 }
@@ -49,7 +54,7 @@ fn row_grad_target(row: Row, s: State, column: u32, x: f32) -> f32 {
 }
 
 fn put_target_grad(row: Row, s: State, scale: f32, at: u32, q: Columns) {
-    let step = col_step();
+    let step = target_step();
     let first = at + q.column * step;
     let last = params.cols - 1u;
     let g = scale * vec4<f32>(

@@ -1,5 +1,6 @@
 // Wide rows are cut into tiles of TILE columns, one workgroup to each: row by row, block_tiles of them to a row.
 struct Tile {
+    place: u32, // of the row among those that the passes go over, and of its cells in what these hand on
     index: u32, // the row
     slab: u32,  // counted from the window's first
     first: u32, // its columns are first .. end
@@ -7,9 +8,21 @@ struct Tile {
 }
 
 fn tile_at(tile: u32) -> Tile {
-    let index = tile / params.block_tiles;
-    let first = (tile % params.block_tiles) * TILE;
-    return Tile(index, index - params.first_slab, first, first + min(params.cols - first, TILE));
+    let place = params.block_row + tile / params.block_tiles;
+    let first = params.first_col + (tile % params.block_tiles) * TILE;
+    return Tile(place, row_at(place), place - params.first_slab, first, first + min(params.cols - first, TILE));
+}
+
+// The row at a place: passes go over rows in their order, but for those of row/ordered.wgsl.
+// default
+fn row_at(place: u32) -> u32 {
+    return place;
+}
+
+// Whether the columns of a row are folded, and their gradient wanted.
+// default
+fn is_folded(place: u32) -> bool {
+    return true;
 }
 
 // Where column 0 of the row would lie in its binding, modulo 2^32: the window may begin at a later one.
@@ -19,13 +32,13 @@ fn input_row(slab: u32) -> u32 {
 
 // A wide row of which nothing has to be read before its columns.
 // default
-fn row_of(index: u32, slab: u32, input_at: u32) -> Row {
-    return row_open(index, slab, 0u, input_at);
+fn row_of(place: u32, slab: u32, input_at: u32) -> Row {
+    return row_open(place, slab, 0u, input_at);
 }
 
 // Keeps what the pass that writes a row's columns needs: no such pass follows.
 // default
-fn keep(index: u32, row: Row, s: State) {}
+fn keep(place: u32, index: u32, row: Row, s: State) {}
 
 // What the passes over wide rows hand on, in cells of sizes that no loss changes; src/plan/rows/wide.rs knows them.
 

@@ -2,8 +2,8 @@
 // them.
 @group(0) @binding(21) var<storage, read> rows_in: array<Opened>; // (rows) Opened
 
-fn row_of(index: u32, slab: u32, input_at: u32) -> Row {
-    return rows_in[params.rows_base + (index - params.first_row)].row;
+fn row_of(place: u32, slab: u32, input_at: u32) -> Row {
+    return rows_in[params.rows_base + (place - params.first_row)].row;
 }
 
 // For row_open, which nobody calls any more: the labels are not bound.

@@ -24,6 +24,17 @@ struct State {
     heat: f32,
 }
 
+// The words of a state, as product/states.wgsl keeps them, and the state of them.
+fn state_words(s: State) -> array<vec4<u32>, 2> {
+    return array<vec4<u32>, 2>(
+        bitcast<vec4<u32>>(vec4<f32>(s.peak, s.rest, s.mass, s.pull)), vec4<u32>(s.bits, s.top, bitcast<u32>(s.heat), 0u));
+}
+
+fn state_of(a: vec4<u32>, b: vec4<u32>) -> State {
+    let x = bitcast<vec4<f32>>(a);
+    return State(x.x, x.y, x.z, x.w, b.x, b.y, bitcast<f32>(b.z));
+}
+
 fn identity() -> State {
     return State(params.neg_inf, 0.0, 0.0, 0.0, 0u, 0xffffffffu, 0.0);
 }

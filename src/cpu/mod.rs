@@ -8,6 +8,7 @@ mod count;
 mod elements;
 mod floats;
 mod inspect;
+mod linear;
 mod numbers;
 mod output;
 mod pairs;
@@ -94,9 +95,10 @@ pub(crate) fn run(
     keeping: &Keeping<'_>,
 ) -> Result<Made> {
     let mut made = match &problem.family {
-        Family::Rows(rows) => match &rows.scattered {
-            Some(own) => scattered::run(problem, rows, own, operands, keeping),
-            None => rows::run(problem, rows, operands, scales, keeping),
+        Family::Rows(rows) => match (&rows.scattered, rows.linear) {
+            (Some(own), _) => scattered::run(problem, rows, own, operands, keeping),
+            (None, Some(own)) => linear::run(problem, own, operands, scales, keeping),
+            (None, None) => rows::run(problem, rows, operands, scales, keeping, None),
         },
         Family::Elements(elements) => elements::run(problem, elements, operands, keeping),
         Family::Pairs(pairs) => pairs::run(problem, pairs, operands, keeping),

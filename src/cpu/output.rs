@@ -86,11 +86,12 @@ pub(crate) fn output_of(made: Made, problem: &Problem, call: &Call<'_>, elsewher
     }
     for (role, grad) in made.grads {
         let Role::Grad(place) = role else { continue };
-        let mut operands = problem.operands.iter().zip(&call.tensors);
-        let Some((operand, tensor)) = operands.nth(usize::from(place)) else {
+        let Some(operand) = problem.operands.get(usize::from(place)) else {
             continue;
         };
-        let grad = grad.into_tensor(operand.view.dtype, tensor.shape());
+        // To whose shape the problem may have added dimensions of size 1.
+        let given = call.tensors.get(usize::from(place)).map(|own| own.shape());
+        let grad = grad.into_tensor(operand.view.dtype, given.unwrap_or(&operand.view.shape));
         match place {
             0 => output.grad_input = Some(grad),
             _ => output.grads.push((operand.role, grad)),

@@ -53,11 +53,29 @@ const VALUE: usize = 0;
 const GRAD_INPUT: usize = 1;
 const GRAD_TARGET: usize = 2;
 
+/// Where the rows of a run lie.
+enum Source<'a> {
+    Tensor(Floats<'a>),
+    /// In f64, from a row on.
+    Products(usize, Vec<f64>),
+}
+
+/// Rows that are products, a batch at a time.
+pub(super) trait Products {
+    /// The most rows of a batch.
+    fn batch(&self) -> usize;
+
+    fn rows(&self, rows: Range<usize>) -> Vec<f64>;
+
+    /// Takes in the gradient of such rows; `takes_part`: whether a row has any.
+    fn take(&mut self, rows: Range<usize>, grad: &[f64], takes_part: &(dyn Fn(usize) -> bool + Sync));
+}
+
 /// The tensors of a run, and what its labels come to.
 struct Run<'a> {
     problem: &'a Problem,
     rows: &'a Rows,
-    input: Floats<'a>,
+    input: Source<'a>,
     weight: Option<Vec<f64>>,
     /// The weights of single elements, and how they lie under the input's shape.
     element_weights: Option<(Floats<'a>, Walk)>,
@@ -80,7 +98,7 @@ struct Tile<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(problem: &'a Problem, rows: &'a Rows, operands: &ByRole<'a>) -> Result<Self> {
+    fn new(problem: &'a Problem, rows: &'a Rows, operands: &ByRole<'a>, is_product: bool) -> Result<Self> {
         let of = |slot| Floats::of(problem, operands, slot);
         let (mut weight, mut element_weights) = (None, None);
         match (of(Slot::Weight)?, rows.element_weights(problem)) {
@@ -98,7 +116,10 @@ impl<'a> Run<'a> {
         let weights = [weight.as_deref(), sample_weight.as_deref()];
         Ok(Self {
             counted: count(problem, rows, labels.as_ref(), weights),
-            input: Floats::new(operands, problem.operands[0].role, problem.input())?,
+            input: match is_product {
+                true => Source::Products(0, Vec::new()),
+                false => Source::Tensor(Floats::new(operands, problem.operands[0].role, problem.input())?),
+            },
             upstream: Floats::upstream(problem, operands, Role::GradOutput)?,
             of_stats: match problem.grad_stats.is_empty() {
                 true => None,
@@ -118,9 +139,9 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The elements of adjacent rows, row by row.
-    fn gather(&self, from: &Floats<'_>, rows: Range<usize>, out: &mut Vec<f64>) {
-        let (cols, inner) = (self.rows.cols, self.rows.inner);
+    /// The elements of adjacent rows, of which so many lie side by side, row by row.
+    fn gather(&self, from: &Floats<'_>, inner: usize, rows: Range<usize>, out: &mut Vec<f64>) {
+        let cols = self.rows.cols;
         out.resize(rows.len() * cols, 0.0);
         if inner == 1 {
             return from.rows(rows.start, cols, out);
@@ -149,9 +170,17 @@ impl<'a> Run<'a> {
         let held = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = held().pop().unwrap_or_default();
         let (cols, rows) = (self.rows.cols, tile.first..tile.first + tile.made.len());
-        self.gather(&self.input, rows.clone(), &mut scratch.x);
+        let inner = self.rows.inner;
+        match &self.input {
+            Source::Tensor(input) => self.gather(input, inner, rows.clone(), &mut scratch.x),
+            Source::Products(first, products) => {
+                let own = (rows.start - first) * cols..(rows.end - first) * cols;
+                scratch.x.clear();
+                scratch.x.extend(&products[own]);
+            }
+        }
         if let Some(full) = &self.full {
-            self.gather(full, rows.clone(), &mut scratch.p);
+            self.gather(full, inner * self.rows.heads, rows.clone(), &mut scratch.p);
         }
         if let Some((weights, walk)) = &self.element_weights {
             scratch.w.resize(rows.len() * cols, 0.0);
@@ -164,7 +193,7 @@ impl<'a> Run<'a> {
             });
         }
         match &self.upstream {
-            Some(upstream) if self.rows.is_map() => self.gather(upstream, rows.clone(), &mut scratch.g),
+            Some(upstream) if self.rows.is_map() => self.gather(upstream, inner, rows.clone(), &mut scratch.g),
             None if self.rows.is_map() => scratch.g.resize(rows.len() * cols, 1.0),
             _ => {}
         }
@@ -175,6 +204,12 @@ impl<'a> Run<'a> {
             tile.made[nth] = self.row(tile.first + nth, nth, &mut tile.parts, &mut scratch);
         }
         held().push(scratch);
+    }
+
+    /// A row has a gradient, whatever that is.
+    fn takes_part(&self, row: usize) -> bool {
+        let is_kept = |labels: &Classes<'_>| labels.kind(row).0 == Kind::Kept;
+        self.labels.as_ref().is_none_or(is_kept) || self.by_stats(row).is_some()
     }
 
     /// The upstream gradients of a row's statistics, if they are not 0.
@@ -317,7 +352,7 @@ impl<'a> Run<'a> {
     }
 
     fn scatter_words<const SIZE: usize>(&self, rows: Range<usize>, from: &Numbers, to: &mut Numbers) {
-        let (cols, inner) = (self.rows.cols, self.rows.inner);
+        let (cols, inner) = (self.rows.cols, self.rows.inner * self.rows.heads);
         let first = rows.start / inner;
         let (from, _) = from.bytes().as_chunks::<SIZE>();
         let part = to.part(first * cols * inner..rows.end.div_ceil(inner) * cols * inner);
@@ -347,10 +382,11 @@ pub(super) fn run(
     operands: &ByRole<'_>,
     scales: Option<Scales>,
     keeping: &Keeping<'_>,
+    mut products: Option<&mut dyn Products>,
 ) -> Result<Made> {
-    let mut run = Run::new(problem, rows, operands)?;
+    let mut run = Run::new(problem, rows, operands, products.is_some())?;
     run.counted.scales = scales.unwrap_or(run.counted.scales);
-    let (count, cols, inner) = (rows.rows() as usize, rows.cols, rows.inner);
+    let (count, cols) = (rows.rows() as usize, rows.cols);
     let (stats, wants_loss) = (problem.stats, problem.mode.wants_loss());
     let mut kept: [Option<(Role, Kept)>; 3] = [None; 3];
     if rows.is_map() && wants_loss {
@@ -360,13 +396,17 @@ pub(super) fn run(
         let is_target = operand.slot == Slot::Target;
         kept[if is_target { GRAD_TARGET } else { GRAD_INPUT }] = Some((role, keeping(role)));
     }
+    // The gradient of products goes on to their operands.
+    let grad = kept[GRAD_INPUT].take_if(|_| products.is_some());
     let mut arrays = kept.map(|kept| kept.map(|(_, kept)| Numbers::new(kept, count * cols)));
     // Where rows do not lie one behind the other, what is made of them is put in place afterwards.
-    let is_straight = inner == 1;
-    let batch = match is_straight {
-        true => BATCH_ROWS,
-        false => (BATCH / cols.max(1)).clamp(TILE_ROWS, BATCH_ROWS),
+    let is_straight = rows.inner * rows.heads == 1;
+    let batch = match (&products, is_straight) {
+        (Some(products), _) => products.batch(),
+        (None, true) => BATCH_ROWS,
+        (None, false) => (BATCH / cols.max(1)).clamp(TILE_ROWS, BATCH_ROWS),
     };
+    let mut grad = grad.map(|_| Numbers::new(Kept::Exact, batch.min(count) * cols));
     let held = |kept: Option<(Role, Kept)>| {
         kept.filter(|_| !is_straight)
             .map(|(_, kept)| Numbers::new(kept, batch.min(count) * cols))
@@ -386,19 +426,33 @@ pub(super) fn run(
     for first in (0..count).step_by(batch) {
         let own = first..count.min(first + batch);
         let each = &mut each[..own.len()];
+        if let Some(products) = &mut products {
+            run.input = Source::Products(first, products.rows(own.clone()));
+        }
         if is_straight {
-            let arrays = arrays
+            let mut arrays = arrays
                 .each_mut()
                 .map(|array| array.as_mut().map(|array| (array, first)));
-            run.batch(own, each, arrays);
+            if let Some(grad) = &mut grad {
+                arrays[GRAD_INPUT] = Some((grad, 0));
+            }
+            run.batch(own.clone(), each, arrays);
         } else {
-            let held_here = held.each_mut().map(|array| array.as_mut().map(|array| (array, 0)));
+            let mut held_here = held.each_mut().map(|array| array.as_mut().map(|array| (array, 0)));
+            if let Some(grad) = &mut grad {
+                held_here[GRAD_INPUT] = Some((grad, 0));
+            }
             run.batch(own.clone(), each, held_here);
             for (from, to) in held.iter().zip(&mut arrays) {
                 if let (Some(from), Some(to)) = (from, to) {
                     run.scatter(own.clone(), from, to);
                 }
             }
+        }
+        if let (Some(products), Some(grad)) = (&mut products, &grad) {
+            products.take(own.clone(), &grad.exact()[..own.len() * cols], &|row| {
+                run.takes_part(row)
+            });
         }
         for (row, own) in (first..).zip(each.iter()) {
             for (losses, loss) in [(&mut losses, own.loss), (&mut z_losses, own.stats.z_loss)] {

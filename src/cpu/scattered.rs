@@ -50,7 +50,7 @@ pub(super) fn run(
             )
         })
         .collect();
-    let mut made = rows::run(&together, &rows, &operands, None, keeping)?;
+    let mut made = rows::run(&together, &rows, &operands, None, keeping, None)?;
     for (_, grad) in &mut made.grads {
         let mut back = Numbers::new(grad.kept, places.len());
         let size = grad.kept.bytes();

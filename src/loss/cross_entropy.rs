@@ -101,7 +101,7 @@ define! {
 }
 
 impl CrossEntropy {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         finite("label_smoothing", self.label_smoothing)?;
         if !(0.0..=1.0).contains(&self.label_smoothing) {
             return Err(Error::option(
@@ -137,14 +137,12 @@ impl CrossEntropy {
             ));
         }
         let full = call.tensors.get(1).is_some_and(|target| target.dtype().is_float());
-        if full && call.stats.accuracy {
-            return Err(Error::operand(
-                "target",
-                "accuracy is asked for, which needs class indices",
-            ));
-        }
-        let mut stats = call.stats;
-        stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
+        let (rows, numbers) = self.rows(cols, full);
+        self.finish(rows.problem(self, call, dim, numbers)?, call, full)
+    }
+
+    /// Rows of so many classes, whatever they lie in; `full`: with a probability for each.
+    pub(super) fn rows(&self, cols: usize, full: bool) -> (Rows, Scalars) {
         let is_smooth = !full && self.label_smoothing > 0.0;
         let caps = self.softcap > 0.0;
         // Only the label has a coefficient otherwise.
@@ -180,17 +178,23 @@ impl CrossEntropy {
             alone: (self.z_loss == 0.0).then_some(0.0),
             ..Rows::default()
         };
-        let mut problem = rows.problem(
-            self,
-            call,
-            dim,
-            Numbers {
-                label_smoothing: self.label_smoothing,
-                smooth_share: self.label_smoothing / cols as f64,
-                z_loss: self.z_loss,
-                softcap: self.softcap,
-            },
-        )?;
+        let numbers = Numbers {
+            label_smoothing: self.label_smoothing,
+            smooth_share: self.label_smoothing / cols as f64,
+            z_loss: self.z_loss,
+            softcap: self.softcap,
+        };
+        (rows, numbers.into())
+    }
+
+    /// What else the options say of a problem of such rows.
+    pub(super) fn finish(&self, mut problem: Problem, call: &Call<'_>, full: bool) -> Result<Problem> {
+        if full && call.stats.accuracy {
+            return Err(Error::operand(
+                "target",
+                "accuracy is asked for, which needs class indices",
+            ));
+        }
         if full && self.ignore_index >= 0 {
             return Err(Error::option(
                 "ignore_index",
@@ -200,7 +204,8 @@ impl CrossEntropy {
                 ),
             ));
         }
-        problem.stats = stats;
+        problem.stats = call.stats;
+        problem.stats.z_loss = self.z_loss > 0.0 && call.mode.wants_loss();
         problem.zero_on_empty = self.on_empty == OnEmpty::Zero;
         if let Some(denominator) = self.denominator {
             problem.divisor = Divisor::Given(denominator);

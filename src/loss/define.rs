@@ -133,7 +133,7 @@ macro_rules! define {
         $(presets: [$($preset:literal => $set:ident $word:literal),* $(,)?];)?
         operands { $($operand:ident: $kind:ident, $grad:literal, $operand_help:literal;)* }
         options { $($option:ident: $option_type:ty = $default:expr, $option_help:literal;)* }
-        tensors { $($tensor:ident: $tensor_help:literal;)* }
+        tensors { $($tensor:ident: $tensor_help:literal $(, grad $tensor_grad:literal)?;)* }
         $(scalars { $($scalar:ident $(= $formula:literal)?),* $(,)? })?
         reduction: $reduction:ident;
         reductions: $reductions:expr;
@@ -163,6 +163,7 @@ macro_rules! define {
             }),*],
             tensors: &[$($crate::loss::TensorInfo {
                 role: $crate::loss::define::role!($tensor),
+                grad: false $(|| $tensor_grad)?,
                 help: $tensor_help,
             }),*],
             reductions: $reductions,
@@ -319,6 +320,12 @@ macro_rules! role {
     };
     (sample_weight) => {
         $crate::words::Role::SampleWeight
+    };
+    (linear_weight) => {
+        $crate::words::Role::LinearWeight
+    };
+    (linear_bias) => {
+        $crate::words::Role::LinearBias
     };
 }
 pub(crate) use role;

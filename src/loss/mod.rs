@@ -14,6 +14,7 @@ mod hinge_embedding;
 mod huber;
 mod kl_div;
 mod l1;
+mod linear_cross_entropy;
 mod log_sigmoid;
 mod log_softmax;
 mod margin_ranking;
@@ -86,6 +87,7 @@ registry! {
     sigmoid: Sigmoid,
     log_sigmoid: LogSigmoid,
     reduce: Reduce,
+    linear_cross_entropy: LinearCrossEntropy,
 }
 
 pub use cross_entropy::OnEmpty;
@@ -159,6 +161,20 @@ impl Info {
     /// Its name, and PyTorch's.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
+    /// The tensor at a place of the signature, behind which the optional ones have theirs.
+    pub fn role(&self, place: usize) -> Option<Role> {
+        let optional = self.tensors.iter().map(|own| own.role);
+        self.operands.iter().map(|own| own.role).chain(optional).nth(place)
+    }
+
+    /// The places, but for the first, of tensors whose gradients are available. Of the optional ones these come first.
+    pub fn graded(&self) -> impl Iterator<Item = (usize, Role)> {
+        let signature = self.operands.iter().map(|own| (own.role, own.grad));
+        let all = signature.chain(self.tensors.iter().map(|own| (own.role, own.grad)));
+        let all = all.enumerate().skip(1).filter(|(_, (_, grad))| *grad);
+        all.map(|(place, (role, _))| (place, role))
     }
 
     /// Takes a kind of operand anywhere.
@@ -255,6 +271,8 @@ pub struct OptionInfo {
 #[derive(Debug)]
 pub struct TensorInfo {
     pub role: Role,
+    /// Its gradient is available.
+    pub grad: bool,
     pub help: &'static str,
 }
 

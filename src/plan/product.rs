@@ -1,16 +1,17 @@
-//! Products of matrices, and the multiply-adds that they are measured against.
+//! Products of matrices.
 //!
 //! An element's sum goes along the depth in order, whatever tile, cut or dispatch it lies in, so no cut and no tile
 //! changes its bits; but for the sign of a sum of negative zeros, to which a slab that is not full adds 0.
 
-use super::window::{Window, Windows, base_of, bindings, fit};
+use super::order::Order;
+use super::window::{Window, Windows, base_of, bindings, fit_together};
 use super::{Dispatch, MULTIPLY_ADDS_PER_BYTE, Origin, Plan, Step, furthest, grid};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::layout::{MultiplyParams, ProductParams, Slot};
+use crate::layout::{ProductParams, Slot};
 use crate::limits::{Limits, MAX_ITERATIONS};
 use crate::shader::pieces::Put;
-use crate::shader::{Const, Variant, piece, pieces};
+use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::view::View;
 use crate::words::Role;
 
@@ -31,29 +32,117 @@ pub struct Matrix {
     /// Elements from one line to the next, or, where they lie across, from one place of the depth to the next.
     pub stride: u64,
     pub lies: Lies,
+    /// What lies behind the last element of a line may be read, up to a whole quad.
+    pub padded: bool,
+}
+
+/// Numbers that the sums of columns begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct Bias {
+    pub source: Origin,
+    pub dtype: Dtype,
+    /// Bytes before its first element.
+    pub offset: u64,
+    /// Elements from one column to the next.
+    pub step: u64,
+}
+
+/// Rows in an order of their own, as a product takes them, or leaves them.
+#[derive(Clone, Copy, Debug)]
+pub struct Ordered {
+    pub order: Order,
+    /// The place of the first row.
+    pub first: u64,
+    pub what: Side,
+}
+
+/// What of a product is in the order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The lines of the left operand; all of them, or those that take part.
+    Left { all: bool },
+    /// The rows of the product, which go to those of the input, or stay in the order.
+    Rows { scatters: bool },
+    /// The depth, along the lines of the right operand.
+    Depth,
+}
+
+impl Ordered {
+    /// The params of a dispatch that takes places from one on; orders begin where their binding does.
+    fn params(self, place: u64) -> ProductParams {
+        ProductParams {
+            first_place: place as u32,
+            ..Default::default()
+        }
+    }
+
+    fn pieces(self) -> Vec<Piece> {
+        let own = match self.what {
+            Side::Left { all: true } => piece!("product/ordered_left.wgsl"; Const::Bool("ALL", true)),
+            Side::Left { all: false } => piece!("product/ordered_left.wgsl"; Const::Bool("ALL", false)),
+            Side::Rows { scatters: true } => piece!("product/ordered_written.wgsl"),
+            Side::Rows { scatters: false } => piece!("product/ordered_sums.wgsl"),
+            Side::Depth => piece!("product/ordered_depth.wgsl"),
+        };
+        vec![piece!("product/taking.wgsl"), own]
+    }
+
+    /// Those of drivers that go by rows.
+    pub fn rows_pieces() -> [Piece; 2] {
+        [piece!("product/taking.wgsl"), piece!("product/ordered_rows.wgsl")]
+    }
+
+    fn name(self) -> &'static str {
+        match self.what {
+            Side::Left { all: true } => "/ordered_all",
+            Side::Left { all: false } => "/ordered",
+            Side::Rows { scatters: true } => "/ordered_rows",
+            Side::Rows { scatters: false } => "/ordered_sums",
+            Side::Depth => "/ordered_depth",
+        }
+    }
+}
+
+/// The operands of a product: `bias[c]`, or 0, and the sums over k of `left[r, k] * right[c, k]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands {
+    pub left: Matrix,
+    pub right: Matrix,
+    pub bias: Option<Bias>,
+    pub ordered: Option<Ordered>,
+    /// Lines of either.
+    pub lines: [u64; 2],
+    pub depth: u64,
+}
+
+/// Where a product goes, in f32.
+#[derive(Clone, Copy, Debug)]
+pub struct Into {
+    pub source: Origin,
+    /// Bytes before the first element.
+    pub offset: u64,
+    /// Elements from row to row.
+    pub stride: u64,
+    /// Sums begin with what is there.
+    pub adds: bool,
 }
 
 /// `into[r, c] = sum over k of left[r, k] * right[c, k]`, in f32.
 #[derive(Clone, Copy, Debug)]
 pub struct Product {
-    pub left: Matrix,
-    pub right: Matrix,
-    /// Lines of either.
-    pub lines: [u64; 2],
-    pub depth: u64,
-    /// Where the product goes, in f32: source, bytes before the first element, elements from row to row.
-    pub into: (Origin, u64, u64),
+    pub of: Operands,
+    pub into: Into,
 }
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
-    lines: [u64; 2],
+pub struct Tile {
+    pub lines: [u64; 2],
     /// Quads of the depth in workgroup memory at a time.
     slab: u64,
     /// Quads of columns of a lane, which has two of rows.
     across: u32,
-    width: u32,
+    pub width: u32,
 }
 
 /// Quads of rows of a lane.
@@ -63,7 +152,7 @@ const DOWN: u32 = 2;
 const TURN: u64 = 8;
 
 /// 16 KiB of workgroup memory, WebGPU's default, and 64 sums to a lane, or 32.
-const LARGE: Tile = Tile {
+pub(super) const LARGE: Tile = Tile {
     lines: [128, 128],
     slab: 4,
     across: 2,
@@ -84,26 +173,31 @@ const MOST_DEPTH: u64 = 32_768;
 
 impl Tile {
     /// Of a product with so many elements from row to row.
-    fn of(lines: [u64; 2], stride: u64, limits: &Limits) -> Self {
+    pub fn of(lines: [u64; 2], stride: u64, limits: &Limits) -> Self {
         let tiles = lines[0].div_ceil(LARGE.lines[0]) * lines[1].div_ceil(LARGE.lines[1]);
         let fits = 4 * LARGE.lines[0] * stride + limits.offset_alignment <= limits.max_binding_bytes;
         if tiles >= ENOUGH_TILES && fits { LARGE } else { SMALL }
     }
 
-    fn iterations(&self, depth: u64) -> u64 {
+    /// Lanes that have columns of the same rows, one beside the other.
+    pub fn lanes_across(&self) -> u32 {
+        self.lines[1] as u32 / 4 / self.across
+    }
+
+    pub fn iterations(&self, depth: u64) -> u64 {
         depth.div_ceil(4 * self.slab) * (1 + self.slab)
     }
 }
 
 /// A part of a product that one dispatch makes: rows, columns and places of the depth, from and to.
-#[derive(Clone, Copy)]
-struct Part {
-    lines: [(u64, u64); 2],
-    depth: (u64, u64),
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub lines: [(u64, u64); 2],
+    pub depth: (u64, u64),
 }
 
 impl Part {
-    fn multiply_adds(&self) -> u64 {
+    pub fn multiply_adds(&self) -> u64 {
         let [rows, cols] = self.lines.map(|(first, end)| end - first);
         rows * cols * (self.depth.1 - self.depth.0)
     }
@@ -136,7 +230,10 @@ impl Matrix {
             Lies::Along => depth,
             Lies::Across => lines,
         };
-        inner.is_multiple_of(4) && are_quads(self.offset, self.stride, self.dtype, limits)
+        lines > 0
+            && depth > 0
+            && (inner.is_multiple_of(4) || self.padded)
+            && are_quads(self.offset, self.stride, self.dtype, limits)
     }
 }
 
@@ -145,12 +242,25 @@ fn are_quads(offset: u64, stride: u64, dtype: Dtype, limits: &Limits) -> bool {
     offset.is_multiple_of(quad) && stride.is_multiple_of(4) && limits.offset_alignment.is_multiple_of(quad)
 }
 
-impl Product {
-    pub fn add(&self, plan: &mut Plan, limits: &Limits) -> Result<()> {
-        if self.lines.contains(&0) {
-            return Ok(());
+/// How a product is cut into dispatches.
+pub struct Cut<'a> {
+    pub of: &'a Operands,
+    pub tile: Tile,
+    /// The whole depth in each dispatch.
+    pub is_whole: bool,
+    /// What a part binds.
+    pub windows: &'a dyn Fn(&Part) -> Vec<(Slot, bool, Window)>,
+    pub limits: &'a Limits,
+}
+
+impl Cut<'_> {
+    /// The parts, in their order: along the depth last of all, so that sums go on where they ended.
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        let (tile, limits, Operands { lines, depth: all, .. }) = (self.tile, self.limits, *self.of);
+        let mut list = Vec::new();
+        if lines.contains(&0) {
+            return Ok(list);
         }
-        let tile = Tile::of(self.lines, self.into.2, limits);
         if limits.max_width < tile.width {
             return Err(Error::Limit(format!(
                 "a product: workgroups of {} invocations, at most {}",
@@ -159,33 +269,36 @@ impl Product {
         }
         let mut depth = 0;
         loop {
-            let end = self.depth_end(&tile, depth, limits)?;
+            let end = self.depth_end(depth)?;
             let mut first = 0;
-            while first < self.lines[1] {
-                first = self.add_columns(plan, &tile, first, (depth, end), limits)?;
+            while first < lines[1] {
+                first = self.add_columns(&mut list, first, (depth, end))?;
             }
             depth = end;
-            if depth >= self.depth {
-                return Ok(());
+            if depth >= all {
+                return Ok(list);
             }
         }
     }
 
     /// How far along the depth a dispatch can go, for a tile at least.
-    fn depth_end(&self, tile: &Tile, first: u64, limits: &Limits) -> Result<u64> {
-        let mut depth = MOST_DEPTH.min(self.depth - first);
+    fn depth_end(&self, first: u64) -> Result<u64> {
+        let (tile, lines, all) = (&self.tile, self.of.lines, self.of.depth);
+        let mut depth = MOST_DEPTH.min(all - first);
         loop {
             let part = Part {
-                lines: [0, 1].map(|side: usize| (0, tile.lines[side].min(self.lines[side]))),
+                lines: [0, 1].map(|side: usize| (0, tile.lines[side].min(lines[side]))),
                 depth: (first, first + depth),
             };
-            if self.holds(tile, &part, limits) {
+            let is_enough = !self.is_whole || depth == all;
+            if is_enough && self.holds(&part) {
                 return Ok(first + depth);
             }
-            if depth <= 4 * tile.slab {
+            if depth <= 4 * tile.slab || self.is_whole {
                 return Err(Error::Limit(format!(
-                    "a product: {} lines of an operand, or rows of {} columns, do not fit into a binding of {} bytes",
-                    tile.lines[0], self.into.2, limits.max_binding_bytes
+                    "a product: {} lines of an operand, of {depth} elements each, or the rows that they come to, do not fit \
+                     into a binding of {} bytes, or a loop of {MAX_ITERATIONS} iterations",
+                    tile.lines[0], self.limits.max_binding_bytes
                 )));
             }
             // Whole slabs, so that quads stay aligned.
@@ -193,17 +306,18 @@ impl Product {
         }
     }
 
-    /// Adds the dispatches of as many columns as fit, and tells where these end.
-    fn add_columns(&self, plan: &mut Plan, tile: &Tile, first: u64, depth: (u64, u64), limits: &Limits) -> Result<u64> {
-        let tiles = [0, 1].map(|side: usize| self.lines[side].div_ceil(tile.lines[side]));
+    /// Adds the parts of as many columns as fit, and tells where these end.
+    fn add_columns(&self, list: &mut Vec<Part>, first: u64, depth: (u64, u64)) -> Result<u64> {
+        let (tile, lines) = (&self.tile, self.of.lines);
+        let tiles = [0, 1].map(|side: usize| lines[side].div_ceil(tile.lines[side]));
         let run = |side: usize, (first, end): (u64, u64)| {
-            (first * tile.lines[side], (end * tile.lines[side]).min(self.lines[side]))
+            (first * tile.lines[side], (end * tile.lines[side]).min(lines[side]))
         };
         let part = |rows, cols| Part {
             lines: [run(0, rows), run(1, cols)],
             depth,
         };
-        let holds = |rows, cols| self.holds(tile, &part(rows, cols), limits);
+        let holds = |rows, cols| self.holds(&part(rows, cols));
         let col = first / tile.lines[1];
         let mut high = TURN.min(tiles[0]);
         while high > 1 && !holds((0, high), (col, col + 1)) {
@@ -214,71 +328,100 @@ impl Product {
         let mut row = 0;
         while row < tiles[0] {
             let end = furthest(row, tiles[0], |end| holds((row, end), (col, col_end))).ok_or_else(too_large)?;
-            self.add_dispatch(plan, tile, &part((row, end), (col, col_end)), limits);
+            list.push(part((row, end), (col, col_end)));
             row = end;
         }
         Ok(run(1, (col, col_end)).1)
     }
 
     /// One dispatch can make it.
-    fn holds(&self, tile: &Tile, part: &Part, limits: &Limits) -> bool {
-        let tiles = tiles(tile, part);
+    fn holds(&self, part: &Part) -> bool {
+        let (tiles, limits) = (tiles(&self.tile, part), self.limits);
         let is_short = part.multiply_adds() / MULTIPLY_ADDS_PER_BYTE <= limits.max_dispatch_bytes;
-        fit(&self.windows(part), tiles, limits) && (tiles == 1 || is_short)
+        // Lines may lie apart, or anywhere in a window.
+        fit_together(&(self.windows)(part), tiles, limits) && (tiles == 1 || is_short)
     }
 
-    fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
+    /// The dispatch of a part, once its params are known.
+    pub fn dispatch(&self, part: &Part, variant: Variant, params: &[u8]) -> Dispatch {
+        let tiles = tiles(&self.tile, part);
+        Dispatch {
+            variant,
+            params: params.to_vec(),
+            bindings: bindings(&(self.windows)(part) as &Windows, self.limits),
+            groups: grid(tiles, self.limits),
+            iterations: self.tile.iterations(part.depth.1 - part.depth.0),
+            tiles: (0, tiles),
+            multiply_adds: part.multiply_adds(),
+        }
+    }
+}
+
+impl Operands {
+    pub fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
         let [rows, cols] = part.lines;
-        let (source, origin, stride) = self.into;
-        let product = Window {
-            origin,
-            ..Window::scratch(source, 4, rows.0 * stride + cols.0, (rows.1 - 1) * stride + cols.1)
-        };
-        let touched = (rows.1 - rows.0) * (cols.1 - cols.0);
+        let (mut left, mut right) = (self.left.window(rows, part.depth), self.right.window(cols, part.depth));
+        // Rows of the input that are in an order lie anywhere.
+        match self.ordered.map(|own| (own.what, own.order.inputs)) {
+            Some((Side::Left { .. }, inputs)) => left = self.left.window(inputs, part.depth).touching(left.touched),
+            Some((Side::Depth, inputs)) => right = self.right.window(cols, inputs).touching(right.touched),
+            _ => {}
+        }
+        let mut list = vec![(Slot::Left, false, left), (Slot::Right, false, right)];
+        list.extend(self.ordered.map(|own| (Slot::Order, false, own.order.window())));
         // Behind the first cut of the depth, sums begin with what is there.
-        let times = if part.depth.0 > 0 { 2 } else { 1 };
-        vec![
-            (Slot::Left, false, self.left.window(rows, part.depth)),
-            (Slot::Right, false, self.right.window(cols, part.depth)),
-            (Slot::Product, true, product.touching(touched * times)),
-        ]
+        if let Some(bias) = self.bias.filter(|_| part.depth.0 == 0) {
+            let window = Window {
+                source: bias.source,
+                origin: bias.offset,
+                element_bytes: bias.dtype.bytes(),
+                first: cols.0 * bias.step,
+                end: (cols.1 - 1) * bias.step + 1,
+                touched: cols.1 - cols.0,
+            };
+            list.push((Slot::Bias, false, window));
+        }
+        list
     }
 
-    fn add_dispatch(&self, plan: &mut Plan, tile: &Tile, part: &Part, limits: &Limits) {
-        let windows = self.windows(part);
+    /// The params of a part that all products have.
+    pub fn params(&self, part: &Part, tile: &Tile, windows: &Windows, limits: &Limits) -> ProductParams {
         let tiles = tiles(tile, part);
-        let groups = grid(tiles, limits);
-        let base = |slot| base_of(&windows, slot, limits);
-        let params = ProductParams {
+        // Orders have rows of the input, counted from its first.
+        let ahead = |slot| match self.ordered.map(|own| (own.what, own.order.inputs.0)) {
+            Some((Side::Left { .. }, first)) if slot == Slot::Left => first * self.left.stride,
+            Some((Side::Depth, first)) if slot == Slot::Right => first * self.right.stride,
+            _ => 0,
+        };
+        let base = |slot| base_of(windows, slot, limits).wrapping_sub(ahead(slot) as u32);
+        ProductParams {
             left_lines: (part.lines[0].1 - part.lines[0].0) as u32,
             right_lines: (part.lines[1].1 - part.lines[1].0) as u32,
             depth: (part.depth.1 - part.depth.0) as u32,
             end_tile: tiles as u32,
-            groups_x: groups[0],
+            groups_x: grid(tiles, limits)[0],
             left_base: base(Slot::Left),
             left_stride: self.left.stride as u32,
             right_base: base(Slot::Right),
             right_stride: self.right.stride as u32,
             product_base: base(Slot::Product),
-            product_stride: self.into.2 as u32,
-            pad0: 0,
-        };
-        plan.steps.push(Step::Dispatch(Box::new(Dispatch {
-            variant: self.variant(tile, part.depth.0 > 0, limits),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            bindings: bindings(&windows as &Windows, limits),
-            groups,
-            iterations: tile.iterations(part.depth.1 - part.depth.0),
-            tiles: (0, tiles),
-            multiply_adds: part.multiply_adds(),
-        })));
+            bias_base: base(Slot::Bias),
+            bias_step: self.bias.map_or(0, |bias| bias.step) as u32,
+            ..self.ordered.map_or(ProductParams::default(), |own| {
+                let place = match own.what {
+                    Side::Depth => own.first + part.depth.0,
+                    _ => own.first + part.lines[0].0,
+                };
+                own.params(place)
+            })
+        }
     }
 
-    fn variant(&self, tile: &Tile, adds: bool, limits: &Limits) -> Variant {
+    /// The pieces and constants that all products have, and the operands in a label.
+    pub fn pieces(&self, tile: &Tile, has_bias: bool, limits: &Limits) -> (Vec<Piece>, Vec<Const>, String) {
+        let bias = self.bias.filter(|_| has_bias).map(|own| own.dtype);
         let [left, right] = [(self.left, self.lines[0]), (self.right, self.lines[1])]
             .map(|(own, lines)| (own, own.has_quads(lines, self.depth, limits)));
-        let (_, offset, stride) = self.into;
-        let writes_quads = self.lines[1].is_multiple_of(4) && are_quads(offset, stride, Dtype::F32, limits);
         let mut list = vec![piece!("driver/product.wgsl")];
         for (slot, (own, quads)) in [(Slot::Left, left), (Slot::Right, right)] {
             list.push(match own.lies {
@@ -287,12 +430,8 @@ impl Product {
             });
             list.push(pieces::read(slot, own.dtype, quads));
         }
-        list.push(match adds {
-            true => pieces::over(Slot::Product, Dtype::F32, writes_quads),
-            false => pieces::write(Slot::Product, Dtype::F32, writes_quads, Put::Write),
-        });
-        list.push(pieces::PARAMS);
-        list.extend(pieces::half([left, right].map(|(own, _)| own.dtype), limits));
+        list.extend([pieces::PARAMS, pieces::given(Slot::Bias, bias)]);
+        list.extend(self.ordered.into_iter().flat_map(Ordered::pieces));
         let named = |(own, quads): (Matrix, bool)| {
             let lies = match own.lies {
                 Lies::Along => "along",
@@ -300,38 +439,124 @@ impl Product {
             };
             format!("{}_{lies}{}", own.dtype, if quads { "_x4" } else { "" })
         };
+        let consts = vec![
+            Const::U32("WIDTH", tile.width),
+            Const::U32("TILE_ROWS", tile.lines[0] as u32),
+            Const::U32("TILE_COLS", tile.lines[1] as u32),
+            Const::U32("SLAB", tile.slab as u32),
+            Const::U32("DOWN", DOWN),
+            Const::U32("LINES", 4 * DOWN),
+            Const::U32("ACROSS", tile.across),
+            Const::U32("PLACES", 4),
+            Const::U32("TURN", TURN as u32),
+            Const::Bool("APART", is_apart(tile)),
+            Const::Bool("BIASED", bias.is_some()),
+        ];
+        let label = format!(
+            "{}-{}{}{}/{}x{}x{}",
+            named(left),
+            named(right),
+            bias.map_or(String::new(), |dtype| format!("-bias_{dtype}")),
+            self.ordered.map_or("", Ordered::name),
+            tile.lines[0],
+            tile.lines[1],
+            4 * tile.slab
+        );
+        (list, consts, label)
+    }
+
+    pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
+        let bias = self.bias.map(|own| own.dtype);
+        [Some(self.left.dtype), Some(self.right.dtype), bias]
+            .into_iter()
+            .flatten()
+    }
+}
+
+impl Product {
+    pub fn add(&self, plan: &mut Plan, limits: &Limits) -> Result<()> {
+        let tile = Tile::of(self.of.lines, self.into.stride, limits);
+        let windows = |part: &Part| self.windows(part);
+        let cut = Cut {
+            of: &self.of,
+            tile,
+            is_whole: false,
+            windows: &windows,
+            limits,
+        };
+        for part in cut.parts()? {
+            let mut params = self.of.params(&part, &tile, &windows(&part), limits);
+            params.product_stride = self.into.stride as u32;
+            if let Some(own) = self.scattered() {
+                let ahead = own.order.inputs.0 * self.into.stride;
+                params.product_base = params.product_base.wrapping_sub(ahead as u32);
+            }
+            let dispatch = cut.dispatch(
+                &part,
+                self.variant(&tile, self.adds(&part), limits),
+                bytemuck::bytes_of(&params),
+            );
+            plan.steps.push(Step::Dispatch(Box::new(dispatch)));
+        }
+        Ok(())
+    }
+
+    /// The order of the rows that its rows go to.
+    fn scattered(&self) -> Option<Ordered> {
+        let scatters = |own: &Ordered| own.what == Side::Rows { scatters: true };
+        self.of.ordered.filter(scatters)
+    }
+
+    /// Sums begin with what is there: behind the first cut of the depth all do.
+    fn adds(&self, part: &Part) -> bool {
+        self.into.adds || part.depth.0 > 0
+    }
+
+    fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
+        let [rows, cols] = part.lines;
+        let touched = (rows.1 - rows.0) * (cols.1 - cols.0);
+        let rows = self.scattered().map_or(rows, |own| own.order.inputs);
+        let Into {
+            source, offset, stride, ..
+        } = self.into;
+        let product = Window {
+            origin: offset,
+            ..Window::scratch(source, 4, rows.0 * stride + cols.0, (rows.1 - 1) * stride + cols.1)
+        };
+        let times = if self.adds(part) { 2 } else { 1 };
+        let mut list = self.of.windows(part);
+        list.push((Slot::Product, true, product.touching(touched * times)));
+        list
+    }
+
+    fn variant(&self, tile: &Tile, adds: bool, limits: &Limits) -> Variant {
+        let (mut list, mut consts, name) = self.of.pieces(tile, !adds, limits);
+        let writes_quads = writes_quads(self.of.lines[1], &self.into, limits);
+        list.push(piece!("product/written.wgsl"));
+        list.push(match adds {
+            true => pieces::over(Slot::Product, Dtype::F32, writes_quads),
+            false => pieces::write(Slot::Product, Dtype::F32, writes_quads, Put::Write),
+        });
+        list.extend(pieces::half(self.of.dtypes(), limits));
+        consts.extend([Const::Bool("ADDS", adds), Const::Bool("LEAVES", adds)]);
+        let how = match (adds, writes_quads) {
+            (true, true) => "/adds/x4",
+            (true, false) => "/adds",
+            (false, true) => "/x4",
+            (false, false) => "",
+        };
         Variant {
             shared: Vec::new(),
-            label: format!(
-                "product/{}-{}/{}x{}x{}{}",
-                named(left),
-                named(right),
-                tile.lines[0],
-                tile.lines[1],
-                4 * tile.slab,
-                match (adds, writes_quads) {
-                    (true, true) => "/adds/x4",
-                    (true, false) => "/adds",
-                    (false, true) => "/x4",
-                    (false, false) => "",
-                }
-            ),
-            consts: vec![
-                Const::U32("WIDTH", tile.width),
-                Const::U32("TILE_ROWS", tile.lines[0] as u32),
-                Const::U32("TILE_COLS", tile.lines[1] as u32),
-                Const::U32("SLAB", tile.slab as u32),
-                Const::U32("DOWN", DOWN),
-                Const::U32("LINES", 4 * DOWN),
-                Const::U32("ACROSS", tile.across),
-                Const::U32("QUAD", 4),
-                Const::U32("TURN", TURN as u32),
-                Const::Bool("APART", is_apart(tile)),
-                Const::Bool("ADDS", adds),
-            ],
+            label: format!("product/{name}{how}"),
+            consts,
             pieces: list,
         }
     }
+}
+
+/// Every four elements of a row of so many are written at once.
+pub fn writes_quads(cols: u64, into: &Into, limits: &Limits) -> bool {
+    cols.is_multiple_of(4) && are_quads(into.offset, into.stride, Dtype::F32, limits)
 }
 
 /// There is a lane for each block of both operands in a slab.
@@ -385,78 +610,26 @@ pub fn plan_product([left, right, into]: [&View; 3], transposed: [bool; 2], limi
         offset: view.offset,
         stride: view.row_stride as u64,
         lies,
+        padded: false,
     };
     let lies = |across: bool| if across { Lies::Across } else { Lies::Along };
     let product = Product {
-        left: matrix(left, Role::Input, lies(transposed[0])),
-        right: matrix(right, Role::Target, lies(!transposed[1])),
-        lines: [rows, cols],
-        depth,
-        into: (Origin::Tensor(Role::Loss), into.offset, into.row_stride as u64),
+        of: Operands {
+            left: matrix(left, Role::Input, lies(transposed[0])),
+            right: matrix(right, Role::Target, lies(!transposed[1])),
+            bias: None,
+            ordered: None,
+            lines: [rows, cols],
+            depth,
+        },
+        into: Into {
+            source: Origin::Tensor(Role::Loss),
+            offset: into.offset,
+            stride: into.row_stride as u64,
+            adds: false,
+        },
     };
     let mut plan = Plan::default();
     product.add(&mut plan, limits)?;
     Ok(plan)
-}
-
-/// Sums of a lane in the kernel of multiply-adds, as vectors of four.
-const SUMS: u32 = 16;
-
-/// Plans multiply-adds between registers alone, and tells how many they are: the ceiling of products. What the last of
-/// its dispatches comes to goes to [`Role::Loss`], a number for each of the lanes of `groups` workgroups.
-///
-/// # Errors
-/// [`Error::Operand`] for more workgroups than a dispatch can have.
-pub fn plan_multiply(groups: u32, turns: u32, limits: &Limits) -> Result<(Plan, u64)> {
-    let width = LARGE.width.min(limits.max_width);
-    if groups > limits.max_groups {
-        let message = format!("{groups} given, expected at most {}", limits.max_groups);
-        return Err(Error::operand("groups", message));
-    }
-    let lanes = u64::from(groups) * u64::from(width);
-    let of_a_turn = lanes * 4 * 4 * u64::from(SUMS);
-    let most = limits.max_dispatch_bytes * MULTIPLY_ADDS_PER_BYTE / of_a_turn.max(1);
-    let most = most.clamp(1, MAX_ITERATIONS - 1) as u32;
-    let mut plan = Plan::default();
-    let mut left = turns;
-    while left > 0 {
-        let own = left.min(most);
-        plan.steps
-            .push(Step::Dispatch(Box::new(multiply(groups, width, own, limits))));
-        left -= own;
-    }
-    Ok((plan, of_a_turn * u64::from(turns)))
-}
-
-fn multiply(groups: u32, width: u32, turns: u32, limits: &Limits) -> Dispatch {
-    let lanes = u64::from(groups) * u64::from(width);
-    let into = Window::scratch(Origin::Tensor(Role::Loss), 4, 0, lanes);
-    let params = MultiplyParams {
-        turns,
-        factor: 0.999,
-        term: 0.001,
-        pad0: 0,
-    };
-    Dispatch {
-        variant: Variant {
-            shared: Vec::new(),
-            label: format!("multiply/group{width}"),
-            consts: vec![
-                Const::U32("WIDTH", width),
-                Const::U32("SUMS", SUMS),
-                Const::U32("QUAD", 4),
-            ],
-            pieces: vec![
-                piece!("driver/multiply.wgsl"),
-                pieces::write(Slot::Result, Dtype::F32, false, Put::Write),
-                pieces::PARAMS,
-            ],
-        },
-        params: bytemuck::bytes_of(&params).to_vec(),
-        bindings: bindings(&[(Slot::Result, true, into)], limits),
-        groups: [groups, 1],
-        iterations: turns.into(),
-        tiles: (0, groups.into()),
-        multiply_adds: lanes * u64::from(turns) * 4 * 4 * u64::from(SUMS),
-    }
 }

@@ -12,6 +12,8 @@ pub struct Tree {
     pub consts: Vec<Const>,
     /// The spread, in the pipeline's label: `lane8`, `group256`, `subgroup32of256`, `subgroups1024`.
     pub name: String,
+    /// From register to register.
+    pub shuffles: bool,
 }
 
 /// What merges where there is one lane, and what others take the place of.
@@ -33,6 +35,7 @@ impl Tree {
                 pieces: vec![ALONE],
                 consts: Vec::new(),
                 name: format!("lane{width}"),
+                shuffles: false,
             };
         }
         // The lanes that merge first are those of a subgroup of the class, whatever the adapter's own are.
@@ -63,7 +66,12 @@ impl Tree {
             true => format!("{kind}{lanes}"),
             false => format!("{kind}{lanes}of{width}"),
         };
-        Self { pieces, consts, name }
+        Self {
+            pieces,
+            consts,
+            name,
+            shuffles,
+        }
     }
 }
 

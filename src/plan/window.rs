@@ -137,7 +137,7 @@ pub fn fit_together(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     can_be_bound(windows, tiles, limits) && (tiles == 1 || touched <= limits.max_dispatch_bytes && !crosses)
 }
 
-fn can_be_bound(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
+pub fn can_be_bound(windows: &Windows, tiles: u64, limits: &Limits) -> bool {
     in_one_grid(tiles, limits) && windows.iter().all(|(_, _, window)| window.fits(limits))
 }
 

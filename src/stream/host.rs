@@ -46,7 +46,7 @@ pub(super) fn run(
     if host.whole.is_counted() && slices.len() > 1 {
         let mut sums = cpu::Weights::default();
         for slice in &slices {
-            let (problem, tensors) = host.part(slice, &|own| own.slot != Slot::Input)?;
+            let (problem, tensors) = host.part(slice, &|own| !is_input(own.slot))?;
             sums.add(&cpu::count(&problem, &by_role(&tensors))?.weights);
         }
         scales = Some(sums.scales(host.whole.zero_on_empty));
@@ -95,6 +95,11 @@ fn slices_of(problem: &Problem) -> usize {
     if problem.traits().has_slices { first } else { 1 }
 }
 
+/// What denominators do not follow from.
+fn is_input(slot: Slot) -> bool {
+    slot == Slot::Input || slot.is_of_product()
+}
+
 /// Whether the memory has room for a slice.
 pub(super) fn fits(whole: Problem, memory: u64) -> Result<()> {
     Host::new(Vec::new(), whole).slices(memory).map(drop)
@@ -116,7 +121,7 @@ impl<'a> Host<'a> {
     /// A slice of the first dimension is a slice of this tensor.
     fn is_sliced(&self, slot: Slot, view: &View) -> bool {
         let own = self.whole.traits();
-        let of_classes = slot == Slot::Weight && own.weighs_classes;
+        let of_classes = slot == Slot::Weight && own.weighs_classes || matches!(slot, Slot::Right | Slot::Bias);
         let rank = !own.broadcasts || view.shape.len() == self.whole.terms.len();
         self.len > 1 && !of_classes && rank && view.shape.first() == Some(&self.len)
     }
@@ -160,10 +165,7 @@ impl<'a> Host<'a> {
         let counted = self.whole.is_counted() && slices > 1;
         let times = |role: Role, view: &View| {
             let (passes, each) = match self.slot(role) {
-                Some(slot) => (
-                    1 + u64::from(counted && slot != Slot::Input),
-                    self.is_sliced(slot, view),
-                ),
+                Some(slot) => (1 + u64::from(counted && !is_input(slot)), self.is_sliced(slot, view)),
                 None => (1 + u64::from(counted), self.is_upstream_sliced(view)),
             };
             passes * if each { 1 } else { slices }

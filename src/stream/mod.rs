@@ -142,12 +142,14 @@ impl Stream<'_> {
 
 /// Parts of more bytes gain nothing: reading and computing overlap less.
 const MOST_PART_BYTES: u64 = 64 << 20;
+/// Logits of fewer bytes likewise.
+const LEAST_SCRATCH_BYTES: u64 = 1 << 20;
 /// Parts of fewer bytes are all overhead.
 const LEAST_PART_BYTES: u64 = 64 << 10;
 
 fn run(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &mut Stream<'_>) -> Result<(Values, Streamed)> {
     let start = Instant::now();
-    let problem = loss.problem(call)?;
+    let problem = loss.problem(call)?.streamed();
     let given = loss.tensors();
     check(&problem, call, stream)?;
     let Some(gpu) = engine.gpu() else {
@@ -199,7 +201,7 @@ fn cut_of(gpu: &Gpu, problem: &Problem, all: &[(Role, &Tensor)], elsewhere: &[Ro
 
 /// The least memory of a call: what a stream without any says that it lacks.
 fn least(engine: &Engine, loss: &dyn Loss, call: &Call<'_>, stream: &Stream<'_>) -> Result<u64> {
-    let problem = loss.problem(call)?;
+    let problem = loss.problem(call)?.streamed();
     let given = loss.tensors();
     check(&problem, call, stream)?;
     let lacking = match engine.gpu() {
@@ -258,6 +260,7 @@ fn cut(gpu: &Gpu, problem: &Problem, held: u64, memory: u64, is_paged: &dyn Fn(R
             // What lies elsewhere lies in no buffer.
             max_buffer_bytes: u64::MAX,
             max_dispatch_bytes: part,
+            scratch_bytes: gpu.limits.scratch_bytes.min(part.max(LEAST_SCRATCH_BYTES)),
             ..gpu.limits
         };
         let plan = plan(problem, &limits, &gpu.tuning)?;

@@ -179,6 +179,7 @@ fn what_strict_looks_at() {
         "bce_with_logits",
         "cross_entropy",
         "kl_div",
+        "linear_cross_entropy",
         "multilabel_soft_margin",
         "sigmoid_focal",
     ];

@@ -11,7 +11,7 @@ pub type Setting = Vec<(&'static str, Scalar)>;
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Of the first tensor.
+    /// Of the first tensor, or of the logits of a layer.
     pub shape: Vec<usize>,
     pub dtype: Dtype,
     /// Of the other floats and of the upstream gradient.
@@ -168,6 +168,16 @@ fn loss_of(info: &Info, setup: &Setup) -> Option<Box<dyn Loss>> {
     Some(loss)
 }
 
+/// Of the rows of a layer's input.
+const FEATURES: usize = 6;
+const MOST_HEADS: usize = 64;
+
+/// The input of a layer whose logits have a shape.
+fn layer_input(logits: &[usize]) -> Vec<usize> {
+    let rows = &logits[..usize::from(logits.len() > 1)];
+    [rows, &[FEATURES]].concat()
+}
+
 /// The call of a setup; `None` where the loss does not take the shape, the options or the reduction.
 pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let mut loss = loss_of(info, setup)?;
@@ -175,6 +185,17 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let rows = if shape.is_empty() { Vec::new() } else { row_shape(shape) };
     let last = shape.split_last().map_or(&[][..], |(_, rest)| rest).to_vec();
     let cols = shape.get(usize::from(shape.len() > 1)).map_or(Vec::new(), |&n| vec![n]);
+    let layer = info.operands.iter().any(|own| own.role == Role::LinearWeight);
+    // The rows of a place of a head lie apart in its matrix, and small limits do not reach far.
+    if layer && shape.iter().skip(2).product::<usize>() > MOST_HEADS {
+        return None;
+    }
+    let first = match layer {
+        true => layer_input(shape),
+        false => shape.clone(),
+    };
+    // The classes and the places of a head.
+    let lines = shape[usize::from(shape.len() > 1)..].to_vec();
     let is_index = |kind| match kind {
         OperandKind::Index | OperandKind::IndexList => true,
         OperandKind::IndexOrDistribution => !setup.full,
@@ -183,12 +204,14 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let places: Vec<Vec<Vec<usize>>> = info.operands[1..]
         .iter()
         .map(|own| match own.kind {
+            _ if own.role == Role::LinearWeight => vec![[&lines[..], &[FEATURES]].concat()],
             OperandKind::Index => vec![rows.clone()],
             OperandKind::IndexOrDistribution if !setup.full => vec![rows.clone()],
             _ => vec![shape.clone(), last.clone()],
         })
         .chain(info.tensors.iter().filter(|_| setup.given).map(|own| match own.role {
             Role::SampleWeight => vec![rows.clone()],
+            Role::LinearBias => vec![lines.clone()],
             // Every other time the whole shape, where it may be.
             _ if setup.seed % 2 == 1 => vec![shape.clone(), cols.clone()],
             _ => vec![cols.clone(), shape.clone()],
@@ -204,7 +227,7 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let combinations: usize = places.iter().map(Vec::len).product();
     for n in 0..combinations {
         let mut rest = n;
-        let shapes: Vec<Vec<usize>> = std::iter::once(shape.clone())
+        let shapes: Vec<Vec<usize>> = std::iter::once(first.clone())
             .chain(places.iter().map(|list| {
                 let own = list[rest % list.len()].clone();
                 rest /= list.len();
@@ -252,7 +275,12 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
             _ => {
                 let kind = own.map_or(OperandKind::Variance, |own| own.kind);
                 let dtype = if n == 0 { setup.dtype } else { setup.other };
-                let mut numbers = floats(&mut data, kind, setup.style, shape.iter().product(), logs(kind));
+                // Of outliers, logits would come that f32 has few digits of.
+                let style = match setup.style {
+                    Style::Hard if layer && kind == OperandKind::Real => Style::Coarse,
+                    own => own,
+                };
+                let mut numbers = floats(&mut data, kind, style, shape.iter().product(), logs(kind));
                 if let (Style::Wild(wild), Some(own)) = (setup.style, own) {
                     data.make_wild(&mut numbers, own.kind, wild, logs(kind), dtype);
                 }
@@ -280,7 +308,9 @@ pub fn make(info: &Info, setup: &Setup) -> Option<Case> {
     let of_stats = (setup.of_stats && info.statistics).then(|| [upstream(&terms), upstream(&terms)]);
     let differs =
         |(own, tensor): (&wgloss::OperandInfo, &Tensor)| (own.grad && tensor.dtype().is_float()).then_some(own.role);
-    let grads: Vec<Role> = info.operands[1..].iter().zip(&made[1..]).filter_map(differs).collect();
+    let mut grads: Vec<Role> = info.operands[1..].iter().zip(&made[1..]).filter_map(differs).collect();
+    let optional = info.tensors.iter().filter(|own| setup.given && own.grad);
+    grads.extend(optional.map(|own| own.role));
     let mut case = Case {
         what: format!(
             "{} {:?} {}{} {} {:?}{}{}",

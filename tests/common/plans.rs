@@ -16,6 +16,7 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     subgroup: 1,
     unpacks_f16: false,
     packs_f16: false,
+    scratch_bytes: 64 << 20,
 };
 
 /// Small enough that small data is cut.
@@ -40,9 +41,27 @@ pub const WIDE: Tuning = Tuning {
     ..SMALL
 };
 
-/// The claims about any plan; `covered` names the dispatches whose tiles are looked at.
+/// The claims about any plan, and those about its tiles: `covered` names the dispatches that are looked at.
 pub fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, covered: &str) {
+    keeps(plan, limits, size_of);
     let (mut next, mut passes) = (0, Vec::new());
+    for dispatch in plan.dispatches() {
+        let (label, (first, end)) = (&dispatch.variant.label, dispatch.tiles);
+        if label.starts_with(covered) {
+            // Losses and gradients may be two passes over all tiles.
+            if first == 0 && next > 0 {
+                passes.push(std::mem::take(&mut next));
+            }
+            assert_eq!(first, next, "{label}: tiles left out or done twice");
+            next = end;
+        }
+    }
+    assert!(next > 0, "nothing covered");
+    assert!(passes.iter().all(|&end| end == next), "passes of different lengths");
+}
+
+/// A plan keeps the limits, and binds what there is.
+pub fn keeps(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64) {
     for dispatch in plan.dispatches() {
         let label = &dispatch.variant.label;
         let groups = u64::from(dispatch.groups[0]) * u64::from(dispatch.groups[1]);
@@ -75,15 +94,5 @@ pub fn verify(plan: &Plan, limits: &Limits, size_of: &dyn Fn(Role) -> u64, cover
                 "{label} {binding:?} of {size}"
             );
         }
-        if label.starts_with(covered) {
-            // Losses and gradients may be two passes over all tiles.
-            if first == 0 && next > 0 {
-                passes.push(std::mem::take(&mut next));
-            }
-            assert_eq!(first, next, "{label}: tiles left out or done twice");
-            next = end;
-        }
     }
-    assert!(next > 0, "nothing covered");
-    assert!(passes.iter().all(|&end| end == next), "passes of different lengths");
 }

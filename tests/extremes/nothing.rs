@@ -94,7 +94,8 @@ fn dimensions_of_size_0() {
                             engine.name()
                         );
                         let grads = got.grad_input.iter().chain(got.grads.iter().map(|(_, grad)| grad));
-                        grads.for_each(|grad| assert!(grad.data.is_empty(), "{}", case.what));
+                        // A layer's matrix is there, whatever it is applied to.
+                        grads.for_each(|grad| assert!(grad.data.iter().all(|&g| g == 0.0), "{}", case.what));
                         seen += 1;
                     }
                 }

@@ -64,6 +64,7 @@ const INVENTED: Limits = Limits {
     subgroup: 1,
     unpacks_f16: false,
     packs_f16: false,
+    scratch_bytes: 64 << 20,
 };
 
 /// Chunks keep the limits and cover every element once; nothing here is computed.

@@ -2,10 +2,10 @@
 
 use wgloss::optim::{Gating, OPTIMIZERS, Setting as OptimizerSetting, State};
 use wgloss::plan::{
-    Dispatch, plan_copy, plan_gate, plan_gather, plan_multiply, plan_naive, plan_norm, plan_product, plan_rescale,
-    plan_update,
+    Dispatch, plan, plan_copy, plan_gate, plan_gather, plan_multiply, plan_naive, plan_norm, plan_product,
+    plan_rescale, plan_update,
 };
-use wgloss::{ClipGrad, Dtype, Role, Tuning, View};
+use wgloss::{Call, ClipGrad, Dtype, Error, Limits, LinearCrossEntropy, Loss, Mode, Role, Stats, Tensor, Tuning, View};
 
 use super::variants::of;
 use crate::common::cases::DTYPES;
@@ -26,6 +26,64 @@ pub fn products() -> Vec<Dispatch> {
             let into = View::contiguous(Dtype::F32, &[rows, cols]);
             let plan = plan_product([&left, &right, &into], transposed, &DEFAULT_LIMITS).unwrap();
             list.extend(of(plan));
+        }
+    }
+    list
+}
+
+/// Layers of a few tiles and of many, in quads or not, with blocks of rows and with logits that are computed twice.
+pub fn layers() -> Vec<Dispatch> {
+    let mut list = Vec::new();
+    let stats = [
+        Stats::default(),
+        Stats {
+            lse: true,
+            ..Stats::default()
+        },
+    ];
+    for ((dtype, other), [rows, features, classes]) in DTYPES
+        .into_iter()
+        .flat_map(|dtypes| [[300, 8, 72], [300, 7, 71], [1300, 64, 1300]].map(|sizes| (dtypes, sizes)))
+    {
+        for (n, (heads, full)) in [(1, false), (1, true), (2, false), (2, true)].into_iter().enumerate() {
+            let head = &[heads][..usize::from(heads > 1)];
+            let blank = |dtype, shape: &[&[usize]]| Tensor::placeholder(dtype, &shape.concat()).unwrap();
+            let input = blank(dtype, &[&[rows, features]]);
+            let matrix = blank(other, &[&[classes], head, &[features]]);
+            let target = match full {
+                true => blank(Dtype::F32, &[&[rows, classes], head]),
+                false => blank(Dtype::I64, &[&[rows], head]),
+            };
+            for (tuning, subgroup) in [(Tuning::SOFTWARE, 8), (Tuning::HARDWARE, 1), (Tuning::HARDWARE, 32)] {
+                for (k, scratch_bytes) in [64 << 20, 1 << 18].into_iter().enumerate() {
+                    let loss = LinearCrossEntropy {
+                        linear_bias: ((n + k) % 2 == 0).then(|| blank(other, &[&[classes], head])),
+                        label_smoothing: 0.1 * k as f64,
+                        ..Default::default()
+                    };
+                    let mut grads = vec![Role::LinearWeight];
+                    grads.extend(loss.linear_bias.as_ref().map(|_| Role::LinearBias));
+                    grads.extend(full.then_some(Role::Target));
+                    let limits = Limits {
+                        scratch_bytes,
+                        subgroup,
+                        ..DEFAULT_LIMITS
+                    };
+                    for mode in [Mode::Forward, Mode::Fused] {
+                        let call = Call {
+                            grads: if mode.wants_grad() { grads.clone() } else { Vec::new() },
+                            stats: stats[(n + k) / 2 % 2],
+                            ..Call::new(mode, &[&input, &matrix, &target])
+                        };
+                        let problem = loss.problem(&call).unwrap();
+                        // Several places of a head need all columns of a row at once.
+                        match plan(&problem, &limits, &tuning) {
+                            Err(Error::Limit(_)) if heads > 1 => {}
+                            own => list.extend(of(own.unwrap())),
+                        }
+                    }
+                }
+            }
         }
     }
     list

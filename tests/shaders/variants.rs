@@ -60,6 +60,7 @@ pub fn variants() -> &'static [Dispatch] {
         let mut lists: Vec<Vec<Dispatch>> = REGISTRY.par_iter().map(|info| variants_of(info)).collect();
         lists.push(others::others());
         lists.push(others::products());
+        lists.push(others::layers());
         lists.push(broadcasts());
         for dispatch in lists.into_iter().flatten() {
             found.entry(dispatch.variant.clone()).or_insert(dispatch);

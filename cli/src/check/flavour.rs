@@ -51,25 +51,28 @@ impl Flavour {
             Some((option.name, value?))
         });
         let options = options.collect();
+        let classes = lot.below(3) > 0;
+        let other = if lot.flip() { Dtype::F32 } else { dtype };
+        let given: Vec<Role> = info.tensors.iter().map(|own| own.role).filter(|_| lot.flip()).collect();
+        // With ones, the gradient of a softmax vanishes, and leaves only rounding to compare.
+        let grad_output = is_function || lot.flip();
+        let is_given = |place: usize, role: &Role| place < info.operands.len() || given.contains(role);
+        let grads = info
+            .graded()
+            .filter(|(place, role)| is_given(*place, role) && lot.flip());
+        let grads = grads.map(|(_, role)| role).collect();
         Self {
             info,
             dtype,
             mode,
             reductions: info.reductions.iter().filter(fits).copied().collect(),
             options,
-            classes: lot.below(3) > 0,
+            classes,
             labels: Dtype::LABELS[(index % 2 + 2 * job) % Dtype::LABELS.len()],
-            other: if lot.flip() { Dtype::F32 } else { dtype },
-            given: info.tensors.iter().map(|own| own.role).filter(|_| lot.flip()).collect(),
-            // With ones, the gradient of a softmax vanishes, and leaves only rounding to compare.
-            grad_output: is_function || lot.flip(),
-            grads: info
-                .operands
-                .iter()
-                .skip(1)
-                .filter(|own| own.grad && lot.flip())
-                .map(|own| own.role)
-                .collect(),
+            other,
+            given,
+            grad_output,
+            grads,
             stats: info.statistics && lot.flip(),
             broadcasts: lot.below(3) == 0,
             of_stats: info.statistics && lot.flip(),
@@ -77,13 +80,18 @@ impl Flavour {
     }
 
     pub fn rule(&self, shape: &[usize]) -> Option<TargetShape> {
+        let matrix = fit::shapes(self.info, shape, TargetShape::WithoutLast);
+        if fit::is_layer(self.info) && matrix.iter().any(|own| own.iter().product::<usize>() > LARGEST_LAYER) {
+            return None;
+        }
         // Among no classes there is none.
+        let logits = fit::logits(self.info, shape);
         let has_classes = self
             .info
             .operands
             .iter()
             .any(|own| fit::is_index(own.kind, self.classes));
-        if has_classes && shape.get(fit::class_dim(shape)) == Some(&0) {
+        if has_classes && logits.get(fit::class_dim(&logits)) == Some(&0) {
             return None;
         }
         let (loss, _) = settled(self.info, self.reductions[0], &self.options);
@@ -120,6 +128,9 @@ pub fn settled(
     }
     (with(&kept).unwrap_or_else(info.new), kept)
 }
+
+/// Elements of a layer's matrix, or of its input.
+const LARGEST_LAYER: usize = 1 << 20;
 
 /// A vocabulary.
 const LONGEST_ROW: usize = 32_003;

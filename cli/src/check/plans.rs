@@ -261,7 +261,8 @@ impl Plan<'_> {
         let logs = self.flag(case, "log_target") || self.flag(case, "log_input");
         let spreads = |(name, value): &(&str, Scalar)| *name == "label_smoothing" && *value != Scalar::Float(0.0);
         let spreads = case.options.iter().any(spreads);
-        let mut rows = Rows::new(info.operands, &self.shape, flavour.classes, !spreads, data);
+        let logits = fit::logits(info, &self.shape);
+        let mut rows = Rows::new(info, &logits, flavour.classes, !spreads, data);
         for (place, (own, shape)) in info.operands.iter().zip(&shapes).enumerate() {
             let dtype = if place == 0 { flavour.dtype } else { flavour.other };
             let held = if fit::is_index(own.kind, flavour.classes) {
@@ -318,7 +319,7 @@ impl Plan<'_> {
 
     /// Optional tensors, of the first shape that is taken.
     fn add_given(&self, case: &mut Case, data: &mut Data) -> Result<()> {
-        let first = &self.shape;
+        let first = &fit::logits(case.info, &self.shape);
         for &role in &self.flavour.given {
             let classes = first.get(fit::class_dim(first)).copied();
             let mut shapes = vec![broadcast(first, data)];

@@ -1,6 +1,6 @@
 //! Numbers that belong together row by row: scores, the class of each row, probabilities.
 
-use wgloss::{OperandInfo, OperandKind};
+use wgloss::{Info, OperandInfo, OperandKind};
 use wgloss_bench::fit;
 
 use super::data::Data;
@@ -20,8 +20,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    pub fn new(operands: &[OperandInfo], shape: &[usize], classes: bool, impossible: bool, data: &mut Data) -> Self {
+    /// Of rows that lie in this shape. The scores of a layer are none of its tensors.
+    pub fn new(info: &Info, shape: &[usize], classes: bool, impossible: bool, data: &mut Data) -> Self {
         use OperandKind::{Index, IndexOrDistribution, Logit, Real};
+        let operands = info.operands;
         let first = operands[0].kind;
         let has_classes = operands
             .iter()
@@ -41,7 +43,7 @@ impl Rows {
         let slabs: usize = shape.iter().take(dim).product();
         let inner: usize = shape.iter().skip(dim + 1).product();
         let impossible = impossible && first == Logit;
-        let with_scores = matches!(first, Logit | Real);
+        let with_scores = matches!(first, Logit | Real) && !fit::is_layer(info);
         let count = slabs * cols * inner;
         rows.scores = vec![0.0; if with_scores { count } else { 0 }];
         rows.probabilities = vec![0.0; if classes || alone { 0 } else { count }];

@@ -94,8 +94,8 @@ fn of_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
             .default_value("fused")
             .help("the loss, the gradient, or both in one call"),
     );
-    for own in info.operands.iter().skip(1).filter(|own| own.grad) {
-        let name = own.role.name();
+    for (_, role) in info.graded() {
+        let name = role.name();
         let grad = format!("grad-{}", dashed(name));
         let help = format!("the gradient of {name}, too");
         command = command.arg(Arg::new(grad.clone()).long(grad).action(ArgAction::SetTrue).help(help));

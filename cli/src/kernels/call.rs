@@ -136,10 +136,25 @@ impl<'a> Tensors<'a> {
                 true => Dtype::I64,
                 false => self.dtype,
             };
-            let shape = given.and_then(|own| own.shape.clone()).unwrap_or(fitting);
+            // A layer's shape, N×H×C, is of none of its tensors.
+            let is_layer = place == 0 && fit::is_layer(self.info);
+            let shape = given.filter(|_| !is_layer).and_then(|own| own.shape.clone());
+            let shape = shape.unwrap_or(fitting);
             Tensor::placeholder(given.and_then(|own| own.dtype).unwrap_or(usual), &shape)
         };
         self.info.operands.iter().zip(shapes).enumerate().map(tensor).collect()
+    }
+
+    /// The shape that the classes of rows are in: the first tensor's, or that of a layer's logits.
+    fn logits(&self, signature: &[&Tensor]) -> Vec<usize> {
+        match signature {
+            [input, matrix, ..] if fit::is_layer(self.info) => {
+                let (rows, classes) = (input.shape().split_last(), matrix.shape().split_last());
+                let all = [rows.map_or(&[][..], |own| own.1), classes.map_or(&[][..], |own| own.1)];
+                all.concat()
+            }
+            _ => self.first.clone(),
+        }
     }
 
     /// Gives the loss its optional tensors: of the shape given, or of the first that it takes.
@@ -151,11 +166,11 @@ impl<'a> Tensors<'a> {
             let dtype = own.dtype.unwrap_or(self.dtype);
             let mut shapes: Vec<Vec<usize>> = own.shape.iter().cloned().collect();
             if shapes.is_empty() {
-                let classes = self.first.get(fit::class_dim(&self.first));
-                shapes.extend(classes.map(|&n| vec![n]));
-                shapes.extend(self.first.last().map(|&n| vec![n]));
-                shapes.extend((!self.first.is_empty()).then(|| TargetShape::WithoutClasses.shape(&self.first)));
-                shapes.push(self.first.clone());
+                let first = self.logits(signature);
+                shapes.extend(first.get(fit::class_dim(&first)).map(|&n| vec![n]));
+                shapes.extend(first.last().map(|&n| vec![n]));
+                shapes.extend((!first.is_empty()).then(|| TargetShape::WithoutClasses.shape(&first)));
+                shapes.push(first);
             }
             for shape in &shapes {
                 loss.attach(given.role, Tensor::placeholder(dtype, shape)?)?;
@@ -236,8 +251,8 @@ fn loss(
         problem.in_place = true;
         problem.operands[0].grad = Some(problem.operands[0].view.clone());
     }
-    let shape = &problem.operands[0].view.shape;
-    let classes = shape.get(fit::class_dim(shape)).map_or(1, |&size| size as u64);
+    let shape = tensors.logits(&signature);
+    let classes = shape.get(fit::class_dim(&shape)).map_or(1, |&size| size as u64);
     let given = problem.operands.iter().map(|own| (own.role, &own.view));
     let of_loss = problem.grad_output.iter().map(|view| (Role::GradOutput, view));
     let upstream = of_loss.chain(problem.grad_stats.iter().map(|(role, view)| (*role, view)));
@@ -277,9 +292,9 @@ impl Wanted {
         let word = |id: &str| matches.get_one::<String>(id).map_or("", String::as_str);
         let mode = Mode::ALL.into_iter().find(|own| own.name() == word("mode"));
         let mode = mode.unwrap_or(Mode::Fused);
-        let differentiable = info.operands.iter().skip(1).filter(|own| own.grad);
-        let grads = differentiable.filter(|own| matches.get_flag(&format!("grad-{}", args::dashed(own.role.name()))));
-        let grads: Vec<Role> = grads.map(|own| own.role).collect();
+        let grads = info.graded().map(|(_, role)| role);
+        let grads = grads.filter(|role| matches.get_flag(&format!("grad-{}", args::dashed(role.name()))));
+        let grads: Vec<Role> = grads.collect();
         let (in_place, adds) = (word("grad_to") == IN_PLACE, word("grad_to") == ADD);
         let given = grads.first().map(|role| format!("grad-{}", args::dashed(role.name())));
         let given = given.or((in_place || adds).then(|| format!("grad-to {}", word("grad_to"))));

@@ -2,6 +2,7 @@
 
 mod checks;
 mod elements;
+mod linear;
 mod pairs;
 mod placed;
 mod rows;
@@ -46,6 +47,7 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
                 tensor.view().clone()
             }
             (OperandKind::IndexOrDistribution, _) if Dtype::LABELS.contains(&tensor.dtype()) => tensor.view().clone(),
+            _ if own.role == Role::LinearWeight => as_floats(name, tensor, &Dtype::FLOATS, Dtype::F32)?,
             (_, Some(first)) => as_floats(name, tensor, &or_f32(first.view.dtype), Dtype::F32)?,
             // An input of integers goes with the floats that there are.
             (_, None) => {
@@ -62,10 +64,16 @@ fn operands(loss: &dyn Loss, call: &Call<'_>, slot_of: impl Fn(Role) -> Slot) ->
         });
     }
     for (role, tensor) in loss.tensors() {
+        // A bias goes with its matrix, all else with the input.
+        let like = match role {
+            Role::LinearBias => list.iter().find(|own| own.role == Role::LinearWeight),
+            _ => list.first(),
+        };
+        let like = like.map_or(Dtype::F32, |own| own.view.dtype);
         list.push(Operand {
             role,
             slot: slot_of(role),
-            view: as_floats(role.name(), tensor, &or_f32(list[0].view.dtype), Dtype::F32)?,
+            view: as_floats(role.name(), tensor, &or_f32(like), Dtype::F32)?,
             grad: None,
         });
     }
@@ -175,7 +183,9 @@ fn assemble(loss: &dyn Loss, call: &Call<'_>, parts: Parts) -> Result<Problem> {
     }
     for role in &call.grads {
         let place = gradient_place(info, &operands, *role)?;
-        expect_slope(role.name(), call.tensors[place])?;
+        if let Some(tensor) = call.tensors.get(place) {
+            expect_slope(role.name(), tensor)?;
+        }
         if grad && place > 0 {
             operands[place].grad = Some(fresh(&operands[place].view));
         }
@@ -246,16 +256,28 @@ fn expect_slope(name: &'static str, tensor: &Tensor) -> Result<()> {
 
 /// The place of an operand whose gradient is wanted.
 fn gradient_place(info: &Info, operands: &[Operand], role: Role) -> Result<usize> {
-    let place = info.operands.iter().position(|own| own.role == role);
+    let place = operands.iter().position(|own| own.role == role);
     if place.is_some_and(|place| !operands[place].view.dtype.is_float()) {
         return Err(Error::operand(role.name(), "class indices have no gradient"));
     }
-    place.filter(|&place| info.operands[place].grad).ok_or_else(|| {
-        let have = info.operands.iter().filter(|own| own.grad).map(|own| own.role.name());
-        let have: Vec<_> = have.collect();
-        let message = format!("{} has no gradient by it, only by {}", info.name, have.join(" and "));
-        Error::operand(role.name(), message)
-    })
+    let first = info.operands.first().filter(|own| own.grad).map(|own| own.role);
+    let mut have = first.into_iter().chain(info.graded().map(|(_, role)| role));
+    match (have.any(|own| own == role), place) {
+        (true, Some(place)) => Ok(place),
+        (true, None) => Err(Error::operand(
+            role.name(),
+            "its gradient is asked for, and it was not given",
+        )),
+        (false, _) => {
+            let names: Vec<_> = first
+                .into_iter()
+                .chain(info.graded().map(|(_, role)| role))
+                .map(Role::name)
+                .collect();
+            let message = format!("{} has no gradient by it, only by {}", info.name, names.join(" and "));
+            Err(Error::operand(role.name(), message))
+        }
+    }
 }
 
 /// The divisor of a mean over so many terms.

@@ -9,6 +9,7 @@
 mod across;
 mod bound;
 mod gather;
+mod layer;
 mod software;
 mod tiled;
 mod upstream;
@@ -27,10 +28,11 @@ use crate::plan::window::{bindings, fit, fit_together};
 use crate::plan::{
     Dispatch, Origin, Plan, Step, broadcast, columns, furthest, grid, labels, monoid, reduce, scattered,
 };
-use crate::problem::{Problem, Rows};
+use crate::problem::{Family, Problem, Rows};
 use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::{Mode, Role, Stats};
+use layer::Layer;
 
 /// A run of tiles, and where its rows lie: in the tensors themselves, or gathered into scratch.
 #[derive(Clone, Copy, Debug)]
@@ -79,11 +81,31 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     if let Some(own) = &rows.scattered {
         return scattered::plan(problem, own, limits, tuning);
     }
-    let wide = Wide::of(problem, rows, tuning);
+    if let Some(linear) = rows.linear {
+        let logits = problem.of_logits();
+        let layer = Layer::new(problem, linear);
+        return match &logits.family {
+            Family::Rows(rows) => plan_of(&logits, rows, Some(&layer), limits, tuning),
+            _ => Ok(Plan::default()), // logits are rows
+        };
+    }
+    plan_of(problem, rows, None, limits, tuning)
+}
+
+/// Plans rows in memory, or those that are products of the operands of a layer.
+fn plan_of(
+    problem: &Problem,
+    rows: &Rows,
+    layer: Option<&Layer<'_>>,
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Plan> {
+    let wide = Wide::of(problem, rows, tuning).filter(|_| layer.is_none());
     let writes = problem.mode.wants_loss() || problem.stats.any();
-    let across = Across::of(problem, rows, tuning);
+    let across = Across::of(problem, rows, tuning).filter(|_| layer.is_none());
     if wide.is_none()
         && across.is_none()
+        && layer.is_none()
         && problem.mode.wants_grad()
         && writes
         && storage_buffers(problem) > MAX_STORAGE
@@ -122,11 +144,12 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     let mut multiplicities = None;
     let spread = match (wide, across) {
         (None, None) if count == 0 => None,
-        (None, None) => Some(Spread::choose(problem, rows, limits, tuning)?),
+        (None, None) if layer.is_none() => Some(Spread::choose(problem, rows, limits, tuning)?),
         _ => Some(Spread::of_columns(tuning)),
     };
-    let counts_on_the_way =
-        wide.is_none() && spread.is_some_and(|spread| labels::are_counted_on_the_way(problem, rows, spread));
+    let counts_on_the_way = wide.is_none()
+        && layer.is_none()
+        && spread.is_some_and(|spread| labels::are_counted_on_the_way(problem, rows, spread));
     if problem.has_control() && wide.is_none() && !counts_on_the_way {
         multiplicities = labels::add_count(&mut plan, problem, rows, None, limits, tuning)?;
     }
@@ -181,8 +204,13 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
         match (wide, across) {
             (Some(wide), _) => wide.add(&mut plan, &planner, tuning)?,
             (None, Some(across)) => across.add(&mut plan, &planner)?,
-            (None, None) => planner.add_chunks(&mut plan)?,
+            (None, None) => match layer {
+                Some(layer) => layer.add(&mut plan, &planner)?,
+                None => planner.add_chunks(&mut plan)?,
+            },
         }
+    } else if let Some(layer) = layer {
+        layer.add_nothing(&mut plan, limits, tuning)?;
     }
     if let Some(counts) = counts {
         labels::add_counted(&mut plan, problem, counts, tile_count, limits, tuning)?;

@@ -24,13 +24,14 @@ impl RowsPlanner<'_> {
         self.rows.inner == 1
             && self.rows.cols > 0
             && self.rows.cols.is_multiple_of(4)
+            && (self.rows.heads == 1 || self.rows.targets != Targets::Full)
             && self.full().iter().all(|f| {
                 f.view.offset.is_multiple_of(4 * f.view.dtype.bytes()) && self.stride(&f.view).is_multiple_of(4)
             })
     }
 
     /// Rows are folded in blocks of four quads. Where these are read ahead, what is left behind them is less than one.
-    fn has_blocks(&self) -> bool {
+    pub(super) fn has_blocks(&self) -> bool {
         match self.reads_ahead() {
             true => self.rows.cols >= 16 * self.spread.lanes as usize,
             false => self.rows.cols > self.spread.short_cols(),

@@ -10,11 +10,12 @@ use super::{Chunk, Full, RowsPlanner};
 use crate::error::{Error, Result};
 use crate::layout::{RowParams, Slot};
 use crate::limits::MAX_ITERATIONS;
+use crate::plan::order::Order;
 use crate::plan::spread::column_bytes;
-use crate::plan::window::{Window, Windows, bindings, fit};
+use crate::plan::window::{Window, Windows, base_of, bindings, fit, fit_together};
 use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, labels};
 use crate::problem::{Problem, Rows, Targets};
-use crate::shader::{Variant, piece, pieces};
+use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::Tuning;
 use crate::view::View;
 
@@ -28,14 +29,24 @@ pub(crate) struct Wide {
 }
 
 /// The plan of all passes, beside what it has in common with that of other rows.
-struct Passes<'a> {
-    own: &'a RowsPlanner<'a>,
-    wide: Wide,
+pub(super) struct Passes<'a> {
+    pub own: &'a RowsPlanner<'a>,
+    pub wide: Wide,
+    /// The rows and columns that the passes go over, whose tiles begin with those of the first. Scratch begins with the
+    /// first of the rows.
+    pub rows: (u64, u64),
+    pub cols: (u64, u64),
+    /// Where the logits of these rows and columns lie, and elements from one row to the next, where they are products:
+    /// no pass opens or folds those.
+    pub products: Option<(Origin, u64)>,
+    /// The order that the rows go in, where `rows` are places of it, counted from the first row that it is of; and
+    /// whether all of them are folded.
+    pub order: Option<(Order, bool)>,
     /// Each row, where it has a label.
-    opened: Option<Origin>,
-    folded: Origin,
+    pub opened: Option<Origin>,
+    pub folded: Origin,
     /// What the last pass needs of each row.
-    merged: Option<Origin>,
+    pub merged: Option<Origin>,
 }
 
 /// The rows and the columns that a run of tiles lies in, and its first column in its first row and last in its last.
@@ -73,6 +84,10 @@ impl Wide {
         let passes = Passes {
             own,
             wide: self,
+            rows: (0, rows),
+            cols: (0, own.rows.cols as u64),
+            products: None,
+            order: None,
             opened: scratch(matches!(own.rows.targets, Targets::Index { .. }), rows * OPENED_BYTES),
             merged: scratch(own.problem.mode.wants_grad() || own.rows.is_map(), rows * MERGED_BYTES),
             folded: plan.add_scratch(rows * self.per_row * FOLDED_BYTES),
@@ -93,9 +108,13 @@ impl Wide {
 }
 
 impl Passes<'_> {
-    fn add(&self, plan: &mut Plan, pass: Pass) -> Result<()> {
+    pub fn add(&self, plan: &mut Plan, pass: Pass) -> Result<()> {
         let (limits, cols) = (self.own.limits, self.own.rows.cols);
-        let tiles = self.own.tiles.rows * if pass == Pass::Merge { 1 } else { self.wide.per_row };
+        let (first, tiles) = match pass {
+            // Its tiles are the rows of the call.
+            Pass::Merge => self.rows,
+            _ => (0, (self.rows.1 - self.rows.0) * self.wide.per_row),
+        };
         let iterations = self.iterations(pass);
         if tiles >= 1 << 32 || iterations >= MAX_ITERATIONS {
             return Err(Error::Limit(format!(
@@ -103,9 +122,15 @@ impl Passes<'_> {
                 self.wide.per_row
             )));
         }
-        let mut first = 0;
+        let mut first = first;
         while first < tiles {
-            let fits = |end| fit(&self.windows(pass, (first, end)), end - first, limits);
+            let fits = |end| {
+                let windows = self.windows(pass, (first, end));
+                match self.order {
+                    Some(_) => fit_together(&windows, end - first, limits),
+                    None => fit(&windows, end - first, limits),
+                }
+            };
             let end = furthest(first, tiles, fits).ok_or_else(|| {
                 Error::Limit(format!(
                     "{} of the {cols} columns of a row, or what they come to, do not fit into a binding of {} bytes",
@@ -137,22 +162,23 @@ impl Passes<'_> {
     }
 
     fn run(&self, pass: Pass, (first, end): (u64, u64)) -> Run {
-        let (per_row, cols) = (self.wide.per_row, self.own.rows.cols as u64);
+        let (per_row, cols) = (self.wide.per_row, self.cols);
         if pass == Pass::Merge {
             return Run {
                 rows: (first, end),
-                cols: (0, cols),
-                lead: 0,
-                end: cols,
+                cols,
+                lead: cols.0,
+                end: cols.1,
             };
         }
-        let rows = (first / per_row, (end - 1) / per_row + 1);
-        let lead = first % per_row * self.wide.tile;
-        let end = cols.min(((end - 1) % per_row + 1) * self.wide.tile);
+        let row = |tile: u64| self.rows.0 + tile / per_row;
+        let rows = (row(first), row(end - 1) + 1);
+        let lead = cols.0 + first % per_row * self.wide.tile;
+        let end = cols.1.min(cols.0 + ((end - 1) % per_row + 1) * self.wide.tile);
         let one_row = rows.1 - rows.0 == 1;
         Run {
             rows,
-            cols: if one_row { (lead, end) } else { (0, cols) },
+            cols: if one_row { (lead, end) } else { cols },
             lead,
             end,
         }
@@ -164,7 +190,7 @@ impl Passes<'_> {
         let by_column = matches!(pass, Pass::Fold | Pass::Put);
         match slot {
             Slot::Input => match pass {
-                Pass::Open => true,
+                Pass::Open => self.products.is_none(),
                 Pass::Fold => rows.reads,
                 Pass::Merge => false,
                 // What is written over it goes by its binding.
@@ -194,9 +220,7 @@ impl Passes<'_> {
         let (own, problem, run) = (self.own, self.own.problem, self.run(pass, tiles));
         let mut list = Vec::new();
         for full in self.full(pass) {
-            let stride = own.stride(&full.view) as u64;
-            let (first, end) = (run.rows.0 * stride + run.lead, (run.rows.1 - 1) * stride + run.end);
-            let window = Window::of(&full.view, full.source, first, end);
+            let window = self.full_window(&full, &run);
             let window = match pass {
                 // One element of each row.
                 Pass::Open => window.touching(run.rows.1 - run.rows.0),
@@ -204,7 +228,13 @@ impl Passes<'_> {
             };
             list.push((full.slot, full.written, window));
         }
-        let by_row = |role, view: &View| Window::of(view, Origin::Tensor(role), run.rows.0, run.rows.1);
+        // Rows in an order lie anywhere.
+        let anywhere = self.order.map_or(run.rows, |(order, _)| self.rows_of(order));
+        let by_row = |role, view: &View| {
+            let window = Window::of(view, Origin::Tensor(role), anywhere.0, anywhere.1);
+            window.touching(run.rows.1 - run.rows.0)
+        };
+        list.extend(self.order.map(|(order, _)| (Slot::Order, false, order.window())));
         for operand in problem.operands.iter().filter(|own| self.reads(pass, own.slot)) {
             let (role, view) = (operand.role, &operand.view);
             let window = match operand.slot {
@@ -218,24 +248,69 @@ impl Passes<'_> {
             list.push((operand.slot, false, window));
         }
         let cells = |source, bytes, (first, end)| Window::scratch(source, bytes, first, end);
+        let rows = (run.rows.0 - self.rows.0, run.rows.1 - self.rows.0);
         if let Some(opened) = self.opened {
-            list.push((Slot::Rows, pass == Pass::Open, cells(opened, OPENED_BYTES, run.rows)));
+            list.push((Slot::Rows, pass == Pass::Open, cells(opened, OPENED_BYTES, rows)));
         }
         if let Some(merged) = self.merged.filter(|_| matches!(pass, Pass::Merge | Pass::Put)) {
-            list.push((Slot::Merged, pass == Pass::Merge, cells(merged, MERGED_BYTES, run.rows)));
+            list.push((Slot::Merged, pass == Pass::Merge, cells(merged, MERGED_BYTES, rows)));
         }
         match pass {
             Pass::Fold => list.push((Slot::Loss, true, cells(self.folded, FOLDED_BYTES, tiles))),
             Pass::Merge => {
                 let per_row = self.wide.per_row;
-                let states = (run.rows.0 * per_row, run.rows.1 * per_row);
+                let states = (rows.0 * per_row, rows.1 * per_row);
                 list.push((Slot::StatesIn, false, cells(self.folded, FOLDED_BYTES, states)));
-                list.extend(own.row_windows(tiles, run.rows));
+                let (tiles, rows) = match self.order {
+                    Some(_) => (anywhere, anywhere),
+                    None => (tiles, run.rows),
+                };
+                list.extend(own.row_windows(tiles, rows));
             }
             Pass::Put => list.extend(own.upstreams_window(run.rows)),
             Pass::Open => {}
         }
         list
+    }
+
+    /// The rows of logits of an order.
+    fn rows_of(&self, order: Order) -> (u64, u64) {
+        let heads = self.own.rows.heads as u64;
+        (order.inputs.0 * heads, order.inputs.1 * heads)
+    }
+
+    /// The window of an operand or output of the input's shape.
+    fn full_window(&self, full: &Full, run: &Run) -> Window {
+        let (stride, heads) = (self.stride(full), self.heads(full));
+        if let (Slot::Input, Some((source, _))) = (full.slot, self.products) {
+            let row = |row: u64| (row - self.rows.0) * stride;
+            let (lead, end) = (run.lead - self.cols.0, run.end - self.cols.0);
+            return Window::scratch(source, 4, row(run.rows.0) + lead, row(run.rows.1 - 1) + end);
+        }
+        if heads > 1 {
+            // Rows lie side by side in slabs.
+            let (first, end) = (run.rows.0 / heads * stride, run.rows.1.div_ceil(heads) * stride);
+            let touched = (run.rows.1 - run.rows.0) * (run.cols.1 - run.cols.0);
+            return Window::of(&full.view, full.source, first, end).touching(touched);
+        }
+        let (first, end) = (run.rows.0 * stride + run.lead, (run.rows.1 - 1) * stride + run.end);
+        Window::of(&full.view, full.source, first, end)
+    }
+
+    /// Rows of the call in a slab of an operand or output.
+    fn heads(&self, full: &Full) -> u64 {
+        match full.slot {
+            Slot::Target | Slot::GradTarget => self.own.rows.heads as u64,
+            _ => 1,
+        }
+    }
+
+    /// Elements from one slab of it to the next.
+    fn stride(&self, full: &Full) -> u64 {
+        match (full.slot, self.products) {
+            (Slot::Input, Some((_, stride))) => stride,
+            _ => self.own.stride(&full.view) as u64 * self.heads(full),
+        }
     }
 
     fn params(&self, pass: Pass, tiles: (u64, u64), windows: &Windows, groups_x: u32) -> RowParams {
@@ -244,23 +319,45 @@ impl Passes<'_> {
         let mut params = own.params(chunk, run.rows, &self.full(pass), windows, groups_x);
         params.block_rows = 1;
         params.block_tiles = self.wide.per_row as u32;
+        params.block_row = self.rows.0 as u32;
+        params.first_col = self.cols.0 as u32;
+        if let Some((_, stride)) = self.products {
+            (params.input_stride, params.grad_input_stride) = (stride as u32, stride as u32);
+        }
+        let heads = own.rows.heads as u32;
+        if heads > 1 {
+            params.inner = heads;
+            params.col_stride = heads;
+            params.targets_stride *= heads;
+            params.grad_targets_stride *= heads;
+        }
         // Where column 0 of the first row would lie, modulo 2^32.
         let back = |base: &mut u32, columns: u64| *base = base.wrapping_sub(columns as u32);
-        for base in [
-            &mut params.input_base,
-            &mut params.grad_input_base,
-            &mut params.grad_targets_base,
-        ] {
+        for base in [&mut params.input_base, &mut params.grad_input_base] {
             back(base, run.lead);
         }
+        // Windows of whole slabs have all columns.
+        let lead = if heads > 1 { 0 } else { run.lead };
+        back(&mut params.grad_targets_base, lead);
         if self.opened.is_none() {
-            back(&mut params.targets_base, run.lead);
+            back(&mut params.targets_base, lead);
         }
         if own.rows.is_map() {
             back(&mut params.grad_output_base, run.lead);
         }
         let each_weighs = own.rows.element_weights(own.problem).is_some();
         back(&mut params.weight_base, if each_weighs { run.lead } else { run.cols.0 });
+        if let Some((order, _)) = self.order {
+            // Scratch is by place, what belongs to rows by row, and both are counted from the first row of the order.
+            let first = self.rows_of(order).0;
+            let ahead = run.rows.0 - first;
+            params.first_row = first as u32;
+            back(&mut params.rows_base, ahead);
+            back(&mut params.merged_base, ahead);
+            back(&mut params.states_in_base, ahead * self.wide.per_row);
+            params.order_base = base_of(windows, Slot::Order, own.limits);
+            params.states_base = params.states_base.wrapping_add((tiles.0 - first) as u32);
+        }
         match pass {
             // A map's results.
             Pass::Put => back(&mut params.loss_base, run.lead),
@@ -282,6 +379,11 @@ impl Passes<'_> {
         }];
         list.extend(own.shared_pieces(&full));
         list.push(piece!("row/wide.wgsl"));
+        list.extend((own.rows.heads > 1).then_some(piece!("row/headed.wgsl")));
+        list.extend(self.order.map(|(_, all)| match all {
+            true => piece!("row/ordered.wgsl"; Const::Bool("ALL", true)),
+            false => piece!("row/ordered.wgsl"; Const::Bool("ALL", false)),
+        }));
         list.extend(self.opened.map(|_| pass.opened()));
         let read = |slot| {
             if self.reads(pass, slot) {
@@ -299,6 +401,13 @@ impl Passes<'_> {
         // What other passes do is none of a pass's business: reductions and places for gradients share most of them.
         let mut marks: Vec<&str> = own.read_marks(quads).to_vec();
         marks.push(mark(own.problem.stats.any(), "/stats"));
+        marks.push(match self.order {
+            Some((_, true)) => "/ordered_all",
+            Some((_, false)) => "/ordered",
+            None => "",
+        });
+        marks.push(mark(own.rows.heads > 1, "/headed"));
+        marks.push(mark(!own.has_blocks(), "/short"));
         let (losses, losses_name) = own.losses();
         match pass {
             Pass::Merge => {
@@ -323,7 +432,7 @@ impl Passes<'_> {
             format!("group{}", own.spread.width)
         };
         let way = format!("wide_{}{}/{group}", pass.name(), self.wide.tile);
-        consts.push(crate::shader::Const::U32("TILE", self.wide.tile as u32));
+        consts.push(Const::U32("TILE", self.wide.tile as u32));
         Variant {
             shared: Vec::new(),
             label: own.label(&marks, &way),
