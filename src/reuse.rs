@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::gpu::Activity;
+use crate::gpu::{Activity, Gpu};
 use crate::loss::Loss;
 use crate::plan::plan;
 
@@ -99,7 +99,25 @@ impl Engine {
 
     /// What the engine has made and submitted on its device so far, of an engine that has one.
     pub fn activity(&self) -> Option<Activity> {
-        self.gpu().map(|gpu| gpu.counters.read())
+        let idle = |gpu: &Gpu| gpu.returned.bytes() + gpu.pool.idle_bytes();
+        self.gpu().map(|gpu| gpu.counters.read(idle(gpu)))
+    }
+
+    /// Counts the most bytes at a time ([`Activity::peak`]) from now on.
+    pub fn forget_peak(&self) {
+        if let Some(gpu) = self.gpu() {
+            gpu.counters.gauge.forget_peak();
+        }
+    }
+
+    /// Bytes of logits that the loss of a linear layer keeps at a time for its gradients: 64 MiB, unless told otherwise.
+    /// Where the logits of enough rows do not fit, they are computed twice, some columns at a time. Results are the
+    /// same to the bit. On the processor nothing is kept.
+    pub fn set_scratch_bytes(&mut self, bytes: u64) {
+        if let Some(gpu) = self.gpu_mut() {
+            gpu.limits.scratch_bytes = bytes;
+            gpu.calls.clear();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::dtype::Dtype;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Steps, Timer};
+use crate::limits::Limits;
 use crate::loss::Loss;
 use crate::memory::Memory;
 use crate::optim::{self, ClipGrad, GradScaler, Optimizer, Parameter, State};
@@ -144,6 +145,23 @@ impl Engine {
         tuning.check()?;
         let problem = loss.problem(call)?;
         let plan = plan(&problem, &gpu.limits, &tuning.within(&gpu.limits))?;
+        let (tensors, output) = gpu.prepare(&problem, call, &loss.tensors())?;
+        Stopwatch::new(gpu, plan, tensors, Some(output))
+    }
+
+    /// The same of the loss of a linear layer, with a scratch of so many bytes, as [`Engine::set_scratch_bytes`] would
+    /// have it.
+    ///
+    /// # Errors
+    /// As [`Engine::stopwatch`].
+    pub fn stopwatch_scratch(&self, loss: &dyn Loss, call: &Call<'_>, bytes: u64) -> Result<Stopwatch<'_>> {
+        let gpu = self.device()?;
+        let problem = loss.problem(call)?;
+        let limits = Limits {
+            scratch_bytes: bytes,
+            ..gpu.limits
+        };
+        let plan = plan(&problem, &limits, &gpu.tuning)?;
         let (tensors, output) = gpu.prepare(&problem, call, &loss.tensors())?;
         Stopwatch::new(gpu, plan, tensors, Some(output))
     }

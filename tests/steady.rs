@@ -88,6 +88,8 @@ fn a_steady_call_makes_its_large_results() {
         submissions: before.submissions + 3,
         bind_groups: between.bind_groups,
         dispatches: between.dispatches,
+        live: before.live + 3 * 300 * 100 * 4,
+        idle: before.idle - 3 * 300 * 100 * 4,
         ..before
     };
     assert_eq!(between, want);

@@ -167,6 +167,7 @@ fn compute_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command
                      they are streamed, to the same bits",
                 ),
         )
+        .args(scratch(info))
         .args(checks())
         .args([backend(), adapter(), tuned(), pipeline_cache(), json()])
 }
@@ -205,6 +206,20 @@ pub fn set_text(preset: &Preset) -> String {
 /// The memory that a command may use.
 pub fn memory(matches: &ArgMatches) -> u64 {
     matches.get_one("memory").copied().unwrap_or(1 << 30)
+}
+
+/// The scratch of a layer's logits.
+pub fn scratch(info: &Info) -> Option<Arg> {
+    let arg = Arg::new("scratch")
+        .long("scratch")
+        .value_name("BYTES")
+        .value_parser(bytes);
+    wgloss_bench::fit::is_layer(info).then(|| {
+        arg.help(
+            "what the logits that gradients are made of may take at a time, to the same bits: where those of enough rows \
+             do not fit, they are computed twice [default: 64MiB]",
+        )
+    })
 }
 
 /// What of the values is inspected.

@@ -76,12 +76,15 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let whole = 2 * (operands.bytes() + results);
     let streams = whole > memory;
     let bar = progress::spinner("reading".into());
-    operands.read(if streams { memory / SMALL } else { u64::MAX })?;
+    operands.read(if streams { memory } else { u64::MAX })?;
     operands
         .attach(loss.as_mut())
         .map_err(|error| described(&operands, error))?;
 
-    let engine = backend.open()?;
+    let mut engine = backend.open()?;
+    if let Ok(Some(&bytes)) = matches.try_get_one::<u64>("scratch") {
+        engine.set_scratch_bytes(bytes);
+    }
     // Files that there is no room for show before anything is computed.
     let mut drafts = outputs.drafts(|part| {
         let view = problem.result(part.role())?;
@@ -167,9 +170,6 @@ pub fn named(word: &str) -> Option<(&'static Info, Option<&'static Preset>)> {
     let plain = wgloss::find(word).map(|info| (info, None));
     plain.or_else(|| wgloss::find_preset(word).map(|(info, preset)| (info, Some(preset))))
 }
-
-/// Tensors of up to this part of the memory are read whole even where others are streamed.
-const SMALL: u64 = 16;
 
 /// Sets the scalars and the reduction, and has the loss check them.
 pub fn set_options(loss: &mut dyn Loss, preset: Option<&Preset>, matches: &ArgMatches) -> Result<(), Failure> {
@@ -321,7 +321,7 @@ fn least_memory(
     mut least: u64,
 ) -> Result<u64, Failure> {
     loop {
-        operands.read(least / SMALL)?;
+        operands.read(least)?;
         let next = operands
             .attach(loss)
             .and_then(|()| streams::least(engine, loss, &wanted.call(operands), problem, drafts));
@@ -331,7 +331,7 @@ fn least_memory(
             continue;
         }
         // With a tensor less read whole, it would be another call.
-        let is_same = operands.reads_alike(next / SMALL, least / SMALL);
+        let is_same = operands.reads_alike(next, least);
         return Ok(if is_same { next } else { least });
     }
 }

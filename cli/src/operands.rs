@@ -19,6 +19,16 @@ struct FileTensor {
     tensor: Tensor,
 }
 
+/// In streams, tensors of less than this part of the memory are in memory all the time.
+const SMALL: u64 = 16;
+
+impl FileTensor {
+    /// Bytes up to which it is read whole. A layer's matrix is read by every row.
+    fn most(&self, memory: u64) -> u64 {
+        memory / if self.role == Role::LinearWeight { 2 } else { SMALL }
+    }
+}
+
 pub struct Operands {
     info: &'static Info,
     list: Vec<FileTensor>,
@@ -113,9 +123,10 @@ impl Operands {
             .sum()
     }
 
-    /// Reads the tensors of up to so many bytes. The others have to be such as can be read window by window.
-    pub fn read(&mut self, most: u64) -> Result<(), Failure> {
+    /// Reads the tensors that stay in so much memory. The others have to be such as can be read window by window.
+    pub fn read(&mut self, memory: u64) -> Result<(), Failure> {
         for own in &mut self.list {
+            let most = own.most(memory);
             let failed = |message: String| Failure::Failed(format!("{}: {message}", own.role.name()));
             match &own.source {
                 Some(source) if source.bytes() > most => source.pageable().map_err(failed)?,
@@ -126,10 +137,13 @@ impl Operands {
         Ok(())
     }
 
-    /// Reading those of up to so many bytes, or so many, reads the same ones.
-    pub fn reads_alike(&self, most: u64, other: u64) -> bool {
-        let mut all = self.list.iter().filter_map(|own| Some(own.source.as_ref()?.bytes()));
-        all.all(|bytes| (bytes > most) == (bytes > other))
+    /// Reading in so much memory, or so much, reads the same ones.
+    pub fn reads_alike(&self, memory: u64, other: u64) -> bool {
+        let mut all = self
+            .list
+            .iter()
+            .filter_map(|own| Some((own, own.source.as_ref()?.bytes())));
+        all.all(|(own, bytes)| (bytes > own.most(memory)) == (bytes > own.most(other)))
     }
 
     pub fn get(&self, role: Role) -> Option<&Tensor> {

@@ -1,6 +1,9 @@
 //! What an engine has made and submitted on its device, counted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::memory::Gauge;
 
 /// What an engine has made and submitted on its device since it was opened: what two of these differ by shows whether
 /// calls settle down to reuse.
@@ -24,6 +27,13 @@ pub struct Activity {
     pub copied: u64,
     /// Submissions, those of reading results back among them.
     pub submissions: u64,
+    /// Bytes of tensors and scratch that somebody holds now.
+    pub live: u64,
+    /// The most of them at a time, since the engine was opened or [`Engine::forget_peak`](crate::Engine::forget_peak).
+    pub peak: u64,
+    /// Bytes that nobody holds, kept for results and scratch to come: [`Engine::release`](crate::Engine::release) lets
+    /// them go.
+    pub idle: u64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +47,7 @@ pub(crate) struct Counters {
     pub dispatches: AtomicU64,
     pub copied: AtomicU64,
     pub submissions: AtomicU64,
+    pub gauge: Arc<Gauge>,
 }
 
 pub(crate) fn count(counter: &AtomicU64, more: u64) {
@@ -44,7 +55,8 @@ pub(crate) fn count(counter: &AtomicU64, more: u64) {
 }
 
 impl Counters {
-    pub fn read(&self) -> Activity {
+    /// Beside so many bytes that are kept.
+    pub fn read(&self, idle: u64) -> Activity {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Activity {
             pipelines: of(&self.pipelines),
@@ -56,6 +68,9 @@ impl Counters {
             dispatches: of(&self.dispatches),
             copied: of(&self.copied),
             submissions: of(&self.submissions),
+            live: self.gauge.live(),
+            peak: self.gauge.peak(),
+            idle,
         }
     }
 }

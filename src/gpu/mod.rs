@@ -103,7 +103,8 @@ impl Gpu {
             }
             None => self.buffer("wgloss output", bytes, tensor_usage()),
         })?;
-        let memory = Memory::lent_by(&self.returned, &self.device, parts, self.limits.span());
+        let gauge = &self.counters.gauge;
+        let memory = Memory::lent_by(&self.returned, gauge, &self.device, parts, self.limits.span());
         Ok(Tensor {
             storage: Storage::Device(memory),
             view,
@@ -116,7 +117,12 @@ impl Gpu {
             Some(held) => self.filled(label, &held[first as usize..(first + len) as usize], tensor_usage()),
             None => self.buffer(label, len, tensor_usage()),
         })?;
-        Ok(Memory::of(&self.device, parts, self.limits.span()))
+        Ok(Memory::counted(
+            &self.counters.gauge,
+            &self.device,
+            parts,
+            self.limits.span(),
+        ))
     }
 
     /// The buffers of so many bytes, each made of where it begins and of its bytes.

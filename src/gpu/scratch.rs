@@ -34,6 +34,7 @@ impl Pool {
             std::mem::take(&mut *lock(&self.shared)),
             std::mem::take(&mut *lock(&self.free)),
         );
+        gone.1.iter().for_each(Memory::set_gone);
         drop(gone);
     }
 
@@ -46,10 +47,18 @@ impl Pool {
             .enumerate()
             .filter(fits)
             .min_by_key(|(_, own)| own.bytes())?;
-        Some(free.remove(nth))
+        let taken = free.remove(nth);
+        taken.set_lent();
+        Some(taken)
+    }
+
+    /// Bytes of scratch that waits.
+    pub fn idle_bytes(&self) -> u64 {
+        lock(&self.free).iter().map(Memory::bytes).sum()
     }
 
     fn give(&self, memory: Vec<Memory>) {
+        memory.iter().for_each(|own| own.set_idle());
         let mut free = lock(&self.free);
         free.extend(memory);
         let mut gone = Vec::new();
@@ -57,6 +66,7 @@ impl Pool {
             gone.push(free.remove(0));
         }
         drop(free);
+        gone.iter().for_each(Memory::set_gone);
     }
 }
 
@@ -96,14 +106,10 @@ impl Scratch {
     }
 }
 
-/// Sizes in steps, so that calls of about the same size want the same.
+/// Sizes in steps of an eighth, so that calls of about the same size want the same.
 fn rounded(bytes: u64) -> u64 {
-    const MIB: u64 = 1 << 20;
-    if bytes <= MIB {
-        bytes.next_power_of_two().max(4096)
-    } else {
-        bytes.next_multiple_of(MIB)
-    }
+    let step = (bytes.next_power_of_two() / 8).clamp(4096, 1 << 20);
+    bytes.next_multiple_of(step)
 }
 
 impl Gpu {

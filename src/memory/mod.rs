@@ -2,6 +2,7 @@
 //! within one buffer; a window that has to reach over an end is brought together in a buffer of its own before its
 //! dispatch and taken back after it.
 
+mod gauge;
 mod loan;
 mod recording;
 mod returned;
@@ -10,6 +11,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+pub(crate) use gauge::Gauge;
 pub(crate) use loan::{Loan, Reading};
 pub(crate) use recording::{Fate, Recording, Used};
 pub(crate) use returned::Returned;
@@ -47,6 +49,8 @@ struct Shared {
     span: u64,
     /// Where the buffers go when nobody holds them any more.
     home: Option<Weak<Returned>>,
+    /// What counts them as long as somebody does.
+    gauge: Option<Arc<Gauge>>,
     /// Somebody has a buffer itself, and may use it at any time.
     is_exposed: AtomicBool,
     /// The buffer is the user's, who may destroy it.
@@ -61,6 +65,9 @@ impl Drop for Shared {
     fn drop(&mut self) {
         for watcher in lock(&self.watchers).drain(..).filter_map(|own| own.upgrade()) {
             watcher.forget(self.id);
+        }
+        if let Some(gauge) = &self.gauge {
+            gauge.sub(self.parts.iter().map(wgpu::Buffer::size).sum());
         }
         // Of an engine that is gone they are nobody's.
         let home = self.home.as_ref().and_then(Weak::upgrade);
@@ -81,17 +88,28 @@ pub(crate) struct Run<'a> {
 impl Memory {
     /// Buffers of a device, of `span` bytes each but for the last.
     pub fn of(device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
-        Self::with(device, parts, span, false, None)
+        Self::with(device, parts, span, false, None, None)
+    }
+
+    /// The same, which a gauge counts.
+    pub fn counted(gauge: &Arc<Gauge>, device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
+        Self::with(device, parts, span, false, None, Some(gauge))
     }
 
     /// The same, which come back to where they are from.
-    pub fn lent_by(home: &Arc<Returned>, device: &wgpu::Device, parts: Vec<wgpu::Buffer>, span: u64) -> Self {
-        Self::with(device, parts, span, false, Some(Arc::downgrade(home)))
+    pub fn lent_by(
+        home: &Arc<Returned>,
+        gauge: &Arc<Gauge>,
+        device: &wgpu::Device,
+        parts: Vec<wgpu::Buffer>,
+        span: u64,
+    ) -> Self {
+        Self::with(device, parts, span, false, Some(Arc::downgrade(home)), Some(gauge))
     }
 
     /// A buffer of the user's.
     pub fn foreign(device: &wgpu::Device, buffer: wgpu::Buffer) -> Self {
-        Self::with(device, vec![buffer], u64::MAX, true, None)
+        Self::with(device, vec![buffer], u64::MAX, true, None, None)
     }
 
     fn with(
@@ -100,13 +118,18 @@ impl Memory {
         span: u64,
         is_foreign: bool,
         home: Option<Weak<Returned>>,
+        gauge: Option<&Arc<Gauge>>,
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        if let Some(gauge) = gauge {
+            gauge.add(parts.iter().map(wgpu::Buffer::size).sum());
+        }
         let shared = Shared {
             device: device.clone(),
             parts,
             span,
             home,
+            gauge: gauge.cloned(),
             is_exposed: AtomicBool::new(false),
             is_foreign,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -140,6 +163,20 @@ impl Memory {
 
     pub fn bytes(&self) -> u64 {
         self.parts().iter().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Nobody holds it, till the next call that it is lent to.
+    pub fn set_idle(&self) {
+        self.shared.gauge.iter().for_each(|gauge| gauge.sub(self.bytes()));
+    }
+
+    pub fn set_lent(&self) {
+        self.shared.gauge.iter().for_each(|gauge| gauge.add(self.bytes()));
+    }
+
+    /// Idle memory that is let go of.
+    pub fn set_gone(&self) {
+        self.shared.gauge.iter().for_each(|gauge| gauge.restore(self.bytes()));
     }
 
     /// Tells a watcher when its last handle is dropped.

@@ -59,6 +59,11 @@ impl Returned {
         drop(gone);
     }
 
+    /// Bytes that it keeps.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.0).buffers.iter().map(wgpu::Buffer::size).sum()
+    }
+
     /// The latest of just this size.
     pub fn take(&self, size: u64) -> Option<wgpu::Buffer> {
         let mut free = lock(&self.0);

@@ -1,7 +1,7 @@
 //! The sums of the columns of a matrix in scratch, row after row.
 
 use super::product::{Into, Ordered};
-use super::window::{Window, base_of, bindings, fit};
+use super::window::{Bound, Window, base_of, bindings, fit};
 use super::{Dispatch, Origin, Plan, Step, furthest, grid};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl ColumnSums {
         fit(&self.windows(rows, cols), tiles, limits)
     }
 
-    fn windows(&self, rows: (u64, u64), cols: (u64, u64)) -> Vec<(Slot, bool, Window)> {
+    fn windows(&self, rows: (u64, u64), cols: (u64, u64)) -> Vec<Bound> {
         let at = |row: u64, col: u64| self.first + row * self.stride + col;
         let count = cols.1 - cols.0;
         // Nothing, of no rows.

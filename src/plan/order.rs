@@ -1,7 +1,7 @@
 //! Rows of an input in the order of those that take part: an ignored row's logits are not computed, nor what would come
 //! of them.
 
-use super::window::{Window, base_of, bindings, can_be_bound};
+use super::window::{Bound, Window, base_of, bindings, can_be_bound};
 use super::{Dispatch, Origin, Plan, Step, grid};
 use crate::layout::{OrderParams, Slot, words};
 use crate::limits::Limits;
@@ -49,7 +49,7 @@ impl Order {
         heads + self.tiles().div_ceil(u64::from(WIDTH)) + 16
     }
 
-    fn windows(self, problem: &Problem, heads: u64, counts: Origin, places: bool) -> Vec<(Slot, bool, Window)> {
+    fn windows(self, problem: &Problem, heads: u64, counts: Origin, places: bool) -> Vec<Bound> {
         let counts = Window::scratch(counts, 4, 0, self.tiles());
         let mut list = vec![(Slot::Taking, !places, counts)];
         list.extend(problem.view(Slot::Target).map(|view| {

@@ -4,7 +4,7 @@
 //! changes its bits; but for the sign of a sum of negative zeros, to which a slab that is not full adds 0.
 
 use super::order::Order;
-use super::window::{Window, Windows, base_of, bindings, fit_together};
+use super::window::{Bound, Window, Windows, base_of, bindings, fit_together};
 use super::{Dispatch, MULTIPLY_ADDS_PER_BYTE, Origin, Plan, Step, furthest, grid};
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
@@ -249,7 +249,7 @@ pub struct Cut<'a> {
     /// The whole depth in each dispatch.
     pub is_whole: bool,
     /// What a part binds.
-    pub windows: &'a dyn Fn(&Part) -> Vec<(Slot, bool, Window)>,
+    pub windows: &'a dyn Fn(&Part) -> Vec<Bound>,
     pub limits: &'a Limits,
 }
 
@@ -358,7 +358,7 @@ impl Cut<'_> {
 }
 
 impl Operands {
-    pub fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
+    pub fn windows(&self, part: &Part) -> Vec<Bound> {
         let [rows, cols] = part.lines;
         let (mut left, mut right) = (self.left.window(rows, part.depth), self.right.window(cols, part.depth));
         // Rows of the input that are in an order lie anywhere.
@@ -512,7 +512,7 @@ impl Product {
         self.into.adds || part.depth.0 > 0
     }
 
-    fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
+    fn windows(&self, part: &Part) -> Vec<Bound> {
         let [rows, cols] = part.lines;
         let touched = (rows.1 - rows.0) * (cols.1 - cols.0);
         let rows = self.scattered().map_or(rows, |own| own.order.inputs);

@@ -117,7 +117,10 @@ impl Window {
 }
 
 /// The windows of a dispatch: slot, whether the shader writes it, and the memory.
-pub type Windows = [(Slot, bool, Window)];
+pub type Windows = [Bound];
+
+/// What a shader binds: slot, whether it writes there, and the memory.
+pub type Bound = (Slot, bool, Window);
 
 /// Whether one dispatch can take so many tiles with these windows. A single tile is allowed whatever it touches, as
 /// long as bindings can cover it.

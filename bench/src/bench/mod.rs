@@ -5,6 +5,7 @@ mod ceilings;
 mod compare;
 mod fixed;
 pub mod inputs;
+mod layers;
 pub mod measure;
 mod picture;
 mod products;
@@ -106,6 +107,7 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         baselines: Vec::new(),
         steps: Vec::new(),
         products: Vec::new(),
+        layers: Vec::new(),
         fixed: Vec::new(),
         sweep: Vec::new(),
         failed: Vec::new(),
@@ -158,6 +160,16 @@ fn measure(engine: &Engine, request: &Request) -> Result<Record, Failure> {
         let wrong = match products::measure(engine, sizes, dtype, request.runs) {
             Ok(list) => {
                 record.products.extend(list);
+                Vec::new()
+            }
+            Err(why) => vec![why],
+        };
+        tell(&mut record, wrong);
+        keep(request, &mut record);
+        bar.set_message(format!("layer of {} {dtype}", rows::shape_text(&sizes)));
+        let wrong = match layers::measure(engine, sizes, dtype, request.runs) {
+            Ok(list) => {
+                record.layers.extend(list);
                 Vec::new()
             }
             Err(why) => vec![why],

@@ -113,7 +113,7 @@ fn one(
 }
 
 /// Numbers between -0.5 and 0.5 that repeat after no power of two.
-fn operand(factor: usize, shape: &[usize], dtype: Dtype) -> Result<Tensor> {
+pub fn operand(factor: usize, shape: &[usize], dtype: Dtype) -> Result<Tensor> {
     let number = |i: usize| ((i % 8191 * factor) % 8191) as f32 / 8191.0 - 0.5;
     let numbers = (0..shape.iter().product()).map(number).collect();
     Tensor::from_vec(numbers, shape)?.to_dtype(dtype)

@@ -45,6 +45,9 @@ pub struct Record {
     /// Of matrices, where they are asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub products: Vec<Product>,
+    /// Losses of layers, beside those products.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
     pub fixed: Vec<Fixed>,
     /// Rows of many sizes, for the picture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -207,6 +210,21 @@ pub struct Product {
     pub times: Times,
     pub variant: Vec<String>,
     pub dispatches: usize,
+}
+
+/// The loss of a layer, or one of its parts, beside the bare product of its logits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Layer {
+    pub name: String,
+    /// Rows, features and classes.
+    pub shape: Vec<usize>,
+    pub dtype: String,
+    pub ms: Median,
+    pub over_product: Median,
+    /// Of logits and scratch, beside operands and gradients.
+    pub bytes: u64,
+    pub dispatches: usize,
+    pub variant: Vec<String>,
 }
 
 /// A cost that does not depend on the size.

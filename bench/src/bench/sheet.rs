@@ -142,6 +142,20 @@ pub fn csv(record: &Record) -> Result<String, Failure> {
         line.spread(["share", "share_min", "share_max"], &own.share);
         lines.push(line);
     }
+    for own in &record.layers {
+        let mut line = Line(vec![
+            ("section", "layer".into()),
+            ("name", own.name.clone()),
+            ("shape", shape_text(&own.shape)),
+            ("dtype", own.dtype.clone()),
+            ("bytes", own.bytes.to_string()),
+            ("variant", own.variant.join(" ")),
+            ("against", "product".into()),
+        ]);
+        line.spread(["wall_median", "wall_min", "wall_max"], &own.ms);
+        line.spread(["share", "share_min", "share_max"], &own.over_product);
+        lines.push(line);
+    }
     for own in &record.fixed {
         let cells = [("section", "fixed"), ("name", &own.name), ("unit", &own.unit)];
         let mut line = Line(cells.map(|(column, text)| (column, text.to_owned())).into());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use wgloss_shell::fit;
 
 use super::compare::{Comparison, Ratio};
-use super::record::{Baseline, Ceiling, Fixed, Kind, Median, Product, Record, Row, Step, is_close};
+use super::record::{Baseline, Ceiling, Fixed, Kind, Layer, Median, Product, Record, Row, Step, is_close};
 use super::rows::shape_text;
 
 /// Everything, as it is printed.
@@ -43,6 +43,9 @@ pub fn text(record: &Record) -> String {
     }
     if !record.products.is_empty() {
         parts.push(products(&record.products));
+    }
+    if !record.layers.is_empty() {
+        parts.push(layers(&record.layers));
     }
     parts.push(fixed(&record.fixed));
     if let Some(comparison) = &record.compare {
@@ -208,6 +211,34 @@ fn products(list: &[Product]) -> String {
     let legend = fit::paragraph(
         "GFLOP/s: a multiply-add is two operations. registers: of multiply-adds between registers alone, as many of \
          them, or 67 million where that is more, in the same rounds. share: of these.",
+    );
+    fit::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 3) + "\n\n" + &legend
+}
+
+fn layers(list: &[Layer]) -> String {
+    let header = [
+        "linear_cross_entropy",
+        "N x H x C",
+        "dtype",
+        "ms",
+        "of the product",
+        "MiB",
+    ];
+    let line = |own: &Layer| {
+        let Median { median, min, max } = own.over_product;
+        vec![
+            own.name.clone(),
+            shape_text(&own.shape),
+            own.dtype.clone(),
+            spread(&own.ms),
+            format!("{median:.2} ({min:.2}–{max:.2})"),
+            format!("{:.1}", own.bytes as f64 / f64::from(1 << 20)),
+        ]
+    };
+    let legend = fit::paragraph(
+        "of the product: times that of the bare product in the same rounds. MiB: of logits and scratch, beside operands \
+         and gradients. computed twice: with a scratch of 4 MiB. in memory: a product, our cross_entropy over it, and \
+         the products of its gradient.",
     );
     fit::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 3) + "\n\n" + &legend
 }

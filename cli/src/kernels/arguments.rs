@@ -72,7 +72,10 @@ fn of_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
         spec::SCALAR,
         info.url
     ));
-    if let Some(first) = info.operands.first() {
+    if wgloss_bench::fit::is_layer(info) {
+        let help = "N×H×C: rows, their features, and classes; or of the input alone, with linear_weight by itself";
+        command = command.arg(shape(help.into()));
+    } else if let Some(first) = info.operands.first() {
         command = command.arg(shape(format!(
             "the first tensor, {}: {}",
             first.role.name(),
@@ -136,6 +139,7 @@ fn of_loss(info: &'static Info, preset: Option<&'static Preset>) -> Command {
             ))
         }))
         .args(args::scalars(info, preset))
+        .args(args::scratch(info))
         .args(args::checks())
 }
 

@@ -108,11 +108,13 @@ impl Device {
         let conversion = CONVERSIONS.into_iter().find(|(own, ..)| *own == word("f16"));
         let (f16_word, _, [unpacks_f16, packs_f16]) =
             conversion.ok_or_else(|| Failure::Usage("--f16: there is no such way".into()))?;
+        let scratch = matches.try_get_one::<u64>("scratch").ok().flatten().copied();
         let limits = Limits {
             max_dispatch_bytes: Limits::dispatch_bytes(kind),
             subgroup: subgroup.unwrap_or(class.tuning().subgroup),
             unpacks_f16,
             packs_f16,
+            scratch_bytes: scratch.unwrap_or(own.scratch_bytes),
             ..own
         };
         Ok(Self {

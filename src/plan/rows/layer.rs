@@ -63,7 +63,20 @@ struct Planner<'a> {
     opened: Option<Origin>,
     folded: Origin,
     merged: Option<Origin>,
+    /// Where logits lie that gradients are made of.
+    logits: Option<Origin>,
     sums: Sums,
+    /// `opened` and `merged` are of all rows, not those of a block.
+    holds_all: bool,
+}
+
+/// How logits and the sums of the matrix's gradient share the scratch: bytes of each. Where not all of the sums have
+/// room, that gradient comes apart from all else, some rows of the matrix at a time.
+#[derive(Clone, Copy)]
+struct Share {
+    logits: u64,
+    matrix: u64,
+    is_apart: bool,
 }
 
 /// Gradients in f32 that are not added up where they go, since that has 16 bits, or lies elsewhere, till they are whole: of the input rows of a block, of the matrix and of the
@@ -73,6 +86,8 @@ struct Sums {
     input: Option<Origin>,
     matrix: Option<Origin>,
     bias: Option<Origin>,
+    /// Those of the matrix are of some of its rows at a time.
+    is_apart: bool,
 }
 
 /// Rows of a block where logits are computed twice: their states are all in memory.
@@ -188,7 +203,12 @@ impl<'a> Layer<'a> {
             cols: (0, classes),
             stride: classes.next_multiple_of(4),
         };
-        let sums = self.sums(plan, 0);
+        let share = Share {
+            logits: 0,
+            matrix: 4 * self.lines() * self.sums_stride(),
+            is_apart: false,
+        };
+        let sums = self.sums(plan, 0, share);
         let nothing = Block {
             inputs: (0, 0),
             order: None,
@@ -198,10 +218,12 @@ impl<'a> Layer<'a> {
     }
 
     /// How the rows are cut: so that logits fit into the scratch, and each row's states, and logits, into a binding.
-    fn blocks(&self, tile: &Tile, classes: u64, limits: &Limits) -> Result<Blocks> {
+    fn blocks(&self, tile: &Tile, classes: u64, share: Share, limits: &Limits) -> Result<Blocks> {
         let (inputs, heads) = (self.linear.inputs as u64, self.linear.heads as u64);
-        let (scratch, binding) = (limits.scratch_bytes, limits.max_binding_bytes - limits.offset_alignment);
-        let of_logits = heads * classes.next_multiple_of(4) * 4;
+        let (scratch, binding) = (share.logits, limits.max_binding_bytes - limits.offset_alignment);
+        // Of a row, with the sums of its gradient.
+        let of_sums = 4 * self.sums_stride() * u64::from(self.has_sums(Slot::Left));
+        let of_logits = heads * classes.next_multiple_of(4) * 4 + of_sums;
         let of_states = heads * classes.div_ceil(tile.lines[1]) * FOLDED_BYTES;
         // Whole tiles of rows, where there are several.
         let whole = |rows: u64| match rows {
@@ -225,9 +247,11 @@ impl<'a> Layer<'a> {
         // need all columns at once.
         if heads > 1 && scratch.min(binding) < of_logits {
             return Err(Error::Limit(format!(
-                "a scratch of {scratch} bytes, in bindings of {}: the logits of one row of the input, {heads} rows of \
-                 {classes} columns, take {of_logits}",
-                limits.max_binding_bytes
+                "a scratch of {} bytes, in bindings of {}: the logits of one row of the input, {heads} rows of {classes} \
+                 columns, take {}",
+                limits.scratch_bytes,
+                limits.max_binding_bytes,
+                of_logits + limits.scratch_bytes - scratch
             )));
         }
         if heads > 1 || scratch.min(binding) / of_logits >= least {
@@ -237,13 +261,20 @@ impl<'a> Layer<'a> {
                 cols: classes,
             });
         }
-        let of_tiles = |rows: u64| 4 * heads * rows * tile.lines[1];
-        if scratch < of_tiles(least) {
+        let of_tiles = |rows: u64| rows * (4 * heads * tile.lines[1] + of_sums);
+        // The matrix's gradient has the other half of the scratch, where it comes apart, or all that it takes.
+        let of_matrix = 4 * heads * tile.lines[1] * self.sums_stride() * u64::from(share.is_apart);
+        let least_bytes = of_tiles(least).max(of_matrix);
+        if scratch < least_bytes {
+            let least_bytes = match share.is_apart {
+                true => 2 * least_bytes,
+                false => share.matrix + least_bytes,
+            };
             return Err(Error::Limit(format!(
-                "a scratch of {scratch} bytes: one tile of the logits, {} rows of {} columns, takes {}",
+                "a scratch of {} bytes: one tile of the logits, {} rows of {} columns, and what it comes to, take {least_bytes}",
+                limits.scratch_bytes,
                 least * heads,
                 tile.lines[1],
-                of_tiles(least)
             )));
         }
         let mut rows = most.clamp(1, RECOMPUTED_ROWS);
@@ -252,7 +283,7 @@ impl<'a> Layer<'a> {
         }
         Ok(Blocks {
             inputs: rows,
-            cols: (scratch.min(binding) / of_tiles(rows)).max(1) * tile.lines[1],
+            cols: classes.min(self.cols_within(rows, scratch.min(binding), tile)),
         })
     }
 
@@ -260,58 +291,77 @@ impl<'a> Layer<'a> {
         let (limits, classes) = (own.limits, own.rows.cols as u64);
         let (inputs, heads) = (self.linear.inputs as u64, self.linear.heads as u64);
         let tile = Tile::of([inputs, classes], 0, limits);
-        let blocks = self.blocks(&tile, classes, limits)?;
-        let rows = blocks.inputs * heads;
-        let has_grad = own.problem.mode.wants_grad();
+        let share = self.share(limits);
+        let blocks = self.blocks(&tile, classes, share, limits)?;
+        let (rows, has_grad) = (blocks.inputs * heads, own.problem.mode.wants_grad());
         let is_index = matches!(own.rows.targets, Targets::Index { .. });
+        // What rows came to is asked for once more where the gradient of the matrix comes last.
+        let held = if share.is_apart { inputs * heads } else { rows };
+        let stride = blocks.cols.next_multiple_of(4);
         let planner = Planner {
-            opened: is_index.then(|| plan.add_scratch(rows * OPENED_BYTES)),
-            merged: has_grad.then(|| plan.add_scratch(rows * MERGED_BYTES)),
+            opened: is_index.then(|| plan.add_scratch(held * OPENED_BYTES)),
+            merged: has_grad.then(|| plan.add_scratch(held * MERGED_BYTES)),
             folded: plan.add_scratch(rows * classes.div_ceil(tile.lines[1]) * FOLDED_BYTES),
-            sums: self.sums(plan, blocks.inputs),
+            logits: has_grad
+                .then(|| plan.add_scratch((4 * rows * stride).max(share.logits * u64::from(share.is_apart)))),
+            sums: self.sums(plan, blocks.inputs, share),
+            holds_all: share.is_apart,
             layer: self,
             own,
             tile,
             blocks,
         };
+        let order = planner.order(plan);
         let keeps = has_grad && blocks.cols == classes;
-        let stride = blocks.cols.next_multiple_of(4);
-        let logits = has_grad.then(|| plan.add_scratch(4 * rows * stride));
-        let segment = planner.segment();
-        let order = segment.map(|inputs| {
-            let order = Order {
-                source: plan.add_scratch(Order::bytes(inputs)),
-                inputs: (0, inputs),
-            };
-            (order, plan.add_scratch(order.count_bytes()))
-        });
-        let segment = segment.unwrap_or(inputs);
-        let mut first = 0;
-        while first < inputs {
-            let end = inputs.min((first / segment + 1) * segment);
-            let order = order.map(|(order, counts)| {
-                let inputs = (first / segment * segment, end);
-                (Order { inputs, ..order }, counts)
-            });
-            if let Some((order, counts)) = order.filter(|_| first % segment == 0) {
-                order.add(plan, own.problem, (own.rows, heads), counts, limits);
-            }
-            let block = Block {
-                inputs: (first, end.min(first + blocks.inputs)),
-                order: order.map(|(order, _)| order),
-            };
-            let kept = logits.filter(|_| keeps).map(|source| Logits {
+        planner.each_block(plan, blocks.inputs, order, true, |plan, block| {
+            let kept = planner.logits.filter(|_| keeps).map(|source| Logits {
                 source,
                 cols: (0, classes),
                 stride,
             });
             planner.add_losses(plan, block, kept)?;
-            if let Some(source) = logits {
-                planner.add_grads(plan, block, kept, (source, stride))?;
+            match planner.logits {
+                Some(source) => planner.add_grads(plan, block, kept, (source, stride)),
+                None => Ok(()),
             }
-            first = block.inputs.1;
+        })?;
+        if share.is_apart {
+            planner.add_matrix_grad(plan, order, share)?;
         }
         self.add_rounded(plan, planner.sums, limits, own.tuning)
+    }
+
+    /// Columns of whole tiles, of which those of so many rows of the input fit, beside the sums of these rows.
+    fn cols_within(&self, rows: u64, bytes: u64, tile: &Tile) -> u64 {
+        let of_sums = 4 * self.sums_stride() * u64::from(self.has_sums(Slot::Left));
+        let of_tiles = 4 * rows * self.linear.heads as u64 * tile.lines[1];
+        (bytes.saturating_sub(rows * of_sums) / of_tiles).max(1) * tile.lines[1]
+    }
+
+    /// How the scratch is shared.
+    fn share(&self, limits: &Limits) -> Share {
+        let scratch = limits.scratch_bytes;
+        let matrix = 4 * self.lines() * self.sums_stride();
+        let whole = Share {
+            logits: scratch,
+            matrix: 0,
+            is_apart: false,
+        };
+        match self.has_sums(Slot::Right) {
+            // A stream counts all memory itself.
+            true if self.linear.is_streamed => Share { matrix, ..whole },
+            true if matrix <= scratch / 2 => Share {
+                logits: scratch - matrix,
+                matrix,
+                ..whole
+            },
+            true => Share {
+                logits: scratch / 2,
+                matrix: scratch - scratch / 2,
+                is_apart: true,
+            },
+            false => whole,
+        }
     }
 }
 
@@ -354,7 +404,55 @@ impl Planner<'_> {
             source: self.folded, // any: only sizes are looked at
             inputs: (0, inputs),
         };
-        (inputs >= self.blocks.inputs && order.fits(self.own.problem, heads, limits)).then_some(inputs)
+        // The order of a segment is gone when that of the next is made.
+        let is_there = !self.holds_all || inputs == layer.linear.inputs as u64;
+        (inputs >= self.blocks.inputs && is_there && order.fits(self.own.problem, heads, limits)).then_some(inputs)
+    }
+
+    /// The order of the first segment, and where the counts for it go.
+    fn order(&self, plan: &mut Plan) -> Option<(Order, Origin)> {
+        let inputs = self.segment()?;
+        let order = Order {
+            source: plan.add_scratch(Order::bytes(inputs)),
+            inputs: (0, inputs),
+        };
+        Some((order, plan.add_scratch(order.count_bytes())))
+    }
+
+    /// Goes through the rows block by block, those of a segment in its order, which is made first (`orders`), or is there.
+    fn each_block(
+        &self,
+        plan: &mut Plan,
+        size: u64,
+        order: Option<(Order, Origin)>,
+        orders: bool,
+        mut add: impl FnMut(&mut Plan, Block) -> Result<()>,
+    ) -> Result<()> {
+        let (own, inputs) = (self.own, self.layer.linear.inputs as u64);
+        let segment = order.map_or(inputs, |(order, _)| order.inputs.1);
+        let mut first = 0;
+        while first < inputs {
+            let end = inputs.min((first / segment + 1) * segment);
+            let order = order.map(|(order, counts)| {
+                let inputs = (first / segment * segment, end);
+                (Order { inputs, ..order }, counts)
+            });
+            if let Some((order, counts)) = order.filter(|_| orders && first % segment == 0) {
+                order.add(plan, own.problem, (own.rows, self.heads()), counts, own.limits);
+            }
+            let block = Block {
+                inputs: (first, end.min(first + size)),
+                order: order.map(|(order, _)| order),
+            };
+            add(plan, block)?;
+            first = block.inputs.1;
+        }
+        Ok(())
+    }
+
+    /// The row that cells of rows begin with, of a block.
+    fn first_cell(&self, block: Block) -> u64 {
+        if self.holds_all { 0 } else { block.rows(self.heads()).0 }
     }
 
     /// The passes over the rows of a block, as those of wide rows.
@@ -363,6 +461,7 @@ impl Planner<'_> {
             own: self.own,
             wide,
             rows: block.rows(self.heads()),
+            first_cell: self.first_cell(block),
             cols: logits.cols,
             products: Some((logits.source, logits.stride)),
             order: block.order.map(|order| (order, self.folds_all())),
@@ -416,7 +515,7 @@ impl Planner<'_> {
                     self.add_again(plan, block, head, logits)?;
                 }
             }
-            let tile = self.put_tile(cols.1 - cols.0);
+            let tile = self.put_tile(cols.1 - cols.0, self.blocks.cols);
             let wide = Wide {
                 tile,
                 per_row: (cols.1 - cols.0).div_ceil(tile),
@@ -430,11 +529,11 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Columns of a tile whose gradient is written: it changes no bits.
-    fn put_tile(&self, cols: u64) -> u64 {
+    /// Columns of a tile whose gradient is written, of so many, which are `most` at a time: it changes no bits.
+    fn put_tile(&self, cols: u64, most: u64) -> u64 {
         let (least, mut tile) = (self.tile.lines[1], self.own.tuning.wide_tile);
         // Tiles end where the columns do.
-        while tile > least && (tile / 2 >= cols || self.blocks.cols < self.classes() && !cols.is_multiple_of(tile)) {
+        while tile > least && (tile / 2 >= cols || most < self.classes() && !cols.is_multiple_of(tile)) {
             tile /= 2;
         }
         tile.max(least)

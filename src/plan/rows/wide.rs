@@ -32,9 +32,11 @@ pub(crate) struct Wide {
 pub(super) struct Passes<'a> {
     pub own: &'a RowsPlanner<'a>,
     pub wide: Wide,
-    /// The rows and columns that the passes go over, whose tiles begin with those of the first. Scratch begins with the
-    /// first of the rows.
+    /// The rows and columns that the passes go over, whose tiles begin with those of the first; and so do their
+    /// states.
     pub rows: (u64, u64),
+    /// The row that `opened` and `merged` begin with.
+    pub first_cell: u64,
     pub cols: (u64, u64),
     /// Where the logits of these rows and columns lie, and elements from one row to the next, where they are products:
     /// no pass opens or folds those.
@@ -85,6 +87,7 @@ impl Wide {
             own,
             wide: self,
             rows: (0, rows),
+            first_cell: 0,
             cols: (0, own.rows.cols as u64),
             products: None,
             order: None,
@@ -248,12 +251,17 @@ impl Passes<'_> {
             list.push((operand.slot, false, window));
         }
         let cells = |source, bytes, (first, end)| Window::scratch(source, bytes, first, end);
-        let rows = (run.rows.0 - self.rows.0, run.rows.1 - self.rows.0);
+        let after = |first: u64| (run.rows.0 - first, run.rows.1 - first);
+        let (cell_rows, rows) = (after(self.first_cell), after(self.rows.0));
         if let Some(opened) = self.opened {
-            list.push((Slot::Rows, pass == Pass::Open, cells(opened, OPENED_BYTES, rows)));
+            list.push((Slot::Rows, pass == Pass::Open, cells(opened, OPENED_BYTES, cell_rows)));
         }
         if let Some(merged) = self.merged.filter(|_| matches!(pass, Pass::Merge | Pass::Put)) {
-            list.push((Slot::Merged, pass == Pass::Merge, cells(merged, MERGED_BYTES, rows)));
+            list.push((
+                Slot::Merged,
+                pass == Pass::Merge,
+                cells(merged, MERGED_BYTES, cell_rows),
+            ));
         }
         match pass {
             Pass::Fold => list.push((Slot::Loss, true, cells(self.folded, FOLDED_BYTES, tiles))),

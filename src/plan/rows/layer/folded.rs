@@ -10,7 +10,7 @@ use crate::plan::rows::tiled::{FOLDED_BYTES, OPENED_BYTES};
 use crate::plan::rows::variant::mark;
 use crate::plan::spread::Spread;
 use crate::plan::tree::Tree;
-use crate::plan::window::{Window, base_of};
+use crate::plan::window::{Bound, Window, base_of};
 use crate::plan::{Origin, Plan, Step};
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
@@ -106,14 +106,15 @@ impl Folded<'_> {
         product.add(plan, limits)
     }
 
-    fn windows(&self, part: &Part) -> Vec<(Slot, bool, Window)> {
+    fn windows(&self, part: &Part) -> Vec<Bound> {
         let (planner, [rows, cols]) = (self.own, part.lines);
         let (own, heads) = (planner.own, planner.heads());
         let row = |line: u64| line * heads + self.head;
         let all = (row(rows.0), row(rows.1 - 1) + 1);
         let mut list = self.of.windows(part);
         if let Some(opened) = planner.opened {
-            let window = Window::scratch(opened, OPENED_BYTES, all.0, all.1);
+            let ahead = self.block.rows(heads).0 - planner.first_cell(self.block);
+            let window = Window::scratch(opened, OPENED_BYTES, ahead + all.0, ahead + all.1);
             list.push((Slot::Rows, true, window.touching(rows.1 - rows.0)));
         }
         let (tile, tiles) = (planner.tile.lines[1], self.row_states());

@@ -1,13 +1,15 @@
 //! What the gradient of a block's logits comes to: the gradients of the layer's operands.
 
-use super::{Block, Layer, Logits, Planner, Sums};
+use super::{Block, Layer, Logits, Planner, Share, Sums, Wide};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::column_sums::ColumnSums;
+use crate::plan::order::Order;
 use crate::plan::product::{Into, Lies, Matrix, Operands, Product, Side};
 use crate::plan::rounded::Rounded;
+use crate::plan::rows::tiled::Pass;
 use crate::plan::{Origin, Plan};
 use crate::shader::pieces::Put;
 use crate::tuning::Tuning;
@@ -30,20 +32,29 @@ impl Logits {
 
 impl Layer<'_> {
     /// Elements of a row of sums: whole quads.
-    fn sums_stride(&self) -> u64 {
+    pub(super) fn sums_stride(&self) -> u64 {
         self.linear.features.next_multiple_of(4) as u64
     }
 
-    /// Scratch for gradients of so many rows of the input, and of the layer, where they are not f32 themselves.
-    pub(super) fn sums(&self, plan: &mut Plan, inputs: u64) -> Sums {
+    /// Rows of the matrix.
+    pub(super) fn lines(&self) -> u64 {
+        self.problem.rows().map_or(0, |rows| rows.cols * self.linear.heads) as u64
+    }
+
+    /// The gradient of an operand is added up in f32 elsewhere, and rounded, or sent away, when it is whole.
+    pub(super) fn has_sums(&self, slot: Slot) -> bool {
         let is_once = |view: &View| view.dtype != Dtype::F32 || self.linear.is_streamed;
-        let has_sums = |slot| self.grad(slot).is_some_and(|(_, view)| is_once(view));
-        let lines = self.problem.rows().map_or(0, |rows| rows.cols * self.linear.heads) as u64;
-        let mut scratch = |slot, elements: u64| has_sums(slot).then(|| plan.add_scratch(4 * elements));
+        self.grad(slot).is_some_and(|(_, view)| is_once(view))
+    }
+
+    /// Scratch for such gradients of so many rows of the input, and of the layer.
+    pub(super) fn sums(&self, plan: &mut Plan, inputs: u64, share: Share) -> Sums {
+        let mut scratch = |slot, bytes: u64| self.has_sums(slot).then(|| plan.add_scratch(bytes));
         Sums {
-            input: scratch(Slot::Left, inputs * self.sums_stride()),
-            matrix: scratch(Slot::Right, lines * self.sums_stride()),
-            bias: scratch(Slot::Bias, lines),
+            input: scratch(Slot::Left, 4 * inputs * self.sums_stride()),
+            matrix: scratch(Slot::Right, share.matrix),
+            bias: scratch(Slot::Bias, 4 * self.lines()),
+            is_apart: share.is_apart,
         }
     }
 
@@ -61,27 +72,18 @@ impl Layer<'_> {
         let cols = logits.cols.1 - logits.cols.0;
         for head in 0..heads {
             let line = logits.cols.0 * heads + head;
-            if let Some((role, view)) = self.grad(Slot::Right) {
+            if let Some((role, view)) = self.grad(Slot::Right).filter(|_| !sums.is_apart) {
                 let (source, offset, stride) = match sums.matrix {
                     Some(sums) => (sums, 0, self.sums_stride()),
                     None => (Origin::Tensor(role), view.offset, features),
                 };
-                let product = Product {
-                    of: Operands {
-                        left: logits.matrix(head, heads, Lies::Across),
-                        right: self.input(block.first(), Lies::Across)?,
-                        ordered: block.ordered(Side::Depth),
-                        bias: None,
-                        lines: [cols, features],
-                        depth: block.len(),
-                    },
-                    into: Into {
-                        source,
-                        offset: offset + 4 * line * stride,
-                        stride: heads * stride,
-                        adds: !is_first,
-                    },
+                let into = Into {
+                    source,
+                    offset: offset + 4 * line * stride,
+                    stride: heads * stride,
+                    adds: !is_first,
                 };
+                let product = self.matrix_product(block, logits, head, into)?;
                 product.add(plan, limits)?;
             }
             if let Some((role, view)) = self.grad(Slot::Bias) {
@@ -109,12 +111,32 @@ impl Layer<'_> {
         Ok(())
     }
 
+    /// What a block contributes to the matrix's gradient at a place of the head, at the columns of some logits.
+    fn matrix_product(&self, block: Block, logits: Logits, head: u64, into: Into) -> Result<Product> {
+        Ok(Product {
+            of: Operands {
+                left: logits.matrix(head, self.linear.heads as u64, Lies::Across),
+                right: self.input(block.first(), Lies::Across)?,
+                ordered: block.ordered(Side::Depth),
+                bias: None,
+                lines: [logits.cols.1 - logits.cols.0, self.linear.features as u64],
+                depth: block.len(),
+            },
+            into,
+        })
+    }
+
     /// Rounds the gradients of the layer, once they are whole.
     pub(super) fn add_rounded(&self, plan: &mut Plan, sums: Sums, limits: &Limits, tuning: &Tuning) -> Result<()> {
-        let lines = self.problem.rows().map_or(0, |rows| rows.cols * self.linear.heads) as u64;
-        let features = self.linear.features as u64;
+        let (lines, features) = (self.lines(), self.linear.features as u64);
         for (slot, from, rows, cols, from_stride) in [
-            (Slot::Right, sums.matrix, lines, features, self.sums_stride()),
+            (
+                Slot::Right,
+                sums.matrix.filter(|_| !sums.is_apart),
+                lines,
+                features,
+                self.sums_stride(),
+            ),
             (Slot::Bias, sums.bias, 1, lines, lines.next_multiple_of(4)),
         ] {
             if let (Some(from), Some((role, view))) = (from, self.grad(slot)) {
@@ -206,5 +228,68 @@ impl Planner<'_> {
             ordered: block.ordered(Side::Rows { scatters: true }),
         };
         rounded.add(plan, limits, self.own.tuning)
+    }
+}
+
+impl Planner<'_> {
+    /// Adds the matrix's gradient, some of its rows at a time, whose sums are in the scratch till they are whole: logits
+    /// are computed once more, of all rows of the input.
+    pub(super) fn add_matrix_grad(&self, plan: &mut Plan, order: Option<(Order, Origin)>, share: Share) -> Result<()> {
+        let (layer, heads, limits) = (self.layer, self.heads(), self.own.limits);
+        let (Some(sums), Some(source), Some((role, view))) = (self.sums.matrix, self.logits, layer.grad(Slot::Right))
+        else {
+            return Ok(());
+        };
+        let (tile, features, from_stride) = (self.tile, layer.linear.features as u64, layer.sums_stride());
+        let of_tile = 4 * heads * tile.lines[1] * from_stride;
+        let bytes = share.matrix.min(limits.max_binding_bytes - limits.offset_alignment);
+        let cols = (bytes / of_tile).max(1) * tile.lines[1];
+        let stride = cols.min(self.classes()).next_multiple_of(4);
+        let inputs = (share.logits / (4 * heads * stride)).clamp(1, layer.linear.inputs as u64);
+        let mut first = 0;
+        while first < self.classes() {
+            let own = (first, self.classes().min(first + cols));
+            let logits = Logits {
+                source,
+                cols: own,
+                stride,
+            };
+            let put = self.put_tile(own.1 - own.0, cols);
+            self.each_block(plan, inputs, order, false, |plan, block| {
+                for head in 0..heads {
+                    self.add_again(plan, block, head, logits)?;
+                }
+                let wide = Wide {
+                    tile: put,
+                    per_row: (own.1 - own.0).div_ceil(put),
+                };
+                self.passes(block, wide, logits).add(plan, Pass::Put)?;
+                for head in 0..heads {
+                    let into = Into {
+                        source: sums,
+                        offset: 4 * head * from_stride,
+                        stride: heads * from_stride,
+                        adds: block.inputs.0 > 0,
+                    };
+                    layer.matrix_product(block, logits, head, into)?.add(plan, limits)?;
+                }
+                Ok(())
+            })?;
+            let rounded = Rounded {
+                from: sums,
+                from_stride,
+                rows: (own.1 - own.0) * heads,
+                cols: features,
+                into: Origin::Tensor(role),
+                offset: view.offset + own.0 * heads * features * view.dtype.bytes(),
+                stride: features,
+                dtype: view.dtype,
+                put: Put::Write,
+                ordered: None,
+            };
+            rounded.add(plan, limits, self.own.tuning)?;
+            first = own.1;
+        }
+        Ok(())
     }
 }
