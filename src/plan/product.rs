@@ -168,8 +168,10 @@ const SMALL: Tile = Tile {
 /// Fewer large tiles leave a GPU idle.
 const ENOUGH_TILES: u64 = 128;
 
-/// Places of the depth that a dispatch adds up, at most.
+/// Places of the depth that a dispatch adds up, at most; and those of lines that lie across the depth, of which all
+/// tiles read the same places, so that few of them stay in a cache.
 const MOST_DEPTH: u64 = 32_768;
+const MOST_ACROSS: u64 = 1024;
 
 impl Tile {
     /// Of a product with so many elements from row to row.
@@ -284,7 +286,11 @@ impl Cut<'_> {
     /// How far along the depth a dispatch can go, for a tile at least.
     fn depth_end(&self, first: u64) -> Result<u64> {
         let (tile, lines, all) = (&self.tile, self.of.lines, self.of.depth);
-        let mut depth = MOST_DEPTH.min(all - first);
+        let most = match self.of.right.lies {
+            Lies::Across if !self.is_whole => MOST_ACROSS,
+            _ => MOST_DEPTH,
+        };
+        let mut depth = most.min(all - first);
         loop {
             let part = Part {
                 lines: [0, 1].map(|side: usize| (0, tile.lines[side].min(lines[side]))),

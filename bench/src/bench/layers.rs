@@ -10,8 +10,8 @@ use super::products::operand;
 use super::record::{Layer, Median};
 use super::rows::shape_text;
 
-/// Bytes of scratch that a block of whole rows does not fit into.
-const SMALL_SCRATCH: u64 = 4 << 20;
+/// Rows of the fewest that a scratch has all logits of, if it has.
+const LEAST_ROWS: u64 = 128;
 
 /// Rows whose losses, and gradients of the input, are held against f64.
 const CHECKED: usize = 8;
@@ -97,6 +97,7 @@ fn all(
         ..Call::new(mode, &[&logits, &t])
     };
     let scratch = engine.plan_limits().map_or(0, |limits| limits.scratch_bytes);
+    let small = (4 * LEAST_ROWS * classes as u64).saturating_sub(4);
     let mut ways = Vec::new();
     for (name, stopwatches, logits) in [
         ("product alone", vec![product()?], bytes),
@@ -117,7 +118,7 @@ fn all(
         ),
         (
             "fused, logits computed twice",
-            vec![engine.stopwatch_scratch(&loss, &call(Mode::Fused), SMALL_SCRATCH)?],
+            vec![engine.stopwatch_scratch(&loss, &call(Mode::Fused), small)?],
             0,
         ),
         (
