@@ -46,7 +46,7 @@ impl<B: LossOps, const N: usize> Backward<B, N> for LossBackward {
         });
         let spec = Arc::new(spec.backward(wanted, &dtypes));
         let results = B::wgloss(Operands::new(places, Value::Float(grad_output)), spec);
-        let mut found = [results.first, results.second, results.third];
+        let mut found = [results.first, results.second, results.third, results.fourth];
         for (place, parent) in parents.into_iter().zip(ops.parents) {
             let grad = std::mem::replace(&mut found[place], Value::Absent);
             if let (Some(parent), Value::Float(grad)) = (parent, grad) {
@@ -86,7 +86,8 @@ impl<B: LossOps, C: CheckpointStrategy> LossOps for Autodiff<B, C> {
         match nodes.len() {
             1 => tracked::<B, C, 1>(results, nodes, saved),
             2 => tracked::<B, C, 2>(results, nodes, saved),
-            _ => tracked::<B, C, 3>(results, nodes, saved),
+            3 => tracked::<B, C, 3>(results, nodes, saved),
+            _ => tracked::<B, C, 4>(results, nodes, saved),
         }
     }
 }

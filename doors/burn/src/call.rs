@@ -85,7 +85,8 @@ impl LossCall {
 
     named! {
         input Input, input1 Input1, input2 Input2, anchor Anchor, positive Positive, negative Negative, target Target,
-        var Var, weight Weight, pos_weight PosWeight, alpha Alpha, sample_weight SampleWeight
+        var Var, weight Weight, pos_weight PosWeight, alpha Alpha, sample_weight SampleWeight,
+        linear_weight LinearWeight, linear_bias LinearBias
     }
 
     /// Statistics of the rows.

@@ -40,7 +40,7 @@ impl LossCall {
             is_optional: own.is_optional,
             becomes_float: own.becomes_float,
             has_grad: matches!(own.tensor.0, Value::Float(_))
-                && self.info.operands.iter().any(|info| info.role == own.role && info.grad),
+                && self.has_grad(own.role),
         });
         let places: Vec<_> = places.collect();
         let results = self.results(&problem, &places);
@@ -69,6 +69,12 @@ impl LossCall {
             trace: self.trace.clone(),
         };
         Ok((spec, given))
+    }
+
+    /// The loss has a gradient by a tensor.
+    fn has_grad(&self, role: Role) -> bool {
+        let first = self.info.operands.first();
+        first.is_some_and(|own| own.role == role && own.grad) || self.info.graded().any(|(_, own)| own == role)
     }
 
     /// The tensors in the order of the signature, then the optional ones.

@@ -80,6 +80,9 @@ options! {
     CrossEntropy {
         ignore_index: i64, label_smoothing: f64, z_loss: f64, softcap: f64, on_empty: OnEmpty, denominator: Option<f64>
     } [weight Weight, sample_weight SampleWeight];
+    LinearCrossEntropy {
+        ignore_index: i64, label_smoothing: f64, z_loss: f64, softcap: f64, on_empty: OnEmpty, denominator: Option<f64>
+    } [linear_bias LinearBias, weight Weight, sample_weight SampleWeight];
     SoftmaxFocal { gamma: f64, ignore_index: i64 } [alpha Alpha];
     MultiMargin { p: i64, margin: f64 } [weight Weight];
     MultilabelSoftMargin {} [weight Weight];
@@ -198,6 +201,7 @@ functions! {
     sigmoid Sigmoid(input Input);
     log_sigmoid LogSigmoid(input Input);
     reduce Reduce(input Input);
+    linear_cross_entropy LinearCrossEntropy(input Input, linear_weight LinearWeight, target Target);
 }
 
 /// The places of the largest along dimensions: [`reduce`] with [`ReduceOp::Argmax`], whose result is of integers (i64).

@@ -48,6 +48,7 @@ impl Outputs {
             Some(0) => self.results.first.clone(),
             Some(1) => self.results.second.clone(),
             Some(2) => self.results.third.clone(),
+            Some(3) => self.results.fourth.clone(),
             _ => Value::Absent,
         };
         float("grad", value)

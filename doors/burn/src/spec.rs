@@ -117,11 +117,11 @@ pub fn slot(role: Role) -> Option<usize> {
     let slot = match role {
         Role::Loss => 0,
         Role::Grad(nth) if usize::from(nth) < GRADS => 1 + usize::from(nth),
-        Role::ZLoss => 4,
-        Role::Lse => 5,
-        Role::Entropy => 6,
-        Role::Argmax => 7,
-        Role::Correct => 8,
+        Role::ZLoss => 1 + GRADS,
+        Role::Lse => 2 + GRADS,
+        Role::Entropy => 3 + GRADS,
+        Role::Argmax => 4 + GRADS,
+        Role::Correct => 5 + GRADS,
         _ => return None,
     };
     debug_assert!(slot < RESULTS);

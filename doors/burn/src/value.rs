@@ -14,10 +14,10 @@ pub enum Value<B: Backend> {
 }
 
 /// How many tensors a loss has: those of its signature, then the optional ones.
-pub const PLACES: usize = 4;
+pub const PLACES: usize = 6;
 
-/// How many tensors of a signature can have gradients.
-pub const GRADS: usize = 3;
+/// How many tensors can have gradients: the first of these.
+pub const GRADS: usize = 4;
 
 /// What a call reads. (A `Vec` of tensors is nothing that burn's extensions can carry.)
 #[derive(Clone, Debug, ExtensionType)]
@@ -32,23 +32,37 @@ pub struct Operands<B: Backend> {
     #[extension_type]
     pub fourth: Value<B>,
     #[extension_type]
+    pub fifth: Value<B>,
+    #[extension_type]
+    pub sixth: Value<B>,
+    #[extension_type]
     pub grad_output: Value<B>,
 }
 
 impl<B: Backend> Operands<B> {
     pub fn new(places: [Value<B>; PLACES], grad_output: Value<B>) -> Self {
-        let [first, second, third, fourth] = places;
+        let [first, second, third, fourth, fifth, sixth] = places;
         Self {
             first,
             second,
             third,
             fourth,
+            fifth,
+            sixth,
             grad_output,
         }
     }
 
     pub fn into_parts(self) -> ([Value<B>; PLACES], Value<B>) {
-        ([self.first, self.second, self.third, self.fourth], self.grad_output)
+        let places = [
+            self.first,
+            self.second,
+            self.third,
+            self.fourth,
+            self.fifth,
+            self.sixth,
+        ];
+        (places, self.grad_output)
     }
 }
 
@@ -65,6 +79,8 @@ pub struct Results<B: Backend> {
     #[extension_type]
     pub third: Value<B>,
     #[extension_type]
+    pub fourth: Value<B>,
+    #[extension_type]
     pub z_loss: Value<B>,
     #[extension_type]
     pub lse: Value<B>,
@@ -77,17 +93,18 @@ pub struct Results<B: Backend> {
 }
 
 /// How many results there can be.
-pub const RESULTS: usize = 9;
+pub const RESULTS: usize = 10;
 
 impl<B: Backend> Results<B> {
     /// In the order of [`crate::spec::slot`].
     pub fn new(values: [Value<B>; RESULTS]) -> Self {
-        let [loss, first, second, third, z_loss, lse, entropy, argmax, correct] = values;
+        let [loss, first, second, third, fourth, z_loss, lse, entropy, argmax, correct] = values;
         Self {
             loss,
             first,
             second,
             third,
+            fourth,
             z_loss,
             lse,
             entropy,
@@ -102,6 +119,7 @@ impl<B: Backend> Results<B> {
             self.first,
             self.second,
             self.third,
+            self.fourth,
             self.z_loss,
             self.lse,
             self.entropy,

@@ -34,6 +34,7 @@ losses! {
     huber(input, target): Huber;
     kl_div(input, target): KlDiv;
     l1(input, target): L1;
+    linear_cross_entropy(input, linear_weight, target): LinearCrossEntropy;
     log_sigmoid(input): LogSigmoid;
     log_softmax(input): LogSoftmax;
     margin_ranking(input1, input2, target): MarginRanking;

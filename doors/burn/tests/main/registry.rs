@@ -34,7 +34,7 @@ macro_rules! entries {
 }
 
 #[allow(clippy::needless_update, reason = "some losses have no other option")]
-const ENTRIES: [Entry; 26] = entries! {
+const ENTRIES: [Entry; 27] = entries! {
     l1 L1(0, 1);
     mse Mse(0, 1);
     smooth_l1 SmoothL1(0, 1);
@@ -61,6 +61,7 @@ const ENTRIES: [Entry; 26] = entries! {
     sigmoid Sigmoid(0);
     log_sigmoid LogSigmoid(0);
     reduce Reduce(0);
+    linear_cross_entropy LinearCrossEntropy(0, 1, 2);
 };
 
 /// A tensor on the host and on the device.
