@@ -213,7 +213,13 @@ impl Matrix {
         };
         let [from, to] = [
             outer.0 * self.stride + inner.0,
-            outer.1.saturating_sub(1) * self.stride + inner.1,
+            // Of quads that are read whole.
+            outer.1.saturating_sub(1) * self.stride
+                + if self.padded {
+                    inner.1.next_multiple_of(4)
+                } else {
+                    inner.1
+                },
         ];
         Window {
             source: self.source,
