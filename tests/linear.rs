@@ -28,7 +28,7 @@ struct Case {
     reduction: Reduction,
 }
 
-/// Tensors of a case: of the signature, bias, weights of classes and rows, and upstream gradients.
+/// The loss and the tensors of a case.
 struct Tensors {
     loss: LinearCrossEntropy,
     signature: [Tensor; 3],
@@ -55,7 +55,6 @@ impl Case {
         }
     }
 
-    /// Rows of one sign in four are ignored.
     fn tensors(&self) -> Tensors {
         let mut data = Data::new(5);
         let heads: usize = self.head.iter().product();

@@ -17,6 +17,7 @@ mod digest;
 mod dims;
 mod discrete;
 mod element_weights;
+mod embeddings;
 mod encoders;
 mod examples;
 mod extremes;

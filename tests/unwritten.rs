@@ -224,7 +224,7 @@ fn workgroup_memory_is_written_before_it_is_read() {
         let (mut changed, _) = poisoned(variant);
         for own in &mut changed.pieces {
             // One of the half that writes first.
-            let write = "states[cells + own % CELLS] = state;";
+            let write = "keep_state(cells + own % CELLS, state);";
             own.text = leaked(own.text.replace(write, &format!("if (lane != 21u) {{ {write} }}")));
         }
         changed

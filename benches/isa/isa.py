@@ -50,7 +50,10 @@ ROWS = [
     ("mse 4096x8192, a target for each row", ["mse", "--shape", "4096x8192", "--target", "4096x1"]),
     ("reduce 33554432", ["reduce", "--shape", "33554432"]),
     ("adamw 100000000", ["adamw", "--shape", "100000000"]),
+    ("linear_cross_entropy 8192x4096x32000", ["linear-cross-entropy", "--shape", "8192x4096x32000"]),
 ]
+# What is asked for in mode fused beside the first gradient.
+GRADS = {"linear_cross_entropy 8192x4096x32000": ["--grad-linear-weight"]}
 # Those that --check takes without --long: a kernel of each kind, in the dtypes whose arithmetic differs the most.
 SHORT = ["cross_entropy 8192x128256 *fused", "cross_entropy 8192x1000 *fused", "cross_entropy 3276800x10 f32 fused",
          "cross_entropy 8x21x512x512 f32 fused", "bce_with_logits 33554432 *fused", "mse *column f16 fused",
@@ -68,7 +71,8 @@ def calls():
             for mode in ["forward", "fused"]:
                 # The third form of f16 differs in what is written alone.
                 if dtype != "f16-both" or mode == "fused":
-                    yield f"{name} {dtype} {mode}", of_dtype + ["--mode", mode]
+                    grads = GRADS.get(name, []) if mode == "fused" else []
+                    yield f"{name} {dtype} {mode}", of_dtype + ["--mode", mode] + grads
 
 
 def size_of(text, kind):

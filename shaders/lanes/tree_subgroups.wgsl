@@ -19,22 +19,27 @@ fn exchanged(lane: u32, mine: State, half: u32) -> State {
     return merge(low, high);
 }
 
+// The state of a row, of those of its groups.
+fn of_groups(lane: u32, mine: State) -> State {
+    if (lane % GROUP == 0u) {
+        group_states[lane / GROUP] = mine;
+    }
+    workgroupBarrier(); // the states of all groups, before each reads those of its row
+    var state = group_states[(lane - lane % LANES) / GROUP + lane % GROUPS];
+    for (var k = 0u; k < GROUP_LEVELS; k++) { // unrolled
+        state = exchanged(lane, state, (GROUPS / 2u) >> k);
+    }
+    return state;
+}
+
 fn tree(lane: u32, mine: State) -> State {
     meet();
     var state = mine;
     for (var k = 0u; k < LEVELS; k++) { // unrolled
         state = exchanged(lane, state, (GROUP / 2u) >> k);
     }
-    if (GROUPS == 1u) {
-        return state;
-    }
-    if (lane % GROUP == 0u) {
-        group_states[lane / GROUP] = state;
-    }
-    workgroupBarrier(); // the states of all groups, before each reads those of its row
-    state = group_states[(lane - lane % LANES) / GROUP + lane % GROUPS];
-    for (var k = 0u; k < GROUP_LEVELS; k++) { // unrolled
-        state = exchanged(lane, state, (GROUPS / 2u) >> k);
+    if (GROUPS > 1u) {
+        return of_groups(lane, state);
     }
     return state;
 }
