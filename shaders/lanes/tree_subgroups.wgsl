@@ -38,7 +38,7 @@ fn tree(lane: u32, mine: State) -> State {
     for (var k = 0u; k < LEVELS; k++) { // unrolled
         state = exchanged(lane, state, (GROUP / 2u) >> k);
     }
-    if (GROUPS > 1u) {
+    if (JOINS) {
         return of_groups(lane, state);
     }
     return state;

@@ -57,6 +57,7 @@ impl Tree {
             pieces.extend([piece!("lanes/tree_subgroups.wgsl"), piece!("lanes/meet.wgsl")]);
             consts.extend([
                 Const::Bool("MEETS", !is_lockstep),
+                Const::Bool("JOINS", groups > 1),
                 Const::U32("LEVELS", group.ilog2()),
                 Const::U32("GROUP_LEVELS", groups.ilog2()),
             ]);
