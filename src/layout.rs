@@ -57,6 +57,8 @@ pub enum Slot {
     Order = 33,
     /// What the tiles of rows counted for that.
     Taking = 34,
+    /// Which runs of a gradient are not 0.
+    Filter = 35,
 }
 
 impl Slot {
@@ -128,6 +130,7 @@ impl Slot {
             Self::Bias => "linear_bias",
             Self::Order => "order",
             Self::Taking => "taking",
+            Self::Filter => "filter_out",
         }
     }
 }
@@ -248,7 +251,8 @@ params! {
         left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
         groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
         right_stride: u32, product_base: u32, product_stride: u32, bias_base: u32,
-        bias_step: u32, order_base: u32, first_place: u32, pad0: u32,
+        bias_step: u32, order_base: u32, first_place: u32, first_run: u32,
+        first_depth: u32, run_stride: u32, pad0: u32, pad1: u32,
     }
 }
 
@@ -273,6 +277,15 @@ params! {
         inputs: u32, heads: u32, classes: u32, end_tile: u32,
         groups_x: u32, targets_base: u32, first_input: u32, order_base: u32,
         taking_base: u32, pad0: u32, ignore: [u32; 2],
+    }
+}
+
+params! {
+    /// `Params` of `shaders/driver/filter.wgsl`.
+    FilterParams {
+        rows: u32, cols: u32, end_tile: u32, groups_x: u32,
+        row_tiles: u32, product_base: u32, product_stride: u32, filter_base: u32,
+        eps: f32, pad0: u32, pad1: u32, pad2: u32,
     }
 }
 

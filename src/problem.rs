@@ -132,7 +132,7 @@ pub struct Scattered {
 /// ```text
 /// x[n heads + d, c] = Σ_h input[n, h] linear_weight[c, d, h] + linear_bias[c, d]
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Linear {
     /// Rows of the input.
     pub inputs: usize,
@@ -140,7 +140,12 @@ pub struct Linear {
     pub features: usize,
     /// Operands and results lie elsewhere: results are written once, and operands read in runs.
     pub is_streamed: bool,
+    /// Runs of [`FILTERED`] columns of a row's gradient that stay below it are 0, where it is above 0.
+    pub filter_eps: f32,
 }
+
+/// Columns of such a run, and rows whose runs are looked at together by products.
+pub const FILTERED: usize = 64;
 
 /// The statistics of the softmax family.
 pub(crate) const SOFTMAX: &[Piece] = &[piece!("state/softmax.wgsl"), piece!("state/push_softmax.wgsl")];

@@ -52,7 +52,14 @@ fn the_docs_have_every_loss() {
 const OURS: [(&str, &[&str]); 3] = [
     (
         "linear_cross_entropy",
-        &["z_loss", "softcap", "on_empty", "denominator", "sample_weight"],
+        &[
+            "z_loss",
+            "softcap",
+            "on_empty",
+            "denominator",
+            "filter_eps",
+            "sample_weight",
+        ],
     ),
     (
         "cross_entropy",

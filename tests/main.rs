@@ -22,6 +22,7 @@ mod encoders;
 mod examples;
 mod extremes;
 mod faults;
+mod filter;
 mod floors;
 mod foreign;
 mod functions;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use naga::{AddressSpace, ArraySize, Module, ScalarKind, TypeInner};
 use wgloss::shader::{Piece, Variant};
 use wgloss::{
-    Call, Checks, CrossEntropy, Dtype, Engine, L1, Limits, Loss, Mode, Mse, OnNan, Output, REGISTRY, Reduction, Role,
-    Softmax, Tensor, Tuning, Values,
+    Call, Checks, CrossEntropy, Dtype, Engine, L1, Limits, LinearCrossEntropy, Loss, Mode, Mse, OnNan, Output,
+    REGISTRY, Reduction, Role, Softmax, Tensor, Tuning, Values,
 };
 
 use crate::common::cases::{Case, Setup, by_rows, make};
@@ -212,6 +212,22 @@ fn workgroup_memory_is_written_before_it_is_read() {
         }
         runs += 1;
     }
+    // A filter of a layer's gradient.
+    let (x, w, t) = (tensor(1, &[90, 20]), tensor(2, &[130, 20]), labels(3, 90, 130));
+    let layer = LinearCrossEntropy {
+        filter_eps: 1e-4,
+        ..Default::default()
+    };
+    let run = |engine: &Engine| {
+        bits(&values(
+            &layer.forward_backward(engine, &[&x, &w, &t], None).unwrap(),
+            engine,
+        ))
+    };
+    if run(&plain(ways[0])) != run(&poisons(ways[0])) {
+        failures.push("a layer with a filter".into());
+    }
+    runs += 1;
     report(failures, runs);
     let (seen, declared) = (seen.lock().unwrap(), declared());
     // What groups of lanes leave behind is there where the adapter has subgroups.

@@ -123,6 +123,12 @@ fn depth_there() -> u32 {
     return uniforms.depth;
 }
 
+// The next place of the depth, from one on, of which something comes: that one.
+// default
+fn next_depth(line: u32, depth: u32, end: u32) -> u32 {
+    return depth;
+}
+
 @compute @workgroup_size(WIDTH)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     params = uniforms;
@@ -151,15 +157,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sums[r][j] = first_of(row + line_of(down, r), col + 4u * (across + j * LANES_ACROSS));
         }
     }
-    if (depth_end > 0u) {
-        read_ahead(lane, row, col, 0u);
+    let begin = next_depth(row, 0u, depth_end);
+    if (begin < depth_end) {
+        read_ahead(lane, row, col, begin);
     }
-    for (var depth = 0u; depth < depth_end; depth += 4u * SLAB) {
+    var next = begin;
+    for (var depth = begin; depth < depth_end; depth = next) {
         workgroupBarrier();
         keep_ahead(lane);
         workgroupBarrier();
-        if (depth + 4u * SLAB < depth_end) {
-            read_ahead(lane, row, col, depth + 4u * SLAB);
+        next = next_depth(row, depth + 4u * SLAB, depth_end);
+        if (next < depth_end) {
+            read_ahead(lane, row, col, next);
         }
         add_slab(down, across);
     }

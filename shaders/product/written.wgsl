@@ -15,7 +15,11 @@ struct Params {
     bias_step: u32,
     order_base: u32, // of product/taking.wgsl
     first_place: u32,
+    first_run: u32, // of product/filtered.wgsl
+    first_depth: u32,
+    run_stride: u32,
     pad0: u32,
+    pad1: u32,
 }
 
 // Where a row lies in `product`.

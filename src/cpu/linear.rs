@@ -9,7 +9,7 @@ use super::rows::{self, Products};
 use super::{ByRole, Floats, Keeping, Made, Scales};
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::problem::{Linear, Problem};
+use crate::problem::{FILTERED, Linear, Problem};
 use crate::words::Role;
 
 /// Logits of a batch.
@@ -62,6 +62,22 @@ impl Layer<'_> {
         self.matrix.read(at, 1, out);
     }
 
+    /// A gradient of logits without the runs that the filter leaves out.
+    fn filtered(&self, grad: &[f64]) -> Option<Vec<f64>> {
+        let eps = f64::from(self.own.filter_eps);
+        (eps > 0.0).then(|| {
+            let mut own = grad.to_vec();
+            own.par_chunks_mut(self.classes)
+                .flat_map(|row| row.par_chunks_mut(FILTERED))
+                .for_each(|run| {
+                    if run.iter().all(|g| g.abs() < eps) {
+                        run.fill(0.0);
+                    }
+                });
+            own
+        })
+    }
+
     /// The rows of the input that rows of logits come from.
     fn inputs(&self, rows: &Range<usize>) -> Vec<f64> {
         let Linear { heads, features, .. } = self.own;
@@ -109,6 +125,8 @@ impl Products for Layer<'_> {
         let Linear { heads, features, .. } = self.own;
         let (inputs, classes, lines) = (self.inputs(&rows), self.classes, self.lines());
         let taking: Vec<bool> = rows.clone().map(takes_part).collect();
+        let filtered = self.filtered(grad);
+        let grad = filtered.as_deref().unwrap_or(grad);
         let count = rows.len() / heads;
         let [of_input, of_matrix, of_bias] = std::mem::take(&mut self.grads);
         // What each row that takes part has at a line of the matrix.

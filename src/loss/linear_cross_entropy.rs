@@ -32,6 +32,12 @@ define! {
     /// of `linear_weight` and `linear_bias` one along the rows. So the bits do not hang on the size of the scratch, on
     /// limits or on how a call is cut.
     ///
+    /// **Filter.** With `filter_eps` above 0, runs of 64 columns of a row (from columns 0, 64, …), in which each entry of
+    /// the logits' gradient g is below it in magnitude, add nothing to the gradients of input, matrix and bias, and where
+    /// such runs of 64 rows meet, no product is made. The gradients are off by at most `filter_eps Σ_c |W_ck|`,
+    /// `filter_eps Σ_rows |h_k|` and `filter_eps` times the rows, whatever the target and the smoothing; the loss and a
+    /// probability target's gradient are what they are.
+    ///
     /// **Edges.** As those of [`CrossEntropy`] for the logits that the product comes to. The gradient of a row that is
     /// ignored is 0.
     ///
@@ -55,6 +61,7 @@ define! {
         softcap: f64 = 0.0, "bound that tanh keeps the logits within, 0 for none";
         on_empty: OnEmpty = OnEmpty::Nan, "the mean of no rows at all";
         denominator: Option<f64> = None, "what mean divides by, instead of what the targets add up to";
+        filter_eps: f64 = 0.0, "magnitude below which runs of the logits' gradient are left out of products, 0 for none";
     }
     tensors {
         linear_bias: "what the layer adds to the logits, (C) or (C, d1, …)", grad true;
@@ -83,6 +90,7 @@ impl LinearCrossEntropy {
     }
 
     fn check(&self) -> Result<()> {
+        at_least("filter_eps", self.filter_eps, 0.0)?;
         self.of_logits().check()
     }
 
@@ -91,6 +99,10 @@ impl LinearCrossEntropy {
         let cols = call.tensors.get(1).and_then(|matrix| matrix.shape().first().copied());
         let full = call.tensors.get(2).is_some_and(|target| target.dtype().is_float());
         let (rows, numbers) = own.rows(cols.unwrap_or(0), full);
-        own.finish(rows.linear_problem(self, call, numbers)?, call, full)
+        own.finish(
+            rows.linear_problem(self, call, numbers, self.filter_eps as f32)?,
+            call,
+            full,
+        )
     }
 }

@@ -11,6 +11,7 @@ mod column_sums;
 mod columns;
 mod copy;
 mod elements;
+mod filter;
 mod gate;
 mod gather;
 mod inspect;

@@ -3,6 +3,7 @@
 //! An element's sum goes along the depth in order, whatever tile, cut or dispatch it lies in, so no cut and no tile
 //! changes its bits; but for the sign of a sum of negative zeros, to which a slab that is not full adds 0.
 
+use super::filter;
 use super::order::Order;
 use super::window::{Bound, Window, Windows, base_of, bindings, fit_together};
 use super::{Dispatch, MULTIPLY_ADDS_PER_BYTE, Origin, Plan, Step, furthest, grid};
@@ -10,6 +11,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::layout::{ProductParams, Slot};
 use crate::limits::{Limits, MAX_ITERATIONS};
+use crate::problem::FILTERED;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::view::View;
@@ -103,6 +105,15 @@ impl Ordered {
     }
 }
 
+/// What `filter` has left of a gradient's runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Filtered {
+    pub source: Origin,
+    /// Rows and columns of the gradient.
+    pub rows: u64,
+    pub cols: u64,
+}
+
 /// The operands of a product: `bias[c]`, or 0, and the sums over k of `left[r, k] * right[c, k]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands {
@@ -110,6 +121,8 @@ pub struct Operands {
     pub right: Matrix,
     pub bias: Option<Bias>,
     pub ordered: Option<Ordered>,
+    /// What is left of the runs of the left operand, a gradient: those that are 0 are passed over.
+    pub filtered: Option<Filtered>,
     /// Lines of either.
     pub lines: [u64; 2],
     pub depth: u64,
@@ -381,6 +394,10 @@ impl Operands {
         }
         let mut list = vec![(Slot::Left, false, left), (Slot::Right, false, right)];
         list.extend(self.ordered.map(|own| (Slot::Order, false, own.order.window())));
+        list.extend(self.filtered.map(|own| {
+            let words = filter::left_bytes(own.rows, own.cols) / 4;
+            (Slot::Filter, false, Window::scratch(own.source, 4, 0, words))
+        }));
         // Behind the first cut of the depth, sums begin with what is there.
         if let Some(bias) = self.bias.filter(|_| part.depth.0 == 0) {
             let window = Window {
@@ -419,6 +436,9 @@ impl Operands {
             product_base: base(Slot::Product),
             bias_base: base(Slot::Bias),
             bias_step: self.bias.map_or(0, |bias| bias.step) as u32,
+            first_run: part.lines[0].0 as u32,
+            first_depth: part.depth.0 as u32,
+            run_stride: self.filtered.map_or(0, |own| filter::runs(own.cols)) as u32,
             ..self.ordered.map_or(ProductParams::default(), |own| {
                 let place = match own.what {
                     Side::Depth => own.first + part.depth.0,
@@ -444,6 +464,10 @@ impl Operands {
         }
         list.extend([pieces::PARAMS, pieces::given(Slot::Bias, bias)]);
         list.extend(self.ordered.into_iter().flat_map(Ordered::pieces));
+        list.extend(self.filtered.map(|_| match self.left.lies {
+            Lies::Along => piece!("product/filtered.wgsl"; Const::Bool("BY_ROWS", true)),
+            Lies::Across => piece!("product/filtered.wgsl"; Const::Bool("BY_ROWS", false)),
+        }));
         let named = |(own, quads): (Matrix, bool)| {
             let lies = match own.lies {
                 Lies::Along => "along",
@@ -462,14 +486,16 @@ impl Operands {
             Const::U32("PLACES", 4),
             Const::U32("TURN", TURN as u32),
             Const::Bool("APART", is_apart(tile)),
+            Const::U32("RUN", FILTERED as u32),
             Const::Bool("BIASED", bias.is_some()),
         ];
         let label = format!(
-            "{}-{}{}{}/{}x{}x{}",
+            "{}-{}{}{}{}/{}x{}x{}",
             named(left),
             named(right),
             bias.map_or(String::new(), |dtype| format!("-bias_{dtype}")),
             self.ordered.map_or("", Ordered::name),
+            if self.filtered.is_some() { "/filtered" } else { "" },
             tile.lines[0],
             tile.lines[1],
             4 * tile.slab
@@ -631,6 +657,7 @@ pub fn plan_product([left, right, into]: [&View; 3], transposed: [bool; 2], limi
             right: matrix(right, Role::Target, lies(!transposed[1])),
             bias: None,
             ordered: None,
+            filtered: None,
             lines: [rows, cols],
             depth,
         },

@@ -81,7 +81,8 @@ options! {
         ignore_index: i64, label_smoothing: f64, z_loss: f64, softcap: f64, on_empty: OnEmpty, denominator: Option<f64>
     } [weight Weight, sample_weight SampleWeight];
     LinearCrossEntropy {
-        ignore_index: i64, label_smoothing: f64, z_loss: f64, softcap: f64, on_empty: OnEmpty, denominator: Option<f64>
+        ignore_index: i64, label_smoothing: f64, z_loss: f64, softcap: f64, on_empty: OnEmpty, denominator: Option<f64>,
+        filter_eps: f64
     } [linear_bias LinearBias, weight Weight, sample_weight SampleWeight];
     SoftmaxFocal { gamma: f64, ignore_index: i64 } [alpha Alpha];
     MultiMargin { p: i64, margin: f64 } [weight Weight];

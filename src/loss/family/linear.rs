@@ -58,6 +58,7 @@ impl Layer {
                 heads,
                 features,
                 is_streamed: false,
+                filter_eps: 0.0,
             },
             classes: *classes,
             terms: [rows, head].concat(),
@@ -74,6 +75,7 @@ impl Rows {
         loss: &dyn Loss,
         call: &Call<'_>,
         scalars: impl Into<Scalars>,
+        filter_eps: f32,
     ) -> Result<Problem> {
         let operands = operands(loss, call, |role| match role {
             Role::Target => Slot::Target,
@@ -121,7 +123,7 @@ impl Rows {
             return Err(Error::operand("grad_input", message));
         }
         (self.slabs, self.cols, self.inner) = (linear.inputs * linear.heads, classes, 1);
-        self.linear = Some(linear);
+        self.linear = Some(Linear { filter_eps, ..linear });
         let mean = loss.reduction() == Reduction::Mean;
         let weighted = operands.iter().any(|own| own.slot == Slot::SampleWeight);
         let divisor = match mean && (weighted || !is_full) {

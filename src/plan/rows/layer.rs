@@ -18,6 +18,7 @@ use super::wide::{Passes, Wide};
 use crate::error::{Error, Result};
 use crate::layout::Slot;
 use crate::limits::Limits;
+use crate::plan::filter::left_bytes;
 use crate::plan::order::Order;
 use crate::plan::product::{Bias, Lies, Matrix, Ordered, Side, Tile};
 use crate::plan::{Origin, Plan};
@@ -52,6 +53,8 @@ struct Logits {
     source: Origin,
     cols: (u64, u64),
     stride: u64,
+    /// What a filter leaves of their gradient.
+    left: Option<Origin>,
 }
 
 /// A planner with the layer whose products its rows are.
@@ -65,6 +68,8 @@ struct Planner<'a> {
     merged: Option<Origin>,
     /// Where logits lie that gradients are made of.
     logits: Option<Origin>,
+    /// What a filter leaves of their gradient.
+    left: Option<Origin>,
     sums: Sums,
     /// `opened` and `merged` are of all rows, not those of a block.
     holds_all: bool,
@@ -202,6 +207,7 @@ impl<'a> Layer<'a> {
             source: plan.add_scratch(0),
             cols: (0, classes),
             stride: classes.next_multiple_of(4),
+            left: None,
         };
         let share = Share {
             logits: 0,
@@ -304,6 +310,7 @@ impl<'a> Layer<'a> {
             folded: plan.add_scratch(rows * classes.div_ceil(tile.lines[1]) * FOLDED_BYTES),
             logits: has_grad
                 .then(|| plan.add_scratch((4 * rows * stride).max(share.logits * u64::from(share.is_apart)))),
+            left: (has_grad && self.linear.filter_eps > 0.0).then(|| plan.add_scratch(self.left_bytes(blocks, share))),
             sums: self.sums(plan, blocks.inputs, share),
             holds_all: share.is_apart,
             layer: self,
@@ -318,6 +325,7 @@ impl<'a> Layer<'a> {
                 source,
                 cols: (0, classes),
                 stride,
+                left: planner.left,
             });
             planner.add_losses(plan, block, kept)?;
             match planner.logits {
@@ -329,6 +337,18 @@ impl<'a> Layer<'a> {
             planner.add_matrix_grad(plan, order, share)?;
         }
         self.add_rounded(plan, planner.sums, limits, own.tuning)
+    }
+
+    /// Bytes of what a filter leaves: of a block's logits, or of as many others.
+    fn left_bytes(&self, blocks: Blocks, share: Share) -> u64 {
+        let heads = self.linear.heads as u64;
+        let own = left_bytes(blocks.inputs * heads, blocks.cols);
+        // Of runs of 64 rows and columns, with one more to each side.
+        let others = match share.is_apart {
+            true => 8 * share.logits / 4096 + 8 * (self.linear.inputs as u64 * heads + self.lines()) / 16,
+            false => 0,
+        };
+        own.max(others)
     }
 
     /// Columns of whole tiles, of which those of so many rows of the input fit, beside the sums of these rows.
@@ -477,6 +497,7 @@ impl Planner<'_> {
             source: self.folded, // no pass of these looks at logits
             cols: (0, self.classes()),
             stride: 0,
+            left: None,
         });
         let tile = self.tile.lines[1];
         let wide = Wide {
@@ -509,7 +530,12 @@ impl Planner<'_> {
         let mut first = 0;
         while first < self.classes() {
             let cols = (first, self.classes().min(first + self.blocks.cols));
-            let logits = Logits { source, cols, stride };
+            let logits = Logits {
+                source,
+                cols,
+                stride,
+                left: self.left,
+            };
             if kept.is_none() {
                 for head in 0..self.heads() {
                     self.add_again(plan, block, head, logits)?;
@@ -521,6 +547,7 @@ impl Planner<'_> {
                 per_row: (cols.1 - cols.0).div_ceil(tile),
             };
             self.passes(block, wide, logits).add(plan, Pass::Put)?;
+            self.layer.add_filter(plan, block, logits, limits)?;
             self.add_input_grad(plan, block, logits)?;
             self.layer
                 .add_layer_grads(plan, block, logits, block.inputs.0 == 0, self.sums, limits)?;

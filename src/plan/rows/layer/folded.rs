@@ -34,6 +34,7 @@ impl Planner<'_> {
             ordered: block.ordered(Side::Left { all: self.folds_all() }),
             right: self.layer.matrix(head, first, Lies::Along)?,
             bias: self.layer.bias(head, first),
+            filtered: None,
             lines: [block.len(), end - first],
             depth: self.layer.linear.features as u64,
         })

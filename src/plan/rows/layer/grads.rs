@@ -6,8 +6,9 @@ use crate::error::Result;
 use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::plan::column_sums::ColumnSums;
+use crate::plan::filter::Filter;
 use crate::plan::order::Order;
-use crate::plan::product::{Into, Lies, Matrix, Operands, Product, Side};
+use crate::plan::product::{Filtered, Into, Lies, Matrix, Operands, Product, Side};
 use crate::plan::rounded::Rounded;
 use crate::plan::rows::tiled::Pass;
 use crate::plan::{Origin, Plan};
@@ -119,11 +120,37 @@ impl Layer<'_> {
                 right: self.input(block.first(), Lies::Across)?,
                 ordered: block.ordered(Side::Depth),
                 bias: None,
+                filtered: self.filtered(block, logits),
                 lines: [logits.cols.1 - logits.cols.0, self.linear.features as u64],
                 depth: block.len(),
             },
             into,
         })
+    }
+
+    /// What the filter has left of the gradient of a block's logits. Rows of several places of a head lie between each
+    /// other, and are only set to 0.
+    fn filtered(&self, block: Block, logits: Logits) -> Option<Filtered> {
+        let is_plain = self.linear.heads == 1;
+        logits.left.filter(|_| is_plain).map(|source| Filtered {
+            source,
+            rows: block.len(),
+            cols: logits.cols.1 - logits.cols.0,
+        })
+    }
+
+    /// Sets runs of such a gradient to 0.
+    pub(super) fn add_filter(&self, plan: &mut Plan, block: Block, logits: Logits, limits: &Limits) -> Result<()> {
+        let Some(into) = logits.left else { return Ok(()) };
+        let filter = Filter {
+            of: logits.source,
+            rows: block.len() * self.linear.heads as u64,
+            cols: logits.cols.1 - logits.cols.0,
+            stride: logits.stride,
+            into,
+            eps: self.linear.filter_eps,
+        };
+        filter.add(plan, limits)
     }
 
     /// Rounds the gradients of the layer, once they are whole.
@@ -202,6 +229,7 @@ impl Planner<'_> {
                     left: logits.matrix(head, heads, Lies::Along),
                     right: layer.matrix(head, cols.0, Lies::Across)?,
                     bias: None,
+                    filtered: layer.filtered(block, logits),
                     ordered: block.ordered(Side::Rows {
                         scatters: self.sums.input.is_none(),
                     }),
@@ -253,6 +281,7 @@ impl Planner<'_> {
                 source,
                 cols: own,
                 stride,
+                left: self.left,
             };
             let put = self.put_tile(own.1 - own.0, cols);
             self.each_block(plan, inputs, order, false, |plan, block| {
@@ -264,6 +293,7 @@ impl Planner<'_> {
                     per_row: (own.1 - own.0).div_ceil(put),
                 };
                 self.passes(block, wide, logits).add(plan, Pass::Put)?;
+                layer.add_filter(plan, block, logits, limits)?;
                 for head in 0..heads {
                     let into = Into {
                         source: sums,
