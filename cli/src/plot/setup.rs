@@ -44,6 +44,8 @@ impl Setup {
         let form = match info.name {
             "cosine_embedding" => Form::Angle,
             "triplet_margin" => Form::Line,
+            // cross_entropy has the curve of its logits.
+            _ if fit::is_layer(info) => return None,
             _ if fit::is_elementwise(info) => Form::Elements,
             _ if has_classes || first == OperandKind::Logit => Form::Row,
             _ => return None,
