@@ -119,7 +119,7 @@ impl Rows {
             expect_gapless("linear_weight", &operands[1].view)?;
         }
         if matches!(call.grad_input, GradTo::InPlace) {
-            let message = "goes over the input, which the gradient of linear_weight needs: give it another tensor";
+            let message = "its gradient cannot go over the input, which the gradient of linear_weight needs: give it another tensor";
             return Err(Error::operand("grad_input", message));
         }
         (self.slabs, self.cols, self.inner) = (linear.inputs * linear.heads, classes, 1);
