@@ -77,22 +77,6 @@ fn the_ends_of_rules() {
     }
 }
 
-/// The numbers of an operand or optional tensor of a case.
-fn given(case: &Case, role: Role) -> Tensor {
-    let place = case.loss.info().operands.iter().position(|own| own.role == role);
-    match place {
-        Some(place) => case.tensors[place].clone(),
-        None => case
-            .loss
-            .tensors()
-            .iter()
-            .find(|(own, _)| *own == role)
-            .unwrap()
-            .1
-            .clone(),
-    }
-}
-
 fn replace(case: &mut Case, role: Role, tensor: Tensor) {
     let place = case.loss.info().operands.iter().position(|own| own.role == role);
     match place {
@@ -132,7 +116,7 @@ fn sweep(device: &Engine, checks: Checks, values: &[f32], full: bool) -> BTreeSe
         let optional: Vec<Role> = case.loss.tensors().iter().map(|(role, _)| *role).collect();
         let roles: Vec<Role> = info.operands.iter().map(|own| own.role).chain(optional).collect();
         for role in roles {
-            let own = given(&case, role);
+            let own = case.operand(role).clone();
             if !own.dtype().is_float() {
                 continue;
             }

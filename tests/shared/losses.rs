@@ -30,17 +30,8 @@ fn results(case: &Case, mode: Mode) -> Vec<(Role, Dtype, Vec<usize>)> {
         list.push((Role::Correct, Dtype::U32, Vec::new()));
     }
     if mode.wants_grad() {
-        let grads = case.grads.iter().map(|role| {
-            let place = case
-                .loss
-                .info()
-                .operands
-                .iter()
-                .position(|own| own.role == *role)
-                .unwrap();
-            (*role, case.tensors[place].dtype(), case.tensors[place].shape().to_vec())
-        });
-        list.extend(grads);
+        let grads = case.grads.iter().map(|role| (*role, case.operand(*role)));
+        list.extend(grads.map(|(role, own)| (role, own.dtype(), own.shape().to_vec())));
     }
     list
 }
