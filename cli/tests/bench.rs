@@ -424,6 +424,21 @@ fn optimizers_have_rows() {
     }
 }
 
+/// The loss of a layer has a row as others do: of its rows, features and classes.
+#[test]
+fn a_layer_has_rows_in_each_mode() {
+    let done = bench(&["linear-cross-entropy", "--shape", "9x12x33", "--json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let record = done.json();
+    let rows = record["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{record}");
+    for (row, mode) in rows.iter().zip(["forward", "fused"]) {
+        assert_eq!((&row["shape"], &row["mode"]), (&json!([9, 12, 33]), &json!(mode)));
+        expect_times(row);
+    }
+    assert_eq!(record["failed"], json!([]));
+}
+
 #[test]
 fn products_stand_beside_multiply_adds() {
     let args = ["--products", "--shape", "70x12x33", "--dtype", "f32", "--dtype", "f16"];

@@ -2,7 +2,7 @@
 //!
 //! The block has an odd number of items, while windows and tiles begin at multiples of powers of two: whatever reads or
 //! writes in the wrong place meets another part of the block. So the f64 reference of the block is the truth of every
-//! element, and costs little however large the row is.
+//! element, and costs little however large the row is. A layer's matrix, which all of its items meet, is whole.
 
 use rand::Rng;
 use rand_pcg::Pcg64;
@@ -69,7 +69,8 @@ impl Inputs {
             items
         };
         let mut rng = Pcg64::new(1, 0);
-        let cols = shape.get(fit::class_dim(shape)).copied().unwrap_or(1);
+        let logits = fit::logits(info, shape);
+        let cols = logits.get(fit::class_dim(&logits)).copied().unwrap_or(1);
         let mut own = Self {
             whole: Vec::new(),
             block: Vec::new(),
@@ -77,34 +78,42 @@ impl Inputs {
             block_items,
         };
         for (operand, shape) in info.operands.iter().zip(fit::shapes(info, shape, rule)) {
-            let count = own.block_count(&shape);
+            let count = own.block_count(operand.role, &shape);
             if fit::is_index(operand.kind, true) {
                 // A list of classes ends after its fourth.
                 let ended = |i: usize| operand.kind == OperandKind::IndexList && i % cols >= 4;
                 let class = |i: usize| if ended(i) { -1 } else { rng.random_range(0..cols as i64) };
                 own.add(operand.role, filled(count, class)?, &shape, Dtype::I64)?;
             } else {
-                let numbers = filled(count, |_| number(operand.kind, &mut rng))?;
+                // Those of a layer make logits as other losses have them.
+                let (kind, scale) = match (fit::is_layer(info), is_whole(operand.role)) {
+                    (true, true) => (OperandKind::Logit, (shape[1] as f32).powf(-0.5)),
+                    (true, false) => (OperandKind::Logit, 1.0),
+                    (false, _) => (operand.kind, 1.0),
+                };
+                let numbers = filled(count, |_| scale * number(kind, &mut rng))?;
                 own.add(operand.role, numbers, &shape, dtype)?;
             }
         }
         let problem = loss.problem(&call(&own.whole, Mode::Forward))?;
         if !problem.is_reduced() && !problem.terms.is_empty() {
-            let numbers = filled(own.block_count(&problem.terms), |_| rng.random::<f32>())?;
+            let numbers = filled(own.block_count(Role::GradOutput, &problem.terms), |_| {
+                rng.random::<f32>()
+            })?;
             own.add(Role::GradOutput, numbers, &problem.terms, dtype)?;
         }
         Ok(own)
     }
 
-    /// The block is all there is.
-    fn is_whole(&self) -> bool {
-        self.block_items == self.items
+    /// The block of a tensor is all there is of it.
+    fn is_whole(&self, role: Role) -> bool {
+        self.block_items == self.items || is_whole(role)
     }
 
     /// Elements of the block of a tensor of this shape.
-    fn block_count(&self, shape: &[usize]) -> usize {
+    fn block_count(&self, role: Role, shape: &[usize]) -> usize {
         let all: usize = shape.iter().product();
-        if self.is_whole() {
+        if self.is_whole(role) {
             all
         } else {
             all / self.items * self.block_items
@@ -121,7 +130,7 @@ impl Inputs {
                 tensor.to_dtype(dtype)
             }
         };
-        if self.is_whole() {
+        if self.is_whole(role) {
             let all = tensor(&block, shape)?;
             self.block.push((role, all.clone()));
             self.whole.push((role, all));
@@ -141,6 +150,11 @@ impl Inputs {
         self.whole.push((role, all));
         Ok(())
     }
+}
+
+/// All items meet all of it.
+fn is_whole(role: Role) -> bool {
+    role == Role::LinearWeight
 }
 
 /// So many values.

@@ -13,7 +13,7 @@ use super::rows::shape_text;
 /// Rows of the fewest that a scratch has all logits of, if it has.
 const LEAST_ROWS: u64 = 128;
 
-/// Rows whose losses, and gradients of the input, are held against f64.
+/// Rows whose gradients of the input are held against f64.
 const CHECKED: usize = 8;
 
 /// A way to compute: its kernels one after the other, and the bytes that it takes beside operands and gradients.
@@ -171,7 +171,7 @@ fn all(
     Ok(Ok(ways.iter().map(layer).collect()))
 }
 
-/// Holds the loss and gradients of some rows against f64.
+/// Holds the gradients of some rows of the input against f64.
 fn check(
     engine: &Engine,
     loss: &LinearCrossEntropy,

@@ -52,6 +52,8 @@ pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
         ],
         "bce_with_logits" | "sigmoid_focal" | "mse" | "l1" | "huber" => &[&[16_777_216], &[32_768_000]],
         "reduce" => &[&[REDUCED]],
+        // Bound by its products: `--products` holds it against these.
+        _ if fit::is_layer(info) => &[&[1024, 256, 8192]],
         _ if fit::is_elementwise(info) => &[&[4_194_304]],
         // Each of its classes meets all others.
         _ if info.takes(OperandKind::IndexList) => &[&[65_536, 64]],

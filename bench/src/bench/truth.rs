@@ -108,6 +108,33 @@ mod tests {
     use super::*;
     use crate::bench::rows;
 
+    /// The operands of every loss are made and computed, in blocks where it takes its items one by one.
+    #[test]
+    fn every_loss_has_operands() {
+        for info in wgloss::REGISTRY {
+            let shape: &[usize] = match rows::shapes(info)[0].len() {
+                1 => &[1_200_000],
+                2 => &[300, 3700],
+                _ => &[300, 5, 3700],
+            };
+            let loss = || inputs::make(info, rows::forms(info)[0], Dtype::F32).unwrap();
+            let inputs = Inputs::new(loss().as_ref(), shape, Dtype::F32).unwrap();
+            let truth = Truth::new(loss(), &inputs, &[Mode::Forward]).unwrap();
+            let engine = wgloss::Engine::cpu();
+            let got = loss()
+                .run(&engine, &inputs::call(&inputs.whole, Mode::Forward))
+                .unwrap();
+            let got = got.read(&engine).unwrap();
+            assert_eq!(truth.check(got), Ok(()), "{}", info.name);
+            assert!(
+                inputs.block_items < inputs.items || info.name == "reduce",
+                "{}: {} items",
+                info.name,
+                inputs.items
+            );
+        }
+    }
+
     /// One wrong number anywhere is found, also behind the first block and in the last, which is cut.
     #[test]
     fn a_wrong_number_is_found_wherever_it_is() {
