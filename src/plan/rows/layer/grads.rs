@@ -1,6 +1,7 @@
 //! What the gradient of a block's logits comes to: the gradients of the layer's operands.
 
-use super::{Block, Layer, Logits, Planner, Share, Sums, Wide};
+use super::blocks::Share;
+use super::{Block, Layer, Logits, Planner, Sums, Wide};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::layout::Slot;
@@ -260,8 +261,8 @@ impl Planner<'_> {
 }
 
 impl Planner<'_> {
-    /// Adds the matrix's gradient, some of its rows at a time, whose sums are in the scratch till they are whole: logits
-    /// are computed once more, of all rows of the input.
+    /// Adds the matrix's gradient, some of its rows at a time, whose sums are in the scratch till they are whole:
+    /// logits are computed once more, of all rows of the input.
     pub(super) fn add_matrix_grad(&self, plan: &mut Plan, order: Option<(Order, Origin)>, share: Share) -> Result<()> {
         let (layer, heads, limits) = (self.layer, self.heads(), self.own.limits);
         let (Some(sums), Some(source), Some((role, view))) = (self.sums.matrix, self.logits, layer.grad(Slot::Right))
