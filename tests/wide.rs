@@ -46,7 +46,7 @@ fn every_wide_loss() {
     let mut engine = wide_engine();
     let (mut failures, mut total) = (Vec::new(), 0);
     let mut names = std::collections::BTreeSet::new();
-    // Rows of a layer go in passes however long they are: tests/linear.rs has them.
+    // Rows of a layer go in passes however long they are: tests/linear has them.
     for info in REGISTRY.iter().filter(|info| info.name != "linear_cross_entropy") {
         for (n, setting) in settings(info).into_iter().enumerate() {
             if !takes(n, if setting.len() > 1 { 10 } else { 2 }) {

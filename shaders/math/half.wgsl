@@ -1,5 +1,6 @@
-// 16-bit floats, two to a word in the order of memory. BF16 says what they mean: a call has one kind. Of f16,
-// UNPACKS_F16 and PACKS_F16 say that the device's own conversions were found to be exact (`Limits` in src/limits.rs).
+// 16-bit floats, two to a word in the order of memory. BF16 says what they mean: a kernel has one kind here
+// (access/read_bf16.wgsl has the other). Of f16, UNPACKS_F16 and PACKS_F16 say that the device's own conversions were
+// found to be exact (`Limits` in src/limits.rs).
 // Elsewhere f16 is made of integers and of f32 numbers that are neither infinite nor subnormal nor NaN. One addition
 // rounds, as all devices do for f32: to nearest even.
 

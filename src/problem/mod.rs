@@ -467,9 +467,14 @@ impl Problem {
         )
     }
 
-    /// The dtypes of all operands.
+    /// The operands that the kernels of a problem read; those of the products that logits are, other kernels do.
+    pub fn read(&self) -> impl Iterator<Item = &Operand> {
+        self.operands.iter().filter(|own| !own.slot.is_of_product())
+    }
+
+    /// The dtypes of these, and of upstream gradients.
     pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {
-        let own = self.operands.iter().map(|operand| operand.view.dtype);
+        let own = self.read().map(|operand| operand.view.dtype);
         let of_stats = self.grad_stats.iter().map(|(_, view)| view.dtype);
         own.chain(self.grad_output.as_ref().map(|view| view.dtype))
             .chain(of_stats)

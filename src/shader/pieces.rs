@@ -42,6 +42,39 @@ pub fn absent(slot: Slot) -> Piece {
     piece!("access/absent.wgsl", slot)
 }
 
+/// How operands are read of which there may be 16-bit floats of both kinds: then `half` converts f16, and operands of
+/// bf16 convert themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Reads {
+    is_mixed: bool,
+}
+
+impl Reads {
+    /// Of a kernel with operands of these dtypes.
+    pub fn of(dtypes: impl IntoIterator<Item = Dtype>) -> Self {
+        let mut seen = [false; 2];
+        for dtype in dtypes {
+            seen[0] |= dtype == Dtype::F16;
+            seen[1] |= dtype == Dtype::Bf16;
+        }
+        Self {
+            is_mixed: seen == [true; 2],
+        }
+    }
+
+    pub fn read(self, slot: Slot, dtype: Dtype, quads: bool) -> Piece {
+        match (self.is_mixed && dtype == Dtype::Bf16, quads) {
+            (true, false) => piece!("access/read_bf16.wgsl", slot),
+            (true, true) => piece!("access/read_bf16_x4.wgsl", slot),
+            (false, _) => read(slot, dtype, quads),
+        }
+    }
+
+    pub fn given(self, slot: Slot, dtype: Option<Dtype>) -> Piece {
+        dtype.map_or(absent(slot), |dtype| self.read(slot, dtype, false))
+    }
+}
+
 /// An operand read one by one, or 1 where there is none.
 pub fn given(slot: Slot, dtype: Option<Dtype>) -> Piece {
     dtype.map_or(absent(slot), |dtype| read(slot, dtype, false))
@@ -83,9 +116,12 @@ macro_rules! halves {
     };
 }
 
-/// How 16-bit floats become f32 and back; nothing where no operand has 16 bits.
+/// How 16-bit floats become f32 and back; nothing where no operand has 16 bits. Where they are of both kinds, this is
+/// of f16 ([`Reads`]).
 pub fn half(dtypes: impl IntoIterator<Item = Dtype>, limits: &Limits) -> Option<Piece> {
-    let half = dtypes.into_iter().find(|dtype| dtype.is_half())?;
+    let mut halves = dtypes.into_iter().filter(|dtype| dtype.is_half());
+    let first = halves.next()?;
+    let half = halves.find(|&own| own == Dtype::F16).unwrap_or(first);
     let consts: &'static [Const] = match (half, limits.unpacks_f16, limits.packs_f16) {
         (Dtype::F16, false, false) => halves!(false, false, false),
         (Dtype::F16, false, true) => halves!(false, false, true),

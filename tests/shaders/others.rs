@@ -11,10 +11,13 @@ use super::variants::of;
 use crate::common::cases::DTYPES;
 use crate::common::plans::DEFAULT_LIMITS;
 
+/// 16-bit floats of both kinds, which only operands of products are.
+const MIXED: [(Dtype, Dtype); 2] = [(Dtype::F16, Dtype::Bf16), (Dtype::Bf16, Dtype::F16)];
+
 /// Products of all layouts, in large tiles and small ones, of quads and single elements, cut along the depth or not.
 pub fn products() -> Vec<Dispatch> {
     let mut list = Vec::new();
-    for (dtype, other) in DTYPES {
+    for (dtype, other) in DTYPES.into_iter().chain(MIXED) {
         for ([rows, cols, depth], transposed) in [[8, 8, 8], [1500, 1500, 40_000], [7, 7, 7], [1501, 1501, 40_001]]
             .into_iter()
             .flat_map(|sizes| [[false, true], [false, false], [true, false]].map(|own| (sizes, own)))
@@ -43,6 +46,7 @@ pub fn layers() -> Vec<Dispatch> {
     ];
     for ((dtype, other), [rows, features, classes]) in DTYPES
         .into_iter()
+        .chain(MIXED)
         .flat_map(|dtypes| [[300, 8, 72], [300, 7, 71], [1300, 64, 1300]].map(|sizes| (dtypes, sizes)))
     {
         for (n, (heads, full)) in [(1, false), (1, true), (2, false), (2, true)].into_iter().enumerate() {

@@ -8,6 +8,7 @@ use crate::plan::order::Order;
 use crate::plan::window::{Bound, Window, Windows, base_of};
 use crate::plan::{Origin, filter, grid};
 use crate::problem::FILTERED;
+use crate::shader::pieces::Reads;
 use crate::shader::{Const, Piece, piece, pieces};
 
 /// How the lines of a matrix lie: each along the depth, or all across it, one beside the other.
@@ -238,15 +239,16 @@ impl Operands {
         let bias = self.bias.filter(|_| has_bias).map(|own| own.dtype);
         let [left, right] = [(self.left, self.lines[0]), (self.right, self.lines[1])]
             .map(|(own, lines)| (own, own.has_quads(lines, self.depth, limits)));
+        let reads = self.reads();
         let mut list = vec![piece!("driver/product.wgsl")];
         for (slot, (own, quads)) in [(Slot::Left, left), (Slot::Right, right)] {
             list.push(match own.lies {
                 Lies::Along => piece!("product/lines.wgsl", slot),
                 Lies::Across => piece!("product/columns.wgsl", slot),
             });
-            list.push(pieces::read(slot, own.dtype, quads));
+            list.push(reads.read(slot, own.dtype, quads));
         }
-        list.extend([pieces::PARAMS, pieces::given(Slot::Bias, bias)]);
+        list.extend([pieces::PARAMS, reads.given(Slot::Bias, bias)]);
         list.extend(self.ordered.into_iter().flat_map(Ordered::pieces));
         list.extend(self.filtered.map(|_| match self.left.lies {
             Lies::Along => piece!("product/filtered.wgsl"; Const::Bool("BY_ROWS", true)),
@@ -285,6 +287,11 @@ impl Operands {
             4 * tile.slab
         );
         (list, consts, label)
+    }
+
+    /// How all operands of its kernel are read.
+    pub fn reads(&self) -> Reads {
+        Reads::of(self.dtypes())
     }
 
     pub fn dtypes(&self) -> impl Iterator<Item = Dtype> {

@@ -189,13 +189,11 @@ impl RowsPlanner<'_> {
         if self.reads_ahead() {
             list.push(piece!("row/ahead.wgsl"));
         }
-        list.extend(pieces::half(
-            full.iter()
-                .map(|f| f.view.dtype)
-                .chain(problem.dtypes())
-                .chain([problem.dtype]),
-            self.limits,
-        ));
+        // Upstream gradients that are of statistics, too, come in f32.
+        let upstream = problem.grad_output.as_ref().filter(|_| self.upstreams.is_none());
+        let views = full.iter().map(|own| &own.view).chain(upstream);
+        let dtypes = views.chain(problem.read().map(|own| &own.view)).map(|view| view.dtype);
+        list.extend(pieces::half(dtypes.chain([problem.dtype]), self.limits));
         list.extend(self.rows.state);
         list.extend(self.upstreams.map(|_| piece!("state/softmax_grads.wgsl")));
         list.extend(&self.rows.pieces);
@@ -233,8 +231,7 @@ impl RowsPlanner<'_> {
     pub(super) fn label(&self, marks: &[&str], way: &str) -> String {
         let problem = self.problem;
         let told = problem
-            .operands
-            .iter()
+            .read()
             .map(|own| format!("{}_{}", own.slot.name(), own.view.dtype));
         let upstream = problem.grad_output.as_ref().filter(|_| problem.mode.wants_grad());
         let upstream = match self.upstreams {

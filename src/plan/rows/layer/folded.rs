@@ -226,6 +226,8 @@ impl Folded<'_> {
         let (planner, own) = (self.own, self.own.own);
         let (tile, limits) = (planner.tile, own.limits);
         let (mut list, mut consts, name) = self.of.pieces(&tile, true, limits);
+        // Weights and targets are of the input's dtype, or f32.
+        let reads = self.of.reads();
         let weight = own.problem.view(Slot::Weight).filter(|_| own.rows.weighs_columns);
         let weight = weight.map(|view| view.dtype);
         let target = own
@@ -241,8 +243,8 @@ impl Folded<'_> {
             pieces::GUARD,
             pieces::CLASSIFY,
             pieces::CLASS_WEIGHT,
-            pieces::given(Slot::Weight, weight),
-            pieces::given(Slot::Target, target),
+            reads.given(Slot::Weight, weight),
+            reads.given(Slot::Target, target),
         ]);
         list.extend((own.rows.heads > 1).then_some(piece!("row/headed.wgsl")));
         let into = Into {
