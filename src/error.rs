@@ -15,8 +15,8 @@ pub enum Error {
     #[error("{name}: {message}")]
     Operand { name: &'static str, message: String },
 
-    /// A problem that no way of splitting brings under the adapter's limits.
-    #[error("beyond the adapter's limits: {0}")]
+    /// A problem that no way of splitting brings under the adapter's limits, or those that were set.
+    #[error("beyond the limits: {0}")]
     Limit(String),
 
     /// A stream's memory is less than it takes for one part and what stays in memory.

@@ -110,9 +110,9 @@ impl Engine {
         }
     }
 
-    /// Bytes of logits that the loss of a linear layer keeps at a time for its gradients: 64 MiB, unless told otherwise.
-    /// Where the logits of enough rows do not fit, they are computed twice, some columns at a time. Results are the
-    /// same to the bit. On the processor nothing is kept.
+    /// Bytes of logits that the loss of a linear layer keeps at a time for its gradients: 64 MiB, unless told
+    /// otherwise. Where the logits of enough rows do not fit, they are computed twice, some columns at a time. Results
+    /// are the same to the bit. On the processor nothing is kept.
     pub fn set_scratch_bytes(&mut self, bytes: u64) {
         if let Some(gpu) = self.gpu_mut() {
             gpu.limits.scratch_bytes = bytes;

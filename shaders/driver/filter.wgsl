@@ -1,5 +1,5 @@
-// Runs of RUN columns of a gradient whose entries are all below `eps` in magnitude become 0. A workgroup takes RUN rows of
-// such a run, several at a time, and tells whether anything is left of them.
+// Runs of RUN columns of a gradient whose entries are all below `eps` in magnitude become 0. A workgroup takes RUN rows
+// of such a run, several at a time, and tells whether anything is left of them.
 struct Params {
     rows: u32,
     cols: u32,

@@ -1,5 +1,6 @@
-// A tile of a product of two matrices: line r of `left` times line c of `right`, added up along the depth in order, from
-// what the sum begins with: cuts of the depth whose dispatches go on where the one before ended have the bits of one.
+// A tile of a product of two matrices: line r of `left` times line c of `right`, added up along the depth in order,
+// from what the sum begins with: cuts of the depth whose dispatches go on where the one before ended have the bits of
+// one.
 //
 // A workgroup makes TILE_ROWS by TILE_COLS elements. It brings SLAB quads of the depth of both operands at a time into
 // workgroup memory, those of the next slab into registers meanwhile. A lane has DOWN quads of rows and ACROSS quads of
@@ -19,7 +20,8 @@ const LANES_ACROSS: u32 = right_quads / ACROSS;
 const left_blocks: u32 = left_quads * SLAB; // of a slab
 
 // By place of the depth, quad of it by quad of it, then by quads of lines, left ones first. The place of a quad hangs
-// on that of the depth, so that lanes that write a column of blocks meet no bank twice. As bits: what is folded goes through it, too.
+// on that of the depth, so that lanes that write a column of blocks meet no bank twice. As bits: what is folded goes
+// through it, too.
 var<workgroup> slab: array<array<array<vec4<u32>, left_quads + right_quads>, 4>, SLAB>;
 var<private> sums: array<array<vec4<f32>, ACROSS>, 4u * DOWN>;
 var<private> ahead: array<Block, 2>;

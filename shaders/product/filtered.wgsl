@@ -1,5 +1,5 @@
-// One operand is a gradient of which driver/filter.wgsl has found runs that are 0: slabs of which all rows' runs are, are
-// passed over.
+// One operand is a gradient of which driver/filter.wgsl has found runs that are 0: slabs of which all rows' runs are,
+// are passed over.
 @group(0) @binding(35) var<storage, read> filter_in: array<u32>; // (rows / RUN, columns / RUN) u32: 0 where all are 0
 
 // Of the tile's lines from `line` on, and the place of the depth.

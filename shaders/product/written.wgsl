@@ -1,4 +1,5 @@
-// The sums of a product go to `product`, in f32. They begin with the bias of their column, or with what is there (ADDS).
+// The sums of a product go to `product`, in f32. They begin with the bias of their column, or with what is there
+// (ADDS).
 struct Params {
     left_lines: u32, // in this dispatch: the rows of the product
     right_lines: u32, // its columns

@@ -27,7 +27,9 @@ struct State {
 // The words of a state, as product/states.wgsl keeps them, and the state of them.
 fn state_words(s: State) -> array<vec4<u32>, 2> {
     return array<vec4<u32>, 2>(
-        bitcast<vec4<u32>>(vec4<f32>(s.peak, s.rest, s.mass, s.pull)), vec4<u32>(s.bits, s.top, bitcast<u32>(s.heat), 0u));
+        bitcast<vec4<u32>>(vec4<f32>(s.peak, s.rest, s.mass, s.pull)),
+        vec4<u32>(s.bits, s.top, bitcast<u32>(s.heat), 0u),
+    );
 }
 
 fn state_of(a: vec4<u32>, b: vec4<u32>) -> State {

@@ -32,9 +32,9 @@ define! {
     /// of `linear_weight` and `linear_bias` one along the rows. So the bits do not hang on the size of the scratch, on
     /// limits or on how a call is cut.
     ///
-    /// **Filter.** With `filter_eps` above 0, runs of 64 columns of a row (from columns 0, 64, …), in which each entry of
-    /// the logits' gradient g is below it in magnitude, add nothing to the gradients of input, matrix and bias, and where
-    /// such runs of 64 rows meet, no product is made. The gradients are off by at most `filter_eps Σ_c |W_ck|`,
+    /// **Filter.** With `filter_eps` above 0, runs of 64 columns of a row (from columns 0, 64, …), in which each entry
+    /// of the logits' gradient g is below it in magnitude, add nothing to the gradients of input, matrix and bias, and
+    /// where such runs of 64 rows meet, no product is made. The gradients are off by at most `filter_eps Σ_c |W_ck|`,
     /// `filter_eps Σ_rows |h_k|` and `filter_eps` times the rows, whatever the target and the smoothing; the loss and a
     /// probability target's gradient are what they are.
     ///
@@ -61,7 +61,7 @@ define! {
         softcap: f64 = 0.0, "bound that tanh keeps the logits within, 0 for none";
         on_empty: OnEmpty = OnEmpty::Nan, "the mean of no rows at all";
         denominator: Option<f64> = None, "what mean divides by, instead of what the targets add up to";
-        filter_eps: f64 = 0.0, "magnitude below which runs of the logits' gradient are left out of products, 0 for none";
+        filter_eps: f64 = 0.0, "magnitude below which runs of the logits' gradient add nothing to others, 0 for none";
     }
     tensors {
         linear_bias: "what the layer adds to the logits, (C) or (C, d1, …)", grad true;

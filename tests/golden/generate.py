@@ -21,7 +21,9 @@ LEFT_OUT = {"ctc"}
 OPTIMIZERS = {"sgd", "adam", "adamw", "adagrad"}
 CLIPS = {"clip_grad_norm", "clip_grad_value"}
 # Of the second part, what it has.
-FROM_MORE = {"reduce_dims", "gaussian_nll_var", "cross_entropy_statistics", "linear_cross_entropy_more", "adagrad"} | CLIPS
+FROM_MORE = CLIPS | {
+    "reduce_dims", "gaussian_nll_var", "cross_entropy_statistics", "linear_cross_entropy_more", "adagrad",
+}
 
 
 def write_manifest(path, torch, cases):

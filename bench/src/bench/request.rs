@@ -83,9 +83,9 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["loss", "mode", "steps", "svg", "compare"])
                 .help(
-                    "only products of matrices, as a linear layer has them, beside multiply-adds between registers alone, and the \
-                     losses of such layers beside the product; \
-                     --shape is rows x features x classes [default: 1024x512x32000, 4096x256x8192 and 4096x255x8192]",
+                    "only products of matrices, as a linear layer has them, beside multiply-adds between registers \
+                     alone, and the losses of such layers beside the product; --shape is rows x features x classes \
+                     [default: 1024x512x32000, 4096x256x8192 and 4096x255x8192]",
                 ),
         )
         .arg(

@@ -236,9 +236,9 @@ fn layers(list: &[Layer]) -> String {
         ]
     };
     let legend = fit::paragraph(
-        "of the product: times that of the bare product in the same rounds. MiB: of logits and scratch, beside operands \
-         and gradients. computed twice: with a scratch that 128 whole rows do not fit into. in memory: a product, our cross_entropy over it, and \
-         the products of its gradient.",
+        "of the product: times that of the bare product in the same rounds. MiB: of logits and scratch, beside \
+         operands and gradients. computed twice: with a scratch that 128 whole rows do not fit into. in memory: a \
+         product, our cross_entropy over it, and the products of its gradient.",
     );
     fit::table(&header, &list.iter().map(line).collect::<Vec<_>>(), 3) + "\n\n" + &legend
 }

@@ -68,8 +68,8 @@ impl Layer {
 }
 
 impl Rows {
-    /// The problem of a call on the input, the matrix and the target of a layer. `slabs`, `cols` and `linear` are filled
-    /// in.
+    /// The problem of a call on the input, the matrix and the target of a layer. `slabs`, `cols` and `linear` are
+    /// filled in.
     pub(in crate::loss) fn linear_problem(
         mut self,
         loss: &dyn Loss,
@@ -97,8 +97,8 @@ impl Rows {
             let (name, view) = (operand.role.name(), &operand.view);
             match operand.slot {
                 Slot::Target if is_full => {
-                    let why = "for probabilities (a float target holds one for each class; class labels are integers: save \
-                               them as int64)";
+                    let why = "for probabilities (a float target holds one for each class; class labels are integers: \
+                               save them as int64)";
                     expect_shape(name, view, &full, why)?;
                 }
                 Slot::Target => {
@@ -119,7 +119,8 @@ impl Rows {
             expect_gapless("linear_weight", &operands[1].view)?;
         }
         if matches!(call.grad_input, GradTo::InPlace) {
-            let message = "its gradient cannot go over the input, which the gradient of linear_weight needs: give it another tensor";
+            let message = "its gradient cannot go over the input, which the gradient of linear_weight needs: give it \
+                           another tensor";
             return Err(Error::operand("grad_input", message));
         }
         (self.slabs, self.cols, self.inner) = (linear.inputs * linear.heads, classes, 1);

@@ -261,23 +261,16 @@ fn gradient_place(info: &Info, operands: &[Operand], role: Role) -> Result<usize
         return Err(Error::operand(role.name(), "class indices have no gradient"));
     }
     let first = info.operands.first().filter(|own| own.grad).map(|own| own.role);
-    let mut have = first.into_iter().chain(info.graded().map(|(_, role)| role));
-    match (have.any(|own| own == role), place) {
-        (true, Some(place)) => Ok(place),
-        (true, None) => Err(Error::operand(
-            role.name(),
-            "its gradient is asked for, and it was not given",
-        )),
+    let have: Vec<Role> = first.into_iter().chain(info.graded().map(|(_, role)| role)).collect();
+    let message = match (have.contains(&role), place) {
+        (true, Some(place)) => return Ok(place),
+        (true, None) => "its gradient is asked for, and it was not given".into(),
         (false, _) => {
-            let names: Vec<_> = first
-                .into_iter()
-                .chain(info.graded().map(|(_, role)| role))
-                .map(Role::name)
-                .collect();
-            let message = format!("{} has no gradient by it, only by {}", info.name, names.join(" and "));
-            Err(Error::operand(role.name(), message))
+            let names: Vec<_> = have.into_iter().map(Role::name).collect();
+            format!("{} has no gradient by it, only by {}", info.name, names.join(" and "))
         }
-    }
+    };
+    Err(Error::operand(role.name(), message))
 }
 
 /// The divisor of a mean over so many terms.
