@@ -50,10 +50,11 @@
 //! Where terms cancel within a loss (a row's logits against each other, 1 minus a cosine, log t - x of equal
 //! distributions), or a kink lies between a number and its neighbours, the result is worth no more than the last digits
 //! of the inputs. Such a result is held to what inputs moved by two ulps would make of it, twice over: a loss, which is
-//! continuous, with all of them moved. A gradient, which jumps at kinks, may be what it is on either side of one, where
-//! inputs that were not chosen are moved ([`nudge`]), equal ones alike, so that ties stay. With numbers below [`UNIT`]
-//! rounded away, as they are beside a 1, either may be what that makes of it. Losses of a difference x - t (l1, mse,
-//! smooth L1, huber) are never ill-conditioned: f32 has the difference exactly, or rounds it once.
+//! continuous, with all of them moved, and the logits of a layer with what f32 may lose in their sums. A gradient,
+//! which jumps at kinks, may be what it is on either side of one, where inputs that were not chosen are moved
+//! ([`nudge`]), equal ones alike, so that ties stay. With numbers below [`UNIT`] rounded away, as they are beside a 1,
+//! either may be what that makes of it. Losses of a difference x - t (l1, mse, smooth L1, huber) are never
+//! ill-conditioned: f32 has the difference exactly, or rounds it once.
 //!
 //! # Storage
 //!
@@ -281,6 +282,18 @@ pub fn ulp(dtype: Dtype, x: f64) -> f64 {
     }
     let exponent = ((near.to_bits() >> 52) as i32 - 1023).max(least + digits);
     2f64.powi(exponent - digits)
+}
+
+/// A coin for each number, the same at every run (SplitMix64's finish over all words).
+pub fn coin(words: [u64; 3]) -> bool {
+    let mut state = 0u64;
+    for word in words {
+        state = state.wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^= state >> 31;
+    }
+    state & 1 == 1
 }
 
 /// A number two ulps off, upwards or downwards in size.

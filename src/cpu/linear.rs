@@ -9,6 +9,7 @@ use super::rows::{self, Products};
 use super::{ByRole, Floats, Keeping, Made, Scales};
 use crate::error::Result;
 use crate::layout::Slot;
+use crate::precision::coin;
 use crate::problem::{FILTERED, Linear, Problem};
 use crate::words::Role;
 
@@ -107,7 +108,14 @@ impl Products for Layer<'_> {
                 self.line(line, own);
                 let bias = self.bias.as_ref().map_or(0.0, |bias| bias[line]);
                 for (nth, out) in out.iter_mut().enumerate() {
-                    *out = bias + dot(&inputs[nth * features..][..features], own);
+                    let input = &inputs[nth * features..][..features];
+                    *out = bias + dot(input, own);
+                    if let Some(moved) = self.own.moved {
+                        let row = rows.start / heads + nth;
+                        let size = bias.abs() + input.iter().zip(&*own).map(|(x, w)| (x * w).abs()).sum::<f64>();
+                        let is_up = coin([moved.look, row as u64, line as u64]);
+                        *out += moved.by * if is_up { size } else { -size };
+                    }
                 }
             },
         );

@@ -20,6 +20,15 @@ pub struct Linear {
     pub is_streamed: bool,
     /// Runs of [`FILTERED`] columns of a row's gradient that stay below it are 0, where it is above 0.
     pub filter_eps: f32,
+    /// Of the reference alone: its logits are others.
+    pub moved: Option<Moved>,
+}
+
+/// Logits that are off by so much of the sum of their terms' sizes, each to a side that it has from a look to itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    pub by: f64,
+    pub look: u64,
 }
 
 /// Columns of such a run, and rows whose runs are looked at together by products.

@@ -5,7 +5,7 @@
 
 mod linear;
 
-pub use linear::{FILTERED, Linear};
+pub use linear::{FILTERED, Linear, Moved};
 
 use crate::definition::{At, ElementDefinition, Elementwise, PairDefinition, RowDefinition};
 use crate::dtype::Dtype;

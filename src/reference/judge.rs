@@ -228,7 +228,8 @@ fn floats(
         let allowed = match own < want {
             true => want - rounded(dtype, want - below),
             false => rounded(dtype, want + above) - want,
-        };
+        }
+        .max(0.0); // the nearest number of a 16-bit dtype may lie on the other side
         elements.push(Measured {
             index,
             mine: own,

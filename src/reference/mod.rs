@@ -35,8 +35,8 @@
 //!
 //! Where a number is further off than that, it may be ill-conditioned, and is held to what inputs that are two ulps off
 //! would make of it ([`precision`](crate::precision#what-is-ill-conditioned)). Equal numbers stay equal there, and
-//! multiples of a half what they are, so that the gradient at a tie or a kink has to be the right one. NaN and
-//! infinities have to be where the reference has them.
+//! multiples of a half what they are, so that the gradient at a tie or a kink has to be the right one; not so in a
+//! layer, whose logits are sums that cancel. NaN and infinities have to be where the reference has them.
 
 mod judge;
 mod mine;

@@ -2,8 +2,8 @@
 
 use super::subject::Subject;
 use crate::error::Result;
-use crate::precision::{UNIT, moved, nudge};
-use crate::problem::Family;
+use crate::precision::{UNIT, coin, moved, nudge};
+use crate::problem::{Family, Moved};
 use crate::words::Role;
 
 /// Random looks at inputs a little off.
@@ -47,6 +47,8 @@ impl Course {
     fn of(subject: &Subject<'_>, role: Role) -> Self {
         // Between norms and cosines there are kinks, too, but not where numbers were chosen.
         match (role, &subject.problem.family) {
+            // Logits of a layer are sums, in which chosen numbers cancel as others do; their loss has no kinks.
+            (Role::Grad(_), Family::Rows(rows)) if rows.linear.is_some() => Self::Continuous,
             (Role::Grad(_), Family::Rows(_) | Family::Elements(_)) => Self::Jumps,
             _ => Self::Continuous,
         }
@@ -55,6 +57,25 @@ impl Course {
 
 /// Losses of x - t, which f32 has exactly or rounded once: the last digits of x and t decide nothing that it loses.
 const OF_DIFFERENCES: [&str; 4] = ["l1", "mse", "smooth_l1", "huber"];
+
+/// A layer whose logits are off by what f32 may lose in their sums, to one side each and to the other, further from look
+/// to look: where a part of that error would be worth the most, some look is near it, which inputs that are two ulps off
+/// may step over.
+fn with_logits_off<'a>(subject: &Subject<'a>, look: u64) -> impl Iterator<Item = Subject<'a>> {
+    [1.0, -1.0].into_iter().filter_map(move |side| {
+        let mut own = subject.clone();
+        let Family::Rows(rows) = &mut own.problem.family else {
+            return None;
+        };
+        let linear = rows.linear.as_mut()?;
+        // A rounding for each term and for the bias: at worst all to one side, at random as their root.
+        let terms = linear.features as f64 + 1.0;
+        let most = terms.min(4.0 * terms.sqrt()) * UNIT;
+        let by = side * most * (look + 1) as f64 / LOOKS as f64;
+        linear.moved = Some(Moved { by, look });
+        Some(own)
+    })
+}
 
 /// The slack of a result whose numbers are these.
 pub(super) fn of(subject: &Subject<'_>, role: Role, want: &[f64]) -> Result<Slack> {
@@ -70,18 +91,20 @@ pub(super) fn of(subject: &Subject<'_>, role: Role, want: &[f64]) -> Result<Slac
     for look in 0..LOOKS {
         match course {
             Course::Continuous => {
-                let once = subject.changed(|place, index, x| moved(x, is_outwards([look, place as u64, index as u64])));
-                for (index, off) in differences(once?)?.into_iter().enumerate() {
-                    slack.reach(index, 2.0 * off);
-                    slack.reach(index, -2.0 * off);
+                let inputs = subject.changed(|place, index, x| moved(x, coin([look, place as u64, index as u64])))?;
+                for own in std::iter::once(inputs).chain(with_logits_off(subject, look)) {
+                    for (index, off) in differences(own)?.into_iter().enumerate() {
+                        slack.reach(index, 2.0 * off);
+                        slack.reach(index, -2.0 * off);
+                    }
                 }
             }
             Course::Jumps => {
-                let step = |x: f32| nudge(x, is_outwards([look, x.abs().to_bits().into(), 0]));
+                let step = |x: f32| nudge(x, coin([look, x.abs().to_bits().into(), 0]));
                 let once = differences(subject.changed(|_, _, x| step(x))?)?;
                 // Twice as far it is twice as much where there is no jump, and no more than the jump where there is.
                 let far = |x: f32| {
-                    let outwards = is_outwards([look, x.abs().to_bits().into(), 0]);
+                    let outwards = coin([look, x.abs().to_bits().into(), 0]);
                     nudge(nudge(x, outwards), outwards)
                 };
                 let twice = differences(subject.changed(|_, _, x| far(x))?)?;
@@ -103,16 +126,4 @@ pub(super) fn of(subject: &Subject<'_>, role: Role, want: &[f64]) -> Result<Slac
         }
     }
     Ok(slack)
-}
-
-/// A coin for each number, the same at every run (SplitMix64's finish over all words).
-fn is_outwards(words: [u64; 3]) -> bool {
-    let mut state = 0u64;
-    for word in words {
-        state = state.wrapping_add(word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        state ^= state >> 31;
-    }
-    state & 1 == 1
 }

@@ -39,6 +39,9 @@ fn windows_of_every_dtype() {
                 ..Setup::new(&shape)
             };
             let Some(case) = make(info, &setup) else { continue };
+            // A layer's rows are of features.
+            let (gap, cols) = (stride - cols, case.tensors[0].shape()[1]);
+            let (shape, stride) = ([rows, cols], cols + gap);
             let engine = &*engine::passing();
             total += 1;
             let per = dtype.bytes() as usize / 2;

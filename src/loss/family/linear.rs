@@ -59,6 +59,7 @@ impl Layer {
                 features,
                 is_streamed: false,
                 filter_eps: 0.0,
+                moved: None,
             },
             classes: *classes,
             terms: [rows, head].concat(),
