@@ -32,7 +32,23 @@ fn measure<const D: usize>(row: &Row, own: impl Fn(Tensor<D>) -> Tensor<1>) {
     row.measure(|| own(x.clone()).into_scalar(), fused, first);
 }
 
+fn product(row: &Row, [inputs, features, classes]: [usize; 3]) {
+    let matrix =
+        |list: &[f32], lines| Tensor::<2>::from_data(TensorData::new(list.to_vec(), [lines, features]), &device());
+    let (x, weight) = (matrix(&row.x, inputs), matrix(&row.t, classes));
+    let run = || {
+        let product = x.clone().matmul(weight.clone().transpose());
+        device().sync().unwrap();
+        product
+    };
+    let first = |product: Tensor<2>| product.slice([0..1, 0..GRADS]).into_data().try_to_vec().unwrap();
+    row.measure_product(run, first);
+}
+
 pub fn run(row: &Row) {
+    if let ("product", &[inputs, features, classes]) = (row.name, row.dims) {
+        return product(row, [inputs, features, classes]);
+    }
     let t = Tensor::<1>::from_data(TensorData::from(&row.t[..]), &device());
     match row.name {
         "cross_entropy" => {

@@ -8,6 +8,8 @@
 //! with backward, in milliseconds: median (least, most), after one call to warm up; a call ends when the device is done
 //! (burn's forward: when the loss is read back). WRONG: over 1e-4 off loops in f64. A process for each row, so that one
 //! that panics or hangs does not end the rest. bce_with_logits has targets of 0 and 1, as burn takes integers.
+//!
+//! product: burn's input (N, H) times weight (C, H) transposed, as `wgloss bench --products` has it first of its rows.
 
 mod burn_wgpu;
 mod candle_cpu;
@@ -18,13 +20,16 @@ use std::panic::{self, PanicHookInfo};
 use std::process::Command;
 use std::time::Instant;
 
-const ROWS: [(&str, &[usize]); 6] = [
+const ROWS: [(&str, &[usize]); 9] = [
     ("cross_entropy", &[1024, 32000]),
     ("cross_entropy", &[8192, 1000]),
     ("cross_entropy", &[3276800, 10]),
     ("cross_entropy", &[8, 21, 512, 512]),
     ("bce_with_logits", &[32_768_000]),
     ("mse", &[32_768_000]),
+    ("product", &[1024, 512, 32_000]),
+    ("product", &[4096, 256, 8192]),
+    ("product", &[4096, 255, 8192]),
 ];
 
 const GRADS: usize = 10; // how many of a gradient's numbers are checked
@@ -33,7 +38,7 @@ struct Row {
     name: &'static str,
     dims: &'static [usize],
     x: Vec<f32>, // about normal
-    t: Vec<f32>, // classes, zeros and ones, or uniform in [0, 1)
+    t: Vec<f32>, // classes, zeros and ones, or uniform in [0, 1); of a product the weight
 }
 
 impl Row {
@@ -48,9 +53,13 @@ impl Row {
             "bce_with_logits" => u.round(),
             _ => u,
         };
-        let t = (0..dims[0]).map(|_| target(uniform())).collect();
+        let sizes = match *dims {
+            [inputs, features, classes] if name == "product" => [inputs * features, classes * features],
+            _ => [dims.iter().product(), dims[0]],
+        };
+        let t = (0..sizes[1]).map(|_| target(uniform())).collect();
         let mut normal = || (uniform() + uniform() + uniform() + uniform() - 2.0) * 3_f32.sqrt();
-        let x = (0..dims.iter().product()).map(|_| normal()).collect();
+        let x = (0..sizes[0]).map(|_| normal()).collect();
         Self { name, dims, x, t }
     }
 
@@ -83,14 +92,27 @@ impl Row {
         let value = timed("forward", forward);
         let grads = first(timed("  forward+backward", fused));
         let (true_value, true_grads) = self.truth();
-        let value = ("value", vec![value], vec![true_value]);
-        for (what, found, truth) in [value, ("gradient", grads, true_grads)] {
-            let most = truth.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
-            let near = |(&x, y): (&f32, &f64)| (f64::from(x) - y).abs() <= 1e-4 * most;
-            if !found.iter().zip(&truth).all(near) {
-                show(&format!("   WRONG {what} {:?}, true {:?}", found[0], truth[0] as f32));
-            }
-        }
+        check("value", &[value], &[true_value]);
+        check("gradient", &grads, &true_grads);
+    }
+
+    /// Times a product, and checks the first row's first numbers.
+    fn measure_product<P>(&self, run: impl Fn() -> P, first: impl Fn(P) -> Vec<f32>) {
+        let depth = self.dims[1];
+        let term = |(&x, &t): (&f32, &f32)| f64::from(x) * f64::from(t);
+        let dot = |line: &[f32]| self.x.iter().zip(line).map(term).sum();
+        let truth: Vec<f64> = self.t.chunks(depth).take(GRADS).map(dot).collect();
+        check("product", &first(timed("forward", run)), &truth);
+    }
+}
+
+/// Says so where numbers are wrong.
+fn check(what: &str, found: &[f32], truth: &[f64]) {
+    let most = truth.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+    let near = |(&x, y): (&f32, &f64)| (f64::from(x) - y).abs() <= 1e-4 * most;
+    if found.len() != truth.len() || !found.iter().zip(truth).all(near) {
+        let first = found.first().copied().unwrap_or(f32::NAN);
+        show(&format!("   WRONG {what} {first:?}, true {:?}", truth[0] as f32));
     }
 }
 
@@ -159,8 +181,9 @@ fn main() {
         let shape: Vec<String> = dims.iter().map(|dim| dim.to_string()).collect();
         for library in ["burn", "candle"] {
             show(&format!("{:34} {library:9}", format!("{name} {}", shape.join("x"))));
-            match dims {
-                [_] | [_, _] => start(library, row),
+            match (*name, *dims) {
+                ("product", _) if library == "candle" => println!(" skipped: it has no adapter here"),
+                ("product", _) | (_, [_] | [_, _]) => start(library, row),
                 _ => println!(" skipped: its cross entropy takes rows x classes only"),
             }
         }
