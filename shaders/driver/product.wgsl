@@ -98,12 +98,13 @@ fn bias_of(col: u32) -> f32 {
     return linear_bias1(params.bias_base + min(col, params.right_lines - 1u) * params.bias_step);
 }
 
-// The bias of four columns, 0 where there is none.
-fn bias4(col: u32) -> vec4<f32> {
+// The sums of four columns and their bias, where there is one. It comes last: sums that begin with a large one would
+// be rounded as it is, term by term.
+fn with_bias(own: vec4<f32>, col: u32) -> vec4<f32> {
     if (BIASED) {
-        return vec4<f32>(bias_of(col), bias_of(col + 1u), bias_of(col + 2u), bias_of(col + 3u));
+        return own + vec4<f32>(bias_of(col), bias_of(col + 1u), bias_of(col + 2u), bias_of(col + 3u));
     }
-    return vec4<f32>();
+    return own;
 }
 
 // Tiles go down TURN of them, then one to the right: what they read of either operand is near.

@@ -1,5 +1,5 @@
 // The sums of a product are logits: those of a tile's columns go into a state for each row, as driver/wide_fold.wgsl
-// makes one of columns in memory, and none is stored, but in a scratch where they are wanted again (KEEPS). Sums begin
+// makes one of columns in memory, and none is stored, but in a scratch where they are wanted again (KEEPS). Sums end
 // with the bias of their column. Where rows have class targets (OPENED), the lane that has the label's logit keeps it.
 //
 // The product of one place of a head: its rows are `row_step` apart among those of the call.
@@ -44,7 +44,7 @@ struct Params {
 @group(0) @binding(21) var<storage, read_write> rows_out: array<Opened>; // (rows) Opened // where OPENED
 
 fn first_of(row: u32, col: u32) -> vec4<f32> {
-    return bias4(col);
+    return vec4<f32>();
 }
 
 // Lines beyond the last are the last.
@@ -102,7 +102,8 @@ fn end_sums(lane: u32, row: u32, col: u32, down: u32, across: u32) {
         let own = row_of_line(line);
         var state = identity();
         for (var j = 0u; j < ACROSS; j++) { // unrolled
-            state = pushed(state, line, is_there, own, col + 4u * (across + j * LANES_ACROSS), sums[r][j]);
+            let own_col = col + 4u * (across + j * LANES_ACROSS);
+            state = pushed(state, line, is_there, own, own_col, with_bias(sums[r][j], own_col));
         }
         workgroupBarrier(); // what lanes have read of the memory that the tree goes through, before it is written
         let all = tree(lane, state);

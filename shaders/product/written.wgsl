@@ -1,5 +1,5 @@
-// The sums of a product go to `product`, in f32. They begin with the bias of their column, or with what is there
-// (ADDS).
+// The sums of a product go to `product`, in f32. They begin with what is there (ADDS), and end with the bias of their
+// column (BIASED).
 struct Params {
     left_lines: u32, // in this dispatch: the rows of the product
     right_lines: u32, // its columns
@@ -44,7 +44,7 @@ fn first_of(row: u32, col: u32) -> vec4<f32> {
             product1(product_at(row, min(col, last))), product1(product_at(row, min(col + 1u, last))),
             product1(product_at(row, min(col + 2u, last))), product1(product_at(row, min(col + 3u, last))));
     }
-    return bias4(col);
+    return vec4<f32>();
 }
 
 // A row that takes no part is 0.
@@ -71,7 +71,8 @@ fn put_sum(row: u32, col: u32, own: vec4<f32>) {
 fn end_sums(lane: u32, row: u32, col: u32, down: u32, across: u32) {
     for (var r = 0u; r < LINES; r++) { // unrolled
         for (var j = 0u; j < ACROSS; j++) { // unrolled
-            put_sum(row + line_of(down, r), col + 4u * (across + j * LANES_ACROSS), sums[r][j]);
+            let own_col = col + 4u * (across + j * LANES_ACROSS);
+            put_sum(row + line_of(down, r), own_col, with_bias(sums[r][j], own_col));
         }
     }
 }

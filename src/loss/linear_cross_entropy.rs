@@ -28,7 +28,7 @@ define! {
     /// a layer of its own. Input and `linear_weight` are of any float type each, `linear_bias` of that of
     /// `linear_weight` or f32; sums are in f32. Gradients are of the types of their tensors.
     ///
-    /// **Order.** A logit is a sum along H in order, from the bias on; a gradient of the input one along C, a gradient
+    /// **Order.** A logit is a sum along H in order, then the bias; a gradient of the input one along C, a gradient
     /// of `linear_weight` and `linear_bias` one along the rows. So the bits do not hang on the size of the scratch, on
     /// limits or on how a call is cut.
     ///

@@ -347,6 +347,28 @@ fn ignored_rows_are_left_out() {
     }
 }
 
+/// A sum that began with a bias of 256 would be rounded to 3e-5 at each of its 512 terms; this one is so once.
+#[test]
+fn a_large_bias_is_added_to_whole_sums() {
+    let (inputs, features, classes) = (9, 512, 70);
+    let mut data = Data::new(11);
+    let mut of = |shape: [usize; 2]| Tensor::new(&data.uniform(shape[0] * shape[1], -1.0, 1.0), &shape).unwrap();
+    let (input, matrix) = (of([inputs, features]), of([classes, features]));
+    let labels: Vec<i64> = (0..inputs as i64).map(|n| n * 7).collect();
+    let target = Tensor::new(&labels, &[inputs]).unwrap();
+    let loss = LinearCrossEntropy {
+        linear_bias: Some(Tensor::new(&vec![256f32; classes], &[classes]).unwrap()),
+        reduction: Reduction::None,
+        ..Default::default()
+    };
+    let call = Call::new(Mode::Forward, &[&input, &matrix, &target]);
+    let [got, want] = [gpu(), &Engine::cpu()].map(|engine| values(&loss.run(engine, &call).unwrap(), engine));
+    for (got, want) in got.loss.unwrap().data.iter().zip(want.loss.unwrap().data) {
+        // Half an ulp of the label's logit and of the largest ones each, and what the rest of f32 takes.
+        assert!((got - want).abs() < 5e-5, "{got}, {want}");
+    }
+}
+
 /// Shapes and dtypes that do not go together are told by their numbers.
 #[test]
 fn refusals() {

@@ -59,11 +59,7 @@ impl Product {
                 let ahead = own.order.inputs.0 * self.into.stride;
                 params.product_base = params.product_base.wrapping_sub(ahead as u32);
             }
-            let dispatch = cut.dispatch(
-                &part,
-                self.variant(&tile, self.adds(&part), limits),
-                bytemuck::bytes_of(&params),
-            );
+            let dispatch = cut.dispatch(&part, self.variant(&tile, &part, limits), bytemuck::bytes_of(&params));
             plan.steps.push(Step::Dispatch(Box::new(dispatch)));
         }
         Ok(())
@@ -97,8 +93,9 @@ impl Product {
         list
     }
 
-    fn variant(&self, tile: &Tile, adds: bool, limits: &Limits) -> Variant {
-        let (mut list, mut consts, name) = self.of.pieces(tile, !adds, limits);
+    fn variant(&self, tile: &Tile, part: &Part, limits: &Limits) -> Variant {
+        let adds = self.adds(part);
+        let (mut list, mut consts, name) = self.of.pieces(tile, self.of.ends(part), limits);
         let writes_quads = writes_quads(self.of.lines[1], &self.into, limits);
         list.push(piece!("product/written.wgsl"));
         list.push(match adds {

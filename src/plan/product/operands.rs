@@ -32,7 +32,7 @@ pub struct Matrix {
     pub padded: bool,
 }
 
-/// Numbers that the sums of columns begin with.
+/// Numbers that the sums of columns end with.
 #[derive(Clone, Copy, Debug)]
 pub struct Bias {
     pub source: Origin,
@@ -72,7 +72,7 @@ pub struct Filtered {
     pub cols: u64,
 }
 
-/// The operands of a product: `bias[c]`, or 0, and the sums over k of `left[r, k] * right[c, k]`.
+/// The operands of a product: the sums over k of `left[r, k] * right[c, k]`, and `bias[c]`, or 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Operands {
     pub left: Matrix,
@@ -183,8 +183,7 @@ impl Operands {
             let words = filter::left_bytes(own.rows, own.cols) / 4;
             (Slot::Filter, false, Window::scratch(own.source, 4, 0, words))
         }));
-        // Behind the first cut of the depth, sums begin with what is there.
-        if let Some(bias) = self.bias.filter(|_| part.depth.0 == 0) {
+        if let Some(bias) = self.bias.filter(|_| self.ends(part)) {
             let window = Window {
                 source: bias.source,
                 origin: bias.offset,
@@ -196,6 +195,11 @@ impl Operands {
             list.push((Slot::Bias, false, window));
         }
         list
+    }
+
+    /// Sums are whole behind this part: what comes last is added to them.
+    pub fn ends(&self, part: &Part) -> bool {
+        part.depth.1 == self.depth
     }
 
     /// The params of a part that all products have.

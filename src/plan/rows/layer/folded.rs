@@ -52,7 +52,7 @@ impl Planner<'_> {
         folded.add(plan)
     }
 
-    /// Adds the logits of some columns once more: sums in the same order, from the bias on, so that they are the same.
+    /// Adds the logits of some columns once more: sums in the same order, then the bias, so that they are the same.
     pub(super) fn add_again(&self, plan: &mut Plan, block: Block, head: u64, logits: Logits) -> Result<()> {
         let folded = Folded {
             own: self,
