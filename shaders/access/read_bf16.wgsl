@@ -1,4 +1,5 @@
-// Operand `OPERAND`: bf16, the upper half of an f32, two to a word, beside operands of f16, which math/half.wgsl converts.
+// Operand `OPERAND`: bf16, the upper half of an f32, two to a word, beside operands of f16, which math/half.wgsl
+// converts.
 @group(0) @binding(SLOT) var<storage, read> OPERAND: array<u32>;
 
 fn OPERAND1(i: u32) -> f32 {

@@ -1,5 +1,5 @@
-// Operand `OPERAND`: bf16, the upper half of an f32, read four at a time, under the same condition as read_f32_x4, beside
-// operands of f16, which math/half.wgsl converts.
+// Operand `OPERAND`: bf16, the upper half of an f32, read four at a time, under the same condition as read_f32_x4,
+// beside operands of f16, which math/half.wgsl converts.
 @group(0) @binding(SLOT) var<storage, read> OPERAND: array<vec2<u32>>;
 
 fn OPERAND1(i: u32) -> f32 {

@@ -35,8 +35,8 @@ pub struct Moved {
 pub const FILTERED: usize = 64;
 
 impl Problem {
-    /// The same of rows of logits in f32 that lie somewhere, in the place of those that are products of the input. Their
-    /// gradient goes over them; those of the operands of the products are none of this problem.
+    /// The same of rows of logits in f32 that lie somewhere, in the place of those that are products of the input.
+    /// Their gradient goes over them; those of the operands of the products are none of this problem.
     pub(crate) fn of_logits(&self) -> Self {
         let Family::Rows(rows) = &self.family else {
             return self.clone();

@@ -58,9 +58,9 @@ impl Course {
 /// Losses of x - t, which f32 has exactly or rounded once: the last digits of x and t decide nothing that it loses.
 const OF_DIFFERENCES: [&str; 4] = ["l1", "mse", "smooth_l1", "huber"];
 
-/// A layer whose logits are off by what f32 may lose in their sums, to one side each and to the other, further from look
-/// to look: where a part of that error would be worth the most, some look is near it, which inputs that are two ulps off
-/// may step over.
+/// A layer whose logits are off by what f32 may lose in their sums, to one side each and to the other, further from
+/// look to look: where a part of that error would be worth the most, some look is near it, which inputs that are two
+/// ulps off may step over.
 fn with_logits_off<'a>(subject: &Subject<'a>, look: u64) -> impl Iterator<Item = Subject<'a>> {
     [1.0, -1.0].into_iter().filter_map(move |side| {
         let mut own = subject.clone();

@@ -58,8 +58,8 @@ impl Layer<'_> {
         // need all columns at once.
         if heads > 1 && scratch.min(binding) < of_logits {
             return Err(Error::Limit(format!(
-                "a scratch of {} bytes, in bindings of {}: the logits of one row of the input, {heads} rows of {classes} \
-                 columns, take {}",
+                "a scratch of {} bytes, in bindings of {}: the logits of one row of the input, {heads} rows of \
+                 {classes} columns, take {}",
                 limits.scratch_bytes,
                 limits.max_binding_bytes,
                 of_logits + limits.scratch_bytes - scratch
@@ -82,7 +82,8 @@ impl Layer<'_> {
                 false => share.matrix + least_bytes,
             };
             return Err(Error::Limit(format!(
-                "a scratch of {} bytes: one tile of the logits, {} rows of {} columns, and what it comes to, take {least_bytes}",
+                "a scratch of {} bytes: one tile of the logits, {} rows of {} columns, and what it comes to, take \
+                 {least_bytes}",
                 limits.scratch_bytes,
                 least * heads,
                 tile.lines[1],
