@@ -53,7 +53,7 @@ fn grads(values: &Values) -> [&[f32]; 3] {
     ]
 }
 
-/// The largest sum of magnitudes along a dimension of a matrix, for each of the others: `by_column` adds up columns.
+/// What the magnitudes of each column of a matrix add up to.
 fn sums(matrix: &Tensor) -> Vec<f64> {
     let numbers = matrix.to_dtype(Dtype::F32).unwrap();
     let features = matrix.shape()[1];

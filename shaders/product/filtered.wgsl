@@ -5,13 +5,15 @@
 // Of the tile's lines from `line` on, and the place of the depth.
 fn is_wanted(line: u32, depth: u32) -> bool {
     let first = (uniforms.first_run + line) / RUN;
+    let last = (uniforms.first_run + uniforms.left_lines - 1u) / RUN; // a tile may reach further
     let across = (uniforms.first_depth + depth) / RUN;
     var wanted = 0u;
     for (var k = 0u; k < TILE_ROWS / RUN; k++) {
+        let run = min(first + k, last);
         if (BY_ROWS) {
-            wanted |= filter_in[(first + k) * uniforms.run_stride + across];
+            wanted |= filter_in[run * uniforms.run_stride + across];
         } else {
-            wanted |= filter_in[across * uniforms.run_stride + min(first + k, uniforms.run_stride - 1u)];
+            wanted |= filter_in[across * uniforms.run_stride + run];
         }
     }
     return wanted != 0u;

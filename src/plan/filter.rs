@@ -28,9 +28,9 @@ pub fn runs(cols: u64) -> u64 {
     cols.div_ceil(RUN)
 }
 
-/// Bytes of what is left of a gradient's runs; a tile of a product may look at one more than there are.
+/// Bytes of what is left of a gradient's runs.
 pub fn left_bytes(rows: u64, cols: u64) -> u64 {
-    4 * (rows.div_ceil(RUN) + 1) * runs(cols)
+    4 * rows.div_ceil(RUN) * runs(cols)
 }
 
 impl Filter {

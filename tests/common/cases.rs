@@ -96,17 +96,10 @@ impl Case {
 
     /// The tensor of a role, which the call or the loss has.
     pub fn operand(&self, role: Role) -> &Tensor {
-        let attached = self.loss.tensors().into_iter().find(|(own, _)| *own == role);
-        let placed = self.loss.info().operands.iter().zip(&self.tensors);
-        attached
-            .map(|(_, tensor)| tensor)
-            .or_else(|| {
-                placed
-                    .into_iter()
-                    .find(|(own, _)| own.role == role)
-                    .map(|(_, tensor)| tensor)
-            })
-            .unwrap_or_else(|| panic!("{}: no {role:?}", self.what))
+        let signature = self.loss.info().operands.iter().map(|own| own.role).zip(&self.tensors);
+        let mut all = signature.chain(self.loss.tensors());
+        let own = all.find(|(own, _)| *own == role).map(|(_, tensor)| tensor);
+        own.unwrap_or_else(|| panic!("{}: no {role:?}", self.what))
     }
 
     /// The most that the case has: loss and gradients, or a function without any.
