@@ -137,8 +137,8 @@ impl Cut<'_> {
             }
             if depth <= 4 * tile.slab || self.is_whole {
                 return Err(Error::Limit(format!(
-                    "a product: {} lines of an operand, of {depth} elements each, or the rows that they come to, do not \
-                     fit into a binding of {} bytes, or a loop of {MAX_ITERATIONS} iterations",
+                    "a product: {} lines of an operand, of {depth} elements each, or the rows that they come to, do \
+                     not fit into a binding of {} bytes, or a loop of {MAX_ITERATIONS} iterations",
                     tile.lines[0], self.limits.max_binding_bytes
                 )));
             }
