@@ -39,8 +39,7 @@ impl LossCall {
             shape,
             is_optional: own.is_optional,
             becomes_float: own.becomes_float,
-            has_grad: matches!(own.tensor.0, Value::Float(_))
-                && self.has_grad(own.role),
+            has_grad: matches!(own.tensor.0, Value::Float(_)) && self.has_grad(own.role),
         });
         let places: Vec<_> = places.collect();
         let results = self.results(&problem, &places);

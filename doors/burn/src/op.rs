@@ -32,7 +32,18 @@ fn described(_: &OperandsMetadata, spec: &Arc<Spec>) -> ResultsMetadata {
             false => ValueMetadata::Int(tensor),
         };
     }
-    let [loss, first, second, third, fourth, z_loss, lse, entropy, argmax, correct] = all;
+    let [
+        loss,
+        first,
+        second,
+        third,
+        fourth,
+        z_loss,
+        lse,
+        entropy,
+        argmax,
+        correct,
+    ] = all;
     ResultsMetadata {
         loss,
         first,

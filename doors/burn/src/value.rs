@@ -54,14 +54,7 @@ impl<B: Backend> Operands<B> {
     }
 
     pub fn into_parts(self) -> ([Value<B>; PLACES], Value<B>) {
-        let places = [
-            self.first,
-            self.second,
-            self.third,
-            self.fourth,
-            self.fifth,
-            self.sixth,
-        ];
+        let places = [self.first, self.second, self.third, self.fourth, self.fifth, self.sixth];
         (places, self.grad_output)
     }
 }
@@ -98,7 +91,18 @@ pub const RESULTS: usize = 10;
 impl<B: Backend> Results<B> {
     /// In the order of [`crate::spec::slot`].
     pub fn new(values: [Value<B>; RESULTS]) -> Self {
-        let [loss, first, second, third, fourth, z_loss, lse, entropy, argmax, correct] = values;
+        let [
+            loss,
+            first,
+            second,
+            third,
+            fourth,
+            z_loss,
+            lse,
+            entropy,
+            argmax,
+            correct,
+        ] = values;
         Self {
             loss,
             first,
