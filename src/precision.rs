@@ -15,7 +15,7 @@
 //! | tiles | the reduce driver again, as often as there is more than one: [`sum_depth`] | 10^8 terms: 35 / 30 |
 //! | rows of a tile | those of a lane in fours, the fours in a row, the lanes in halves | 23 / 6 |
 //! | columns of a wide row | the columns of a tile as those of a row, tiles in runs of 16 | 1,000,000 columns: 46 / 24 |
-//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 20 |
+//! | columns of a row, or of a pair of rows | [`row_depth`]: quads in fours, 16 of those in a row, 16 such runs in a row, what they make, the lanes | 32,000 columns: 39 / 21 |
 //! | columns of a row in a strip (many classes that are not innermost) | quads, 16 of those in a row, 16 such runs in a row, what they make | 150 columns: 22 / – |
 //!
 //! With a depth d and terms x the error is at most d · 2^-24 · Σ|x| (to first order), the worst case of every rounding

@@ -185,7 +185,7 @@ fn the_depths_are_those_told() {
     );
     assert_eq!(depths(|t| precision::sum_depth(t.tile.into(), 0, t)), [17, 16]);
     assert_eq!(depths(|t| precision::sum_depth(100_000_000, 4, t)), [35, 30]);
-    assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 20]);
+    assert_eq!(depths(|t| precision::row_depth(32_000, t.row_width)), [39, 21]);
     let of_wide = |t: &Tuning| {
         precision::loss_depth(
             &wide,

@@ -3,7 +3,7 @@
 
     isa.py [--family F,…] [--rows PATTERN] [--out DIR]  compile the rows' pipelines and print the table
     isa.py --record                                     the same, kept in benches/results/isa
-    isa.py --check [--long]                             compile for gfx1100 and compare with what is kept there
+    isa.py --check [--long]                             compile, compare with what is kept there, and find spills
 
 Every pipeline of the rows is compiled with the tuning of a discrete GPU by Mesa's RADV, which needs no adapter. Needed
 are a release build of `wgloss`, libvulkan and Mesa's radeon driver (Debian: libvulkan1, mesa-vulkan-drivers). README.md
@@ -30,6 +30,7 @@ import radv
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 RESULTS = os.path.join(ROOT, "benches", "results", "isa")
+# The table is of the first; no kernel may spill for any.
 FAMILIES = ["gfx1100", "navi21", "vega10"]
 UNAVAILABLE = 77
 # A figure may grow by a tenth.
@@ -205,11 +206,16 @@ def same(own):
     return (own["depth"], tuple(own["reads"]), tuple(own["writes"]))
 
 
+def spills(own):
+    """What a pipeline keeps in memory for want of registers, as sentences."""
+    for name in ["spilled_vgprs", "spilled_sgprs", "scratch"]:
+        if own[name] > 0:
+            yield f"{name} {own[name]}, and none may be"
+
+
 def worse(new, old):
     """What of a pipeline is worse than it was, as sentences."""
-    for name in ["spilled_vgprs", "spilled_sgprs", "scratch"]:
-        if new[name] > 0:
-            yield f"{name} {new[name]}, and none may be"
+    yield from spills(new)
     if new["instructions"] > SLACK * old["instructions"]:
         yield f"{new['instructions']} instructions in place of {old['instructions']}"
     before = collections.defaultdict(list)
@@ -239,10 +245,11 @@ def check(args, chosen):
     mesa = radv.version()
     if mesa != kept[0]:
         raise radv.Missing(f"Mesa {kept[0]}, which {os.path.basename(path)} was made with; here is {mesa}")
-    family = FAMILIES[0]
-    old = {own["pipeline"]: own for own in kept[1] if own["family"] == family}
-    new = measure(args, chosen, [family])
-    complaints = []
+    old = {own["pipeline"]: own for own in kept[1] if own["family"] == FAMILIES[0]}
+    every = measure(args, chosen, FAMILIES)
+    new = [own for own in every if own["family"] == FAMILIES[0]]
+    complaints = [f"{own['pipeline']} for {own['family']}: {what}"
+                  for own in every if own["family"] != FAMILIES[0] for what in spills(own)]
     for own in new:
         if own["pipeline"] in old:
             complaints += [f"{own['pipeline']}: {what}" for what in worse(own, old[own["pipeline"]])]
@@ -253,7 +260,7 @@ def check(args, chosen):
     for name, own in old.items():
         if name not in names and wanted & set(own["rows"]):
             print(f"gone since the table was made: {name}")
-    print(f"{len(new)} pipelines of {len(chosen)} calls compiled by Mesa {mesa} for {family}")
+    print(f"{len(new)} pipelines of {len(chosen)} calls compiled by Mesa {mesa} for {', '.join(FAMILIES)}")
     for own in complaints:
         print(f"WORSE: {own}")
     if complaints:

@@ -96,6 +96,7 @@ pub fn rows(field: &Field, values: &[u64], elements: usize) -> Vec<ModeJob> {
         "held" => vec![
             entropy(at(1000, usize::MAX)),
             entropy(at(8192, usize::MAX)),
+            entropy(at(32_000, usize::MAX)),
             entropy(at(250, 60)),
         ],
         "block_tails" => vec![entropy(at(1000, usize::MAX)), entropy(at(50_000, usize::MAX))],

@@ -4,7 +4,7 @@ use super::{Chunk, Full, RowsPlanner};
 use crate::dtype::Dtype;
 use crate::layout::Slot;
 use crate::plan::named;
-use crate::plan::spread::Spread;
+use crate::plan::spread::{SHORT_COLS, Spread};
 use crate::plan::tree::{Tree, tile_sum};
 use crate::problem::Targets;
 use crate::shader::pieces::Put;
@@ -60,7 +60,7 @@ impl RowsPlanner<'_> {
     pub(super) fn staged(&self, chunk: Chunk) -> Option<Staged> {
         let (rows, Spread { width, lanes, .. }) = (self.rows, self.spread);
         let is_alone = lanes == 1 && self.spread.turns == 1 && self.spread.pack.is_none();
-        let is_short = (1..=4 * self.tuning.held as usize).contains(&rows.cols);
+        let is_short = self.tuning.held > 0 && (1..=SHORT_COLS).contains(&rows.cols);
         if !is_alone || !is_short || !rows.reads || rows.inner_loops > 0 || rows.is_map() {
             return None;
         }
