@@ -399,7 +399,7 @@ mod tests {
             ("lane_cols", &[MAX_LANE_COLS + 1, u64::MAX]),
             ("lane_rows", &[0, 40_000, u64::MAX]),
             ("pack", &[0, 3, 32, u64::MAX]),
-            ("held", &[3, 12, u64::MAX]),
+            ("held", &[3, MAX_HELD as u64 + 4, u64::MAX]),
             ("block_tails", &[2, u64::MAX]),
             ("workgroups", &[1025, u64::MAX]),
             ("tile", &[0, 256, 8000, 12_288, 1 << 31, u64::MAX]),
