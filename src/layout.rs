@@ -246,27 +246,17 @@ params! {
 }
 
 params! {
-    /// `Params` of `shaders/product/written.wgsl`.
+    /// `Params` of `shaders/params/product.wgsl`, which says what each field means.
     ProductParams {
         left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
         groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
         right_stride: u32, product_base: u32, product_stride: u32, bias_base: u32,
         bias_step: u32, order_base: u32, first_place: u32, first_run: u32,
-        first_depth: u32, run_stride: u32, pad0: u32, pad1: u32,
-    }
-}
-
-params! {
-    /// `Params` of `shaders/product/folded.wgsl`, which says what each field means.
-    FoldedParams {
-        left_lines: u32, right_lines: u32, depth: u32, end_tile: u32,
-        groups_x: u32, left_base: u32, left_stride: u32, right_base: u32,
-        right_stride: u32, product_base: u32, product_stride: u32, row_step: u32,
-        cols: u32, first_col: u32, first_slab: u32, inner: u32,
+        first_depth: u32, run_stride: u32, row_step: u32, cols: u32,
+        first_col: u32, first_slab: u32, first_row: u32, inner: u32,
         col_stride: u32, rows_base: u32, states_base: u32, row_states: u32,
-        bias_base: u32, bias_step: u32, weight_base: u32, targets_base: u32,
-        targets_stride: u32, first_row: u32, neg_inf: f32, nan: f32,
-        lowest: f32, zero: u32, order_base: u32, first_place: u32,
+        weight_base: u32, targets_base: u32, targets_stride: u32, neg_inf: f32,
+        nan: f32, lowest: f32, zero: u32, pad0: u32,
         scalars_0_3: [f32; 4], scalars_4_7: [f32; 4],
     }
 }

@@ -3,43 +3,6 @@
 // with the bias of their column. Where rows have class targets (OPENED), the lane that has the label's logit keeps it.
 //
 // The product of one place of a head: its rows are `row_step` apart among those of the call.
-struct Params {
-    left_lines: u32, // in this dispatch, as all of a product
-    right_lines: u32,
-    depth: u32,
-    end_tile: u32,
-    groups_x: u32,
-    left_base: u32, // of the first element in its binding, as all bases
-    left_stride: u32,
-    right_base: u32,
-    right_stride: u32,
-    product_base: u32, // of logits, where they are kept
-    product_stride: u32,
-    row_step: u32, // rows of logits from one line to the next
-    cols: u32, // of all of a row
-    first_col: u32, // that the dispatch begins with
-    first_slab: u32, // the row of line 0, for row/headed.wgsl
-    inner: u32,
-    col_stride: u32,
-    rows_base: u32,
-    states_base: u32, // of line 0 and the first tile of columns
-    row_states: u32, // from one row to the next
-    bias_base: u32,
-    bias_step: u32,
-    weight_base: u32, // where class 0 would lie, modulo 2^32
-    targets_base: u32,
-    targets_stride: u32, // from the row of one line to the next
-    first_row: u32,
-    neg_inf: f32,
-    nan: f32,
-    lowest: f32,
-    zero: u32,
-    order_base: u32, // of product/taking.wgsl
-    first_place: u32,
-    scalars_0_3: vec4<f32>,
-    scalars_4_7: vec4<f32>,
-}
-
 @group(0) @binding(6) var<storage, read_write> states_out: array<Folded>; // (rows, tiles of columns) Folded
 @group(0) @binding(21) var<storage, read_write> rows_out: array<Opened>; // (rows) Opened // where OPENED
 

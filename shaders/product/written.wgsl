@@ -1,27 +1,5 @@
 // The sums of a product go to `product`, in f32. They begin with what is there (ADDS), and end with the bias of their
 // column (BIASED).
-struct Params {
-    left_lines: u32, // in this dispatch: the rows of the product
-    right_lines: u32, // its columns
-    depth: u32,
-    end_tile: u32,
-    groups_x: u32,
-    left_base: u32, // of the first element in its binding, as all bases
-    left_stride: u32, // from one line to the next, or from one depth to the next
-    right_base: u32,
-    right_stride: u32,
-    product_base: u32,
-    product_stride: u32,
-    bias_base: u32,
-    bias_step: u32,
-    order_base: u32, // of product/taking.wgsl
-    first_place: u32,
-    first_run: u32, // of product/filtered.wgsl
-    first_depth: u32,
-    run_stride: u32,
-    pad0: u32,
-    pad1: u32,
-}
 
 // Where a row lies in `product`.
 // default

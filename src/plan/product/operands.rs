@@ -202,7 +202,7 @@ impl Operands {
         part.depth.1 == self.depth
     }
 
-    /// The params of a part that all products have.
+    /// The params of a part, but for what becomes of its sums.
     pub fn params(&self, part: &Part, tile: &Tile, windows: &Windows, limits: &Limits) -> ProductParams {
         let tiles = tiles(tile, part);
         // Orders have rows of the input, counted from its first.
@@ -244,7 +244,7 @@ impl Operands {
         let [left, right] = [(self.left, self.lines[0]), (self.right, self.lines[1])]
             .map(|(own, lines)| (own, own.has_quads(lines, self.depth, limits)));
         let reads = self.reads();
-        let mut list = vec![piece!("driver/product.wgsl")];
+        let mut list = vec![piece!("driver/product.wgsl"), piece!("params/product.wgsl")];
         for (slot, (own, quads)) in [(Slot::Left, left), (Slot::Right, right)] {
             list.push(match own.lies {
                 Lies::Along => piece!("product/lines.wgsl", slot),

@@ -3,7 +3,7 @@
 use super::{Block, Logits, Planner};
 use crate::dtype::Dtype;
 use crate::error::Result;
-use crate::layout::{FoldedParams, ProductParams, Slot};
+use crate::layout::{ProductParams, Slot};
 use crate::limits::Limits;
 use crate::plan::product::{Cut, Into, Lies, Operands, Part, Product, Side, writes_quads};
 use crate::plan::rows::tiled::{FOLDED_BYTES, OPENED_BYTES};
@@ -158,43 +158,15 @@ impl Folded<'_> {
         self.own.classes().div_ceil(self.own.tile.lines[1])
     }
 
-    fn params(&self, part: &Part) -> FoldedParams {
+    fn params(&self, part: &Part) -> ProductParams {
         let (planner, windows) = (self.own, self.windows(part));
         let (own, limits, heads) = (planner.own, planner.own.limits, planner.heads());
         let [rows, cols] = part.lines;
-        let ProductParams {
-            left_lines,
-            right_lines,
-            depth,
-            end_tile,
-            groups_x,
-            left_base,
-            left_stride,
-            right_base,
-            right_stride,
-            product_base,
-            bias_base,
-            bias_step,
-            order_base,
-            first_place,
-            ..
-        } = self.of.params(part, &planner.tile, &windows, limits);
         let base = |slot| base_of(&windows, slot, limits);
         let [scalars_0_3, scalars_4_7] = own.problem.scalars.clamped();
         let row = (self.block.inputs.0 + rows.0) * heads + self.head;
-        let lead = if heads > 1 { 0 } else { cols.0 as u32 };
-        let is_headed = heads > 1;
-        FoldedParams {
-            left_lines,
-            right_lines,
-            depth,
-            end_tile,
-            groups_x,
-            left_base,
-            left_stride,
-            right_base,
-            right_stride,
-            product_base,
+        let (lead, between) = if heads > 1 { (0, heads) } else { (cols.0 as u32, 1) };
+        ProductParams {
             product_stride: self.kept.map_or(0, |kept| kept.stride * heads) as u32,
             row_step: heads as u32,
             cols: own.rows.cols as u32,
@@ -206,19 +178,15 @@ impl Folded<'_> {
             rows_base: base(Slot::Rows),
             states_base: base(Slot::Loss),
             row_states: self.row_states() as u32,
-            order_base,
-            first_place,
-            bias_base,
-            bias_step,
             weight_base: base(Slot::Weight).wrapping_sub(cols.0 as u32),
             targets_base: base(Slot::Target).wrapping_sub(lead),
-            targets_stride: (own.rows.cols as u64 * if is_headed { heads } else { 1 }) as u32,
+            targets_stride: (own.rows.cols as u64 * between) as u32,
             neg_inf: f32::NEG_INFINITY,
             nan: f32::NAN,
             lowest: f32::MIN,
             scalars_0_3,
             scalars_4_7,
-            ..Default::default()
+            ..self.of.params(part, &planner.tile, &windows, limits)
         }
     }
 
