@@ -121,4 +121,10 @@ impl Limits {
         let step = self.offset_alignment.max(COARSEST_ALIGNMENT);
         self.max_buffer_bytes / step * step
     }
+
+    /// Bytes that one binding can have of a tensor. What reaches over the end of a buffer is brought together in
+    /// another one.
+    pub fn max_window_bytes(&self) -> u64 {
+        self.max_binding_bytes.min(self.span())
+    }
 }

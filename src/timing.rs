@@ -265,7 +265,12 @@ impl Engine {
             let message = format!("{} given, expected f32 or that of left, {}", dtypes[1], dtypes[0]);
             return Err(Error::operand("right", message));
         }
-        let plan = plan_product([left.view(), right.view(), into.view()], transposed, &gpu.limits)?;
+        let plan = plan_product(
+            [left.view(), right.view(), into.view()],
+            transposed,
+            &gpu.limits,
+            &gpu.tuning,
+        )?;
         let tensors = [(Role::Input, left), (Role::Target, right), (Role::Loss, into)];
         Stopwatch::new(gpu, plan, gpu.place(&tensors, None)?, None)
     }

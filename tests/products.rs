@@ -3,7 +3,7 @@
 
 use wgloss::limits::MAX_ITERATIONS;
 use wgloss::plan::{Dispatch, Plan, plan_multiply, plan_product};
-use wgloss::{Dtype, Engine, Error, Limits, Role, Tensor, View};
+use wgloss::{Dtype, Engine, Error, Limits, Role, Tensor, Tuning, View};
 
 use crate::common::cases::DTYPES;
 use crate::common::engine::{cut, fresh};
@@ -86,7 +86,7 @@ impl Case {
 fn products_are_those_of_f64() {
     let engine = gpu();
     let mut runs = 0;
-    // Quads and none, less than a tile of anything, tails of all three; the last one in large tiles.
+    // Quads and none, less than a tile of anything, tails of all three; in small tiles and in large ones.
     let sizes = [
         [1, 1, 1],
         [5, 7, 3],
@@ -185,7 +185,12 @@ fn view(shape: &[usize]) -> View {
 fn what_does_not_go_together_is_refused() {
     let plan = |left: &[usize], right: &[usize], into: &[usize], transposed| {
         let views = [left, right, into].map(view);
-        plan_product([&views[0], &views[1], &views[2]], transposed, &DEFAULT_LIMITS)
+        plan_product(
+            [&views[0], &views[1], &views[2]],
+            transposed,
+            &DEFAULT_LIMITS,
+            &Tuning::HARDWARE,
+        )
     };
     assert!(plan(&[4, 3], &[5, 3], &[4, 5], [false, true]).is_ok());
     for (left, right, into, words) in [
@@ -211,6 +216,25 @@ fn what_does_not_go_together_is_refused() {
     assert!(matches!(wide, Err(Error::Operand { name: "groups", .. })));
 }
 
+/// Large tiles want enough of themselves, and as little as small ones behind the ends of the lines.
+#[test]
+fn tiles_are_as_large_as_is_of_use() {
+    for ([rows, cols], tuning, tiles) in [
+        ([256, 128], Tuning::SOFTWARE, 2),
+        ([256, 128], Tuning::HARDWARE, 8),
+        ([1500, 1411], Tuning::HARDWARE, 144),
+        ([1500, 1200], Tuning::HARDWARE, 456),
+        ([20_000, 64], Tuning::SOFTWARE, 313),
+        ([20_096, 192], Tuning::SOFTWARE, 314),
+    ] {
+        let views = [[rows, 8], [cols, 8], [rows, cols]].map(|shape| view(&shape));
+        let of = [&views[0], &views[1], &views[2]];
+        let plan = plan_product(of, [false, true], &DEFAULT_LIMITS, &tuning).unwrap();
+        let found: u64 = plan.dispatches().map(|own| own.tiles.1 - own.tiles.0).sum();
+        assert_eq!(found, tiles, "{rows} x {cols}");
+    }
+}
+
 fn multiply_adds(plan: &Plan) -> u64 {
     plan.dispatches().map(|own| own.multiply_adds).sum()
 }
@@ -230,7 +254,7 @@ fn dispatches_are_cut_by_multiply_adds() {
         ([&z, &w, &x], [false, false]),
         ([&z, &x, &w], [true, false]),
     ] {
-        let plan = plan_product(views, transposed, &limits).unwrap();
+        let plan = plan_product(views, transposed, &limits, &Tuning::HARDWARE).unwrap();
         assert_eq!(multiply_adds(&plan), (n * h * c) as u64);
         let most = plan.dispatches().map(|own| own.multiply_adds).max().unwrap();
         assert!(most <= 4 * limits.max_dispatch_bytes, "{most}");

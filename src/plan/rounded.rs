@@ -57,7 +57,9 @@ impl Rounded {
                 list
             };
             let end = furthest(first, self.rows, |end| {
-                fit_together(&windows(end), (end - first) * row_tiles, limits)
+                // The least is a row, which may lie over the end of a buffer.
+                let tiles = if end == first + 1 { 1 } else { (end - first) * row_tiles };
+                fit_together(&windows(end), tiles, limits)
             })
             .ok_or_else(|| Error::Limit(format!("a row of {} features does not fit into one binding", self.cols)))?;
             let (windows, tiles) = (windows(end), (end - first) * row_tiles);

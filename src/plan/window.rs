@@ -80,8 +80,7 @@ impl Window {
     }
 
     fn fits(&self, limits: &Limits) -> bool {
-        // What reaches over the end of a buffer is brought together in another.
-        self.bytes(limits) <= limits.max_binding_bytes.min(limits.span())
+        self.bytes(limits) <= limits.max_window_bytes()
     }
 
     /// Reaches from one buffer of a tensor that lies in several into the next.

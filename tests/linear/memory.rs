@@ -7,7 +7,7 @@ use wgloss::{Call, Dtype, Error, Limits, LinearCrossEntropy, Loss, Mode, Role, T
 use super::{Case, GRADS};
 use crate::common::own::activity;
 use crate::common::plans::DEFAULT_LIMITS;
-use crate::common::{engine, is_long};
+use crate::common::{bits, engine, is_long};
 
 /// Beyond operands, results and the scratch: 64 bytes for each row and class, and a MiB.
 #[test]
@@ -17,6 +17,8 @@ fn plans_take_little_memory() {
         (1024, 512, 32_000),
         (100_000, 8, 40),
         (5, 4096, 262_144),
+        // Rows of tiles lie over the ends of buffers.
+        (5, 4100, 262_144),
     ] {
         for (scratch_bytes, dtype) in [64 << 20, 1 << 20, 65_536]
             .into_iter()
@@ -37,13 +39,60 @@ fn plans_take_little_memory() {
                 let own = match plan(&problem, &limits, &Tuning::HARDWARE) {
                     // A tile of the matrix's gradient, or the rows of the input's, have no room in it.
                     Err(Error::Limit(_)) if dtype.is_half() && scratch_bytes < 64 << 20 => continue,
-                    own => own.unwrap(),
+                    own => own.unwrap_or_else(|e| panic!("{name}: {e}")),
                 };
                 let all: u64 = own.scratch.iter().sum();
                 let most = scratch_bytes + 64 * (inputs + classes) + (1 << 20);
                 assert!(all <= most, "{name}: {all} bytes, at most {most}");
                 assert!(own.dispatches().all(|own| own.iterations < MAX_ITERATIONS), "{name}");
             }
+        }
+    }
+}
+
+/// A matrix and its gradient that lie in several buffers, where tiles, and rows of 16 bits, reach from one into the
+/// next.
+#[test]
+fn matrices_span_buffers() {
+    let mut engine = engine::fresh();
+    let whole = engine.plan_limits().unwrap();
+    for (dtypes, head) in [
+        ([Dtype::F32; 2], vec![]),
+        ([Dtype::Bf16; 2], vec![]),
+        ([Dtype::F32; 2], vec![2]),
+    ] {
+        let case = Case {
+            dtypes,
+            head,
+            ..Case::new(150, 401, 300)
+        };
+        let mut run = |max_buffer_bytes, scratch_bytes| {
+            let limits = Limits {
+                max_buffer_bytes,
+                scratch_bytes,
+                offset_alignment: 256,
+                ..whole
+            };
+            engine.set_plan_limits(limits).unwrap();
+            case.with(Mode::Fused, |loss, call| {
+                let far = engine.upload(call.tensors[1]).unwrap();
+                assert_eq!(far.buffers().len() > 1, max_buffer_bytes < whole.max_buffer_bytes);
+                let tensors = vec![call.tensors[0], &far, call.tensors[2]];
+                let call = Call {
+                    tensors,
+                    ..call.clone()
+                };
+                bits(&loss.run(&engine, &call).unwrap().read(&engine).unwrap())
+            })
+        };
+        let want = run(whole.max_buffer_bytes, whole.scratch_bytes);
+        for scratch_bytes in [whole.scratch_bytes, 400 << 10] {
+            let got = run(200 << 10, scratch_bytes);
+            assert!(
+                got == want,
+                "{}: other bits with a scratch of {scratch_bytes}",
+                case.name()
+            );
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn products() -> Vec<Dispatch> {
             };
             let (left, right) = (view(rows, transposed[0], dtype), view(cols, !transposed[1], other));
             let into = View::contiguous(Dtype::F32, &[rows, cols]);
-            let plan = plan_product([&left, &right, &into], transposed, &DEFAULT_LIMITS).unwrap();
+            let plan = plan_product([&left, &right, &into], transposed, &DEFAULT_LIMITS, &Tuning::HARDWARE).unwrap();
             list.extend(of(plan));
         }
     }

@@ -3,9 +3,10 @@
 use super::operands::{Lies, Operands};
 use crate::error::{Error, Result};
 use crate::limits::{Limits, MAX_ITERATIONS};
-use crate::plan::window::{Bound, Windows, bindings, fit_together};
+use crate::plan::window::{Bound, Windows, bindings, can_be_bound, fit_together};
 use crate::plan::{Dispatch, MULTIPLY_ADDS_PER_BYTE, furthest, grid};
 use crate::shader::Variant;
+use crate::tuning::Tuning;
 
 /// A workgroup's share of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,8 @@ const SMALL: Tile = Tile {
     width: 128,
 };
 
-/// Fewer large tiles leave a GPU idle.
-const ENOUGH_TILES: u64 = 128;
+/// Large tiles are enough where there is one for so many of [`Tuning::workgroups`]: fewer leave a GPU idle.
+const WORKGROUPS_OF_TILE: u64 = 4;
 
 /// Places of the depth that a dispatch adds up, at most; and those of lines that lie across the depth, of which all
 /// tiles read the same places, so that few of them stay in a cache.
@@ -48,11 +49,29 @@ const MOST_DEPTH: u64 = 32_768;
 const MOST_ACROSS: u64 = 1024;
 
 impl Tile {
-    /// Of a product with so many elements from row to row.
-    pub fn of(lines: [u64; 2], stride: u64, limits: &Limits) -> Self {
-        let tiles = lines[0].div_ceil(LARGE.lines[0]) * lines[1].div_ceil(LARGE.lines[1]);
-        let fits = 4 * LARGE.lines[0] * stride + limits.offset_alignment <= limits.max_binding_bytes;
-        if tiles >= ENOUGH_TILES && fits { LARGE } else { SMALL }
+    /// Of logits that are folded into states, whose bits hang on it, and the least scratch, too: so it hangs on their
+    /// shape alone.
+    pub fn of_logits(lines: [u64; 2]) -> Self {
+        let is_large = LARGE.are_enough(lines, &Tuning::HARDWARE);
+        if is_large { LARGE } else { SMALL }
+    }
+
+    /// Of a product with so many elements from row to row: large where such tiles are enough, fit, and add at most a
+    /// third to what small ones multiply behind the ends of the lines.
+    pub fn of(lines: [u64; 2], stride: u64, limits: &Limits, tuning: &Tuning) -> Self {
+        let covered = |tile: &Self| tile.count(lines) * tile.lines[0] * tile.lines[1];
+        let is_tight = 3 * covered(&LARGE) <= 4 * covered(&SMALL);
+        let are_enough = LARGE.are_enough(lines, tuning);
+        let fits = 4 * LARGE.lines[0] * stride + limits.offset_alignment <= limits.max_window_bytes();
+        if is_tight && are_enough && fits { LARGE } else { SMALL }
+    }
+
+    fn count(&self, lines: [u64; 2]) -> u64 {
+        lines[0].div_ceil(self.lines[0]) * lines[1].div_ceil(self.lines[1])
+    }
+
+    fn are_enough(&self, lines: [u64; 2], tuning: &Tuning) -> bool {
+        WORKGROUPS_OF_TILE * self.count(lines) >= tuning.workgroups.into()
     }
 
     /// Lanes that have columns of the same rows, one beside the other.
@@ -139,7 +158,8 @@ impl Cut<'_> {
                 return Err(Error::Limit(format!(
                     "a product: {} lines of an operand, of {depth} elements each, or the rows that they come to, do \
                      not fit into a binding of {} bytes, or a loop of {MAX_ITERATIONS} iterations",
-                    tile.lines[0], self.limits.max_binding_bytes
+                    tile.lines[0],
+                    self.limits.max_window_bytes()
                 )));
             }
             // Whole slabs, so that quads stay aligned.
@@ -168,9 +188,14 @@ impl Cut<'_> {
         let col_end = furthest(col, tiles[1], |end| holds((0, high), (col, end))).ok_or_else(too_large)?;
         let mut row = 0;
         while row < tiles[0] {
-            let end = furthest(row, tiles[0], |end| holds((row, end), (col, col_end))).ok_or_else(too_large)?;
-            list.push(part((row, end), (col, col_end)));
-            row = end;
+            let end = furthest(row, tiles[0], |end| holds((row, end), (col, col_end)));
+            // A row of tiles that lies over the end of a buffer is brought together by itself.
+            let own = part((row, end.unwrap_or(row + 1)), (col, col_end));
+            if end.is_none() && !can_be_bound(&(self.windows)(&own), col_end - col, self.limits) {
+                return Err(too_large());
+            }
+            row = end.unwrap_or(row + 1);
+            list.push(own);
         }
         Ok(run(1, (col, col_end)).1)
     }
@@ -204,6 +229,5 @@ pub(super) fn is_apart(tile: &Tile) -> bool {
 }
 
 pub(super) fn tiles(tile: &Tile, part: &Part) -> u64 {
-    let of = |side: usize| (part.lines[side].1 - part.lines[side].0).div_ceil(tile.lines[side]);
-    of(0) * of(1)
+    tile.count(part.lines.map(|(first, end)| end - first))
 }

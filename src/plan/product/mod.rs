@@ -19,6 +19,7 @@ use crate::layout::Slot;
 use crate::limits::Limits;
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Variant, piece, pieces};
+use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::Role;
 
@@ -42,8 +43,8 @@ pub struct Product {
 }
 
 impl Product {
-    pub fn add(&self, plan: &mut Plan, limits: &Limits) -> Result<()> {
-        let tile = Tile::of(self.of.lines, self.into.stride, limits);
+    pub fn add(&self, plan: &mut Plan, limits: &Limits, tuning: &Tuning) -> Result<()> {
+        let tile = Tile::of(self.of.lines, self.into.stride, limits, tuning);
         let windows = |part: &Part| self.windows(part);
         let cut = Cut {
             of: &self.of,
@@ -128,7 +129,12 @@ pub fn writes_quads(cols: u64, into: &Into, limits: &Limits) -> bool {
 ///
 /// # Errors
 /// [`Error::Operand`] where they do not go together; [`Error::Limit`] where a tile does not fit into one binding.
-pub fn plan_product([left, right, into]: [&View; 3], transposed: [bool; 2], limits: &Limits) -> Result<Plan> {
+pub fn plan_product(
+    [left, right, into]: [&View; 3],
+    transposed: [bool; 2],
+    limits: &Limits,
+    tuning: &Tuning,
+) -> Result<Plan> {
     let sides = |view: &View, transposed: bool| match (view.shape.as_slice(), transposed) {
         (&[a, b], false) => Some((a as u64, b as u64)),
         (&[a, b], true) => Some((b as u64, a as u64)),
@@ -186,6 +192,6 @@ pub fn plan_product([left, right, into]: [&View; 3], transposed: [bool; 2], limi
         },
     };
     let mut plan = Plan::default();
-    product.add(&mut plan, limits)?;
+    product.add(&mut plan, limits, tuning)?;
     Ok(plan)
 }

@@ -83,7 +83,7 @@ pub(super) fn plan(problem: &Problem, rows: &Rows, limits: &Limits, tuning: &Tun
     }
     if let Some(linear) = rows.linear {
         let logits = problem.of_logits();
-        let layer = Layer::new(problem, linear);
+        let layer = Layer::new(problem, linear, limits, tuning);
         return match &logits.family {
             Family::Rows(rows) => plan_of(&logits, rows, Some(&layer), limits, tuning),
             _ => Ok(Plan::default()), // logits are rows
@@ -210,7 +210,7 @@ fn plan_of(
             },
         }
     } else if let Some(layer) = layer {
-        layer.add_nothing(&mut plan, limits, tuning)?;
+        layer.add_nothing(&mut plan)?;
     }
     if let Some(counts) = counts {
         labels::add_counted(&mut plan, problem, counts, tile_count, limits, tuning)?;

@@ -3,7 +3,6 @@
 use super::Layer;
 use crate::error::{Error, Result};
 use crate::layout::Slot;
-use crate::limits::Limits;
 use crate::plan::filter::left_bytes;
 use crate::plan::product::Tile;
 use crate::plan::rows::tiled::FOLDED_BYTES;
@@ -29,7 +28,8 @@ const RECOMPUTED_ROWS: u64 = 256;
 
 impl Layer<'_> {
     /// How the rows are cut: so that logits fit into the scratch, and each row's states, and logits, into a binding.
-    pub fn blocks(&self, tile: &Tile, classes: u64, share: Share, limits: &Limits) -> Result<Blocks> {
+    pub fn blocks(&self, tile: &Tile, classes: u64, share: Share) -> Result<Blocks> {
+        let limits = self.limits;
         let (inputs, heads) = (self.linear.inputs as u64, self.linear.heads as u64);
         let (scratch, binding) = (share.logits, limits.max_binding_bytes - limits.offset_alignment);
         // Of a row, with the sums of its gradient.
@@ -119,8 +119,8 @@ impl Layer<'_> {
     }
 
     /// How the scratch is shared.
-    pub fn share(&self, limits: &Limits) -> Share {
-        let scratch = limits.scratch_bytes;
+    pub fn share(&self) -> Share {
+        let scratch = self.limits.scratch_bytes;
         let matrix = 4 * self.lines() * self.sums_stride();
         let whole = Share {
             logits: scratch,

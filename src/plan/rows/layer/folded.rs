@@ -104,7 +104,7 @@ impl Folded<'_> {
                 adds: false,
             },
         };
-        product.add(plan, limits)
+        product.add(plan, limits, planner.own.tuning)
     }
 
     fn windows(&self, part: &Part) -> Vec<Bound> {

@@ -5,7 +5,6 @@ use super::{Block, Layer, Logits, Planner, Sums, Wide};
 use crate::dtype::Dtype;
 use crate::error::Result;
 use crate::layout::Slot;
-use crate::limits::Limits;
 use crate::plan::column_sums::ColumnSums;
 use crate::plan::filter::Filter;
 use crate::plan::order::Order;
@@ -14,7 +13,6 @@ use crate::plan::rounded::Rounded;
 use crate::plan::rows::tiled::Pass;
 use crate::plan::{Origin, Plan};
 use crate::shader::pieces::Put;
-use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::Role;
 
@@ -68,7 +66,6 @@ impl Layer<'_> {
         logits: Logits,
         is_first: bool,
         sums: Sums,
-        limits: &Limits,
     ) -> Result<()> {
         let (heads, features) = (self.linear.heads as u64, self.linear.features as u64);
         let cols = logits.cols.1 - logits.cols.0;
@@ -86,7 +83,7 @@ impl Layer<'_> {
                     adds: !is_first,
                 };
                 let product = self.matrix_product(block, logits, head, into)?;
-                product.add(plan, limits)?;
+                product.add(plan, self.limits, self.tuning)?;
             }
             if let Some((role, view)) = self.grad(Slot::Bias) {
                 let (source, offset) = match sums.bias {
@@ -107,7 +104,7 @@ impl Layer<'_> {
                         adds: !is_first,
                     },
                 };
-                bias.add(plan, limits)?;
+                bias.add(plan, self.limits)?;
             }
         }
         Ok(())
@@ -141,7 +138,7 @@ impl Layer<'_> {
     }
 
     /// Sets runs of such a gradient to 0.
-    pub(super) fn add_filter(&self, plan: &mut Plan, block: Block, logits: Logits, limits: &Limits) -> Result<()> {
+    pub(super) fn add_filter(&self, plan: &mut Plan, block: Block, logits: Logits) -> Result<()> {
         let Some(into) = logits.left else { return Ok(()) };
         let filter = Filter {
             of: logits.source,
@@ -151,11 +148,11 @@ impl Layer<'_> {
             into,
             eps: self.linear.filter_eps,
         };
-        filter.add(plan, limits)
+        filter.add(plan, self.limits)
     }
 
     /// Rounds the gradients of the layer, once they are whole.
-    pub(super) fn add_rounded(&self, plan: &mut Plan, sums: Sums, limits: &Limits, tuning: &Tuning) -> Result<()> {
+    pub(super) fn add_rounded(&self, plan: &mut Plan, sums: Sums) -> Result<()> {
         let (lines, features) = (self.lines(), self.linear.features as u64);
         for (slot, from, rows, cols, from_stride) in [
             (
@@ -180,7 +177,7 @@ impl Layer<'_> {
                     put: Put::Write,
                     ordered: None,
                 };
-                rounded.add(plan, limits, tuning)?;
+                rounded.add(plan, self.limits, self.tuning)?;
             }
         }
         Ok(())
@@ -201,7 +198,8 @@ impl Layer<'_> {
 impl Planner<'_> {
     /// Adds what some columns contribute to the gradient of a block's rows of the input.
     pub(super) fn add_input_grad(&self, plan: &mut Plan, block: Block, logits: Logits) -> Result<()> {
-        let (layer, limits, heads) = (self.layer, self.own.limits, self.heads());
+        let (layer, heads) = (self.layer, self.heads());
+        let (limits, tuning) = (layer.limits, layer.tuning);
         let Some((role, view, stride)) = layer.input_grad() else {
             return Ok(());
         };
@@ -239,7 +237,7 @@ impl Planner<'_> {
                 },
                 into,
             };
-            product.add(plan, limits)?;
+            product.add(plan, limits, tuning)?;
         }
         let Some(from) = self.sums.input.filter(|_| cols.1 == self.classes()) else {
             return Ok(());
@@ -256,7 +254,7 @@ impl Planner<'_> {
             put: if accumulates { Put::Add } else { Put::Write },
             ordered: block.ordered(Side::Rows { scatters: true }),
         };
-        rounded.add(plan, limits, self.own.tuning)
+        rounded.add(plan, limits, tuning)
     }
 }
 
@@ -264,7 +262,8 @@ impl Planner<'_> {
     /// Adds the matrix's gradient, some of its rows at a time, whose sums are in the scratch till they are whole:
     /// logits are computed once more, of all rows of the input.
     pub(super) fn add_matrix_grad(&self, plan: &mut Plan, order: Option<(Order, Origin)>, share: Share) -> Result<()> {
-        let (layer, heads, limits) = (self.layer, self.heads(), self.own.limits);
+        let (layer, heads) = (self.layer, self.heads());
+        let (limits, tuning) = (layer.limits, layer.tuning);
         let (Some(sums), Some(source), Some((role, view))) = (self.sums.matrix, self.logits, layer.grad(Slot::Right))
         else {
             return Ok(());
@@ -294,7 +293,7 @@ impl Planner<'_> {
                     per_row: (own.1 - own.0).div_ceil(put),
                 };
                 self.passes(block, wide, logits).add(plan, Pass::Put)?;
-                layer.add_filter(plan, block, logits, limits)?;
+                layer.add_filter(plan, block, logits)?;
                 for head in 0..heads {
                     let into = Into {
                         source: sums,
@@ -302,7 +301,9 @@ impl Planner<'_> {
                         stride: heads * from_stride,
                         adds: block.inputs.0 > 0,
                     };
-                    layer.matrix_product(block, logits, head, into)?.add(plan, limits)?;
+                    layer
+                        .matrix_product(block, logits, head, into)?
+                        .add(plan, limits, tuning)?;
                 }
                 Ok(())
             })?;
@@ -318,7 +319,7 @@ impl Planner<'_> {
                 put: Put::Write,
                 ordered: None,
             };
-            rounded.add(plan, limits, self.own.tuning)?;
+            rounded.add(plan, limits, tuning)?;
             first = own.1;
         }
         Ok(())

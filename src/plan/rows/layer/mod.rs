@@ -29,10 +29,12 @@ use crate::tuning::Tuning;
 use crate::view::View;
 use crate::words::Role;
 
-/// A layer, and the problem that its operands and their gradients belong to.
+/// A layer, the problem that its operands and their gradients belong to, and what it is planned for.
 pub(super) struct Layer<'a> {
     problem: &'a Problem,
     linear: Linear,
+    limits: &'a Limits,
+    tuning: &'a Tuning,
 }
 
 /// A block: rows of the input, from and to, of the call, or places of an order that begins with some row.
@@ -111,8 +113,13 @@ impl Block {
 }
 
 impl<'a> Layer<'a> {
-    pub fn new(problem: &'a Problem, linear: Linear) -> Self {
-        Self { problem, linear }
+    pub fn new(problem: &'a Problem, linear: Linear, limits: &'a Limits, tuning: &'a Tuning) -> Self {
+        Self {
+            problem,
+            linear,
+            limits,
+            tuning,
+        }
     }
 
     /// Where the gradient of an operand goes, if that is wanted.
@@ -184,7 +191,7 @@ impl<'a> Layer<'a> {
     }
 
     /// Of no rows, the gradients of the layer are 0.
-    pub fn add_nothing(&self, plan: &mut Plan, limits: &Limits, tuning: &Tuning) -> Result<()> {
+    pub fn add_nothing(&self, plan: &mut Plan) -> Result<()> {
         let classes = self.view(Slot::Right)?.shape.first().copied().unwrap_or(0) as u64;
         let logits = Logits {
             source: plan.add_scratch(0),
@@ -202,16 +209,16 @@ impl<'a> Layer<'a> {
             inputs: (0, 0),
             order: None,
         };
-        self.add_layer_grads(plan, nothing, logits, true, sums, limits)?;
-        self.add_rounded(plan, sums, limits, tuning)
+        self.add_layer_grads(plan, nothing, logits, true, sums)?;
+        self.add_rounded(plan, sums)
     }
 
     pub fn add(&self, plan: &mut Plan, own: &RowsPlanner<'_>) -> Result<()> {
-        let (limits, classes) = (own.limits, own.rows.cols as u64);
+        let classes = own.rows.cols as u64;
         let (inputs, heads) = (self.linear.inputs as u64, self.linear.heads as u64);
-        let tile = Tile::of([inputs, classes], 0, limits);
-        let share = self.share(limits);
-        let blocks = self.blocks(&tile, classes, share, limits)?;
+        let tile = Tile::of_logits([inputs, classes]);
+        let share = self.share();
+        let blocks = self.blocks(&tile, classes, share)?;
         let (rows, has_grad) = (blocks.inputs * heads, own.problem.mode.wants_grad());
         let is_index = matches!(own.rows.targets, Targets::Index { .. });
         // What rows came to is asked for once more where the gradient of the matrix comes last.
@@ -249,7 +256,7 @@ impl<'a> Layer<'a> {
         if share.is_apart {
             planner.add_matrix_grad(plan, order, share)?;
         }
-        self.add_rounded(plan, planner.sums, limits, own.tuning)
+        self.add_rounded(plan, planner.sums)
     }
 }
 
@@ -395,7 +402,6 @@ impl Planner<'_> {
         kept: Option<Logits>,
         (source, stride): (Origin, u64),
     ) -> Result<()> {
-        let limits = self.own.limits;
         let mut first = 0;
         while first < self.classes() {
             let cols = (first, self.classes().min(first + self.blocks.cols));
@@ -416,10 +422,10 @@ impl Planner<'_> {
                 per_row: (cols.1 - cols.0).div_ceil(tile),
             };
             self.passes(block, wide, logits).add(plan, Pass::Put)?;
-            self.layer.add_filter(plan, block, logits, limits)?;
+            self.layer.add_filter(plan, block, logits)?;
             self.add_input_grad(plan, block, logits)?;
             self.layer
-                .add_layer_grads(plan, block, logits, block.inputs.0 == 0, self.sums, limits)?;
+                .add_layer_grads(plan, block, logits, block.inputs.0 == 0, self.sums)?;
             first = cols.1;
         }
         Ok(())
