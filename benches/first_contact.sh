@@ -26,7 +26,9 @@ TEXT
 }
 
 say() { printf '== %s\n' "$*" >&2; }
-fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
+# A folder that was made for nothing goes.
+made=
+fail() { printf 'error: %s\n' "$*" >&2; [ -z "$made" ] || rmdir "$made" 2>/dev/null; exit 2; }
 
 PARTS=(adapters qualify check bench peers tune tuned)
 chosen=()
@@ -59,6 +61,10 @@ case $scale in '' | full | small) ;; *) fail "--scale $scale: expected full or s
 case $seconds in '' | *[!0-9]*) fail "--seconds $seconds: expected a whole number" ;; esac
 [ ${#chosen[@]} -gt 0 ] || chosen=("${PARTS[@]}")
 
+out=${out:-first-contact-$(date -u +%Y%m%dT%H%M%SZ)}
+[ -d "$out" ] || made=$out
+mkdir -p "$out" || fail "--out $out cannot be made"
+
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -n "${WGLOSS:-}" ]; then
     program=$WGLOSS
@@ -74,9 +80,6 @@ fi
 [ -x "$program" ] || fail "$program is no program"
 peers=$here/peers/torch_losses.py
 [ -f "$peers" ] || peers=$here/torch_losses.py
-
-out=${out:-first-contact-$(date -u +%Y%m%dT%H%M%SZ)}
-mkdir -p "$out" || fail "--out $out cannot be made"
 
 # Software adapters have no memory of their own and no pace: their rows are small unless somebody asks.
 if [ -z "$scale" ]; then
@@ -167,7 +170,7 @@ all_rows() {
     mkdir -p "$out/$to"
     if [ "$scale" = full ]; then
         classes=(1024x32000 8192x1000 3276800x10 8x21x512x512 8x32000x128 4x1000000)
-        elements=32768000 sum=33554432 adamw=100000000 vocabulary=8192x128256
+        elements=33554432 sum=33554432 adamw=100000000 vocabulary=8192x128256
     else
         classes=(64x8000 1024x1000 51200x10 2x21x64x64 2x1000x32 2x100000)
         elements=524288 sum=524288 adamw=1048576 vocabulary=64x16032

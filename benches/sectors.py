@@ -42,6 +42,8 @@ def plan_of(program, call, more):
     loss, shape, dtype, mode = call
     command = [program, "plan", loss, "--shape", f"{shape}:{dtype}", "--json", *more]
     command += ["--steps", "1"] if mode == "step" else ["--mode", mode]
+    # torchvision's own is none; `bench` takes the mean of every loss.
+    command += ["--reduction", "mean"] if loss == "sigmoid-focal" else []
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -283,6 +283,10 @@ impl Tuning {
 /// Items of a tile that grows with their number, at most: a part of a call is a few of them.
 const MAX_GROWN: u64 = 1 << 18;
 
+/// Bytes that each dispatch of a large call on a GPU with memory of its own has at least: half of what is one too many
+/// for one.
+const PART: u64 = 1 << 29;
+
 /// Bytes that are worth a workgroup.
 const WORTH: u64 = 32 << 10;
 
@@ -302,10 +306,16 @@ impl Tuning {
         tile
     }
 
-    /// The same of tiles that come to a state each: or more, so that one workgroup joins them all.
+    /// The same of tiles that come to a state each: or more, so that one workgroup joins them all, if dispatches of
+    /// [`PART`] bytes still have workgroups enough.
     pub(crate) fn tile_of(&self, len: u64, bytes: u64) -> u64 {
         let mut tile = self.small_tile(len, bytes);
-        while self.workgroups > 0 && tile < MAX_GROWN && len.div_ceil(tile) > u64::from(MAX_STATES) {
+        let are_enough = |tile: u64| tile * bytes * u64::from(self.workgroups) <= PART;
+        while self.workgroups > 0
+            && tile < MAX_GROWN
+            && len.div_ceil(tile) > u64::from(MAX_STATES)
+            && are_enough(2 * tile)
+        {
             tile *= 2;
         }
         tile

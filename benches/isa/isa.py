@@ -45,7 +45,7 @@ ROWS = [
     *[(f"cross_entropy {shape}", ["cross-entropy", "--shape", shape])
       for shape in ["8192x128256", "1024x32000", "8192x1000", "3276800x10", "8x21x512x512", "8x32000x128",
                     "4x1000000"]],
-    *[(f"{loss} 33554432", [loss.replace("_", "-"), "--shape", "33554432"])
+    *[(f"{loss} 33554432", [loss.replace("_", "-"), "--shape", "33554432", "--reduction", "mean"])
       for loss in ["bce_with_logits", "mse", "sigmoid_focal"]],
     ("mse 4096x8192, a target for each column", ["mse", "--shape", "4096x8192", "--target", "8192"]),
     ("mse 4096x8192, a target for each row", ["mse", "--shape", "4096x8192", "--target", "4096x1"]),

@@ -54,9 +54,9 @@ ROWS = [
     lambda: cross_entropy(8, 21, 512, 512),
     lambda: cross_entropy(2, 150, 256, 256),
     lambda: cross_entropy(8, 32_000, 128),
-    lambda: elements("bce_with_logits", bce_with_logits, 32_768_000),
-    lambda: elements("sigmoid_focal", focal, 32_768_000),
-    lambda: elements("mse", lambda x, t: (x - t) ** 2, 32_768_000),
+    lambda: elements("bce_with_logits", bce_with_logits, 33_554_432),
+    lambda: elements("sigmoid_focal", focal, 33_554_432),
+    lambda: elements("mse", lambda x, t: (x - t) ** 2, 33_554_432),
 ]
 
 

@@ -82,7 +82,7 @@ FULL = [
     cross_entropy(2, 150, 256, 256),
     cross_entropy(8, 32_000, 128),
     cross_entropy(4, 1_000_000),
-    *(elements(name, loss, 32_768_000) for name, loss in ELEMENTS),
+    *(elements(name, loss, 33_554_432) for name, loss in ELEMENTS),
     total(33_554_432),
     adamw(100_000_000),
     # The largest last: where the time is short the others are there.

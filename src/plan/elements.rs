@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::plan::broadcast::{Addressing, Grid, ORDER, Walked, block, iterations, operands, tile};
 use crate::plan::tree::{Tree, tile_fault};
 use crate::plan::window::{Window, Windows, base_of, bindings, fit};
-use crate::plan::{Dispatch, Origin, Plan, Step, axis, furthest, grid, monoid, named, reduce};
+use crate::plan::{Dispatch, Origin, Plan, Step, axis, balanced, furthest, grid, monoid, named, reduce};
 use crate::problem::{Elements, Problem};
 use crate::shader::pieces::Put;
 use crate::shader::{Const, Piece, Variant, piece, pieces};
@@ -141,6 +141,7 @@ impl ElementsPlanner<'_> {
                     self.problem.terms, self.limits.max_binding_bytes
                 ))
             })?;
+            let end = balanced(first, end, self.grid.tiles, self.tuning);
             self.add_dispatch(plan, (first, end));
             first = end;
         }

@@ -261,6 +261,17 @@ pub(crate) fn furthest(first: u64, last: u64, fits: impl Fn(u64) -> bool) -> Opt
     Some(good)
 }
 
+/// Where a part that can go as far as `end` ends: in the middle where the tiles left up to `last` are too few for a
+/// GPU, and half of all are not.
+pub(crate) fn balanced(first: u64, end: u64, last: u64, tuning: &Tuning) -> u64 {
+    let (left, all, enough) = (last - end, last - first, u64::from(tuning.workgroups));
+    if left > 0 && left < enough && all >= 2 * enough {
+        first + all.div_ceil(2)
+    } else {
+        end
+    }
+}
+
 /// A part of a pipeline label, with the slash behind it.
 pub(crate) fn named(kind: &str) -> String {
     if kind.is_empty() {

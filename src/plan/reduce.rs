@@ -11,7 +11,7 @@ use crate::plan::monoid::{CONTROL_WORDS, Monoid, Scale};
 use crate::plan::rows::OPENED_BYTES;
 use crate::plan::tree::Tree;
 use crate::plan::window::{Window, bindings, fit};
-use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid};
+use crate::plan::{Dispatch, Origin, Plan, Step, balanced, furthest, grid};
 use crate::problem::Problem;
 use crate::shader::{Const, Variant, piece, pieces};
 use crate::tuning::{Tuning, tile_iterations};
@@ -212,6 +212,7 @@ impl Chain<'_> {
             let windows = |end: u64| self.windows(items, into, (first, end), (first * tile, len.min(end * tile)));
             let end = furthest(first, tiles, |end| fit(&windows(end), end - first, self.limits))
                 .ok_or_else(|| Error::Limit(format!("{}: a tile does not fit into one binding", self.label)))?;
+            let end = balanced(first, end, tiles, self.tuning);
             let groups = grid(end - first, self.limits);
             plan.steps.push(Step::Dispatch(Box::new(Dispatch {
                 variant: self.variant(items, tile, into.is_none()),

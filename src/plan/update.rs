@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::{Gate, Slot, UpdateParams};
 use crate::limits::Limits;
 use crate::plan::window::{Window, base_of, bindings, fit};
-use crate::plan::{Dispatch, Origin, Plan, Step, furthest, grid, moves, named};
+use crate::plan::{Dispatch, Origin, Plan, Step, balanced, furthest, grid, moves, named};
 use crate::shader::{Const, Piece, Variant, piece, pieces};
 use crate::tuning::Tuning;
 use crate::update::{Gating, Update};
@@ -48,7 +48,8 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
     let mut plan = Plan::default();
     let operands = operands(update);
     let len = update.param.len();
-    let tile = tuning.small_tile(len, operands.iter().map(|own| own.view.dtype.bytes()).sum());
+    let moved = operands.iter().map(|own| own.view.dtype.bytes() * moves(own.slot));
+    let tile = tuning.small_tile(len, moved.sum());
     // Without an element there still is a step to count.
     let (least, turn, first_step) = match update.gating {
         Gating::Counted { turn, first } => (1, turn, first),
@@ -76,6 +77,7 @@ pub fn plan_update(update: &Update, limits: &Limits, tuning: &Tuning) -> Result<
                 update.name, limits.max_binding_bytes
             ))
         })?;
+        let end = balanced(first, end, tiles, tuning);
         let windows = windows(end);
         let base = |slot| base_of(&windows, slot, limits);
         let groups = grid(end - first, limits);

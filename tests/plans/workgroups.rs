@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use wgloss::plan::{Dispatch, plan};
+use wgloss::optim::{Adagrad, Adam, AdamW, Optimizer, Sgd, State};
+use wgloss::plan::{Dispatch, plan, plan_update};
 use wgloss::shader::Const;
-use wgloss::{Dtype, Limits, REGISTRY, Tuning};
+use wgloss::{BceWithLogits, Call, Dtype, Limits, Loss, Mode, Mse, REGISTRY, Reduction, Tensor, Tuning, View};
 
 use crate::common::cases::{Setup, Style, make};
 use crate::common::plans::DEFAULT_LIMITS;
@@ -117,4 +118,70 @@ fn dispatches_have_the_workgroups_that_their_bytes_are_worth() {
     println!("{seen} dispatches; waived: {waivers:#?}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(seen > 500, "{seen}");
+}
+
+/// Calls of several dispatches, of which none is left with a few tiles.
+#[test]
+fn each_dispatch_of_many_elements_has_them() {
+    let limits = Limits {
+        max_binding_bytes: 1 << 31,
+        max_buffer_bytes: 1 << 34,
+        max_dispatch_bytes: 1 << 30,
+        ..DEFAULT_LIMITS
+    };
+    let mut failures = Vec::new();
+    let mut look = |what: String, dispatch: &Dispatch| {
+        // What goes over itself is read, too.
+        let read_and_written = dispatch.bindings.iter().map(|own| match own.written {
+            true if has(dispatch, "driver/update.wgsl") => 2 * own.touched,
+            _ => own.touched,
+        });
+        let bytes: u64 = read_and_written.sum();
+        let groups = dispatch.tiles.1 - dispatch.tiles.0;
+        if groups < ENOUGH.min(bytes / WORTH) {
+            failures.push(format!("{what}: {groups} workgroups over {bytes} bytes"));
+        }
+    };
+    let mut several = 0;
+    for dtype in Dtype::FLOATS {
+        for len in [1_000_000usize, 40_000_000, 100_000_000, 110_000_000, 300_000_000] {
+            let operand = Tensor::placeholder(dtype, &[len]).unwrap();
+            for reduction in [Reduction::Mean, Reduction::None] {
+                let losses: [Box<dyn Loss>; 2] = [
+                    Box::new(Mse {
+                        reduction,
+                        ..Default::default()
+                    }),
+                    Box::new(BceWithLogits {
+                        reduction,
+                        ..Default::default()
+                    }),
+                ];
+                for (loss, mode) in losses.iter().flat_map(|loss| Mode::ALL.map(|mode| (loss, mode))) {
+                    let problem = loss.problem(&Call::new(mode, &[&operand, &operand])).unwrap();
+                    let plan = plan(&problem, &limits, &Tuning::HARDWARE).unwrap();
+                    several += usize::from(plan.dispatches().count() > 2);
+                    for dispatch in plan.dispatches() {
+                        look(format!("{} {len} {dtype} {}", loss.info().name, mode.name()), dispatch);
+                    }
+                }
+            }
+            let optimizers: [&dyn Optimizer; 4] = [
+                &Sgd::default(),
+                &Adam::default(),
+                &AdamW::default(),
+                &Adagrad::default(),
+            ];
+            for optimizer in optimizers {
+                let view = View::contiguous(dtype, &[len]);
+                let update = optimizer.update(&view, &view, &State::default()).unwrap();
+                let plan = plan_update(&update, &limits, &Tuning::HARDWARE).unwrap();
+                for dispatch in plan.dispatches() {
+                    look(format!("{} {len} {dtype}", optimizer.info().name), dispatch);
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(several > 50, "{several}");
 }

@@ -50,7 +50,7 @@ pub fn shapes(info: &Info) -> Vec<Vec<usize>> {
             &[8, 32_000, 128],
             &[4, 1_000_000],
         ],
-        "bce_with_logits" | "sigmoid_focal" | "mse" | "l1" | "huber" => &[&[16_777_216], &[32_768_000]],
+        "bce_with_logits" | "sigmoid_focal" | "mse" | "l1" | "huber" => &[&[16_777_216], &[33_554_432]],
         "reduce" => &[&[REDUCED]],
         // Bound by its products: `--products` holds it against these.
         _ if fit::is_layer(info) => &[&[1024, 256, 8192]],
