@@ -44,18 +44,35 @@ const ROWS: [Row; 11] = [
     row("reduce", MANY, SAME),
 ];
 
-/// A GPU of a desktop or a server, which converts f16 itself or leaves that to integers.
-fn native(subgroup: u32, converts_f16: bool) -> Limits {
+/// Who converts f16 where it is read, and where it is written: integers, or the device (true).
+type Converts = [bool; 2];
+const BY_INTEGERS: Converts = [false; 2];
+/// By integers, read by the device alone, as AMD's drivers are trusted to, and both ways.
+const WAYS: [Converts; 3] = [BY_INTEGERS, [true, false], [true; 2]];
+
+fn ways(dtype: Dtype) -> &'static [Converts] {
+    if dtype == Dtype::F16 { &WAYS } else { &WAYS[..1] }
+}
+
+fn converting([unpacks_f16, packs_f16]: Converts, limits: Limits) -> Limits {
     Limits {
-        unpacks_f16: converts_f16,
-        packs_f16: converts_f16,
+        unpacks_f16,
+        packs_f16,
+        ..limits
+    }
+}
+
+/// A GPU of a desktop or a server.
+fn native(subgroup: u32, converts: Converts) -> Limits {
+    let limits = Limits {
         max_binding_bytes: 1 << 31,
         max_buffer_bytes: 1 << 32,
         max_dispatch_bytes: 1 << 30,
         max_width: 1024,
         subgroup,
         ..crate::common::plans::DEFAULT_LIMITS
-    }
+    };
+    converting(converts, limits)
 }
 
 fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
@@ -65,9 +82,9 @@ fn case(row: &Row, shape: &[usize], dtype: Dtype, is_told: bool) -> Case {
         other: dtype,
         labels: Dtype::I64,
         given: false,
-        // What PyTorch and torchvision take for usual.
+        // As `bench` has them.
         reduction: match info.reductions {
-            all if all.contains(&Reduction::Mean) && info.name != "sigmoid_focal" => Reduction::Mean,
+            all if all.contains(&Reduction::Mean) => Reduction::Mean,
             all => all[0],
         },
         ..Setup::new(shape)
@@ -105,13 +122,21 @@ fn variants(problem: &Problem, limits: &Limits, tuning: &Tuning) -> Vec<Variant>
     made.dispatches().map(|own| own.variant.clone()).collect()
 }
 
-/// What a label does not tell: f16 is read or written by the device's own conversions.
-const BY_THE_DEVICE: &str = ", f16 by the device";
+/// What a label does not tell: f16 is read, or read and written, by the device's own conversions.
+const BY_THE_DEVICE: &str = "by the device";
 
 fn told(variant: &Variant) -> String {
-    let is_own = |own: &Const| matches!(own, Const::Bool("UNPACKS_F16" | "PACKS_F16", true));
-    let converts = variant.pieces.iter().flat_map(|own| own.consts).any(is_own);
-    variant.label.clone() + if converts { BY_THE_DEVICE } else { "" }
+    let is_set = |name| {
+        let is_own = |own: &Const| matches!(own, Const::Bool(named, true) if *named == name);
+        variant.pieces.iter().flat_map(|own| own.consts).any(is_own)
+    };
+    let how = match (is_set("UNPACKS_F16"), is_set("PACKS_F16")) {
+        (false, false) => return variant.label.clone(),
+        (true, false) => "read",
+        (false, true) => "written",
+        (true, true) => "read and written",
+    };
+    format!("{}, f16 {how} {BY_THE_DEVICE}", variant.label)
 }
 
 /// A call as the rows are benchmarked: nothing upstream, and the gradient of the input alone.
@@ -171,7 +196,8 @@ fn table<'a>(all: impl Iterator<Item = (&'a str, &'a str, &'a str)>) -> String {
         "# Variants that a discrete GPU runs\n\n\
          Made by `tests/discrete.rs`, which executes each at its own widths on fewer rows or elements, beside the f64\n\
          reference. Where lanes shuffle, the twin through workgroup memory, told below it, is executed, and its state is\n\
-         shuffled eight wide. Each stands with the first row that has it.\n",
+         shuffled eight wide. Each stands with the first row that has it. All are executed with WGLOSS_TEST_LONG=1, as CI\n\
+         does; a part of them without.\n",
     );
     let mut last = "";
     let mut all: Vec<_> = all.collect();
@@ -223,17 +249,20 @@ fn what_a_discrete_gpu_runs_has_run() {
         };
         hardware(tuning, own.subgroup)
     });
-    let converting = {
+    let by_the_device = WAYS[1..].iter().map(|&converts| {
         let mut engine = hardware(Tuning::HARDWARE, 1);
-        let limits = Limits {
-            unpacks_f16: true,
-            packs_f16: true,
-            ..engine.plan_limits().unwrap()
-        };
-        let told = engine
-            .set_plan_limits(limits)
-            .map_err(|error| eprintln!("skipped: f16 by the device: {error}"));
-        told.is_ok().then_some(engine)
+        let limits = converting(converts, engine.plan_limits().unwrap());
+        let told = engine.set_plan_limits(limits);
+        let told = told.map_err(|error| eprintln!("skipped: f16 by the device: {error}"));
+        told.is_ok().then_some((converts, engine))
+    });
+    let by_the_device: Vec<(Converts, Engine)> = by_the_device.flatten().collect();
+    let engine_of = |converts: Converts| match converts {
+        BY_INTEGERS => Some(&through_memory),
+        _ => by_the_device
+            .iter()
+            .find(|(own, _)| *own == converts)
+            .map(|(_, engine)| engine),
     };
     // What the rows here come to, what of it ran, and whose state was shuffled.
     let (mut planned, mut executed, mut stood_in) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -245,15 +274,9 @@ fn what_a_discrete_gpu_runs_has_run() {
             let every = if row.shape == MANY { 12 } else { 4 };
             let runs = takes(n + k, every) || n < 3 && k == 0;
             let small = runs.then(|| case(row, row.small, dtype, false));
-            // f16 by integers, and by the device's own conversions.
-            let ways = if dtype == Dtype::F16 {
-                &[false, true][..]
-            } else {
-                &[false]
-            };
             for (mode, &converts) in [Mode::Forward, Mode::Fused]
                 .into_iter()
-                .flat_map(|mode| ways.iter().map(move |way| (mode, way)))
+                .flat_map(|mode| ways(dtype).iter().map(move |way| (mode, way)))
             {
                 let what = format!("{} {:?} {dtype} {}", row.name, row.shape, mode.name());
                 let problem = |case: &Case| case.loss.problem(&plain(case, mode)).unwrap();
@@ -261,20 +284,11 @@ fn what_a_discrete_gpu_runs_has_run() {
                 for (wide, twin) in of(32).into_iter().zip(of(1)) {
                     listed.entry((told(&wide), told(&twin))).or_insert((what.clone(), wide));
                 }
-                let limits = Limits {
-                    unpacks_f16: converts,
-                    packs_f16: converts,
-                    ..through_memory.plan_limits().unwrap()
-                };
+                let limits = converting(converts, through_memory.plan_limits().unwrap());
                 let own = variants(&problem(&part), &limits, &Tuning::HARDWARE);
                 let own: Vec<String> = own.iter().map(told).collect();
                 planned.extend(own.clone());
-                let through_memory = if converts {
-                    converting.as_ref()
-                } else {
-                    Some(&through_memory)
-                };
-                let (Some(small), Some(through_memory)) = (&small, through_memory) else {
+                let (Some(small), Some(through_memory)) = (&small, engine_of(converts)) else {
                     continue;
                 };
                 executed.extend(own);
@@ -284,7 +298,7 @@ fn what_a_discrete_gpu_runs_has_run() {
                 for call in calls {
                     total += 1;
                     let want = reference::run(small.loss.as_ref(), &call).unwrap();
-                    let eight = eight.as_ref().filter(|_| !converts);
+                    let eight = eight.as_ref().filter(|_| converts == BY_INTEGERS);
                     for (nth, engine) in [Some(through_memory), eight].into_iter().flatten().enumerate() {
                         let problem = small.loss.problem(&call).unwrap();
                         let made = variants(&problem, &engine.plan_limits().unwrap(), &engine.tuning().unwrap());
@@ -299,24 +313,29 @@ fn what_a_discrete_gpu_runs_has_run() {
             }
         }
     }
-    for dtype in Dtype::FLOATS {
+    let steps = Dtype::FLOATS
+        .into_iter()
+        .flat_map(|dtype| ways(dtype).iter().map(move |&way| (dtype, way)));
+    for (dtype, converts) in steps {
         let what = format!("adamw [100000000] {dtype}");
         let step = |len| {
             let view = View::contiguous(dtype, &[len]);
             let update = AdamW::default().update(&view, &view, &State::default()).unwrap();
-            let plan = plan_update(&update, &native(1, false), &Tuning::HARDWARE).unwrap();
+            let plan = plan_update(&update, &native(1, converts), &Tuning::HARDWARE).unwrap();
             plan.dispatches().map(|own| own.variant.clone()).collect::<Vec<_>>()
         };
         for own in step(100_000_000) {
-            listed.insert((own.label.clone(), own.label.clone()), (what.clone(), own));
+            listed.insert((told(&own), told(&own)), (what.clone(), own));
         }
-        planned.extend(step(1000).into_iter().map(|own| own.label.clone()));
-        executed.extend(step(1000).into_iter().map(|own| own.label));
-        failures.extend(step_against_reference(&what, dtype, 1000, &through_memory).err());
-        total += 1;
+        planned.extend(step(1000).iter().map(told));
+        if let Some(engine) = engine_of(converts) {
+            executed.extend(step(1000).iter().map(told));
+            failures.extend(step_against_reference(&what, dtype, 1000, engine).err());
+            total += 1;
+        }
     }
     for ((label, twin), (row, variant)) in &listed {
-        let can_run = converting.is_some() || !twin.ends_with(BY_THE_DEVICE);
+        let can_run = by_the_device.len() + 1 == WAYS.len() || !twin.ends_with(BY_THE_DEVICE);
         if !planned.contains(twin) || is_long() && can_run && !executed.contains(twin) {
             failures.push(format!("{twin} of {row} is not executed"));
         }
