@@ -203,13 +203,10 @@ part_qualify() {
 part_check() {
     local losses=()
     [ "$scale" = full ] || losses=(mse cross-entropy adamw)
-    # On stdout is the JSON.
-    told check 90 "$program" check "${losses[@]+"${losses[@]}"}" "${adapter[@]+"${adapter[@]}"}" --json \
-        --svg "$out/check.svg"
-    local code=$?
-    # Cut off, it has none.
-    if [ -s "$out/check.txt" ]; then mv "$out/check.txt" "$out/check.json"; fi
-    return "$code"
+    # An older record would stay until the new one is whole.
+    rm -f "$out/check.json"
+    told check 90 "$program" check "${losses[@]+"${losses[@]}"}" "${adapter[@]+"${adapter[@]}"}" \
+        --save "$out/check.json" --svg "$out/check.svg"
 }
 
 part_tune() {

@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use common::{DIGITS, Folder, grid, labels, npy, npy_f32, read_f32, run, run_on};
 use serde_json::{Value, json};
 
@@ -325,9 +328,12 @@ fn signs_may_be_integers() {
 fn the_check_passes() {
     let folder = Folder::new();
     let svg = folder.path("errors.svg");
-    let done = run(&["check", "sigmoid_focal_loss", "--json", "--svg", &svg]);
+    let saved = folder.path("check.json");
+    let done = run(&["check", "sigmoid_focal_loss", "--json", "--svg", &svg, "--save", &saved]);
     let report = done.json();
     assert_eq!((done.code, &report["passed"]), (0, &json!(true)), "{}", done.stderr);
+    let saved = std::fs::read_to_string(&saved).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&saved).unwrap(), report);
     assert!(report["losses"][0]["cases"].as_u64().unwrap() > 150);
     for dtype in ["f32", "f16", "bf16"] {
         assert!(report["losses"][0]["dtypes"][dtype]["cases"].as_u64().unwrap() > 40);
@@ -338,6 +344,33 @@ fn the_check_passes() {
     for word in ["sigmoid_focal", "bf16", "allowed", "0 failed"] {
         assert!(picture.contains(word), "{word}");
     }
+}
+
+/// A record has what was checked when the run ended, and says that it is not all.
+#[test]
+fn a_check_that_is_cut_off_keeps_what_it_has() {
+    let folder = Folder::new();
+    let saved = folder.path("check.json");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wgloss"))
+        .args(["check", "sgd", "cross-entropy", "--save", &saved])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !std::path::Path::new(&saved).exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = std::fs::read_to_string(&saved).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&record["finished"], &record["passed"]),
+        (&json!(false), &json!(false)),
+        "{record}"
+    );
+    let own = ["losses", "optimizers"].map(|kind| record[kind].as_array().unwrap().len());
+    assert!(own[0] + own[1] >= 1, "{record}");
 }
 
 /// Every set of options of an optimizer has its steps.

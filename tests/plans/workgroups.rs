@@ -148,10 +148,7 @@ fn each_dispatch_of_many_elements_has_them() {
             let operand = Tensor::placeholder(dtype, &[len]).unwrap();
             for reduction in [Reduction::Mean, Reduction::None] {
                 let losses: [Box<dyn Loss>; 2] = [
-                    Box::new(Mse {
-                        reduction,
-                        ..Default::default()
-                    }),
+                    Box::new(Mse { reduction }),
                     Box::new(BceWithLogits {
                         reduction,
                         ..Default::default()

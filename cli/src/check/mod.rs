@@ -6,6 +6,7 @@ mod extremes;
 mod flavour;
 mod picture;
 mod plans;
+mod record;
 mod rows;
 mod run;
 mod steps;
@@ -13,14 +14,15 @@ mod sums;
 
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Value, json};
-use wgloss::{Dtype, Engine, Info, Tuning, optim};
+use wgloss::{Dtype, Engine, Info, optim};
 use wgloss_bench::tuned;
 use wgloss_shell::{Failure, draft, fit, place, print, progress};
 
 use crate::args;
+use record::{Outcomes, Record};
 pub use run::describe;
 use run::{Effort, Outcome};
 
@@ -66,6 +68,13 @@ pub fn command() -> Command {
                 .help("draw the largest errors of each loss and dtype beside those allowed"),
         )
         .arg(
+            Arg::new("save")
+                .long("save")
+                .value_name("FILE")
+                .value_parser(value_parser!(OsString))
+                .help("keep what --json prints in a file, loss by loss, so that a run that is cut off has its share"),
+        )
+        .arg(
             Arg::new("exhaustive")
                 .long("exhaustive")
                 .action(ArgAction::SetTrue)
@@ -100,6 +109,8 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .collect();
     let svg = matches.get_one::<OsString>("svg");
     let svg = svg.map(|file| place::picture("svg", file)).transpose()?;
+    let save = matches.get_one::<OsString>("save");
+    let save = save.map(|file| place::place("save", file)).transpose()?;
     let engine = tuned::apply(Engine::open(adapter)?, tuned::is_asked(matches))?;
     let (name, tuning) = (tuned::name(&engine), tuned::own(&engine));
     let rounds = matches.get_one::<u64>("rounds").copied();
@@ -107,17 +118,27 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         seed,
         rounds: rounds.filter(|_| matches.get_flag("exhaustive")),
     };
-    let outcomes = run_jobs((adapter, tuning), &jobs, effort, &name)?;
+    let record = Record {
+        adapter: engine.name(),
+        tuning,
+        effort,
+        jobs: jobs.len(),
+        replaces: save.as_ref().is_some_and(|place| place.exists()),
+        file: save,
+    };
+    let found = run_jobs(adapter, &jobs, &record, &name)?;
     let has_sums = effort.rounds.is_some() && jobs.iter().any(|(own, _)| own.name() == "reduce");
     let sums = if has_sums {
         sums::run(adapter, tuning)?
     } else {
         Vec::new()
     };
-    let (mut cases, mut failed) = total(&outcomes.iter().collect::<Vec<_>>());
+    let outcomes: Vec<&Outcome> = found.values().collect();
+    let (mut cases, mut failed) = total(&outcomes);
     cases += sums.len();
     failed += sums.iter().filter(|sum| !sum.passes()).count();
-    // What took minutes is printed even where the picture cannot be written.
+    // What took minutes is printed even where a file cannot be written.
+    let saved = record.publish(&found, &sums);
     let drawn = svg.map_or(Ok(()), |place| {
         let told = [
             "wgloss check: errors against the f64 reference".to_owned(),
@@ -130,25 +151,7 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         Ok(())
     });
     if matches.get_flag("json") {
-        let is_loss = |own: &&[Outcome]| own.first().is_some_and(|own| wgloss::find(own.name).is_some());
-        let (losses, optimizers): (Vec<_>, Vec<_>) = outcomes.chunks(Dtype::FLOATS.len()).partition(is_loss);
-        let of = |list: Vec<&[Outcome]>| list.into_iter().map(subject_json).collect::<Vec<_>>();
-        let mut report = json!({
-            "adapter": engine.name(),
-            "seed": seed,
-            "passed": failed == 0,
-            "losses": of(losses),
-            "optimizers": of(optimizers),
-        });
-        if let Some(tuning) = tuning {
-            report["tuning"] = tuned::json(&tuning).into();
-        }
-        if let Some(rounds) = effort.rounds {
-            report["rounds"] = rounds.into();
-            report["cases"] = cases.into();
-            report["sums"] = sums.iter().map(sums::Sum::json).collect();
-        }
-        print::line(&report.to_string())?;
+        print::line(&record.json(&found, &sums).to_string())?;
     } else {
         print::line(&report(&name, &outcomes))?;
         if let Some(rounds) = effort.rounds {
@@ -159,26 +162,22 @@ pub fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
     match failed {
-        0 => drawn,
+        0 => saved.and(drawn),
         _ => Err(Failure::Failed(format!("{failed} of {cases} cases failed"))),
     }
 }
 
 /// Runs all jobs on all cores, and gives their outcomes in the order of the jobs. Each thread has an engine of its own:
 /// a software adapter compiles on the one thread of its queue, and that takes most of the time.
-fn run_jobs(
-    (adapter, tuning): (&str, Option<Tuning>),
-    jobs: &[Job],
-    effort: Effort,
-    name: &str,
-) -> Result<Vec<Outcome>, Failure> {
+fn run_jobs(adapter: &str, jobs: &[Job], record: &Record, name: &str) -> Result<Outcomes, Failure> {
+    let (tuning, effort) = (record.tuning, record.effort);
     let rounds = effort.rounds.unwrap_or(1);
     let bar = progress::bar(jobs.len() * rounds as usize);
     let cases = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
-    let worker = || -> Result<Vec<(usize, Outcome)>, wgloss::Error> {
+    let found = Mutex::new(Outcomes::new());
+    let worker = || -> Result<(), wgloss::Error> {
         let engine = tuned::reopen(adapter, tuning)?;
-        let mut finished = Vec::new();
         while let Some((index, &(subject, dtype))) =
             Some(next.fetch_add(1, Relaxed)).and_then(|i| Some((i, jobs.get(i)?)))
         {
@@ -201,9 +200,11 @@ fn run_jobs(
             if let Some(more @ 1..) = outcome.failures.len().checked_sub(TOLD) {
                 progress::note_above(&bar, &format!("failed: {whose} {dtype}: {more} more cases"));
             }
-            finished.push((index, outcome));
+            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.insert(index, outcome);
+            record.keep(&found);
         }
-        Ok(finished)
+        Ok(())
     };
     let workers = std::thread::available_parallelism()
         .map_or(1, |n| n.get().min(8))
@@ -213,12 +214,10 @@ fn run_jobs(
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
     });
     bar.finish_and_clear();
-    let mut outcomes = Vec::new();
     for one in finished {
-        outcomes.extend(one.map_err(|_| Failure::Failed("a thread of the check died".into()))??);
+        one.map_err(|_| Failure::Failed("a thread of the check died".into()))??;
     }
-    outcomes.sort_by_key(|(index, _)| *index);
-    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Cases, and those that failed.
@@ -227,20 +226,8 @@ fn total(outcomes: &[&Outcome]) -> (usize, usize) {
     outcomes.iter().fold((0, 0), add)
 }
 
-/// A loss or an optimizer with its dtypes.
-fn subject_json(outcomes: &[Outcome]) -> Value {
-    let (cases, failed) = total(&outcomes.iter().collect::<Vec<_>>());
-    let dtypes = outcomes.iter().map(|own| (own.dtype.name().to_owned(), own.json()));
-    json!({
-        "name": outcomes.first().map(|own| own.name),
-        "cases": cases,
-        "failed": failed,
-        "dtypes": dtypes.collect::<serde_json::Map<_, _>>(),
-    })
-}
-
 /// Where the largest errors are, beside those allowed.
-fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
+fn long_report(outcomes: &[&Outcome], sums: &[sums::Sum]) -> String {
     let header = ["loss", "of", "of the bound", "case"];
     let worst = |own: &Outcome| {
         let rows = own.worst.iter().map(|(of, worst)| {
@@ -252,14 +239,14 @@ fn long_report(outcomes: &[Outcome], sums: &[sums::Sum]) -> String {
         });
         rows.collect::<Vec<_>>()
     };
-    let mut all: Vec<(f64, Vec<String>)> = outcomes.iter().flat_map(worst).collect();
+    let mut all: Vec<(f64, Vec<String>)> = outcomes.iter().copied().flat_map(worst).collect();
     all.extend(sums.iter().map(|sum| (sum.share(), sum.row())));
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     let rows: Vec<Vec<String>> = all.into_iter().map(|(_, row)| row).collect();
     format!("\n{}", fit::table(&header, &rows, header.len()))
 }
 
-fn report(name: &str, outcomes: &[Outcome]) -> String {
+fn report(name: &str, outcomes: &[&Outcome]) -> String {
     let header = ["loss", "dtype", "of", "absolute", "relative", "ulps", "cases", "result"];
     let mut rows = Vec::new();
     for outcome in outcomes {

@@ -34,7 +34,7 @@ struct Lane {
 }
 
 /// The picture, as SVG. `told` says on what the errors were seen.
-pub fn svg(told: [&str; 2], outcomes: &[Outcome], sums: &[Sum]) -> Drawn<String> {
+pub fn svg(told: [&str; 2], outcomes: &[&Outcome], sums: &[Sum]) -> Drawn<String> {
     let groups = groups(outcomes, sums);
     let high = |group: &Group| group.lanes.len() as i32 * LANE + GAP;
     let end = TOP + groups.iter().map(high).sum::<i32>();
@@ -61,7 +61,7 @@ pub fn svg(told: [&str; 2], outcomes: &[Outcome], sums: &[Sum]) -> Drawn<String>
     })
 }
 
-fn groups(outcomes: &[Outcome], sums: &[Sum]) -> Vec<Group> {
+fn groups(outcomes: &[&Outcome], sums: &[Sum]) -> Vec<Group> {
     let mut list: Vec<Group> = Vec::new();
     for own in outcomes {
         let worst = own.worst.iter().max_by(|a, b| a.1.share.total_cmp(&b.1.share));
@@ -180,6 +180,7 @@ mod tests {
         failed.cases = 7;
         failed.failures.push("a case".into());
         let outcomes = [Outcome::new(REGISTRY[0].name, Dtype::F32, &["loss"]), failed];
+        let outcomes = outcomes.each_ref();
         let text = svg(["title", "place"], &outcomes, &[]).unwrap();
         for word in [
             "title\n",

@@ -70,8 +70,13 @@ impl Finding {
         }
     }
 
-    pub fn with(mut self, name: &'static str, value: f64) -> Self {
-        self.figures.push((name, value));
+    pub fn with(self, name: &'static str, value: f64) -> Self {
+        self.and(true, name, value)
+    }
+
+    /// The same of what was measured; else it has no such figure.
+    pub fn and(mut self, is_measured: bool, name: &'static str, value: f64) -> Self {
+        self.figures.extend(is_measured.then_some((name, value)));
         self
     }
 }

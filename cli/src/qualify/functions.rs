@@ -168,7 +168,7 @@ impl Worst {
             (self.share > 1.0).then(|| format!("{told}: {}", self.at)),
         )
         .with("share", self.share)
-        .with("ulps", self.ulps)
+        .and(self.ulps > 0.0, "ulps", self.ulps)
     }
 }
 
