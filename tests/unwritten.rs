@@ -419,7 +419,9 @@ fn held_results_are_never_lent() {
     };
     drop(run(&engine, 0));
     assert!(lends(&engine));
+    assert!(activity(&engine).idle >= bytes);
     engine.release().unwrap();
+    assert_eq!(activity(&engine).idle, 0);
     drop(run(&engine, 0)); // small results are made, too
     assert!(lends(&engine));
     assert!(engine.kept_bytes() >= 1 << 30);
